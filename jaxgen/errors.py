@@ -1,0 +1,65 @@
+"""What can go wrong, as one line a person can act on, and the exit code it ends with."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class JaxgenError(Exception):
+    """A bad model, file or dataset: what it is, what was expected, what to do next."""
+
+    exit_code = 3
+
+
+class UsageError(JaxgenError):
+    """A request that cannot be meant: an unknown name, a value out of range."""
+
+    exit_code = 2
+
+
+class MissingExtra(JaxgenError):
+    """An optional part of jaxgen is not installed."""
+
+    exit_code = 4
+
+
+class Interrupted(JaxgenError):
+    """Stopped by a signal, with whatever there was to save saved; the exit code is 128 + the signal."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+def one_line(err: BaseException, limit: int = 200) -> str:
+    """The message of somebody else's exception, folded and cut to `limit` characters; its type if it has none."""
+    return " ".join(str(err).split())[:limit] or type(err).__name__
+
+
+def lookup(table: Mapping[str, T], name: str, what: str) -> T:
+    """table[name], or a UsageError that lists the choices and names the nearest one."""
+    if name not in table:
+        raise UsageError(f"unknown {what} {name!r}{nearest(name, table)}; choose from {', '.join(sorted(table))}")
+    return table[name]
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """' (did you mean X?)' for the choice most like `name`, or '' where none is close."""
+    close = difflib.get_close_matches(name, list(choices), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Turn a failed import inside the block into "run: pip install 'jaxgen[name]'"."""
+    try:
+        yield
+    except ModuleNotFoundError as err:
+        if (err.name or "").split(".")[0] in {"jaxgen", ""}:
+            raise
+        raise MissingExtra(f"this needs {err.name}, which is not installed; run: pip install 'jaxgen[{name}]'") from err
