@@ -1,0 +1,238 @@
+"""Noise schedules and samplers: a sampler is a table, one row a network evaluation.
+
+In each row the network is told `t` and gives `out`; then
+
+    x0 = clip(x0_x * x + x0_out * out, -clip, clip)
+    x  = x * x + x0 * x0 + x0_prev * (x0 of the row before) + noise * (normal number `draw`)
+
+where the names on the left of each product are the row's `COLUMNS`. Tables are made once, in float64, and handed out as
+float32 [S, 9]; every backend runs the same table with the loop that `run` spells out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxgen.config import DiffusionConfig
+from jaxgen.errors import UsageError, lookup
+
+Array = np.ndarray
+
+COLUMNS = ("t", "x0_x", "x0_out", "clip", "x", "x0", "x0_prev", "noise", "draw")
+MAX_ROWS = 100_000
+MAX_DRAW = 2**24  # float32 holds every integer up to here
+
+# alpha_bar stays within these, so that it and every coefficient made of it are ordinary float32 numbers. Only schedules
+# of many thousand steps, or with betas near 0 or 1, ever touch them.
+_LEAST, _MOST = 1e-30, 1 - 1e-12
+
+
+def alpha_bar(schedule: str, steps: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Array:
+    """Signal power kept after each step of the forward process: [T] float64 in (0, 1), never increasing.
+
+    schedule: 'linear' (Ho et al. 2020; alone in reading the betas, 0 < start <= end < 1), 'cosine' (Nichol & Dhariwal
+    2021) or 'sigmoid' (Jabri et al. 2022: from -3 to 3, tau 1); steps: T >= 1. Anything else raises UsageError.
+    """
+    if steps < 1:
+        raise UsageError(f"a noise schedule needs at least 1 step, got {steps}")
+    schedules: dict[str, Callable[[], Array]] = {
+        "linear": lambda: _linear_betas(steps, beta_start, beta_end),
+        "cosine": lambda: _betas(_cosine, steps),
+        "sigmoid": lambda: _betas(_sigmoid, steps),
+    }
+    betas = lookup(schedules, schedule, "noise schedule")()
+    return np.clip(np.cumprod(1 - betas), _LEAST, _MOST)
+
+
+def schedule_of(diffusion: DiffusionConfig) -> Array:
+    """The `alpha_bar` that a config names: [T] float64."""
+    return alpha_bar(diffusion.schedule, diffusion.steps, diffusion.beta_start, diffusion.beta_end)
+
+
+def _linear_betas(steps: int, beta_start: float, beta_end: float) -> Array:
+    if not 0 < beta_start <= beta_end < 1:
+        raise UsageError(f"a linear schedule needs 0 < beta_start <= beta_end < 1, got {beta_start} and {beta_end}")
+    return np.linspace(beta_start, beta_end, steps)
+
+
+def _betas(signal: Callable[[Array], Array], steps: int) -> Array:
+    """The betas of a schedule given as signal power over time in [0, 1]; at most 0.999, as the papers cut them."""
+    kept = signal(np.arange(steps + 1) / steps)
+    return np.minimum(1 - kept[1:] / kept[:-1], 0.999)
+
+
+def _cosine(time: Array) -> Array:
+    return np.cos((time + 0.008) / 1.008 * np.pi / 2) ** 2
+
+
+def _sigmoid(time: Array) -> Array:
+    def sigmoid(z: Any) -> Any:
+        return 1 / (1 + np.exp(-z))
+
+    return (sigmoid(3.0) - sigmoid(6 * time - 3)) / (sigmoid(3.0) - sigmoid(-3.0))
+
+
+def timesteps(total: int, steps: int) -> Array:
+    """The `steps` of the `total` training steps that a sampler visits: int64 [S], from total - 1 down, no two equal.
+
+    'Trailing' spacing, so that a sampler starts where the noise does. Raises UsageError unless 1 <= steps <= total.
+    Source: Lin et al. 2023, Table 2.
+    """
+    if not 1 <= steps <= total:
+        raise UsageError(f"sampling steps must be from 1 to {total} (the model's training steps), got {steps}")
+    return np.round(np.arange(steps, 0, -1) * total / steps).astype(np.int64) - 1
+
+
+class Update(NamedTuple):
+    """What makes the next x, each [S] float64: the columns of the same names."""
+
+    x: Array
+    x0: Array
+    x0_prev: Array
+    noise: Array
+
+
+def ancestral(a: Array, a_next: Array, eta: float = 0.0) -> Update:
+    """DDPM: a sample of q(x_next | x, x0), its variance beta-tilde ('fixed small'). `eta` is DDIM's alone.
+
+    a, a_next: alpha_bar here and where the row leads, [S]. Source: Ho et al. 2020, equations 6 and 7.
+    """
+    alpha = a / a_next
+    beta = 1 - alpha
+    x = np.sqrt(alpha) * (1 - a_next) / (1 - a)
+    x0 = np.sqrt(a_next) * beta / (1 - a)
+    return Update(x, x0, np.zeros_like(a), np.sqrt((1 - a_next) / (1 - a) * beta))
+
+
+def ddim(a: Array, a_next: Array, eta: float = 0.0) -> Update:
+    """DDIM: deterministic at eta 0, equal to `ancestral` at eta 1. eps is re-derived from the clipped x0.
+
+    a, a_next: alpha_bar here and where the row leads, [S]. Source: Song et al. 2021, equations 12 and 16.
+    """
+    share = eta**2 * (1 - a / a_next) / (1 - a)  # of the next noise's variance, how much is drawn afresh
+    direction = np.sqrt((1 - a_next) * (1 - share))  # times eps = (x - sqrt(a) x0) / sqrt(1 - a)
+    x = direction / np.sqrt(1 - a)
+    return Update(x, np.sqrt(a_next) - x * np.sqrt(a), np.zeros_like(a), np.sqrt((1 - a_next) * share))
+
+
+def dpmpp_2m(a: Array, a_next: Array, eta: float = 0.0) -> Update:
+    """DPM-Solver++ 2M (multistep, data prediction); first order in the first and the last row. `eta` is DDIM's alone.
+
+    a, a_next: alpha_bar here and where the row leads, [S]. Source: Lu et al. 2022, algorithm 2.
+    """
+    h = np.diff(np.log(a / (1 - a)) / 2)  # [S - 1] steps of lambda, half the log-SNR
+    # 1 / (2 r) of the paper. The first row has no row before it and the last one's h is infinite: 0 there is first
+    # order, and so it is after a step that went nowhere (h = 0, where a schedule is flat).
+    extrapolation = np.zeros_like(a)
+    extrapolation[1:-1] = np.divide(h[1:], 2 * h[:-1], out=np.zeros_like(h[1:]), where=h[:-1] > 0)
+    x = np.sqrt((1 - a_next) / (1 - a))
+    data = np.sqrt(a_next) - x * np.sqrt(a)  # = -alpha (exp(-h) - 1)
+    return Update(x, data * (1 + extrapolation), -data * extrapolation, np.zeros_like(a))
+
+
+SAMPLERS: dict[str, Callable[[Array, Array, float], Update]] = {
+    "ancestral": ancestral,
+    "ddim": ddim,
+    "dpmpp-2m": dpmpp_2m,
+}
+
+# alpha_bar -> (x0_x, x0_out): x0 from x and what the network predicts.
+PREDICTIONS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
+    "eps": lambda a: (1 / np.sqrt(a), -np.sqrt((1 - a) / a)),
+    "x0": lambda a: (np.zeros_like(a), np.ones_like(a)),
+    "v": lambda a: (np.sqrt(a), -np.sqrt(1 - a)),  # Salimans & Ho 2022
+}
+
+
+def make_plan(
+    alpha_bar: Array,
+    *,
+    sampler: str = "ddim",
+    steps: int = 50,
+    eta: float = 0.0,
+    prediction: str = "eps",
+    clip: float = 1.0,
+) -> Array:
+    """The table of a sampler: float32 [steps, 9], the columns named in `COLUMNS`.
+
+    alpha_bar: [T] as `alpha_bar` gives it; sampler: of SAMPLERS; steps: 1 to T; eta: in [0, 1], DDIM only;
+    prediction: of PREDICTIONS; clip: > 0, inf for none. Anything else raises UsageError. Row k is given draw k + 1,
+    also where its noise is 0; draw 0 is the starting noise. The last row leads to x0 itself and adds no noise.
+    """
+    kept = np.asarray(alpha_bar, np.float64)
+    good = kept.ndim == 1 and kept.size and np.all((kept >= _LEAST) & (kept <= _MOST)) and np.all(np.diff(kept) <= 0)
+    if not good:
+        raise UsageError(
+            f"alpha_bar must be numbers in (0, 1), one or more in a row, that never increase; its shape is {kept.shape}"
+        )
+    update, x0_of = lookup(SAMPLERS, sampler, "sampler"), lookup(PREDICTIONS, prediction, "prediction")
+    if not 0 <= eta <= 1 or (eta and sampler != "ddim"):
+        raise UsageError(f"eta must be from 0 to 1, and 0 for samplers other than 'ddim'; got {eta} for {sampler!r}")
+    t = timesteps(len(kept), steps)
+    a, a_next = kept[t], np.append(kept[t[1:]], 1.0)
+    columns = [t, *x0_of(a), np.full(steps, clip), *update(a, a_next, eta), np.arange(1, steps + 1)]
+    return validate(np.stack(columns, axis=1))
+
+
+def from_config(
+    diffusion: DiffusionConfig, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None
+) -> Array:
+    """The table that a model asks for, float32 [S, 9]; what is given here replaces its config's choice.
+
+    'ancestral' takes all T steps unless `steps` says otherwise. Raises UsageError for an unknown sampler, steps outside
+    1 to T, eta outside [0, 1], or one above 0 for a sampler other than 'ddim'.
+    """
+    sampler = diffusion.sampler if sampler is None else sampler
+    if steps is None:
+        steps = diffusion.steps if sampler == "ancestral" else diffusion.sampler_steps
+    if eta is None:
+        eta = diffusion.eta if sampler == "ddim" else 0.0
+    return make_plan(schedule_of(diffusion), sampler=sampler, steps=steps, eta=eta, prediction=diffusion.prediction)
+
+
+def validate(plan: Any) -> Array:
+    """`plan` as float32 [S, 9], or a UsageError that names what is wrong with it: the gate for tables from outside.
+
+    1 <= S <= 100,000; clip > 0 (inf: no clipping); every other column finite; draw an integer from 0 to 2^24.
+    """
+    try:
+        with np.errstate(over="ignore"):  # too large for float32 becomes inf and is refused below
+            table = np.asarray(plan).astype(np.float32)
+    except (TypeError, ValueError) as err:
+        raise UsageError(f"a plan is an array of numbers, {len(COLUMNS)} to a row: {err}") from err
+    if table.ndim != 2 or table.shape[1] != len(COLUMNS) or not 1 <= len(table) <= MAX_ROWS:
+        raise UsageError(f"a plan has 1 to {MAX_ROWS} rows of {len(COLUMNS)} columns, got shape {table.shape}")
+    clip, draw = table[:, COLUMNS.index("clip")], table[:, COLUMNS.index("draw")]
+    good = np.isfinite(table)
+    good[:, COLUMNS.index("clip")] = clip > 0
+    good[:, COLUMNS.index("draw")] = (draw >= 0) & (draw <= MAX_DRAW) & (draw == np.floor(draw))
+    if not good.all():
+        row, column = np.argwhere(~good)[0]
+        want = {"clip": "> 0", "draw": f"an integer from 0 to {MAX_DRAW}"}.get(COLUMNS[column], "a finite number")
+        raise UsageError(f"plan row {row}: {COLUMNS[column]} must be {want}, got {table[row, column]}")
+    return table
+
+
+def run(
+    plan: Array,
+    x: Array,
+    network: Callable[[Array, float], Array],
+    noise: Callable[[int], Array],
+    x0_prev: Array | None = None,
+) -> tuple[Array, Array]:
+    """Draw: the loop that every backend runs, in the precision of `x` (float32 or float64, any shape).
+
+    network(x, t) gives `out` like x; noise(draw) gives the normals of that number, like x. Returns (x, last x0), which
+    go into the next rows where a plan was cut: run(plan[:k]) and then run(plan[k:]) equals run(plan).
+    """
+    x0_prev = np.zeros_like(x) if x0_prev is None else x0_prev
+    for t, x0_x, x0_out, clip, to_x, to_x0, to_x0_prev, to_noise, draw in plan:
+        x0 = np.clip(x0_x * x + x0_out * network(x, t), -clip, clip)
+        x = to_x * x + to_x0 * x0 + to_x0_prev * x0_prev
+        if to_noise != 0:
+            x = x + to_noise * noise(int(draw))
+        x0_prev = x0
+    return x, x0_prev

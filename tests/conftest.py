@@ -1,0 +1,140 @@
+"""What is compiled once in a session is not compiled again, in this process or in those that tests start."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from jaxgen import artifact
+from jaxgen.config import Config, DataConfig, DiffusionConfig, TrainingConfig, UNetConfig
+
+CACHE = tempfile.mkdtemp(prefix="jaxgen-tests-")
+os.environ |= {  # here and not in a hook: before anything imports jax
+    "JAX_COMPILATION_CACHE_DIR": CACHE,
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "OMP_WAIT_POLICY": "PASSIVE",  # PyTorch's idle threads sleep: spinning takes minutes on a busy machine
+}
+
+
+def pytest_unconfigure():
+    shutil.rmtree(CACHE, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def small() -> Config:
+    """A DDPM on the digits that trains for six steps in a second; checkpoints after the third and the last."""
+    return Config(
+        name="small",
+        data=DataConfig(dataset="digits", size=8, channels=1),
+        model=UNetConfig(channels=8, multipliers=(1,), blocks=1, groups=4),
+        diffusion=DiffusionConfig(steps=50, schedule="cosine", sampler_steps=2),
+        training=TrainingConfig(
+            steps=6, batch_size=8, lr=1e-3, log_every=1, checkpoint_every=3, sample_every=6, sample_count=4
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def jaxgen():
+    """jaxgen(*arguments, **environment): the command in a process of its own."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "jaxgen", *map(str, arguments)]
+        env = {**os.environ, **environment}
+        return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
+
+    return run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """A tiny model of random weights, exported to both kinds of file."""
+
+    config: Config
+    params: dict[str, np.ndarray]
+    classes: tuple[str, ...]
+    onnx: Path
+    torchscript: Path
+    manifest: dict[str, Any]
+
+
+# What differs between the two is what might go wrong in one alone: channels, prediction, schedule, eta, guidance.
+UNCONDITIONAL = Config(
+    name="tiny",
+    model=UNetConfig(channels=8, blocks=1, attention=(4,), heads=2, groups=4),
+    diffusion=DiffusionConfig(steps=60, sampler_steps=10),
+)
+CONDITIONAL = Config(
+    name="tiny-classes",
+    data=DataConfig(channels=3),
+    model=UNetConfig(channels=8, blocks=1, groups=4, classes=3),
+    diffusion=DiffusionConfig(
+        steps=50, schedule="cosine", prediction="v", sampler_steps=8, eta=0.5, guidance=1.5
+    ),
+)  # fmt: skip
+CLASSES = ("ant", "2", "bee")  # one is named as another one's number
+
+
+def random_weights(config: Config) -> dict[str, np.ndarray]:
+    """Perturbed, since fresh output layers are zero and would hide everything before them."""
+    import jax
+
+    from jaxgen.models import network
+
+    fresh, rng = network.build(config).init(jax.random.key(0)), np.random.default_rng(0)
+    return {k: (v + 0.1 * rng.standard_normal(v.shape)).astype(np.float32) for k, v in fresh.items()}
+
+
+def exported(config: Config, classes: tuple[str, ...], folder: Path) -> Exported:
+    from jaxgen_export.export import export_model
+
+    onnx, torchscript, params = folder / "model.onnx", folder / "model.ts", random_weights(config)
+    training = {"dataset": "digits", "steps": 1234, "test_loss": None}
+    manifest = export_model(config, params, onnx, classes=classes, training=training, torchscript=torchscript)
+    return Exported(
+        config=config, params=params, classes=classes, onnx=onnx, torchscript=torchscript, manifest=manifest
+    )
+
+
+@pytest.fixture(scope="session")
+def unconditional(tmp_path_factory) -> Exported:
+    return exported(UNCONDITIONAL, (), tmp_path_factory.mktemp("unconditional"))
+
+
+@pytest.fixture(scope="session")
+def conditional(tmp_path_factory) -> Exported:
+    return exported(CONDITIONAL, CLASSES, tmp_path_factory.mktemp("conditional"))
+
+
+@pytest.fixture(scope="session", params=["unconditional", "conditional"])
+def model(request) -> Exported:
+    """Each of the two."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def restamped(tmp_path):
+    """restamped(path, manifest=change, proto=change): a copy, changed in place by these and stamped anew."""
+
+    def make(path: Path, *, manifest=lambda entries: None, proto=lambda model: None) -> Path:
+        changed = onnx.load_from_string(path.read_bytes())
+        proto(changed)
+        (entry,) = (entry for entry in changed.metadata_props if entry.key == "jaxgen")
+        entries = json.loads(entry.value)
+        manifest(entries)
+        entry.value = artifact.dump_manifest(entries)
+        copy = tmp_path / "restamped.onnx"
+        copy.write_bytes(artifact.stamp(changed.SerializeToString()))
+        return copy
+
+    return make
