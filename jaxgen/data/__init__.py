@@ -1,0 +1,12 @@
+"""Datasets by name: pictures as uint8 arrays, and batches that are a function of the step.
+
+>>> train = load("digits")  # train.images: uint8 [1497, 8, 8, 1]
+>>> images, labels = batches(train, 64, seed=0)[1000]  # the same whenever it is asked for
+>>> large = batches("folder:holiday", 64, seed=0, size=64, channels=3)
+"""
+
+from jaxgen.data.batches import Batches
+from jaxgen.data.catalog import batches, get, info, load, names
+from jaxgen.data.dataset import Dataset, DatasetInfo
+
+__all__ = ["Batches", "Dataset", "DatasetInfo", "batches", "get", "info", "load", "names"]

@@ -1,0 +1,143 @@
+"""Batches as a function of the step: resuming needs the step number and no saved iterator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from jaxgen.data.dataset import Dataset, Pictures
+from jaxgen.data.resize import fit
+from jaxgen.errors import UsageError, extra
+
+Batch = tuple[np.ndarray, np.ndarray]  # images uint8 [B, H, W, C], labels int32 [B]
+
+READ_AT_ONCE = 256  # native pictures in memory at a time
+
+
+class Batches(Protocol):
+    """Endless batches of one process. An epoch shows each picture at most once: what fills no batch is left out."""
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every picture."""
+        ...
+
+    def __getitem__(self, step: int) -> Batch:
+        """This process' rows of batch `step`, counted from 0 over all epochs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which rows of each global batch this process reads: the process_index-th of process_count equal slices."""
+
+    batch_size: int  # over all processes
+    process_index: int = 0
+    process_count: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UsageError(f"batch_size must be >= 1, got {self.batch_size}")
+        if not 0 <= self.process_index < self.process_count:
+            raise UsageError(f"process_index must be in [0, {self.process_count}), got {self.process_index}")
+        if self.batch_size % self.process_count:
+            raise UsageError(f"batch_size {self.batch_size} must be a multiple of the {self.process_count} processes")
+
+    @property
+    def local_size(self) -> int:
+        return self.batch_size // self.process_count
+
+    def steps(self, count: int) -> int:
+        """Whole batches in an epoch of `count` pictures. Raises UsageError if there is none."""
+        if self.batch_size > count:
+            raise UsageError(f"batch_size {self.batch_size} is larger than the set, which has {count} pictures")
+        return count // self.batch_size
+
+    def rows(self, step_in_epoch: int) -> slice:
+        start = step_in_epoch * self.batch_size + self.process_index * self.local_size
+        return slice(start, start + self.local_size)
+
+
+class ArrayBatches:
+    """Gathered from pictures in memory."""
+
+    def __init__(self, data: Dataset, share: Share, *, seed: int) -> None:
+        self._data = data
+        self._share = share
+        self._seed = seed
+        self._epoch_order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        self.steps_per_epoch = share.steps(len(data))
+        self.classes = data.classes
+        self.shape: tuple[int, int, int] = data.images.shape[1:]
+
+    def __getitem__(self, step: int) -> Batch:
+        epoch, step_in_epoch = divmod(_checked(step), self.steps_per_epoch)
+        rows = self._order(epoch)[self._share.rows(step_in_epoch)]
+        return self._data.images[rows], self._data.labels[rows]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        known, order = self._epoch_order  # read and written as one value: threads may share this
+        if known != epoch:
+            order = permutation(len(self._data), seed=self._seed, epoch=epoch)
+            self._epoch_order = (epoch, order)
+        return order
+
+
+class StreamedBatches:
+    """Read by Grain as they are asked for, for sets that do not fit in memory."""
+
+    def __init__(self, pictures: Pictures, share: Share, *, seed: int, size: int, channels: int) -> None:
+        with extra("train"):
+            import grain
+        self._pictures = pictures
+        self._share = share
+        self.steps_per_epoch = share.steps(len(pictures))
+        self.classes = pictures.classes
+        self.shape = (size, size, channels)
+        whole = slice(0, self.steps_per_epoch * share.batch_size)
+        # Grain shuffles epoch e of seed s as it does epoch 0 of seed s + e; scattered seeds do not meet that way.
+        scattered = int(np.random.PCG64(seed).random_raw()) % 2**32
+        # Row numbers are batched, then read: the pictures of a batch are decoded together.
+        rows = grain.MapDataset.range(len(pictures)).shuffle(seed=scattered).slice(whole).batch(share.local_size)
+        self._batches = rows.map(self._read)
+
+    def __getitem__(self, step: int) -> Batch:
+        return self._batches[_checked(step) * self._share.process_count + self._share.process_index]
+
+    def _read(self, rows: np.ndarray) -> Batch:
+        size, _, channels = self.shape
+        return read_all(self._pictures, rows.tolist(), size, channels)
+
+
+def read_all(pictures: Pictures, rows: Sequence[int], size: int, channels: int) -> Batch:
+    """The pictures of `rows`, made to measure: uint8 [N, size, size, channels], int32 [N]."""
+    images = np.empty((len(rows), size, size, channels), np.uint8)
+    labels = np.empty(len(rows), np.int32)
+    for start in range(0, len(rows), READ_AT_ONCE):
+        for i, (image, label) in enumerate(pictures.read(rows[start : start + READ_AT_ONCE]), start):
+            images[i] = fit(image[None], size, channels)[0]
+            labels[i] = label
+    return images, labels
+
+
+def permutation(count: int, *, seed: int, epoch: int) -> np.ndarray:
+    """The order of an epoch: int64 [count], a function of its arguments alone.
+
+    By sorting raw bits: NumPy promises that bit generators never change, and promises nothing for Generator methods.
+    """
+    return np.argsort(np.random.PCG64([seed, epoch]).random_raw(count), kind="stable")
+
+
+def _checked(step: int) -> int:
+    if step < 0:
+        raise IndexError(f"step must be >= 0, got {step}")
+    return step

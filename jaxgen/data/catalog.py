@@ -1,0 +1,121 @@
+"""Datasets by name: what there is, where it lies, its pictures and its batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from jaxgen.data.batches import ArrayBatches, Batches, Share, StreamedBatches, read_all
+from jaxgen.data.dataset import Dataset, DatasetInfo, Pictures, Source
+from jaxgen.data.digits import Digits
+from jaxgen.data.mnist import FASHION_MNIST, MNIST
+from jaxgen.data.picture_folder import PictureFolder
+from jaxgen.data.punks import CryptoPunks
+from jaxgen.data.resize import fit
+from jaxgen.data.tfds_sets import TfdsByName
+from jaxgen.errors import UsageError
+
+SOURCES: dict[str, Source] = {
+    "digits": Digits(),
+    "mnist": MNIST,
+    "fashion_mnist": FASHION_MNIST,
+    "cryptopunks": CryptoPunks(),
+}
+DEFAULT_SIZE = 32  # of pictures that differ in size, where no size is asked for
+MEMORY_LIMIT = 2 * 10**9  # bytes of decoded pictures; larger sets are read as they are needed
+
+
+def names() -> list[str]:
+    """The datasets that jaxgen knows itself; 'folder:PATH' and the names of TFDS are accepted on top."""
+    return list(SOURCES)
+
+
+def info(name: str, *, data_dir: Path | None = None) -> DatasetInfo:
+    """What is known about a dataset, without fetching it. Raises UsageError if the name is unknown."""
+    return source(name).info(data_dir)
+
+
+def get(name: str, *, data_dir: Path | None = None) -> Path | None:
+    """Fetch, check and convert a dataset, once; the folder where it lies, None where it needs none (digits).
+
+    data_dir: where to look first and to write, if it can be written to; None: JAXGEN_DATA_DIR, else the user's cache.
+    Raises JaxgenError if it cannot be had or its files have the wrong hash.
+    """
+    return source(name).get(data_dir)
+
+
+def load(
+    name: str,
+    split: str = "train",
+    *,
+    data_dir: Path | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+) -> Dataset:
+    """One split in memory, prepared first if need be; centre-cropped and resized to `size`, with 1 or 3 channels.
+
+    None keeps what the set has; pictures that differ among themselves become 32 x 32 and RGB.
+    """
+    _check_measures(size, channels)
+    return _in_memory(source(name).open(split, data_dir), size, channels)
+
+
+def batches(
+    data: str | Dataset,
+    batch_size: int,
+    *,
+    seed: int,
+    split: str = "train",
+    data_dir: Path | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+    process_index: int = 0,
+    process_count: int = 1,
+    memory_limit: int = MEMORY_LIMIT,
+) -> Batches:
+    """Batches of a dataset, by name or loaded: batches(...)[step] gives uint8 images and int32 labels.
+
+    batch_size: over all processes; this one gets the process_index-th slice of each batch. seed: in [0, 2^32).
+    Sets of more than memory_limit bytes are read as they are needed.
+    Raises UsageError if batch_size is larger than the set or no multiple of process_count.
+    """
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed must be in [0, 2^32), got {seed}")
+    _check_measures(size, channels)
+    share = Share(batch_size, process_index, process_count)
+    opened = source(data).open(split, data_dir) if isinstance(data, str) else data
+    if not isinstance(opened, Dataset):
+        side, depth = measures(opened, size, channels)
+        if len(opened) * side * side * depth > memory_limit:
+            return StreamedBatches(opened, share, seed=seed, size=side, channels=depth)
+    return ArrayBatches(_in_memory(opened, size, channels), share, seed=seed)
+
+
+def source(name: str) -> Source:
+    """Who knows about `name`: jaxgen, a folder or TFDS (which says so if it does not)."""
+    kind, colon, path = name.partition(":")
+    if kind == "folder" and colon:
+        return PictureFolder(path)
+    return SOURCES.get(name) or TfdsByName(name, names())
+
+
+def measures(pictures: Pictures, size: int | None, channels: int | None) -> tuple[int, int]:
+    """The size and channels that `pictures` are served with."""
+    height, width, depth = pictures.shape
+    native = min(height, width) if height and width else DEFAULT_SIZE
+    return size or native, channels or (1 if depth == 1 else 3)
+
+
+def _in_memory(data: Dataset | Pictures, size: int | None, channels: int | None) -> Dataset:
+    if isinstance(data, Dataset):
+        return Dataset(np.ascontiguousarray(fit(data.images, size, channels)), data.labels, data.classes)
+    images, labels = read_all(data, range(len(data)), *measures(data, size, channels))
+    return Dataset(images, labels, data.classes)
+
+
+def _check_measures(size: int | None, channels: int | None) -> None:
+    if size is not None and size < 1:
+        raise UsageError(f"size must be >= 1, got {size}")
+    if channels not in (None, 1, 3):
+        raise UsageError(f"channels must be 1 or 3, got {channels}")

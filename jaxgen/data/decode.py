@@ -1,0 +1,52 @@
+"""Encoded pictures (PNG, JPEG, ...) to uint8 arrays, safely."""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from jaxgen.errors import JaxgenError, one_line
+
+MAX_PIXELS = 64_000_000  # a picture that claims more is refused before a pixel is decoded
+
+_opening = threading.Lock()  # warnings.catch_warnings changes the whole process
+
+
+def decode(picture: Path | bytes, name: str) -> np.ndarray:
+    """The first frame of a picture, upright: uint8 [H, W, C], C of 1 (grey), 3 (RGB) or 4 (RGBA).
+
+    Raises JaxgenError, naming `name`, if it cannot be read or has more than MAX_PIXELS pixels.
+    """
+    try:
+        with _open(picture) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise JaxgenError(f"{name}: {width} x {height} pixels are too many; the limit is {MAX_PIXELS:,}")
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_array(image)
+    except JaxgenError:
+        raise
+    except Exception as err:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, ...
+        raise JaxgenError(f"{name}: cannot be read as a picture ({one_line(err)}); remove or replace it") from err
+
+
+def _open(picture: Path | bytes) -> Image.Image:
+    """Reads the header only. MAX_PIXELS is stricter than Pillow's warning, which would be a second message."""
+    with _opening, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
+
+
+def _to_array(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8, not scale them
+        return (np.asarray(image) >> 8).astype(np.uint8)[..., None]
+    if image.mode in ("L", "1"):
+        return np.array(image if image.mode == "L" else image.convert("L"))[..., None]
+    if image.mode in ("RGB", "RGBA") and "transparency" not in image.info:
+        return np.array(image)
+    return np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))

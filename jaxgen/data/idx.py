@@ -1,0 +1,102 @@
+"""IDX files, the format MNIST came in: four files, each checked by the SHA-256 of what it holds.
+
+Format: two zero bytes, 0x08 for unsigned bytes, the number of axes, each axis as a big-endian uint32, the bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jaxgen.errors import JaxgenError
+
+Splits = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> images uint8 [N, H, W, 1], labels int32 [N]
+
+FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+STEMS = tuple(stem for pair in FILES.values() for stem in pair)
+MAX_BYTES = 1 << 28  # of one file, decompressed; MNIST's largest has 47 million
+
+
+def find(folder: Path) -> dict[str, Path]:
+    """The IDX files of `folder` by stem: raw or .gz, with '-' or '.' before 'idx'; as many of the four as there are."""
+    found = {}
+    for stem in STEMS:
+        spellings = (stem, stem.replace("-idx", ".idx"))
+        paths = (folder / (spelling + suffix) for spelling in spellings for suffix in ("", ".gz"))
+        path = next((path for path in paths if path.is_file()), None)
+        if path is not None:
+            found[stem] = path
+    return found
+
+
+def read(path: Path) -> bytes:
+    """What an IDX file holds, decompressed. Raises JaxgenError if it cannot be read."""
+    try:
+        return decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error, ValueError) as err:
+        raise JaxgenError(f"{path}: cannot be read as an IDX file ({err}); replace it") from err
+
+
+def decompress(content: bytes) -> bytes:
+    """`content`, gunzipped if it is gzip. Raises ValueError above MAX_BYTES, and what gzip raises."""
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+        plain = stream.read(MAX_BYTES + 1)
+    if len(plain) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES:,} bytes when decompressed")
+    return plain
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def check(name: str, content: bytes, want: str) -> None:
+    """Raises JaxgenError, naming the file, unless the SHA-256 of its decompressed bytes is `want`."""
+    got = sha256(content)
+    if got != want:
+        raise JaxgenError(f"{name}: expected SHA-256 {want} (decompressed), got {got}; replace the file")
+
+
+def parse(content: bytes, name: str) -> np.ndarray:
+    """The array in an IDX file: uint8, read-only. Raises JaxgenError if the header and the length disagree."""
+    axes = content[3] if len(content) >= 4 and content[:3] == b"\0\0\x08" else 0
+    start = 4 + 4 * axes
+    shape = struct.unpack(f">{axes}I", content[4:start]) if 0 < axes < 5 and len(content) >= start else ()
+    if not shape or len(content) != start + int(np.prod(shape, dtype=np.int64)):
+        raise JaxgenError(f"{name}: not a whole IDX file of bytes; replace it")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def serialize(array: np.ndarray) -> bytes:
+    """The IDX file of a uint8 array: what `parse` reads back."""
+    header = b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + np.ascontiguousarray(array, np.uint8).tobytes()
+
+
+def to_splits(contents: Mapping[str, bytes]) -> Splits:
+    """The four files' contents, by stem, as pictures and labels."""
+    splits = {}
+    for split, (images, labels) in FILES.items():
+        splits[split] = (parse(contents[images], images)[..., None], parse(contents[labels], labels).astype(np.int32))
+    return splits
+
+
+def from_splits(splits: Splits) -> dict[str, bytes]:
+    """The four files' contents, by stem: the inverse of `to_splits`."""
+    contents = {}
+    for split, (images, labels) in FILES.items():
+        contents[images] = serialize(splits[split][0][..., 0])
+        contents[labels] = serialize(splits[split][1])
+    return contents

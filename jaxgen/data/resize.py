@@ -1,0 +1,96 @@
+"""Pictures of any size and number of channels made to measure."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from jaxgen.errors import JaxgenError
+
+CHUNK = 4096  # pictures resized in one go: bounds the memory of the copies
+TINY = 32  # pictures up to this size grow by repeating pixels, where the factor is a whole number
+BACKGROUND = 255  # shows through where a picture with alpha is transparent
+
+
+def fit(images: np.ndarray, size: int | None = None, channels: int | None = None) -> np.ndarray:
+    """Centre-crop to squares, resize, convert: uint8 [N, H, W, C] -> [N, size, size, channels].
+
+    None leaves that property as it is; channels: 1 or 3. Alpha is composed on white.
+    """
+    if channels is not None:
+        images = to_channels(images, channels)
+    return images if size is None else resize(center_crop(images), size)
+
+
+def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
+    """Grey (1) or RGB (3) from any of grey, grey + alpha, RGB and RGBA; uint8 [..., C] -> [..., channels].
+
+    Grey is ITU-R 601 luma in the fixed-point arithmetic of Pillow's convert("L").
+    """
+    have = images.shape[-1]
+    if channels not in (1, 3) or have not in (1, 2, 3, 4):
+        raise JaxgenError(f"pictures must have 1 or 3 channels, got {channels} wanted of {have}")
+    if have in (2, 4):
+        return to_channels(compose(images, (BACKGROUND,) * (have - 1)), channels)
+    if have == channels:
+        return images
+    if channels == 3:
+        return np.repeat(images, 3, axis=-1)
+    luma = (images @ np.array([19595, 38470, 7471], np.uint32) + 0x8000) >> 16  # 0.299, 0.587, 0.114 in 1/65536
+    return luma[..., None].astype(np.uint8)
+
+
+def compose(images: np.ndarray, background: tuple[int, ...]) -> np.ndarray:
+    """Lay pictures whose last channel is alpha on one colour: uint8 [..., C + 1] -> [..., C], rounded."""
+    color, alpha = images[..., :-1].astype(np.uint32), images[..., -1:].astype(np.uint32)
+    mixed = color * alpha + np.array(background, np.uint32) * (255 - alpha)
+    return ((mixed + 127) // 255).astype(np.uint8)
+
+
+def center_crop(images: np.ndarray) -> np.ndarray:
+    """The largest square in the middle: [N, H, W, C] -> [N, min(H, W), min(H, W), C]."""
+    height, width = images.shape[1:3]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return images[:, top : top + side, left : left + side]
+
+
+def resize(images: np.ndarray, size: int) -> np.ndarray:
+    """Squares of one size to another: uint8 [N, S, S, C] -> [N, size, size, C], pixel for pixel what Pillow gives.
+
+    Whole-number shrinking averages (BOX), whole-number growth of tiny pictures repeats (NEAREST), all else is LANCZOS.
+    """
+    side = images.shape[1]
+    if side == size:
+        return images
+    resampling = _resampling(side, size)
+    out = np.empty((len(images), size, size, images.shape[-1]), np.uint8)
+    for start in range(0, len(images), CHUNK):
+        out[start : start + CHUNK] = _resize_chunk(images[start : start + CHUNK], size, resampling)
+    return out
+
+
+def _resampling(side: int, size: int) -> Image.Resampling:
+    if side % size == 0:
+        return Image.Resampling.BOX
+    if side <= TINY and size % side == 0:
+        return Image.Resampling.NEAREST
+    return Image.Resampling.LANCZOS
+
+
+def _resize_chunk(images: np.ndarray, size: int, resampling: Image.Resampling) -> np.ndarray:
+    """Pillow resizes rows, then columns, so pictures stacked along the other axis do not see each other.
+
+    Two calls a chunk and not one a picture: 60,000 pictures from 28 to 16 pixels take 0.3 s and not 3 s.
+    """
+    n, side, _, channels = images.shape
+    stacked = images.reshape(n * side, side, channels)
+    narrow = _pillow_resize(stacked, size, n * side, resampling).reshape(n, side, size, channels)
+    in_a_row = narrow.transpose(1, 0, 2, 3).reshape(side, n * size, channels)
+    return _pillow_resize(in_a_row, n * size, size, resampling).reshape(size, n, size, channels).transpose(1, 0, 2, 3)
+
+
+def _pillow_resize(image: np.ndarray, width: int, height: int, resampling: Image.Resampling) -> np.ndarray:
+    """uint8 [H, W, C] -> [height, width, C]; each channel alone, so that alpha has no say in colour."""
+    planes = [Image.fromarray(np.ascontiguousarray(image[..., c])) for c in range(image.shape[-1])]
+    return np.stack([np.asarray(plane.resize((width, height), resampling)) for plane in planes], axis=-1)
