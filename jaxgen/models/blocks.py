@@ -1,0 +1,121 @@
+"""The parts of the UNet, in Flax NNX; pictures are [B, H, W, C], embeddings [B, E]."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+ZEROS = nnx.initializers.zeros
+
+
+def time_frequencies(features: int) -> np.ndarray:
+    """[features / 2] float32, from 1 down to 1e-4 in geometric steps (Vaswani et al. 2017, section 3.5)."""
+    return np.exp(-np.log(1e4) * np.arange(features // 2) / max(features // 2 - 1, 1)).astype(np.float32)
+
+
+def sinusoids(t: Array, features: int) -> Array:
+    """t: [B] -> [B, features] float32, sines then cosines."""
+    angles = t.astype(jnp.float32)[:, None] * time_frequencies(features)
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+class GroupNorm(nnx.Module):
+    """Wu & He 2018, statistics in float32.
+
+    Reduces over space first and over a group's channels after, then applies one scale and shift: on CPU that is
+    a tenth of a training step faster than flax's own. Deviations are squared after centring, since E[x^2] - E[x]^2
+    loses everything on constant pictures.
+    """
+
+    def __init__(self, channels: int, groups: int, *, dtype: jnp.dtype) -> None:
+        self.groups = groups
+        self.dtype = dtype
+        self.scale = nnx.Param(jnp.ones(channels))
+        self.bias = nnx.Param(jnp.zeros(channels))
+
+    def __call__(self, x: Array) -> Array:
+        wide = x.astype(jnp.float32)
+        mean = self._over_group(wide.mean((1, 2)))  # [B, C]
+        variance = self._over_group(jnp.square(wide - mean[:, None, None]).mean((1, 2)))
+        scale = self.scale[...] * jax.lax.rsqrt(variance + 1e-5)
+        shift = self.bias[...] - mean * scale
+        return (wide * scale[:, None, None] + shift[:, None, None]).astype(self.dtype)
+
+    def _over_group(self, channels: Array) -> Array:
+        """Mean over each group's channels, given back to every channel: [B, C] -> [B, C]."""
+        grouped = channels.reshape(channels.shape[0], self.groups, -1)
+        return jnp.broadcast_to(grouped.mean(-1, keepdims=True), grouped.shape).reshape(channels.shape)
+
+
+def conv3x3(
+    inputs: int, outputs: int, *, stride: int = 1, zero: bool = False, dtype: jnp.dtype, rngs: nnx.Rngs
+) -> nnx.Conv:
+    """Padded by one on each side whatever the stride, as torch does; `zero` starts it at nothing."""
+    init: dict[str, Any] = {"kernel_init": ZEROS} if zero else {}
+    return nnx.Conv(inputs, outputs, (3, 3), strides=stride, padding=((1, 1), (1, 1)), dtype=dtype, rngs=rngs, **init)
+
+
+class Attention(nnx.Module):
+    """Multi-head self-attention over all pixels, with its norm and residual."""
+
+    def __init__(self, channels: int, *, heads: int, groups: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        self.heads = heads
+        self.norm = GroupNorm(channels, groups, dtype=dtype)
+        self.qkv = nnx.Linear(channels, 3 * channels, dtype=dtype, rngs=rngs)
+        self.out = nnx.Linear(channels, channels, kernel_init=ZEROS, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Array) -> Array:
+        b, h, w, c = x.shape
+        qkv = self.qkv(self.norm(x)).reshape(b, h * w, 3, self.heads, c // self.heads)
+        attended = jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])  # [B, HW, heads, C / heads]
+        return x + self.out(attended.reshape(b, h, w, c))
+
+
+class ResidualBlock(nnx.Module):
+    """Norm, SiLU, convolution, twice, the embedding added in between; then attention if asked for (Ho et al. 2020)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        embedding: int,
+        *,
+        groups: int,
+        heads: int,
+        dropout: float,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ) -> None:
+        """heads: of the attention that follows; 0: none."""
+        self.norm1 = GroupNorm(inputs, groups, dtype=dtype)
+        self.conv1 = conv3x3(inputs, outputs, dtype=dtype, rngs=rngs)
+        self.embed = nnx.Linear(embedding, outputs, dtype=dtype, rngs=rngs)
+        self.norm2 = GroupNorm(outputs, groups, dtype=dtype)
+        self.dropout = nnx.Dropout(dropout)
+        self.conv2 = conv3x3(outputs, outputs, zero=True, dtype=dtype, rngs=rngs)
+        self.skip = nnx.Conv(inputs, outputs, (1, 1), dtype=dtype, rngs=rngs) if inputs != outputs else None
+        self.attention = Attention(outputs, heads=heads, groups=groups, dtype=dtype, rngs=rngs) if heads else None
+
+    def __call__(self, x: Array, embedding: Array, *, key: Array | None = None) -> Array:
+        """embedding: [B, E]; key: of the dropout, None when sampling."""
+        h = self.conv1(nnx.silu(self.norm1(x)))
+        h = h + self.embed(embedding)[:, None, None]
+        h = nnx.silu(self.norm2(h))
+        h = self.conv2(self.dropout(h, deterministic=key is None, rngs=key))
+        h = h + (x if self.skip is None else self.skip(x))
+        return h if self.attention is None else self.attention(h)
+
+
+class Upsample(nnx.Module):
+    """Nearest neighbour to twice the size, then a convolution."""
+
+    def __init__(self, inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        self.conv = conv3x3(inputs, outputs, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Array) -> Array:
+        return self.conv(x.repeat(2, axis=1).repeat(2, axis=2))

@@ -1,0 +1,84 @@
+"""The loop in JAX against the one that jaxgen.plan spells out in NumPy, with the noise of jax.random itself."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen import plan
+from jaxgen.models.sampling import picture_noise, sample
+
+SHAPE = (4, 4, 2)
+SEED = jnp.array([7, 7, 2**32 - 1], jnp.uint32)
+INDEX = jnp.array([0, 5, 3], jnp.uint32)
+LABEL = jnp.array([0, -1, 2])
+
+
+def rows(steps: int, **rest) -> np.ndarray:
+    return plan.make_plan(plan.alpha_bar("cosine", 100), steps=steps, **rest)
+
+
+def noise_of(seed: int, index: int, draw: int) -> np.ndarray:
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), draw)
+    return np.asarray(jax.random.normal(key, SHAPE))
+
+
+def all_noise(draw: int) -> np.ndarray:
+    return np.stack([noise_of(int(seed), int(index), draw) for seed, index in zip(SEED, INDEX, strict=True)])
+
+
+def fake(params, x, t, label):
+    """A network whose answer depends on everything it is told."""
+    lean = params["w"] * (1 + label.astype(jnp.float32))[:, None, None, None]
+    return jnp.tanh(x * lean + t[:, None, None, None] / 1000)
+
+
+PARAMS = {"w": jnp.float32(0.7)}
+
+
+def in_numpy(table: np.ndarray, guidance: float = 1.0) -> np.ndarray:
+    def network(x, t):
+        def told(label):
+            return np.asarray(fake(PARAMS, jnp.asarray(x), jnp.full(3, t), label))
+
+        return told(jnp.full(3, -1)) + guidance * (told(LABEL) - told(jnp.full(3, -1)))
+
+    return plan.run(table, all_noise(0), network, all_noise)[0]
+
+
+def test_noise_of_a_picture_is_a_function_of_its_seed_index_and_draw():
+    for draw in (0, 3):
+        assert np.array_equal(picture_noise(SEED, INDEX, draw, SHAPE), all_noise(draw))
+
+
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim", "dpmpp-2m"])
+@pytest.mark.parametrize("guidance", [1.0, 3.0, 0.0])
+def test_pictures_are_those_of_the_plan(sampler, guidance):
+    eta = 0.5 if sampler == "ddim" else 0.0
+    table = rows(7, sampler=sampler, eta=eta, prediction="v")
+    drawn = sample(fake, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE, guidance=guidance)
+    assert np.abs(np.asarray(drawn) - in_numpy(table, guidance)).max() < 1e-4
+
+
+def test_picture_does_not_depend_on_its_neighbours():
+    table = rows(5, sampler="ancestral")
+    together = sample(fake, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE)
+    alone = sample(fake, PARAMS, table, SEED[1:2], INDEX[1:2], LABEL[1:2], shape=SHAPE)
+    assert np.abs(np.asarray(together[1:2]) - np.asarray(alone)).max() < 1e-5
+
+
+def test_network_is_asked_once_a_row_unless_it_is_guided():
+    asked = []
+
+    def counting(params, x, t, label):
+        jax.debug.callback(lambda told: asked.append(told.tolist()), label, ordered=True)
+        return fake(params, x, t, label)
+
+    table = rows(4)
+    sample(counting, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE).block_until_ready()
+    jax.effects_barrier()
+    assert asked == [[0, -1, 2]] * 4
+    asked.clear()
+    sample(counting, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE, guidance=2.0).block_until_ready()
+    jax.effects_barrier()
+    assert sorted(asked) == sorted([[0, -1, 2], [-1, -1, -1]] * 4)
