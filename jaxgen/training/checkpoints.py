@@ -1,0 +1,174 @@
+"""Checkpoints that are whole or not there: written aside by Orbax, hashed, synced, renamed.
+
+Orbax does not notice flipped bits and can list a half-deleted step as valid, so each checkpoint carries the SHA-256
+of its files in `jaxgen.json`, and is retired by renaming it before it is deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+
+from jaxgen.errors import JaxgenError, one_line
+from jaxgen.files import sync
+from jaxgen.training.step import TrainState
+
+SEAL = "jaxgen.json"  # {"step", "score", "files": {relative path: sha256}}
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one run, in `folder`/STEP; the newest `keep` and the best one stay."""
+
+    folder: Path
+    keep: int = 3
+
+    def steps(self) -> list[int]:
+        """Steps that have a checkpoint, whole or damaged, ascending."""
+        return sorted(int(path.name) for path in self.folder.glob("[0-9]*") if path.name.isdigit())
+
+    def path(self, step: int) -> Path:
+        """Where the checkpoint of a step lies, or would."""
+        return self.folder / f"{step:08d}"
+
+    def save(self, state: TrainState, score: float | None = None) -> Path:
+        """Write the state of its step; score: lower is better, None if it was not measured.
+
+        Raises JaxgenError if it cannot be written; the checkpoints that are there stay as they are.
+        """
+        step = int(state.step)
+        final = self.path(step)
+        aside = final.with_suffix(".tmp")
+        if jax.process_index() == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for leftover in (*self.folder.glob("*.tmp"), *self.folder.glob("*.trash")):
+                shutil.rmtree(leftover)
+        multihost_utils.sync_global_devices("jaxgen:checkpoint:clean")
+        try:
+            with ocp.StandardCheckpointer() as writer:
+                writer.save(aside.absolute() / "state", state)
+                writer.wait_until_finished()
+        except (OSError, ValueError, RuntimeError) as err:  # a full disk has all these names
+            raise JaxgenError(f"{final}: cannot be saved: {one_line(err)}") from err
+        if jax.process_index() == 0:
+            _seal(aside, step, score)
+            if final.exists():
+                _discard(final)
+            aside.rename(final)
+            sync(self.folder)
+            self._retire()
+        multihost_utils.sync_global_devices("jaxgen:checkpoint:done")
+        return final
+
+    def restore(self, like: Any, *, step: int | None = None, say: Callable[[str], None] | None = None) -> Any:
+        """The newest whole checkpoint (or that of `step`), with the structure and shardings of `like`; None if none.
+
+        A damaged checkpoint is passed over, and `say` is told so (default: stderr).
+        Raises JaxgenError if there are some but none is whole, or if the whole one has another structure.
+        """
+        say = say or partial(print, file=sys.stderr)
+        candidates = self.steps() if step is None else [step]
+        for candidate in reversed(candidates):
+            path = self.path(candidate)
+            problem = _damage(path)
+            if problem is None:
+                return _read(path, like)
+            say(f"checkpoint {path} is damaged ({problem}); {'trying the one before it' if step is None else 'no use'}")
+        if candidates:
+            which = ", ".join(map(str, candidates))
+            raise JaxgenError(f"{self.folder}: no whole checkpoint (of step {which}); train again in a new --out")
+        return None
+
+    def set_aside_after(self, step: int) -> None:
+        """Rename the (damaged) checkpoints after `step`: a run that goes on from there makes its own of those steps.
+
+        Left in place they would count as the newest ones and push out those that are whole.
+        """
+        for later in self.steps():
+            if later > step:
+                damaged = self.path(later).with_suffix(".damaged")
+                if damaged.exists():
+                    shutil.rmtree(damaged)
+                self.path(later).rename(damaged)
+
+    def best(self) -> int | None:
+        """Step of the checkpoint with the lowest score, None if none was scored."""
+        scored = [(score, step) for step in self.steps() if (score := self.score(step)) is not None]
+        return min(scored)[1] if scored else None
+
+    def score(self, step: int) -> float | None:
+        """The score that a checkpoint was saved with, None if it had none or cannot be read."""
+        try:
+            score = json.loads((self.path(step) / SEAL).read_text())["score"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return score if isinstance(score, float) and math.isfinite(score) else None
+
+    def _retire(self) -> None:
+        kept = {*self.steps()[-self.keep :], self.best()}
+        for step in self.steps():
+            if step not in kept:
+                _discard(self.path(step))
+
+
+def _read(path: Path, like: Any) -> Any:
+    try:
+        with ocp.StandardCheckpointer() as reader:
+            return reader.restore(path.absolute() / "state", like)
+    except (ValueError, KeyError, TypeError) as err:  # its bytes are what was written: it is the shape that differs
+        raise JaxgenError(f"{path}: does not fit this config's network and optimiser: {one_line(err)}") from err
+
+
+def _hashes(path: Path) -> dict[str, str]:
+    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != SEAL)
+    hashes = {}
+    for file in files:
+        with file.open("rb") as stream:
+            hashes[file.relative_to(path).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return hashes
+
+
+def _seal(path: Path, step: int, score: float | None) -> None:
+    """Hash every file of a checkpoint and write the list beside them; returns when all of it is on the disk."""
+    for file in path.rglob("*"):
+        sync(file)
+    seal = path / SEAL
+    seal.write_text(json.dumps({"step": step, "score": score, "files": _hashes(path)}))
+    sync(seal)
+    sync(path)
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint, or None."""
+    try:
+        wanted = dict(json.loads((path / SEAL).read_text())["files"])
+        found = _hashes(path)
+    except FileNotFoundError:
+        return f"{SEAL} is missing"
+    except OSError as err:
+        return f"cannot be read: {err.strerror}"
+    except (ValueError, KeyError, TypeError):
+        return f"{SEAL} is broken"
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found:
+            return f"{name} is missing"
+        if wanted.get(name) != found[name]:
+            return f"{name} does not match its hash"
+    return None
+
+
+def _discard(path: Path) -> None:
+    """Delete a checkpoint so that, killed halfway, it is gone and not broken."""
+    shutil.rmtree(path.rename(path.with_name(path.name + ".trash")))

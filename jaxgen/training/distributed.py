@@ -1,0 +1,56 @@
+"""Many processes: joined when the launcher's environment says that there are some, and of one mind about stopping."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from jaxgen.errors import UsageError
+
+COORDINATOR = "JAX_COORDINATOR_ADDRESS"
+# Set in every process of a launch, and only there: SLURM_NTASKS, say, is also set in the shell that salloc opens.
+LAUNCHERS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
+
+
+def initialize() -> None:
+    """Call `jax.distributed.initialize` under JAX_COORDINATOR_ADDRESS, Slurm, Open MPI or a multi-host TPU slice.
+
+    JAX_COORDINATOR_ADDRESS goes with JAX_NUM_PROCESSES and JAX_PROCESS_ID; under the others JAX finds all by itself.
+    Raises UsageError if one of the three is missing or no number.
+    """
+    environment = os.environ
+    if COORDINATOR in environment:
+        count = _number(environment, "JAX_NUM_PROCESSES", least=1)
+        index = _number(environment, "JAX_PROCESS_ID", least=0)
+        if index >= count:
+            raise UsageError(f"JAX_PROCESS_ID must be less than JAX_NUM_PROCESSES ({count}), got {index}")
+        jax.distributed.initialize(environment[COORDINATOR], num_processes=count, process_id=index)
+    elif (
+        any(_number(environment, name, least=1) > 1 for name in LAUNCHERS if name in environment)
+        or len(environment.get("TPU_WORKER_HOSTNAMES", "").split(",")) > 1
+    ):
+        jax.distributed.initialize()
+
+
+def largest(number: int) -> int:
+    """The largest of the numbers with which the processes make this call; all must make it."""
+    if jax.process_count() == 1:
+        return number
+    return int(multihost_utils.process_allgather(np.int32(number)).max())
+
+
+def require_equal(number: int, what: str) -> None:
+    """Raise UsageError in every process unless all of them have the same number."""
+    if largest(number) != number or -largest(-number) != number:
+        raise UsageError(f"processes do not agree on {what} ({number} here); --out must be on a disk that all share")
+
+
+def _number(environment: Mapping[str, str], name: str, *, least: int) -> int:
+    text = environment.get(name, "")
+    if not text.isdecimal() or int(text) < least:
+        raise UsageError(f"{name} must be an integer >= {least}, got {text!r}")
+    return int(text)

@@ -1,0 +1,237 @@
+"""The training loop: batches in, checkpoints, metrics and pictures out; a function of the config and the data."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxgen import data
+from jaxgen.config import Config
+from jaxgen.errors import Interrupted, JaxgenError, UsageError
+from jaxgen.models import network as networks
+from jaxgen.models.network import Params
+from jaxgen.training import distributed
+from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.inputs import open_data
+from jaxgen.training.losses import LOSSES
+from jaxgen.training.monitor import Monitor
+from jaxgen.training.pace import chunk_length, compute_dtype, scan_steps, total_steps
+from jaxgen.training.report import Report
+from jaxgen.training.run import RunFolder
+from jaxgen.training.signals import Stop
+from jaxgen.training.step import (
+    TrainState,
+    abstract_state,
+    device_mesh,
+    learning_rate,
+    make_init,
+    make_optimizer,
+    make_steps,
+)
+
+
+def train(
+    config: Config, folder: Path, *, data_dir: Path | None = None, stop: Stop | None = None, resume: bool = False
+) -> Path:
+    """Train, or go on where the folder's newest whole checkpoint stands; returns the last checkpoint.
+
+    resume: `config` may differ from the one that the folder holds, and takes its place. The folder's config is written
+    once all that can be refused has been, so that a refused command leaves nothing that refuses the mended one.
+    Raises UsageError if the folder holds something else, Interrupted after saving on SIGINT or SIGTERM, JaxgenError
+    on a loss that is not finite.
+    """
+    stop = stop or Stop()
+    run = RunFolder(folder)
+    is_main = jax.process_index() == 0
+    with stop.handled(), ExitStack() as stack:
+        if is_main and not resume:
+            run.check(config)
+        if is_main:
+            stack.enter_context(run.locked())
+        trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, stop))
+        with stop.deferred():
+            if trainer is None:  # the signal came as this began
+                raise Interrupted("interrupted before there was anything to save", stop.signal or signal.SIGINT)
+            if is_main:
+                run.write(config, data_dir, trainer.batches.classes)
+            return trainer.run_to_end()
+
+
+@dataclass
+class Trainer:
+    """A run in progress."""
+
+    config: Config
+    run: RunFolder
+    stop: Stop
+    batches: data.Batches  # of this process
+    monitor: Monitor
+    state: TrainState
+    start: int
+    total: int
+    sample_every: int
+    checkpoints: Checkpoints
+    make_call: jax.stages.Wrapped  # compiled into `calls`
+    saved: int  # step of the newest checkpoint, the same in all processes
+    rows: NamedSharding
+    calls: dict[int, Callable[..., Any]] = field(default_factory=dict)  # compiled, by number of steps
+    last_finite: float | None = None
+
+    @classmethod
+    def prepare(cls, config: Config, run: RunFolder, data_dir: Path | None, stop: Stop) -> Trainer:
+        """Load the data, build the network, restore the newest checkpoint."""
+        training = config.training
+        batches, test = open_data(config, data_dir)
+        mesh = device_mesh()
+        if training.batch_size % mesh.size:
+            raise UsageError(f"training.batch_size {training.batch_size} does not divide over {mesh.size} devices")
+        total = total_steps(config, batches.steps_per_epoch)
+        schedule = learning_rate(training, total)
+        optimizer = make_optimizer(training, schedule)
+        network = networks.build(config, compute_dtype(training.dtype))
+        loss = LOSSES[config.family](config, network)
+        checkpoints = Checkpoints(run.checkpoints, training.keep)
+        say = None if jax.process_index() == 0 else lambda line: None
+        state = checkpoints.restore(abstract_state(network, optimizer, mesh), say=say)
+        distributed.require_equal(0 if state is None else int(state.step), "the newest checkpoint's step")
+        if state is None:
+            state = make_init(network, optimizer, mesh)(jax.random.key(training.seed))
+        return cls(
+            config=config, run=run, stop=stop, batches=batches, monitor=Monitor(config, test), state=state,
+            start=int(state.step), total=total, sample_every=training.sample_every or batches.steps_per_epoch,
+            checkpoints=checkpoints, saved=int(state.step),
+            make_call=make_steps(training, loss, optimizer, schedule, mesh),
+            rows=NamedSharding(mesh, PartitionSpec(None, "data")),
+        )  # fmt: skip
+
+    @property
+    def is_main(self) -> bool:
+        return jax.process_index() == 0
+
+    def run_to_end(self) -> Path:
+        """All steps that are left, each event at its step."""
+        training = self.config.training
+        if self.is_main:
+            self.run.forget_after(self.start)
+            self.checkpoints.set_aside_after(self.start)
+        report = Report(
+            self.run, start=self.start, total=self.total, batch_size=training.batch_size,
+            log_every=training.log_every, main=self.is_main,
+        )  # fmt: skip
+        with report, ThreadPoolExecutor(1) as loader:
+            report.say(self._headline())
+            step, periods = self.start, (training.checkpoint_every, self.sample_every)
+            length = partial(chunk_length, total=self.total, scan=scan_steps(training.scan_steps), periods=periods)
+            upcoming = loader.submit(self._load, step, length(step)) if step < self.total else None
+            while upcoming:
+                images, labels = upcoming.result()
+                call = self._compiled(report, step, images, labels)
+                if self._signal() or call is None:
+                    break
+                self.state, metrics = call(self.state, images, labels, self._key())
+                done, step = step, step + len(images)
+                upcoming = loader.submit(self._load, step, length(step)) if step < self.total else None
+                self._check_and_report(report, done + 1, jax.device_get(metrics))
+                self._events(report, step)
+        return self._finish(report, step)
+
+    def _headline(self) -> str:
+        if self.start >= self.total:
+            more = f"jaxgen train --resume {shlex.quote(str(self.run.path))} --set training.steps=..."
+            return f"{self.run.path} is finished: step {self.start} of {self.total}; for more: {more}"
+        size = networks.parameter_count(self.state.params)
+        where = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+        what = f"going on at step {self.start}" if self.start else "training"
+        return f"{what}: {self.config.name}, {size:,} parameters, {self.total:,} steps, on {where}, in {self.run.path}"
+
+    def _key(self) -> Array:
+        return jax.random.key(self.config.training.seed)
+
+    def _signal(self) -> int:
+        """The signal that some process had, 0 for none; all of them then stop, after the same step."""
+        return distributed.largest(self.stop.signal or 0)
+
+    def _load(self, step: int, count: int) -> tuple[Array, Array]:
+        """`count` batches from `step` on, stacked and spread over the devices."""
+        images, labels = zip(*(self.batches[step + i] for i in range(count)), strict=True)
+        place = partial(jax.make_array_from_process_local_data, self.rows)
+        return place(np.stack(images)), place(np.stack(labels))
+
+    def _compiled(self, report: Report, step: int, images: Array, labels: Array) -> Callable[..., Any] | None:
+        """The compiled call for this many steps; None if a signal came while it was being compiled."""
+        count = len(images)
+        if count not in self.calls:
+            call = self.stop.side_work(lambda: self.make_call.lower(self.state, images, labels, self._key()).compile())
+            if call is None:
+                return None
+            self.calls[count] = call
+            report.restart_clock(step)
+        return self.calls[count]
+
+    def _check_and_report(self, report: Report, first: int, metrics: dict[str, np.ndarray]) -> None:
+        """Log the steps of a call, from `first` on; stop at one that is not finite, before anything of it is saved."""
+        losses, norms = metrics["loss"], metrics["grad_norm"]
+        finite = np.isfinite(losses) & np.isfinite(norms)
+        good = len(losses) if finite.all() else int(finite.argmin())
+        if good:
+            report.steps(first, losses[:good], norms[:good], metrics["lr"][:good])
+            self.last_finite = float(losses[good - 1])
+        if good < len(losses):
+            raise self._diverged(first + good, f"loss {losses[good]}, gradient norm {norms[good]}")
+
+    def _diverged(self, step: int, what: str) -> JaxgenError:
+        last = "none" if self.last_finite is None else f"{self.last_finite:.4g}"
+        again = f"jaxgen train --resume {shlex.quote(str(self.run.path))} --set training.lr=..."
+        return JaxgenError(
+            f"{what} at step {step} (last finite loss: {last}); nothing of it was saved; go on from the last "
+            f"checkpoint with a lower lr or grad_clip, or with training.dtype=float32: {again}"
+        )
+
+    def _events(self, report: Report, step: int) -> None:
+        """Checkpoint and sample grid, where they are due."""
+        last = step == self.total
+        if step % self.config.training.checkpoint_every == 0 or last:
+            score = self.stop.side_work(lambda: self.monitor.test_loss(self._local_weights()))
+            if score is not None and not math.isfinite(score):
+                raise self._diverged(step, f"test loss {score}")
+            if score is not None:
+                report.scalars(step, {"test_loss": score})
+            self._save(step, score)
+            report.restart_clock(step)
+        if (step % self.sample_every == 0 or last) and self.stop.signal is None:
+            picture = self.stop.side_work(lambda: self.monitor.sample_grid(self._local_weights()))
+            if picture is not None:
+                report.picture(step, picture)
+            report.restart_clock(step)
+
+    def _save(self, step: int, score: float | None = None) -> None:
+        self.checkpoints.save(self.state, score)
+        self.saved = step
+
+    def _local_weights(self) -> Params:
+        """The averaged weights on one device of this process, so that processes need not use them in step."""
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), self.state.ema)
+
+    def _finish(self, report: Report, step: int) -> Path:
+        if step != self.saved:
+            self._save(step)
+        last = self.checkpoints.path(step)
+        if number := self._signal():
+            where = f"saved at step {step}" if step else "nothing to save yet"
+            again = f"jaxgen train --resume {shlex.quote(str(self.run.path))}"
+            raise Interrupted(f"interrupted, {where}; go on with: {again}", number)
+        report.say(f"done: step {step}, {last}")
+        return last

@@ -1,0 +1,87 @@
+"""Training objectives: each returns a scalar for a batch of pictures, and is pure given its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgen.config import Config, DiffusionConfig
+from jaxgen.errors import lookup
+from jaxgen.models.network import Network, Params
+from jaxgen.plan import schedule_of
+
+Loss = Callable[..., Array]  # loss(params, images, labels, *, key, train) -> scalar
+
+
+def q_sample(x0: Array, t: Array, eps: Array, alpha_bar: Array) -> Array:
+    """x_t given x_0 (Ho et al. 2020, equation 4). x0, eps: [B, H, W, C]; t: [B] int in [0, T); alpha_bar: [T]."""
+    a = alpha_bar[t][:, None, None, None]  # [B, 1, 1, 1]
+    return jnp.sqrt(a) * x0 + jnp.sqrt(1 - a) * eps
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """target(x0, eps, a): what the network should say, a being alpha_bar at its time; weight(snr): how much a squared
+    error of it is an error of x0's (Hang et al. 2023, section 3.4)."""
+
+    target: Callable[[Array, Array, Array], Array]
+    weight: Callable[[np.ndarray], np.ndarray]
+
+
+PREDICTIONS: dict[str, Prediction] = {
+    "eps": Prediction(lambda x0, eps, a: eps, lambda snr: 1 / snr),
+    "x0": Prediction(lambda x0, eps, a: x0, np.ones_like),
+    # Salimans & Ho 2022, appendix D
+    "v": Prediction(lambda x0, eps, a: jnp.sqrt(a) * eps - jnp.sqrt(1 - a) * x0, lambda snr: 1 / (snr + 1)),
+}
+
+
+def target(prediction: str, x0: Array, t: Array, eps: Array, alpha_bar: Array) -> Array:
+    """What the network should say at times t [B]; x0, eps: [B, H, W, C]; prediction: of PREDICTIONS."""
+    a = alpha_bar[t][:, None, None, None]  # [B, 1, 1, 1]
+    return lookup(PREDICTIONS, prediction, "prediction").target(x0, eps, a)
+
+
+def loss_weights(diffusion: DiffusionConfig) -> np.ndarray:
+    """Weight of each time's squared error: [T] float64.
+
+    simple: 1, on whatever is predicted. min-snr: min(SNR, gamma) as a weight on the error of x0, expressed for the
+    quantity predicted (Hang et al. 2023, section 3.4).
+    """
+    a = schedule_of(diffusion)
+    if diffusion.weighting == "simple":
+        return np.ones_like(a)
+    snr = a / (1 - a)
+    return np.minimum(snr, diffusion.min_snr_gamma) * PREDICTIONS[diffusion.prediction].weight(snr)
+
+
+def ddpm(config: Config, network: Network) -> Loss:
+    """Weighted mean squared error of the prediction at uniform times (Ho et al. 2020, equation 14).
+
+    While training, each label becomes the null class with probability `model.label_dropout` (Ho & Salimans 2022).
+    """
+    diffusion, model = config.diffusion, config.model
+    alpha_bar = jnp.asarray(schedule_of(diffusion), jnp.float32)
+    weights = jnp.asarray(loss_weights(diffusion), jnp.float32)
+
+    def loss(params: Params, x0: Array, label: Array, *, key: Array, train: bool = True) -> Array:
+        """x0: [B, H, W, C] in [-1, 1]; label: [B] int, -1 for none."""
+        t_key, eps_key, label_key, dropout_key = jax.random.split(key, 4)
+        t = jax.random.randint(t_key, x0.shape[:1], 0, diffusion.steps)
+        eps = jax.random.normal(eps_key, x0.shape, x0.dtype)
+        if train and model.classes:
+            label = jnp.where(jax.random.bernoulli(label_key, model.label_dropout, label.shape), -1, label)
+        x_t = q_sample(x0, t, eps, alpha_bar)
+        out = network.apply(params, x_t, t, label, key=dropout_key if train and model.dropout else None)
+        error = jnp.square(out - target(diffusion.prediction, x0, t, eps, alpha_bar)).mean((1, 2, 3))  # [B]
+        return (weights[t] * error).mean()
+
+    return loss
+
+
+LOSSES: dict[str, Callable[[Config, Network], Loss]] = {"ddpm": ddpm}

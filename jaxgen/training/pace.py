@@ -1,0 +1,37 @@
+"""How far a run goes, in calls of how many steps, in which dtype: what suits the device, a function of the config."""
+
+from __future__ import annotations
+
+import jax
+
+from jaxgen.config import Config
+
+
+def compute_dtype(name: str) -> str:
+    """'auto' as bfloat16 on GPU and TPU, float32 on CPU; else the name itself."""
+    if name != "auto":
+        return name
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+
+
+def scan_steps(requested: int) -> int:
+    """0 as 10 on accelerators, where one call of many steps saves dispatching, and 1 on CPU.
+
+    XLA's CPU backend runs convolutions inside a loop some thirty times slower than outside.
+    """
+    return requested or (1 if jax.default_backend() == "cpu" else 10)
+
+
+def total_steps(config: Config, steps_per_epoch: int) -> int:
+    """Optimiser steps of the whole run."""
+    return config.training.steps or config.training.epochs * steps_per_epoch
+
+
+def chunk_length(step: int, total: int, scan: int, periods: tuple[int, ...]) -> int:
+    """Steps of the next compiled call from `step`: `scan`, or 1 to reach a point where something else is due.
+
+    It depends on the step alone, so an interrupted run makes the same calls as one that was not.
+    """
+    end = step + scan
+    whole = step % scan == 0 and end <= total and all(step // p == (end - 1) // p for p in periods)
+    return scan if whole else 1

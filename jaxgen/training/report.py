@@ -1,0 +1,99 @@
+"""What a run tells: a live bar on a terminal, plain lines in a pipe, metrics.jsonl and TensorBoard beside both."""
+
+from __future__ import annotations
+
+import json
+import time
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jaxgen.errors import extra
+from jaxgen.images import save_png
+from jaxgen.training.run import RunFolder
+
+
+class Report:
+    """A context manager around a run; quiet on all processes but the first."""
+
+    def __init__(self, run: RunFolder, *, start: int, total: int, batch_size: int, log_every: int, main: bool) -> None:
+        with extra("train"):
+            from tensorboardX import SummaryWriter
+        self._run, self._total, self._batch, self._every, self._main = run, total, batch_size, log_every, main
+        self._console = Console(stderr=True, quiet=not main)
+        self._board = SummaryWriter(str(run.tensorboard), purge_step=start + 1) if main else None
+        self._log = run.metrics_file.open("a") if main else None
+        self._clock = time.perf_counter()
+        self._clock_step = start
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}  loss {task.fields[loss]}  {task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not (main and self._console.is_terminal),
+        )
+        self._task = self._bar.add_task("training", total=total, completed=start, loss="-", speed="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+        if self._board and self._log:
+            self._board.close()
+            self._log.close()
+
+    def say(self, line: str) -> None:
+        """One line for the person who watches."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def restart_clock(self, step: int) -> None:
+        """Leave what came before `step` was done (compiling, sampling, saving) out of the next images per second."""
+        self._clock, self._clock_step = time.perf_counter(), step
+
+    def steps(self, first: int, losses: np.ndarray, grad_norms: np.ndarray, rates: np.ndarray) -> None:
+        """The metrics [K] of steps first .. first + K - 1; every `log_every`-th and the last one are written out."""
+        done = first + len(losses) - 1
+        self._bar.update(self._task, completed=done, loss=f"{losses[-1]:.4f}")
+        due = [i for i in range(len(losses)) if (first + i) % self._every == 0 or first + i == self._total]
+        if not due:
+            return
+        speed = self._speed(done)
+        for i in due:
+            values = {"loss": losses[i], "grad_norm": grad_norms[i], "lr": rates[i], "images_per_second": speed}
+            self.scalars(first + i, {name: float(value) for name, value in values.items()})
+        if not self._console.is_terminal:
+            left = (self._total - done) * self._batch / max(speed, 1e-9)
+            line = f"step {done}/{self._total}  loss {losses[-1]:.4f}  {speed:,.0f} images/s  {_minutes(left)} left"
+            self.say(line)
+
+    def _speed(self, done: int) -> float:
+        """Images per second since the last call, or since the clock was restarted."""
+        now = time.perf_counter()
+        speed = (done - self._clock_step) * self._batch / max(now - self._clock, 1e-9)
+        self._clock, self._clock_step = now, done
+        self._bar.update(self._task, speed=f"{speed:,.0f} images/s")
+        return round(speed, 1)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Numbers of a step, to metrics.jsonl and TensorBoard."""
+        if self._board and self._log:
+            self._log.write(json.dumps({"step": step, **values}, allow_nan=False) + "\n")
+            self._log.flush()
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def picture(self, step: int, grid: np.ndarray) -> None:
+        """A sample grid [H, W, C] uint8, to samples/ and TensorBoard."""
+        if self._board:
+            save_png(self._run.samples / f"{step:08d}.png", grid, {})
+            self._board.add_image("samples", np.broadcast_to(grid, (*grid.shape[:2], 3)), step, dataformats="HWC")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

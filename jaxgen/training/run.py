@@ -1,0 +1,179 @@
+"""A run folder: config.toml, environment.json, metrics.jsonl, checkpoints/, samples/, tensorboard/."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from jaxgen import __version__, config as configs
+from jaxgen.config import Config
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.files import write_atomically
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets", "grain")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run; nothing is created before `locked` and `write`."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def environment_file(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    def exists(self) -> bool:
+        return self.config_file.is_file()
+
+    def config(self) -> Config:
+        """The config it was started with. Raises UsageError if this is not a run folder."""
+        if not self.exists():
+            raise UsageError(f"{self.path}: not a run folder (no config.toml); 'jaxgen train' makes one")
+        return configs.load(self.config_file)
+
+    def data_dir(self) -> Path | None:
+        """Where its data was read from, if a folder was named."""
+        named = self._environment().get("data_dir")
+        return Path(named) if isinstance(named, str) else None
+
+    def classes(self) -> tuple[str, ...]:
+        """The names of its data's classes, as they were when it was trained."""
+        return tuple(map(str, self._environment().get("classes", ())))
+
+    def _environment(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self.environment_file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def check(self, config: Config) -> None:
+        """Raises UsageError if the folder holds a run with another config, or something else.
+
+        A run that was stopped before its first checkpoint is worth nothing, so any config may take its place.
+        """
+        if self.exists():
+            changed = configs.differences(self.config(), config)
+            if changed and self.checkpoints.is_dir():
+                key, (old, new) = next(iter(changed.items()))
+                change = f" --set {key}={new}" if key.startswith("training.") else ""
+                again = f"jaxgen train --resume {shlex.quote(str(self.path))}{change}"
+                raise UsageError(
+                    f"{self.path} holds a run with {key} = {old}, not {new}; "
+                    f"choose another --out, or go on with it: {again}"
+                )
+        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UsageError(f"{self.path} is not empty and not a run folder; choose another --out")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder and keep other processes from training in it, until the block (or the process) ends.
+
+        Raises JaxgenError if it cannot be made, or if another process is at it.
+        """
+        new = not self.path.exists()
+        if sys.platform == "win32":  # folders cannot be opened there
+            self.path.mkdir(parents=True, exist_ok=True)
+            yield
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_RDONLY)  # the folder itself, so that no lock file is left behind
+        except OSError as err:
+            raise JaxgenError(f"{self.path}: cannot be made: {err.strerror}; choose another --out") from err
+        try:
+            _lock(handle, self.path)
+            yield
+        finally:
+            os.close(handle)
+            if new:
+                with suppress(OSError):
+                    self.path.rmdir()  # if it is still empty: the run was refused, or stopped at its start
+
+    def write(self, config: Config, data_dir: Path | None, classes: Sequence[str] = ()) -> None:
+        """(Re)write the config, and the environment with the data's folder and classes.
+
+        Raises JaxgenError if they cannot be written.
+        """
+        try:
+            self.samples.mkdir(parents=True, exist_ok=True)
+        except OSError as err:
+            raise JaxgenError(f"{self.samples}: cannot be made: {err.strerror}") from err
+        write_atomically(self.config_file, configs.dumps(config).encode())
+        write_atomically(self.environment_file, json.dumps(_environment(data_dir, classes), indent=2).encode())
+
+    def forget_after(self, step: int) -> None:
+        """Drop the metrics of steps after `step`: a run that goes on from there writes them again."""
+        if self.metrics_file.exists():
+            kept = [line for line in self.metrics_file.read_text().splitlines() if _step_of(line) <= step]
+            write_atomically(self.metrics_file, "".join(line + "\n" for line in kept).encode())
+
+
+def _lock(handle: int, path: Path) -> None:
+    """Lock an open folder."""
+    import fcntl  # not on Windows
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as err:
+        raise JaxgenError(f"{path}: another process is training here; wait for it, or stop it") from err
+    except OSError:  # a file system without locks: better unguarded than not at all
+        pass
+
+
+def _step_of(line: str) -> float:
+    """The step of a metrics line; infinity for a line that a crash cut short."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+def _environment(data_dir: Path | None, classes: Sequence[str]) -> dict[str, Any]:
+    import jax
+
+    versions: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "jaxgen": __version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "devices": [str(device) for device in jax.devices()],
+        "processes": jax.process_count(),
+        "data_dir": str(Path(data_dir).absolute()) if data_dir else None,
+        "classes": list(classes),
+        "packages": versions,
+    }
