@@ -1,0 +1,120 @@
+"""Which pictures: what a person asks for, checked against a model, and what a PNG says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.sampler import Label, Sampler
+
+MAX_GUIDANCE = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Which pictures: everything that they depend on besides the model."""
+
+    seed: int = 0
+    first: int = 0
+    count: int = 64
+    label: Label = -1
+    guidance: float | None = None
+    sampler: str
+    steps: int
+    eta: float = 0.0
+
+    @classmethod
+    def checked(
+        cls,
+        model: Sampler,
+        *,
+        seed: int,
+        first: int,
+        count: int,
+        label: str | int | None,
+        guidance: float | None,
+        sampler: str | None,
+        steps: int | None,
+        eta: float | None,
+    ) -> Self:
+        """What a person asked for, with the model's own choice for what was left out.
+
+        Raises UsageError for what the model cannot do: labels without classes, more steps than it was trained for.
+        """
+        if not model.classes and (guidance is not None or label is not None):
+            what = "label" if label is not None else "guidance"
+            raise UsageError(f"{model.artifact.path} is unconditional: it takes no {what}")
+        if guidance is not None and not 0 <= guidance <= MAX_GUIDANCE:
+            raise UsageError(f"guidance must be from 0 to {MAX_GUIDANCE}, got {guidance}")
+        if not 0 <= seed < 2**32:
+            raise UsageError(f"seed must be from 0 to 2^32 - 1, got {seed}")
+        if first < 0 or count < 1 or first + count > 2**32:
+            raise UsageError(f"a seed has pictures 0 to 2^32 - 1, got --first {first} and -n {count}")
+        diffusion = model.config.diffusion
+        chosen = diffusion.sampler if sampler is None else sampler
+        rows = len(model.plan(sampler=chosen, steps=steps, eta=eta))
+        if eta is None:
+            eta = diffusion.eta if chosen == "ddim" else 0.0
+        if model.classes and guidance is None:
+            guidance = diffusion.guidance
+        number: Label = "all" if label == "all" else model.label(label)
+        return cls(
+            seed=seed, first=first, count=count, label=number, guidance=guidance, sampler=chosen, steps=rows, eta=eta
+        )
+
+    @classmethod
+    def from_provenance(cls, model: Sampler, provenance: Mapping[str, Any]) -> Self:
+        """The request that `provenance` describes: its inverse. Raises JaxgenError if it is not understood."""
+        try:
+            plan, label, scale = provenance["plan"], provenance["label"], provenance["guidance"]
+            return cls.checked(
+                model,
+                seed=_typed(provenance, "seed", int),
+                first=_typed(provenance, "index", int),
+                count=_typed(provenance, "count", int),
+                label=None if label == -1 else _typed(provenance, "label", int, str),
+                guidance=None if scale is None and not model.classes else _typed(provenance, "guidance", float, int),
+                sampler=_typed(plan, "sampler", str),
+                steps=_typed(plan, "steps", int),
+                eta=_typed(plan, "eta", float, int),
+            )
+        except KeyError as err:
+            raise JaxgenError(f"it has no {err}") from err
+        except (TypeError, UsageError) as err:
+            raise JaxgenError(str(err)) from err
+
+    def plan(self, model: Sampler) -> np.ndarray:
+        return model.plan(sampler=self.sampler, steps=self.steps, eta=self.eta)
+
+    def batches(self, model: Sampler, batch_size: int) -> Iterator[np.ndarray]:
+        """The pictures, uint8 [n, H, W, C] at a time."""
+        return model.stream(
+            self.count, seed=self.seed, first=self.first, label=self.label, guidance=self.guidance,
+            plan=self.plan(model), batch_size=batch_size,
+        )  # fmt: skip
+
+    def provenance(self, model: Sampler, index: int, count: int = 1) -> dict[str, Any]:
+        """What a PNG of pictures `index` ... says of itself."""
+        label = self.label
+        if label == "all" and count == 1:
+            label = index % len(model.classes)
+        return {
+            "model": model.artifact.sha256,
+            "seed": self.seed,
+            "index": index,
+            "count": count,
+            "label": label,
+            "guidance": self.guidance,
+            "plan": {"sampler": self.sampler, "steps": self.steps, "eta": self.eta},
+        }
+
+
+def _typed(table: Mapping[str, Any], key: str, *kinds: type) -> Any:
+    """table[key] if it is of one of these types, true being no integer; else TypeError."""
+    if type(table[key]) not in kinds:
+        raise TypeError(f"{key!r} is no {' or '.join(kind.__name__ for kind in kinds)}")
+    return table[key]

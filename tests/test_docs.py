@@ -1,0 +1,116 @@
+"""The README and the help texts: every command is in both, and what the README tells to type works."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from jaxgen import artifact
+from jaxgen.cli import cli
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def commands(group: click.Group, prefix: str = "jaxgen") -> dict[str, click.Command]:
+    found = {}
+    for name, command in group.commands.items():
+        full = f"{prefix} {name}"
+        found |= commands(command, full) if isinstance(command, click.Group) else {full: command}
+    return found
+
+
+@pytest.fixture
+def in_folder(tmp_path):
+    """in_folder(*arguments): the command, run in a folder of its own; pictures on stdout do not matter."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "jaxgen", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=300, check=False
+        )
+
+    return run
+
+
+def typed() -> list[str]:
+    """Every line of the README's console blocks that starts with jaxgen."""
+    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("jaxgen ")]
+
+
+@pytest.mark.parametrize("name", commands(cli))
+def test_every_command_has_help_with_an_example(name):
+    assert f"{name}" in (commands(cli)[name].help or "")
+
+
+@pytest.mark.parametrize("name", commands(cli))
+def test_every_command_is_in_the_readme(name):
+    assert name in README
+
+
+@pytest.mark.parametrize("line", [line for line in typed() if " model.onnx" in line and " export " not in line])
+def test_readme_line_on_a_model_works(line, in_folder, unconditional, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(unconditional.onnx.read_bytes())
+    if "replay" in line:
+        assert in_folder("sample", "model.onnx", "-n", "2", "-o", "grid.png").returncode == 0
+    arguments = shlex.split(line)[1:]
+    if "bench" in line:
+        arguments += ["--batch-sizes", "1", "--steps", "2", "--repeats", "1"]
+    done = in_folder(*arguments)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("line", [line for line in typed() if line.startswith(("jaxgen data", "jaxgen presets"))])
+def test_readme_line_on_data_and_presets_is_understood(line, in_folder):
+    arguments = shlex.split(line.split(">")[0])[1:]
+    help_instead = ["--help"] if "get" in arguments else []  # a test fetches nothing
+    assert in_folder(*arguments, *help_instead).returncode == 0
+
+
+def test_the_four_lines_for_pip_users_train_export_and_draw(in_folder, tmp_path):
+    first = typed()[:3]
+    assert [line.split()[1] for line in first] == ["train", "export", "sample"]
+    for line in first:
+        small = ["training.steps=2", "diffusion.steps=20", "diffusion.sampler_steps=5"]
+        extra = [word for setting in small for word in ("--set", setting)] if " train " in line else []
+        done = in_folder(*shlex.split(line)[1:], *extra)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/demo/grid.png").stat().st_size > 1000
+
+
+def test_python_of_the_readme_draws(unconditional, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(unconditional.onnx.read_bytes())
+    code = "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL)) + "print(images.shape)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("(2, ")
+
+
+def test_make_knows_the_two_commands():
+    for target in ("demo", "test"):
+        assert f"make {target}" in README
+        subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_demo_of_the_makefile_gives_a_model_that_has_learned(tmp_path):
+    lines = subprocess.run(["make", "--dry-run", "demo"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for line in lines.splitlines():
+        if line.startswith(".venv/bin/jaxgen "):
+            command = [sys.executable, "-m", "jaxgen", *shlex.split(line)[1:]]
+            subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    demo = tmp_path / "out" / "demo"
+    assert artifact.read(demo / "model.onnx").value("training.test_loss", float) < 0.2  # 1 before the first step
+    assert (demo / "grid.png").stat().st_size > 1000
+    assert (demo / "denoise.gif").stat().st_size > 1000
+
+
+def test_pictures_of_the_readme_are_in_the_repository():
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).stat().st_size > 1000

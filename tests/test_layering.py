@@ -1,0 +1,96 @@
+"""The floors of the house: imports go down only, and what must start fast loads no framework."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOT_FILES = [file for file in sorted((ROOT / "jaxgen").glob("*.py")) if file.stem != "__main__"]
+LIGHT = {"jaxgen", *(f"jaxgen.{file.stem}" for file in ROOT_FILES)}
+
+# What each floor may import besides the standard library and the light root files.
+FLOORS = {
+    "jaxgen/data": {"jaxgen.data", "numpy", "PIL", "sklearn", "grain", "tensorflow_datasets", "array_record", "google"},
+    "jaxgen/models": {"jaxgen.models", "numpy", "jax", "flax"},
+    "jaxgen/training": {
+        "jaxgen.training", "jaxgen.models", "jaxgen.data", "numpy", "jax", "optax", "orbax", "rich", "tensorboardX",
+    },
+    "export/jaxgen_export": {
+        "jaxgen_export", "jaxgen.models", "numpy", "jax", "torch", "onnx", "onnxscript",
+        "onnxruntime",
+    },
+}  # fmt: skip
+
+
+def modules(nodes: list[ast.stmt]) -> set[str]:
+    """What these statements import: 'jaxgen.x' for our own, 'numpy' for 'numpy.linalg', no standard library."""
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, "imports are absolute here"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {shortened(name) for name in names} - set(sys.stdlib_module_names)
+
+
+def shortened(name: str) -> str:
+    parts = name.split(".")
+    if parts[0] != "jaxgen":
+        return parts[0]
+    return ".".join(parts[:2]) if (ROOT / "jaxgen" / parts[1]).is_dir() or f"jaxgen.{parts[1]}" in LIGHT else "jaxgen"
+
+
+def everywhere(file: Path) -> set[str]:
+    return modules([node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.stmt)])
+
+
+def when_loaded(file: Path) -> set[str]:
+    """Without what stands in functions or under TYPE_CHECKING."""
+    return modules(ast.parse(file.read_text("utf-8")).body)
+
+
+def label(value: object) -> str:
+    return value.relative_to(ROOT).as_posix() if isinstance(value, Path) else str(value)
+
+
+@pytest.mark.parametrize("file", ROOT_FILES, ids=label)
+def test_root_file_imports_light_things_alone(file):
+    allowed = {"numpy", "PIL", "onnxruntime"} | LIGHT
+    assert when_loaded(file) <= allowed
+    assert everywhere(file) <= allowed
+
+
+@pytest.mark.parametrize(
+    ("floor", "file"), [(floor, file) for floor in FLOORS for file in sorted((ROOT / floor).rglob("*.py"))], ids=label
+)
+def test_imports_go_down_only(floor, file):
+    assert everywhere(file) <= FLOORS[floor] | LIGHT
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "jaxgen/cli").glob("*.py")), ids=label)
+def test_command_module_loads_click_and_errors_alone(file):
+    assert when_loaded(file) <= {"click", "jaxgen", "jaxgen.cli", "jaxgen.errors"}
+
+
+@pytest.mark.parametrize(
+    "module", ["jaxgen.cli", "jaxgen.sampler", "jaxgen.artifact", "jaxgen.plan", "jaxgen.prng", "jaxgen.config"]
+)
+def test_light_module_loads_no_framework(module):
+    heavy = {"jax", "flax", "torch", "tensorflow", "onnx", "tensorflow_datasets", "sklearn"}
+    code = f"import {module}, sys; sys.exit(' '.join({heavy} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_help_takes_a_fifth_of_a_second():
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "jaxgen", "--help"], capture_output=True, check=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(10)) < 0.2  # the least: other tests may run meanwhile
