@@ -1,0 +1,1 @@
+"""Export: weights to the PyTorch twin, TorchScript, the one-file ONNX sampler and its certificate."""
