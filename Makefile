@@ -1,0 +1,44 @@
+# Two commands do everything on a machine with Python, make and a package index: make demo, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := out/demo
+
+.PHONY: help demo test test-all lint clean
+
+help:
+	@echo "make demo      train on the embedded digits, export, verify, draw: pictures in $(DEMO)"
+	@echo "make test      lint, types and tests (under 15 minutes on 2 cores)"
+	@echo "make test-all  the slow tests, too"
+	@echo "make clean     remove $(VENV) and out"
+
+demo: $(VENV)/installed-export
+	$(BIN)/jaxgen train --model ddpm --out $(DEMO)/run
+	$(BIN)/jaxgen export $(DEMO)/run -o $(DEMO)/model.onnx
+	$(BIN)/jaxgen verify $(DEMO)/model.onnx
+	$(BIN)/jaxgen sample $(DEMO)/model.onnx -n 64 -o $(DEMO)/grid.png
+	$(BIN)/jaxgen sample $(DEMO)/model.onnx -n 16 -o $(DEMO)/denoise.gif
+	@echo
+	@echo "one file:      $(DEMO)/model.onnx"
+	@echo "its pictures:  $(DEMO)/grid.png"
+	@echo "noise to them: $(DEMO)/denoise.gif"
+
+test: lint
+	$(BIN)/pytest -m "not slow"
+
+test-all: lint
+	$(BIN)/pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) out
+
+# An extra, installed once: make remembers it in a file and installs again when the requirements change.
+$(VENV)/installed-%: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[$*]"
+	touch $@

@@ -1,0 +1,75 @@
+"""The `jaxgen` command. Modules here import click alone; what a command needs it imports in its body."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+
+from jaxgen import __version__
+from jaxgen.cli.data import data
+from jaxgen.cli.export import export
+from jaxgen.cli.model import bench, info, verify
+from jaxgen.cli.sample import replay, sample
+from jaxgen.cli.train import presets, train
+from jaxgen.errors import Interrupted, JaxgenError, one_line
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="jaxgen")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def cli(debug: bool) -> None:
+    """Train small generative image models in JAX; export each as one ONNX file; draw from it anywhere.
+
+    \b
+    jaxgen train --model ddpm --out runs/digits     train on the embedded digits
+    jaxgen export runs/digits -o model.onnx         one file: seed in, pictures out
+    jaxgen verify model.onnx                        same pictures here as there?
+    jaxgen sample model.onnx -n 64 -o grid.png      needs numpy and onnxruntime alone
+    """
+
+
+for command in (train, presets, data, export, sample, replay, verify, info, bench):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command; a failure is one line on stderr and an exit code, and a traceback only with --debug."""
+    try:
+        code = cli.main(prog_name="jaxgen", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.NoArgsIsHelpError as err:
+        err.show()
+        sys.exit(err.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody left to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (Exception, KeyboardInterrupt) as err:
+        if "--debug" in sys.argv and not isinstance(err, click.ClickException):
+            traceback.print_exception(err)
+        message, code = _in_one_line(err)
+        click.echo(f"jaxgen: {message}", err=True)
+        if isinstance(err, Interrupted):
+            # Work that was abandoned may still be running in a thread; it must not hold up the exit.
+            sys.stdout.flush()
+            os._exit(code)
+        sys.exit(code)
+
+
+def _in_one_line(err: BaseException) -> tuple[str, int]:
+    """What to print for a failure, and the exit code."""
+    if isinstance(err, JaxgenError):
+        return str(err), err.exit_code
+    if isinstance(err, click.ClickException):
+        return " ".join(err.format_message().split()), err.exit_code
+    if isinstance(err, KeyboardInterrupt | click.Abort):
+        return "interrupted", 130
+    if isinstance(err, OSError):
+        return f"{err.filename or ''}: {err.strerror or err}".lstrip(": "), 3
+    if isinstance(err, MemoryError) or "RESOURCE_EXHAUSTED" in str(err):  # XLA's word for it
+        return "out of memory; ask for smaller batches", 3
+    return f"internal error: {type(err).__name__}: {one_line(err)}; 'jaxgen --debug ...' shows where", 1

@@ -1,0 +1,86 @@
+"""jaxgen data list | info | get."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+
+from jaxgen.cli.options import data_dir_option, json_option
+
+
+@click.group()
+def data() -> None:
+    """Datasets: what there is, what it is, and how to get it."""
+
+
+@data.command("list")
+@data_dir_option
+@json_option
+def list_(data_dir: Path | None, as_json: bool) -> None:
+    """List the datasets that are known by name.
+
+    \b
+    jaxgen data list
+    """
+    from jaxgen import data as datasets
+
+    infos = [datasets.info(name, data_dir=data_dir) for name in datasets.names()]
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(info) for info in infos], indent=2))
+        return
+    for info in infos:
+        click.echo(f"{info.name:16} {_shape(info.shape):10} {'ready' if info.ready else 'to get':8} {info.title}")
+    click.echo("folder:PATH      any         your own pictures; subfolders are classes")
+    click.echo("any other name is looked up in TensorFlow Datasets", err=True)
+
+
+@data.command()
+@click.argument("name")
+@data_dir_option
+@json_option
+def info(name: str, data_dir: Path | None, as_json: bool) -> None:
+    """Say what a dataset is.
+
+    \b
+    jaxgen data info mnist
+    """
+    from jaxgen import data as datasets
+
+    found = datasets.info(name, data_dir=data_dir)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(found), indent=2))
+        return
+    splits = ", ".join(f"{split} {count:,}" for split, count in found.splits.items())
+    rows = {
+        "name": found.name,
+        "title": found.title,
+        "source": found.source,
+        "pictures": _shape(found.shape),
+        "splits": splits or "not known before it is prepared",
+        "classes": f"{len(found.classes)}: {', '.join(found.classes)}" if found.classes else "none",
+        "ready": "yes" if found.ready else f"no; run: jaxgen data get {name}",
+    }
+    for key, value in rows.items():
+        click.echo(f"{key:10} {value}")
+
+
+@data.command()
+@click.argument("name")
+@data_dir_option
+def get(name: str, data_dir: Path | None) -> None:
+    """Fetch a dataset, check it and prepare it once.
+
+    \b
+    jaxgen data get mnist
+    """
+    from jaxgen import data as datasets
+
+    where = datasets.get(name, data_dir=data_dir)
+    click.echo(where if where else f"{name} needs nothing: it is ready")
+
+
+def _shape(shape: tuple[int | None, int | None, int | None] | None) -> str:
+    return "x".join(str(side or "?") for side in shape) if shape else "any"

@@ -1,0 +1,20 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),  # a typo must not fetch everything again
+    envvar="JAXGEN_DATA_DIR",
+    show_envvar=True,
+    help="Where datasets lie, or are to be prepared.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
+model_argument = click.argument("model", metavar="MODEL.onnx", type=click.Path(path_type=Path))
+threads_option = click.option(
+    "--threads", type=click.IntRange(1, 1024), help="Of onnxruntime.  [default: as many as cores]"
+)

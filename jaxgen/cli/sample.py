@@ -1,0 +1,91 @@
+"""jaxgen sample, jaxgen replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from jaxgen.cli.options import model_argument, threads_option
+
+
+@click.command()
+@model_argument
+@click.option("-n", "--count", type=click.IntRange(1, 1_000_000), default=64, help="How many pictures.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Same seed, same pictures, everywhere.")
+@click.option("--first", type=click.IntRange(0, 2**32 - 1), default=0, help="Index of the first picture of the seed.")
+@click.option("--label", metavar="CLASS", help="A class by number or name, or 'all' in turn.  [default: none]")
+@click.option("--guidance", type=click.FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
+@click.option("--sampler", metavar="NAME", help="ddim, dpmpp-2m or ancestral.  [default: the model's]")
+@click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
+@click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim, 0 to 1.  [default: the model's]")
+@click.option("--batch-size", type=click.IntRange(1, 4096), default=64, help="Pictures a call.")
+@threads_option
+@click.option("-o", "--output", default="grid.png", metavar="PATH", help="FILE.png, FOLDER/, FILE.npy, FILE.gif or -.")
+def sample(
+    model: Path,
+    count: int,
+    seed: int,
+    first: int,
+    label: str | None,
+    guidance: float | None,
+    sampler: str | None,
+    steps: int | None,
+    eta: float | None,
+    batch_size: int,
+    threads: int | None,
+    output: str,
+) -> None:
+    """Draw pictures from a model file; needs NumPy and onnxruntime alone.
+
+    The ending of -o decides what is written: one sheet (.png, or - for stdout), a folder of pictures (it ends in /),
+    an array uint8 [N, H, W, C] (.npy), or the way from noise to pictures (.gif).
+
+    \b
+    jaxgen sample model.onnx -n 64 --seed 7 -o grid.png
+    jaxgen sample model.onnx -n 10000 --steps 20 --sampler dpmpp-2m -o pictures/
+    jaxgen sample model.onnx -n 16 -o denoise.gif
+    """
+    from jaxgen import drawing
+    from jaxgen.sampler import Sampler
+
+    writer = drawing.writer_for(output, count)
+    loaded = Sampler.open(model, threads=threads)
+    request = drawing.Request.checked(
+        loaded,
+        seed=seed,
+        first=first,
+        count=count,
+        label=label,
+        guidance=guidance,
+        sampler=sampler,
+        steps=steps,
+        eta=eta,
+    )
+    writer(loaded, request, batch_size, output)
+    if output != "-":
+        click.echo(output)
+
+
+@click.command()
+@click.argument("picture", type=click.Path(path_type=Path))
+@click.option("--model", required=True, type=click.Path(path_type=Path), metavar="MODEL.onnx", help="What drew it.")
+@threads_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the new picture here.")
+def replay(picture: Path, model: Path, threads: int | None, output: Path | None) -> None:
+    """Draw a picture again from what its PNG says of itself, and compare.
+
+    \b
+    jaxgen replay grid.png --model model.onnx
+    """
+    from jaxgen import drawing
+    from jaxgen.files import check_writable
+    from jaxgen.images import provenance_text, read_provenance, save_png
+
+    if output:
+        check_writable(output)
+    provenance = read_provenance(picture)
+    again, same = drawing.replay(picture, provenance, model, threads)
+    if output:
+        save_png(output, again, provenance_text(provenance))
+    click.echo(same)

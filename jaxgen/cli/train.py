@@ -1,0 +1,144 @@
+"""jaxgen train, jaxgen presets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jaxgen.cli.options import data_dir_option, json_option
+
+if TYPE_CHECKING:
+    from jaxgen.config import Config
+
+
+@click.command()
+@click.option("--model", "family", metavar="FAMILY", help="The family's preset for the dataset: ddpm, cddpm.")
+@click.option("--preset", metavar="NAME", help="A named configuration; see 'jaxgen presets'.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file, over the preset.")
+@click.option("--dataset", metavar="NAME", help="digits, mnist, ..., folder:PATH; see 'jaxgen data list'.")
+@data_dir_option
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key; may be repeated.")
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/PRESET]")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run, bit for bit.")
+def train(
+    family: str | None,
+    preset: str | None,
+    config_file: Path | None,
+    dataset: str | None,
+    data_dir: Path | None,
+    settings: tuple[str, ...],
+    out: Path | None,
+    resume: Path | None,
+) -> None:
+    """Train a model. The same command again goes on where it stopped.
+
+    \b
+    jaxgen train --model ddpm
+    jaxgen train --preset ddpm-mnist --data-dir ~/mnist --set training.steps=2000
+    jaxgen train --resume runs/ddpm-mnist
+    """
+    from jaxgen.errors import UsageError, extra
+
+    if resume and (family or preset or config_file or dataset or out):
+        raise UsageError("--resume takes the run's own config; only --set training.KEY=VALUE and --data-dir go with it")
+    with extra("train"):
+        from jaxgen.training import distributed
+        from jaxgen.training.loop import train as run_training
+        from jaxgen.training.run import RunFolder
+        from jaxgen.training.signals import Stop
+    stop = Stop()
+    with stop.handled():
+        if resume:
+            run = RunFolder(resume)
+            config = _resumed(run.config(), settings)
+            data_dir = data_dir or run.data_dir()
+        else:
+            config = _chosen(family, preset, config_file, dataset, data_dir, settings)
+            run = RunFolder(out or Path("runs") / config.name)
+        distributed.initialize()
+        last = run_training(config, run.path, data_dir=data_dir, stop=stop, resume=resume is not None)
+    click.echo(last)
+
+
+def _chosen(
+    family: str | None,
+    preset: str | None,
+    config_file: Path | None,
+    dataset: str | None,
+    data_dir: Path | None,
+    settings: tuple[str, ...],
+) -> Config:
+    """The config that the options name, from the general to the particular."""
+    from dataclasses import replace
+
+    from jaxgen import config as configs, data, presets
+    from jaxgen.errors import UsageError
+
+    if family and preset:
+        raise UsageError("give --model or --preset, not both")
+    if preset:
+        config = presets.preset(preset)
+    elif family:
+        name = dataset or "digits"
+        shape = None if f"{family}-{name}" in presets.PRESETS else data.info(name, data_dir=data_dir).shape
+        height, _, channels = shape or (None, None, None)
+        config = presets.for_dataset(family, name, size=height or 32, channels=channels or 3)
+    elif config_file:
+        config = configs.Config()
+    else:
+        raise UsageError("give --model, --preset or --config; 'jaxgen presets' lists the presets")
+    if config_file:
+        config = configs.load(config_file, config)
+    if dataset and dataset.startswith("folder:"):  # of the run, wherever it is resumed from
+        dataset = f"folder:{Path(dataset.removeprefix('folder:')).expanduser().absolute()}"
+    if dataset:
+        config = replace(config, data=replace(config.data, dataset=dataset))
+    return configs.override(config, settings)
+
+
+def _resumed(config: Config, settings: tuple[str, ...]) -> Config:
+    """A run's config with changes to how it is trained; what it is cannot change any more.
+
+    Nor can the optimiser, whose state is in the checkpoints.
+    """
+    from jaxgen import config as configs
+    from jaxgen.errors import UsageError
+
+    changed = configs.override(config, settings)
+    for key, (old, new) in configs.differences(config, changed).items():
+        if not key.startswith("training.") or key == "training.optimizer":
+            raise UsageError(f"{key} cannot change from {old} to {new} when a run is resumed; start a new run")
+    return changed
+
+
+@click.command()
+@json_option
+@click.argument("name", required=False)
+def presets(as_json: bool, name: str | None) -> None:
+    """List the named configurations, or print one as TOML, ready for --config.
+
+    \b
+    jaxgen presets
+    jaxgen presets ddpm-mnist > my.toml
+    """
+    import json
+
+    from jaxgen import config as configs
+    from jaxgen.presets import PRESETS, preset
+
+    chosen = {name: preset(name)} if name else PRESETS
+    if as_json:
+        click.echo(json.dumps({key: configs.to_dict(value) for key, value in chosen.items()}, indent=2))
+    elif name:
+        click.echo(configs.dumps(chosen[name]), nl=False)
+    else:
+        for key, value in PRESETS.items():
+            d, t = value.diffusion, value.training
+            length = f"{t.steps:,} steps" if t.steps else f"{t.epochs} epochs"
+            pixels = f"{value.data.size}x{value.data.size}x{value.data.channels}"
+            click.echo(
+                f"{key:24} {value.data.dataset:14} {pixels:8}  T {d.steps:<5} {d.schedule:7} "
+                f"lr {t.lr:<7g} batch {t.batch_size:<4} {length}"
+            )

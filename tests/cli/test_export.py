@@ -1,0 +1,131 @@
+"""jaxgen export, from a run that was trained for six steps."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxgen import artifact, config as configs
+from jaxgen.training.loop import train
+from jaxgen.training.trained import load_trained
+from jaxgen_export import export as exports, weights
+
+
+@pytest.fixture(scope="module")
+def run(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export") / "run"
+    train(configs.override(small, ["model.classes=10", "diffusion.steps=20"]), folder)
+    return folder
+
+
+@pytest.fixture
+def captured(monkeypatch):
+    """What would have been exported, without the work."""
+    calls = []
+
+    def export_model(config, params, path, **rest):
+        calls.append((config, params, path, rest))
+        return {"certificate": {"evaluation": [], "trajectories": []}}
+
+    monkeypatch.setattr(exports, "export_model", export_model)
+    return calls
+
+
+def listing():
+    return sorted(path.name for path in Path().iterdir() if path.name != "cache")
+
+
+def test_run_becomes_one_file_that_draws(command, run):
+    outcome = command("export", run, "-o", "m.onnx", "--torchscript", "m.ts")
+    assert (outcome.code, outcome.out) == (0, "m.onnx\n")
+    for backend in ("pytorch", "torchscript", "onnxruntime"):
+        assert f"\n{backend} " in outcome.err
+    assert listing() == ["m.onnx", "m.ts"]
+    assert b"manifest.json" in Path("m.ts").read_bytes()
+    manifest = artifact.read("m.onnx").manifest
+    assert manifest["classes"] == list("0123456789")
+    assert manifest["training"]["dataset"] == "digits"
+    assert manifest["training"]["steps"] == 6
+    assert manifest["weights"]["sha256"] == weights.weights_hash(load_trained(run).params)
+    assert command("verify", "m.onnx").code == 0
+    assert command("sample", "m.onnx", "-n", 3, "--label", 7, "-o", "a.npy").code == 0
+    assert np.load("a.npy").shape == (3, 8, 8, 1)
+
+
+@pytest.mark.parametrize(("options", "step"), [((), 6), (("--checkpoint", "3"), 3), (("--checkpoint", "last"), 6)])
+def test_checkpoint_is_the_one_that_was_asked_for(command, run, captured, options, step):
+    assert command("export", run, "-o", "m.onnx", *options).code == 0
+    ((config, params, path, rest),) = captured
+    assert (rest["training"]["steps"], path, rest["torchscript"]) == (step, Path("m.onnx"), None)
+    assert config.model.classes == 10
+    want = load_trained(run, str(step)).params
+    assert all(np.array_equal(params[name], want[name]) for name in want)
+
+
+@pytest.mark.parametrize("checkpoint", ["7", "newest", "-1", ""])
+def test_unknown_checkpoint_exits_2(refused, run, checkpoint):
+    assert "checkpoint" in refused(2, "export", run, "--checkpoint", checkpoint)
+    assert not listing()
+
+
+def test_what_is_no_run_is_one_line(refused):
+    Path("empty").mkdir()
+    for place in ("none", "empty"):
+        assert f"{place}: not a run folder" in refused(2, "export", place)
+    assert listing() == ["empty"]
+
+
+@pytest.mark.parametrize("option", ["-o", "--torchscript"])
+@pytest.mark.parametrize(
+    ("place", "complaint"),
+    [
+        ("none/m", "there is no folder"),
+        ("folder", "it is a folder"),
+        ("file/m", "there is no folder"),
+        ("", "is a folder"),
+    ],
+)
+def test_place_that_cannot_be_written_exits_3_before_any_work(refused, option, place, complaint):
+    Path("folder").mkdir()
+    Path("file").write_text("mine")
+    assert complaint in refused(3, "export", "no-such-run", option, place)
+    assert listing() == ["file", "folder"]
+
+
+def test_one_place_for_two_files_exits_2(refused):
+    assert "the same file" in refused(2, "export", "run", "-o", "m", "--torchscript", "./m")
+
+
+def test_disagreeing_backend_exits_3_and_writes_nothing(command, run, monkeypatch):
+    load = weights.load_into
+
+    def load_wrongly(twin, params):
+        load(twin, params)
+        twin.conv_out.bias += 0.01
+
+    monkeypatch.setattr(weights, "load_into", load_wrongly)
+    outcome = command("export", run, "-o", "m.onnx", "--torchscript", "m.ts")
+    assert (outcome.code, outcome.out) == (3, "")
+    *progress, last = outcome.err.splitlines()
+    assert last.startswith("jaxgen: pytorch is not JAX's equal: relative error")
+    assert not [line for line in progress if line.startswith(("jaxgen:", "Traceback"))]
+    assert not listing()
+
+
+@pytest.mark.parametrize("missing", ["torch", "onnx", "jax"])
+def test_missing_extra_exits_4_and_is_named(run, missing, tmp_path):
+    code = f"import sys; sys.modules[{missing!r}] = None; from jaxgen.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "export", str(run)], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    want = f"jaxgen: this needs {missing}, which is not installed; run: pip install 'jaxgen[export]'\n"
+    assert (done.returncode, done.stdout, done.stderr) == (4, "", want)
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_shows_how(command):
+    outcome = command("export", "--help")
+    assert outcome.code == 0
+    assert "jaxgen export runs/ddpm-digits -o model.onnx" in outcome.out

@@ -1,0 +1,364 @@
+"""jaxgen sample and jaxgen replay, as a person or a shell script uses them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxgen.images import grid
+
+FRAMEWORKS = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax",
+    "torch",
+    "onnx",
+    "onnxscript",
+    "tensorflow",
+    "sklearn",
+    "grain",
+)
+BASE_INSTALL = f"""
+import sys
+for name in {FRAMEWORKS}:
+    sys.modules[name] = None  # importing it raises ModuleNotFoundError
+from jaxgen.cli import main
+main()
+"""
+
+# Root may write anywhere; here it gives that up (CAP_DAC_OVERRIDE, 1, leaves what the next exec may have) and goes on.
+AS_ANYONE = """
+import ctypes, os, sys
+if os.geteuid() == 0:
+    assert ctypes.CDLL(None).prctl(24, 1) == 0
+os.execv(sys.executable, [sys.executable, "-m", "jaxgen", *sys.argv[1:]])
+"""
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def listing(folder="."):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+@pytest.fixture
+def sample(command, model):
+    """sample(*options): the result, which must be a success."""
+
+    def run(*options):
+        result = command("sample", model.onnx, *options)
+        assert (result.code, result.err) == (0, "")
+        return result
+
+    return run
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        array = np.array(image)
+    return array[..., None] if array.ndim == 2 else array
+
+
+# --- kinds of output
+
+
+def test_kinds_of_output_show_the_same_pictures(sample):
+    options = ("-n", 5, "--seed", 3, "--first", 2, "--steps", 6)
+    for output in ("a.png", "a.npy", "folder/"):
+        assert sample(*options, "-o", output).out == f"{output}\n"
+    array = np.load("a.npy", allow_pickle=False)
+    assert (array.dtype, array.shape[:3], array.flags.c_contiguous) == (np.uint8, (5, 8, 8), True)
+    np.testing.assert_array_equal(pixels("a.png"), grid(array))
+    names = listing("folder")
+    assert names == [f"seed3-{index:06d}.png" for index in range(2, 7)]
+    for name, picture in zip(names, array, strict=True):
+        np.testing.assert_array_equal(pixels(Path("folder", name)), picture)
+    assert listing() == ["a.npy", "a.png", "folder"]  # and no temporary file
+
+
+def test_default_is_a_sheet_of_64_in_grid_png(sample):
+    assert sample().out == "grid.png\n"
+    sample("-n", 64, "-o", "a.npy")
+    np.testing.assert_array_equal(pixels("grid.png"), grid(np.load("a.npy")))
+
+
+def test_single_picture_is_not_magnified(sample, model):
+    sample("-n", 1, "-o", "one.png")
+    assert pixels("one.png").shape == (8, 8, model.config.data.channels)
+
+
+@pytest.mark.parametrize(("steps", "frames"), [(5, 6), (50, 40)])
+def test_gif_moves_from_noise_to_the_sheet(command, unconditional, steps, frames):
+    options = ("-n", 4, "--steps", steps, "--seed", 1)
+    for output in ("a.gif", "a.png"):
+        assert command("sample", unconditional.onnx, *options, "-o", output).code == 0
+    with Image.open("a.gif") as film:
+        assert film.n_frames == frames
+        film.seek(frames - 1)
+        last = np.array(film.convert("L"))
+        film.seek(0)
+        first = np.array(film.convert("L"))
+    np.testing.assert_array_equal(last, pixels("a.png")[..., 0])
+    assert (first != last).mean() > 0.3
+
+
+def test_png_says_how_it_was_made(sample, model):
+    sample("-n", 2, "--seed", 7, "--first", 9, "--steps", 4, "--sampler", "dpmpp-2m", "-o", "a.png")
+    with Image.open("a.png") as image:
+        said = json.loads(image.text["jaxgen"])
+    assert said == {
+        "model": model.manifest["sha256"], "seed": 7, "index": 9, "count": 2, "label": -1,
+        "guidance": 1.5 if model.classes else None, "plan": {"sampler": "dpmpp-2m", "steps": 4, "eta": 0.0},
+    }  # fmt: skip
+
+
+def test_picture_in_a_pipe_is_that_in_the_file(sample, model):
+    sample("-n", 3, "-o", "a.png")
+    command = f"{sys.executable} -m jaxgen sample {model.onnx} -n 3 -o - | cat"
+    done = subprocess.run(command, shell=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == Path("a.png").read_bytes()
+
+
+def test_reader_that_has_gone_is_no_traceback(unconditional):
+    command = f"{sys.executable} -m jaxgen sample {unconditional.onnx} -n 3 -o - | true"
+    done = subprocess.run(command, shell=True, capture_output=True, check=False)
+    assert done.stderr == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to be out of space on")
+def test_full_disk_is_one_line(unconditional):
+    command = f"{sys.executable} -m jaxgen sample {unconditional.onnx} -n 3 -o - > /dev/full"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith("jaxgen: No space left") and done.stderr.count("\n") == 1
+
+
+# --- pictures do not depend on how they are drawn
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 40])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_picture_does_not_depend_on_batch_size_or_threads(sample, batch_size, threads):
+    sample("-n", 40, "-o", "want.npy")
+    sample("-n", 12, "--first", 20, "--batch-size", batch_size, "--threads", threads, "-o", "found.npy")
+    difference = np.abs(np.load("found.npy").astype(int) - np.load("want.npy")[20:32])
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 0.001
+
+
+def test_options_change_the_pictures(command, conditional):
+    seen = set()
+    for number, options in enumerate(
+        [(), ("--seed", 1), ("--first", 1), ("--label", "ant"), ("--label", "2"), ("--label", "all"),
+         ("--label", 0, "--guidance", 4), ("--steps", 5), ("--eta", 0), ("--sampler", "ancestral")]
+    ):  # fmt: skip
+        assert command("sample", conditional.onnx, "-n", 3, *options, "-o", f"{number}.npy").code == 0
+        seen.add(Path(f"{number}.npy").read_bytes())
+    assert len(seen) == 10
+
+
+def test_class_by_name_and_by_number_are_the_same(command, conditional):
+    for name, label in (("a", "bee"), ("b", 2), ("c", "2"), ("d", 1)):  # class 1 is called "2"; class 2 has no "1"
+        command("sample", conditional.onnx, "-n", 2, "--label", label, "-o", f"{name}.npy")
+    a, b, c, d = (Path(f"{name}.npy").read_bytes() for name in "abcd")
+    assert b == c == d != a
+
+
+# --- replay
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("-n", 1), ("--sampler", "ancestral", "--seed", 4, "--first", 3, "-n", 2)], ids=str
+)
+def test_replay_of_a_sheet_is_identical(sample, command, model, options):
+    sample("-n", 6, *options, "-o", "a.png")
+    result = command("replay", "a.png", "--model", model.onnx, "-o", "b.png")
+    assert (result.code, result.out, result.err) == (0, "identical: every pixel\n", "")
+    assert Path("b.png").read_bytes() == Path("a.png").read_bytes()  # its words, too
+
+
+def test_replay_of_a_picture_from_a_folder_is_identical(sample, command, model):
+    sample("-n", 3, "--seed", 5, *(("--label", "all") if model.classes else ()), "-o", "folder/")
+    for name in listing("folder"):
+        result = command("replay", Path("folder", name), "--model", model.onnx)
+        assert (result.code, result.out) == (0, "identical: every pixel\n")
+
+
+def test_replay_with_another_model_is_refused(command, refused, conditional, unconditional):
+    command("sample", conditional.onnx, "-n", 1, "-o", "a.png")
+    line = refused(3, "replay", "a.png", "--model", unconditional.onnx)
+    assert conditional.manifest["sha256"][:12] in line and unconditional.manifest["sha256"][:12] in line
+
+
+def test_replay_of_a_picture_without_provenance_is_refused(refused, unconditional):
+    Image.new("L", (8, 8)).save("a.png")
+    assert "does not say how it was made" in refused(3, "replay", "a.png", "--model", unconditional.onnx)
+
+
+def test_replay_of_a_changed_picture_is_refused(command, refused, unconditional):
+    command("sample", unconditional.onnx, "-n", 1, "-o", "a.png")
+    with Image.open("a.png") as image:
+        info, image = image.text, image.copy()
+    image.putpixel((3, 4), image.getpixel((3, 4)) ^ 128)
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    text.add_text("jaxgen", info["jaxgen"])
+    image.save("a.png", pnginfo=text)
+    assert "it was changed after it was drawn" in refused(3, "replay", "a.png", "--model", unconditional.onnx)
+
+
+@pytest.mark.parametrize("name", ["none.png", ".", "text.png", "pipe.png"])
+def test_replay_of_what_is_no_picture_is_refused(refused, unconditional, name):
+    Path("text.png").write_text("hello")
+    os.mkfifo("pipe.png")
+    refused(3, "replay", name, "--model", unconditional.onnx)
+
+
+def test_replay_checks_where_it_would_write_first(command, refused, unconditional):
+    command("sample", unconditional.onnx, "-n", 1, "-o", "a.png")
+    assert "there is no folder" in refused(3, "replay", "a.png", "--model", unconditional.onnx, "-o", "none/b.png")
+
+
+# --- usage
+
+
+USAGE = [
+    ("-n", "0"), ("-n", "-1"), ("-n", "1000001"), ("-n", "9" * 30), ("-n", "many"), ("-n", "1.5"),
+    ("--seed", "-1"), ("--seed", str(2**32)), ("--first", "-1"), ("--first", str(2**32 - 1), "-n", "2"),
+    ("--steps", "0"), ("--steps", "-5"), ("--steps", "51"), ("--steps", "9" * 30),
+    ("--label", "3"), ("--label", "-1"), ("--label", "-2"), ("--label", "9" * 5000),
+    ("--label", "aunt"), ("--label", ""),
+    ("--sampler", "euler"), ("--sampler", ""), ("--eta", "-0.1"), ("--eta", "1.1"), ("--eta", "nan"),
+    ("--eta", "0.5", "--sampler", "ancestral"), ("--eta", "0.1", "--sampler", "dpmpp-2m"),
+    ("--guidance", "-1"), ("--guidance", "101"), ("--guidance", "nan"), ("--guidance", "inf"),
+    ("--batch-size", "0"), ("--batch-size", "4097"), ("--threads", "0"), ("--threads", "-2"), ("--threads", "9999"),
+    ("-o", "a.jpg"), ("-o", "a"), ("-o", ""), ("-n", "4097", "-o", "a.png"), ("-n", "257", "-o", "a.gif"),
+    ("-n", "4097", "-o", "-"), ("--color", "red"), ("more",),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", USAGE, ids=lambda options: " ".join(options)[:40])
+def test_request_that_cannot_be_meant_exits_2(refused, conditional, options):
+    assert len(refused(2, "sample", conditional.onnx, *options)) < 400
+    assert not listing()
+
+
+@pytest.mark.parametrize(
+    "options", [("--label", "0"), ("--label", "all"), ("--label", "-1"), ("--guidance", "1")], ids=str
+)
+def test_unconditional_model_takes_neither_label_nor_guidance(refused, unconditional, options):
+    assert "is unconditional: it takes no" in refused(2, "sample", unconditional.onnx, *options)
+    assert not listing()
+
+
+def test_model_must_be_named(refused):
+    assert "MODEL.onnx" in refused(2, "sample")
+
+
+# --- places that cannot be written
+
+
+def folder_in_the_way(name):
+    Path(name).mkdir()
+    return name
+
+
+def file_in_the_way(name):
+    Path(name).write_text("mine")
+    return f"{name}/"
+
+
+PLACES = {
+    "png in a missing folder": lambda: "none/a.png",
+    "npy in a missing folder": lambda: "none/a.npy",
+    "gif in a missing folder": lambda: "none/a.gif",
+    "a folder in the place of the png": lambda: folder_in_the_way("a.png"),
+    "a folder in the place of the npy": lambda: folder_in_the_way("a.npy"),
+    "a file in the place of the folder": lambda: file_in_the_way("a"),
+    "a file on the way to the folder": lambda: file_in_the_way("a") + "b/c/",
+    "a name that is too long": lambda: "a" * 300 + ".png",
+    "a folder whose name is too long": lambda: "a" * 300 + "/",
+    "where nobody can write, file": lambda: "/proc/a.npy",
+    "where nobody can write, folder": lambda: "/proc/a/",
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_place_that_cannot_be_written_exits_3(refused, unconditional, place):
+    output = place()
+    before = listing()
+    refused(3, "sample", unconditional.onnx, "-n", 2, "-o", output)
+    assert listing() == before
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a test that runs as root knows Linux's way alone")
+@pytest.mark.parametrize("output", ["a.png", "a.npy", "a.gif", "deep/"])
+def test_read_only_folder_exits_3(unconditional, output):
+    locked = Path("locked")
+    locked.mkdir(0o555)
+    done = subprocess.run(
+        [sys.executable, "-c", AS_ANYONE, "sample", unconditional.onnx, "-n", "1", "-o", f"{locked}/{output}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1), done.stderr
+    assert "cannot be written: no permission in" in done.stderr
+    assert not listing(locked)
+
+
+# --- the base install, and Ctrl-C
+
+
+def test_base_install_samples_replays_verifies_and_informs(model):
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-c", BASE_INSTALL, *map(str, arguments)], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    for output in ("a.png", "a.npy", "a.gif", "folder/"):
+        assert run("sample", model.onnx, "-n", 2, "-o", output) == f"{output}\n"
+    assert run("replay", "a.png", "--model", model.onnx) == "identical: every pixel\n"
+    assert run("verify", model.onnx).startswith("verified: ")
+    assert json.loads(run("info", model.onnx, "--json")) == model.manifest
+
+
+def heed_interrupts():
+    """A shell starts what it puts in the background with Ctrl-C ignored, and the tests may be such a thing."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("-n", "4096", "--batch-size", "4096", "-o", "a.npy"), ("-n", "4096", "--batch-size", "64", "-o", "a.npy"),
+     ("-n", "4096", "--batch-size", "4096", "-o", "a.png"), ("-n", "4096", "--batch-size", "4096", "-o", "folder/")],
+    ids=["one long call", "many calls", "sheet", "folder"],
+)  # fmt: skip
+def test_ctrl_c_exits_130_within_two_seconds_and_leaves_no_file(unconditional, options):
+    arguments = ["sample", str(unconditional.onnx), "--sampler", "ancestral", *options]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jaxgen", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=heed_interrupts,
+    )  # fmt: skip
+    time.sleep(2)  # by then it draws, and has many seconds to go
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    out, err = process.communicate(timeout=30)
+    assert time.monotonic() - start < 2
+    assert (process.returncode, out, err.lstrip("\n")) == (130, "", "jaxgen: interrupted\n")  # click ends ^C's line
+    assert not listing()
