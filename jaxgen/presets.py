@@ -39,6 +39,25 @@ _MNIST16 = Config(
     training=TrainingConfig(epochs=100, batch_size=128, lr=3e-4),
 )
 
+# The mini UNet of the tutorials: few channels, time embedding, no attention, T = 200.
+_MINI = Config(
+    name="ddpm-mnist-mini",
+    data=DataConfig(dataset="mnist", size=28, channels=1),
+    model=UNetConfig(channels=16, multipliers=(1, 2, 4), blocks=1),
+    diffusion=DiffusionConfig(steps=200, schedule="linear", beta_start=1e-4, beta_end=0.02, sampler="ancestral"),
+    training=TrainingConfig(
+        epochs=5, batch_size=128, lr=2e-3, lr_schedule="cosine", warmup=200, checkpoint_every=500, sample_every=1000
+    ),
+)
+
+_PUNKS = Config(
+    name="ddpm-cryptopunks",
+    data=DataConfig(dataset="cryptopunks", size=32, channels=3),
+    model=UNetConfig(channels=32, multipliers=(1, 2, 2, 2), blocks=2, attention=(16, 8)),
+    diffusion=DiffusionConfig(steps=1000, schedule="linear", beta_start=1e-4, beta_end=0.02),
+    training=TrainingConfig(epochs=100, batch_size=64, lr=3e-4, checkpoint_every=500),
+)
+
 
 def _variant(base: Config, name: str, **sections: dict[str, object]) -> Config:
     """`base` under another name, with some fields of some sections replaced."""
@@ -54,6 +73,8 @@ PRESETS: dict[str, Config] = {
         _MNIST,
         _variant(_MNIST, "cddpm-mnist", model={"classes": 10}),
         _variant(_MNIST, "ddpm-fashion_mnist", data={"dataset": "fashion_mnist"}),
+        _MINI,
+        _PUNKS,
         _MNIST16,
         _variant(_MNIST16, "ddpm-mnist16-fast", diffusion={"steps": 300}),
         _variant(_MNIST16, "ddpm-mnist16-precise", diffusion={"beta_end": 0.01}, training={"lr": 2e-4}),
