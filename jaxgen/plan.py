@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxgen.config import DiffusionConfig
 from jaxgen.errors import UsageError, lookup
 
 Array = np.ndarray
@@ -45,11 +44,6 @@ def alpha_bar(schedule: str, steps: int, beta_start: float = 1e-4, beta_end: flo
     }
     betas = lookup(schedules, schedule, "noise schedule")()
     return np.clip(np.cumprod(1 - betas), _LEAST, _MOST)
-
-
-def schedule_of(diffusion: DiffusionConfig) -> Array:
-    """The `alpha_bar` that a config names: [T] float64."""
-    return alpha_bar(diffusion.schedule, diffusion.steps, diffusion.beta_start, diffusion.beta_end)
 
 
 def _linear_betas(steps: int, beta_start: float, beta_end: float) -> Array:
@@ -177,20 +171,20 @@ def make_plan(
     return validate(np.stack(columns, axis=1))
 
 
-def from_config(
-    diffusion: DiffusionConfig, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None
-) -> Array:
-    """The table that a model asks for, float32 [S, 9]; what is given here replaces its config's choice.
+def euler(steps: int, time_scale: float) -> Array:
+    """The table of a rectified flow's Euler steps, from t = 1 to 0 in equal strides: float32 [steps, 9].
 
-    'ancestral' takes all T steps unless `steps` says otherwise. Raises UsageError for an unknown sampler, steps outside
-    1 to T, eta outside [0, 1], or one above 0 for a sampler other than 'ddim'.
+    The network predicts v = eps - x0 and is told t * time_scale, so x0 = x - t v, and x + (t_next - t) v is the
+    recurrence below. x0 is not clipped, which Euler's method does not do. Source: Liu et al. 2023, section 2.1.
     """
-    sampler = diffusion.sampler if sampler is None else sampler
-    if steps is None:
-        steps = diffusion.steps if sampler == "ancestral" else diffusion.sampler_steps
-    if eta is None:
-        eta = diffusion.eta if sampler == "ddim" else 0.0
-    return make_plan(schedule_of(diffusion), sampler=sampler, steps=steps, eta=eta, prediction=diffusion.prediction)
+    if not 1 <= steps <= MAX_ROWS:
+        raise UsageError(f"sampling steps must be from 1 to {MAX_ROWS}, got {steps}")
+    t = np.arange(steps, 0, -1) / steps
+    kept = (t - 1 / steps) / t
+    kept[-1] = 0.0  # the last step leads to x0 itself
+    zero = np.zeros(steps)
+    columns = [t * time_scale, zero + 1, -t, zero + np.inf, kept, 1 - kept, zero, zero, np.arange(1, steps + 1)]
+    return validate(np.stack(columns, axis=1))
 
 
 def validate(plan: Any) -> Array:

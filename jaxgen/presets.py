@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
-from jaxgen.config import Config, DataConfig, DiffusionConfig, TrainingConfig, UNetConfig
+from jaxgen.config import (
+    DDPM,
+    GAN,
+    VAE,
+    Classifier,
+    Config,
+    DataConfig,
+    DiffusionConfig,
+    Flow,
+    FlowConfig,
+    GANConfig,
+    TrainingConfig,
+    UNetConfig,
+    VAEConfig,
+)
 from jaxgen.errors import lookup
 
-_DIGITS = Config(
+DIGITS = DataConfig(dataset="digits", size=8, channels=1)
+MNIST = DataConfig(dataset="mnist", size=28, channels=1)
+PUNKS = DataConfig(dataset="cryptopunks", size=32, channels=3)
+
+_DDPM_DIGITS = DDPM(
     name="ddpm-digits",
-    data=DataConfig(dataset="digits", size=8, channels=1),
+    data=DIGITS,
     model=UNetConfig(channels=32, multipliers=(1, 2), blocks=1, attention=(4,)),
     diffusion=DiffusionConfig(schedule="cosine"),
     training=TrainingConfig(
@@ -19,9 +38,9 @@ _DIGITS = Config(
     ),
 )  # fmt: skip
 
-_MNIST = Config(
+_DDPM_MNIST = DDPM(
     name="ddpm-mnist",
-    data=DataConfig(dataset="mnist", size=28, channels=1),
+    data=MNIST,
     model=UNetConfig(channels=32, multipliers=(1, 2, 2), blocks=1, attention=(7,)),
     diffusion=DiffusionConfig(schedule="cosine"),
     training=TrainingConfig(
@@ -30,19 +49,10 @@ _MNIST = Config(
     ),
 )  # fmt: skip
 
-# The three configurations for 16x16 MNIST that DDPM tutorials publish: they differ in T, learning rate and beta.
-_MNIST16 = Config(
-    name="ddpm-mnist16-baseline",
-    data=DataConfig(dataset="mnist", size=16, channels=1),
-    model=UNetConfig(channels=32, multipliers=(1, 2, 4), blocks=1),
-    diffusion=DiffusionConfig(steps=1000, schedule="linear", beta_start=1e-4, beta_end=0.02),
-    training=TrainingConfig(epochs=100, batch_size=128, lr=3e-4),
-)
-
 # The mini UNet of the tutorials: few channels, time embedding, no attention, T = 200.
-_MINI = Config(
+_MINI = DDPM(
     name="ddpm-mnist-mini",
-    data=DataConfig(dataset="mnist", size=28, channels=1),
+    data=MNIST,
     model=UNetConfig(channels=16, multipliers=(1, 2, 4), blocks=1),
     diffusion=DiffusionConfig(steps=200, schedule="linear", beta_start=1e-4, beta_end=0.02, sampler="ancestral"),
     training=TrainingConfig(
@@ -50,34 +60,106 @@ _MINI = Config(
     ),
 )
 
-_PUNKS = Config(
+# The three configurations for 16x16 MNIST that DDPM tutorials publish: they differ in T, learning rate and beta.
+_MNIST16 = DDPM(
+    name="ddpm-mnist16-baseline",
+    data=replace(MNIST, size=16),
+    model=UNetConfig(channels=32, multipliers=(1, 2, 4), blocks=1),
+    diffusion=DiffusionConfig(steps=1000, schedule="linear", beta_start=1e-4, beta_end=0.02),
+    training=TrainingConfig(epochs=100, batch_size=128, lr=3e-4, checkpoint_every=1000),
+)
+
+_DDPM_PUNKS = DDPM(
     name="ddpm-cryptopunks",
-    data=DataConfig(dataset="cryptopunks", size=32, channels=3),
+    data=PUNKS,
     model=UNetConfig(channels=32, multipliers=(1, 2, 2, 2), blocks=2, attention=(16, 8)),
     diffusion=DiffusionConfig(steps=1000, schedule="linear", beta_start=1e-4, beta_end=0.02),
     training=TrainingConfig(epochs=100, batch_size=64, lr=3e-4, checkpoint_every=500),
 )
 
+_FLOW_MNIST = Flow(
+    name="flow-mnist", data=MNIST, model=_DDPM_MNIST.model, flow=FlowConfig(), training=_DDPM_MNIST.training
+)
+_FLOW_DIGITS = Flow(
+    name="flow-digits", data=DIGITS, model=_DDPM_DIGITS.model, flow=FlowConfig(), training=_DDPM_DIGITS.training
+)
+
+# Losses of VAEs are sums over pixels, so their gradients are large and are not clipped.
+_MLP = TrainingConfig(epochs=50, batch_size=128, lr=1e-3, grad_clip=0.0, log_every=100, sample_every=0)
+_VAE_MNIST = VAE(name="vae-mnist", data=MNIST, model=VAEConfig(hidden=(400,), latent=20), training=_MLP)
+_CVAE_MNIST = VAE(
+    name="cvae-mnist", data=MNIST, model=VAEConfig(hidden=(512, 256), latent=20, classes=10), training=_MLP
+)
+_VAE_DIGITS = VAE(
+    name="vae-digits",
+    data=DIGITS,
+    model=VAEConfig(hidden=(256, 128), latent=8),
+    training=replace(_MLP, epochs=300, checkpoint_epochs=50, sample_every=1000),
+)
+
+_ADVERSARIAL = TrainingConfig(
+    epochs=12, batch_size=128, lr=2e-4, beta1=0.5, grad_clip=0.0, ema=0.999, checkpoint_epochs=5, log_every=50
+)
+_GAN_MNIST = GAN(name="gan-mnist", data=MNIST, training=_ADVERSARIAL)
+_GAN_DIGITS = GAN(
+    name="gan-digits",
+    data=DIGITS,
+    model=GANConfig(latent=32, widths=(64, 32), doublings=1),
+    training=replace(_ADVERSARIAL, epochs=200, checkpoint_epochs=50, sample_every=500),
+)
+_DCGAN_PUNKS = GAN(
+    name="dcgan-cryptopunks",
+    data=replace(PUNKS, size=64),
+    model=GANConfig(
+        latent=100, widths=(256, 128, 64, 32), doublings=4, generator_norm="batch", discriminator_norm="batch",
+        dropout=0.0,
+    ),
+    training=replace(_ADVERSARIAL, epochs=60, batch_size=64),
+)  # fmt: skip
+
+_CLASSIFIER_MNIST = Classifier(
+    name="classifier-mnist",
+    data=MNIST,
+    training=TrainingConfig(epochs=5, batch_size=128, lr=1e-3, lr_schedule="cosine", checkpoint_epochs=1),
+)
+
 
 def _variant(base: Config, name: str, **sections: dict[str, object]) -> Config:
     """`base` under another name, with some fields of some sections replaced."""
-    changed = {section: replace(getattr(base, section), **fields) for section, fields in sections.items()}
+    changed: dict[str, Any] = {key: replace(getattr(base, key), **fields) for key, fields in sections.items()}
     return replace(base, name=name, **changed)
 
 
 PRESETS: dict[str, Config] = {
     config.name: config
     for config in (
-        _DIGITS,
-        _variant(_DIGITS, "cddpm-digits", model={"classes": 10}),
-        _MNIST,
-        _variant(_MNIST, "cddpm-mnist", model={"classes": 10}),
-        _variant(_MNIST, "ddpm-fashion_mnist", data={"dataset": "fashion_mnist"}),
+        _VAE_DIGITS,
+        _VAE_MNIST,
+        _variant(_VAE_MNIST, "vae-mnist-conv", model={"convolutions": (32, 64), "hidden": (256,)}),
+        _variant(_VAE_MNIST, "vae-mnist-plane", model={"latent": 2, "hidden": (512, 256)}),
+        _variant(_VAE_DIGITS, "cvae-digits", model={"classes": 10}),
+        _CVAE_MNIST,
+        _GAN_DIGITS,
+        _GAN_MNIST,
+        _variant(_GAN_DIGITS, "cgan-digits", model={"classes": 10}),
+        _variant(_GAN_MNIST, "cgan-mnist", model={"classes": 10}),
+        _DCGAN_PUNKS,
+        _DDPM_DIGITS,
+        _DDPM_MNIST,
+        _variant(_DDPM_MNIST, "ddpm-fashion_mnist", data={"dataset": "fashion_mnist"}),
         _MINI,
-        _PUNKS,
         _MNIST16,
         _variant(_MNIST16, "ddpm-mnist16-fast", diffusion={"steps": 300}),
         _variant(_MNIST16, "ddpm-mnist16-precise", diffusion={"beta_end": 0.01}, training={"lr": 2e-4}),
+        _DDPM_PUNKS,
+        _variant(_DDPM_DIGITS, "cddpm-digits", model={"classes": 10}),
+        _variant(_DDPM_MNIST, "cddpm-mnist", model={"classes": 10}),
+        _FLOW_DIGITS,
+        _FLOW_MNIST,
+        _variant(
+            _CLASSIFIER_MNIST, "classifier-digits", data={"dataset": "digits", "size": 8}, training={"epochs": 60}
+        ),
+        _CLASSIFIER_MNIST,
     )
 }
 
@@ -92,20 +174,26 @@ def families() -> list[str]:
     return sorted({name.split("-")[0] for name in PRESETS})
 
 
-def for_dataset(family: str, dataset: str, *, size: int = 32, channels: int = 3) -> Config:
+def for_dataset(family: str, dataset: str, *, size: int = 32, channels: int = 3, classes: int = 0) -> Config:
     """The family's preset for a dataset; where there is none, its largest preset at the dataset's own size.
 
-    size, channels: of the dataset's pictures, used only for datasets that no preset names; sizes are rounded to
-    what three levels can halve, and are at most 64, beyond which this network is too small to be of use.
-    Raises UsageError if there is no such family, or none of its presets fits.
+    size, channels, classes: of the dataset, used only where no preset names it; sizes are rounded to what the networks
+    can halve, and are at most 64, beyond which they are too small to be of use. Conditional models get the dataset's
+    classes. Raises UsageError if there is no such family, or none of its presets fits.
     """
     lookup(dict.fromkeys(families()), family, "model")
     name = f"{family}-{dataset}"
     if name in PRESETS:
         return PRESETS[name]
-    size = min(max(4, round(size / 4) * 4), 64)
-    base = PRESETS[f"{family}-mnist"]
+    own = [config for key, config in PRESETS.items() if key.startswith(f"{family}-")]
+    base = PRESETS.get(f"{family}-mnist", own[-1])
+    size = base.data.size if base.data.size > 32 else min(max(4, round(size / 4) * 4), 64)
+    model: dict[str, object] = {}
+    if getattr(base.model, "attention", ()):
+        model["attention"] = (size // 4,)
+    if base.classes:
+        model["classes"] = classes or base.classes
     return _variant(
         base, re.sub(r"[^\w.-]+", "-", name)[:100],
-        data={"dataset": dataset, "size": size, "channels": channels}, model={"attention": (size // 4,)},
+        data={"dataset": dataset, "size": size, "channels": channels}, model=model,
     )  # fmt: skip

@@ -1,54 +1,101 @@
-"""A network as a pure function of its parameters, which are one flat dict: dotted name -> array.
+"""A network as pure functions of its parameters, which are one flat dict: dotted name -> array.
 
-The names are what checkpoints hold and what crosses to PyTorch, so they are the same everywhere.
+The names are what checkpoints hold and what crosses to PyTorch, so they are the same everywhere. The running statistics
+of norms are among them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.config import Config
+from jaxgen.config import ClassifierConfig, Config, GANConfig, UNetConfig, VAEConfig
+from jaxgen.errors import JaxgenError
+from jaxgen.models.classifier import Classifier
+from jaxgen.models.gan import GAN
 from jaxgen.models.unet import UNet
+from jaxgen.models.vae import VAE
 
 Params = dict[str, Array]
+
+# module(config.model, size, channels, dtype=, rngs=); called, it is what sampling evaluates.
+MODULES: dict[type, Callable[..., nnx.Module]] = {
+    UNetConfig: UNet,
+    VAEConfig: VAE,
+    GANConfig: GAN,
+    ClassifierConfig: Classifier,
+}
 
 
 @dataclass(frozen=True)
 class Network:
-    """`apply(params, x, t, label, key=None)`, with x [B, H, W, C] in [-1, 1] and label -1 for none."""
+    """`apply(params, *inputs, method=..., **options)` -> what the module's method gives; nothing is remembered.
 
-    apply: Callable[..., Array]
+    `train` is the same and gives the parameters' running statistics besides, as they are after the call.
+    `trainable` are the names of what gradients change: all but running statistics.
+    """
+
     init: Callable[[Array], Params]
+    apply: Callable[..., Any]
+    train: Callable[..., tuple[Any, Params]]
+    trainable: frozenset[str]
 
 
 def build(config: Config, dtype: str = "float32") -> Network:
     """The network that a config describes; parameters are float32 whatever the computation's dtype."""
 
-    def module(key: Array) -> UNet:
-        rngs = nnx.Rngs(params=key)
-        return UNet(config.model, config.data.size, config.data.channels, dtype=jnp.dtype(dtype), rngs=rngs)
+    def module(key: Array) -> nnx.Module:
+        make = MODULES[type(config.model)]
+        data = config.data
+        return make(config.model, data.size, data.channels, dtype=jnp.dtype(dtype), rngs=nnx.Rngs(params=key))
 
     abstract = nnx.eval_shape(lambda: module(jax.random.key(0)))
     graph, _ = nnx.split(abstract)
+    leaves = {_dotted(path): leaf for path, leaf in nnx.to_flat_state(nnx.state(abstract, WEIGHTS))}
+    kinds = {name: type(leaf) for name, leaf in leaves.items()}
 
     def init(key: Array) -> Params:
-        return {_dotted(path): leaf[...] for path, leaf in nnx.to_flat_state(nnx.state(module(key), nnx.Param))}
+        return _flat(module(key))
 
-    def apply(params: Params, x: Array, t: Array, label: Array, *, key: Array | None = None) -> Array:
-        flat = [(_path(name), nnx.Param(value)) for name, value in params.items()]
-        return nnx.merge(graph, nnx.from_flat_state(flat))(x, t, label, key=key)
+    def merged(params: Params) -> nnx.Module:
+        # A GAN draws without its discriminator: a part that is left out whole is one that the method does not read.
+        absent = leaves.keys() - params.keys()
+        if parts := {_part(name) for name in absent} & {_part(name) for name in params}:
+            raise JaxgenError(f"weights are incomplete: {min(n for n in absent if _part(n) in parts)!r} is missing")
+        whole = params | {name: jnp.zeros(leaves[name].shape) for name in absent}
+        return nnx.merge(graph, nnx.from_flat_state([(_path(name), kinds[name](whole[name])) for name in leaves]))
 
-    return Network(apply=apply, init=init)
+    def apply(params: Params, *inputs: Any, method: str = "__call__", **options: Any) -> Any:
+        return getattr(merged(params), method)(*inputs, **options)
+
+    def train(params: Params, *inputs: Any, method: str = "__call__", **options: Any) -> tuple[Any, Params]:
+        whole = merged(params)
+        out = getattr(whole, method)(*inputs, **options)
+        return out, {name: value for name, value in _flat(whole).items() if kinds[name] is nnx.BatchStat}
+
+    trainable = frozenset(name for name, kind in kinds.items() if kind is nnx.Param)
+    return Network(init=init, apply=apply, train=train, trainable=trainable)
+
+
+WEIGHTS = nnx.Any(nnx.Param, nnx.BatchStat)
 
 
 def parameter_count(params: Params) -> int:
     return sum(value.size for value in params.values())
+
+
+def _flat(module: nnx.Module) -> Params:
+    return {_dotted(path): leaf[...] for path, leaf in nnx.to_flat_state(nnx.state(module, WEIGHTS))}
+
+
+def _part(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _dotted(path: Iterable[object]) -> str:

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgen import recipes
+from jaxgen.config import Config
 from jaxgen.models.network import Params
 
 State = tuple[Array, Array]  # x and the last x0, each [N, H, W, C]
@@ -84,3 +86,32 @@ def sample(
     for row in jnp.asarray(plan):
         state = advance(apply, params, row, state, seed, index, label, jnp.float32(guidance), guided=guidance != 1)
     return state[0]
+
+
+evaluate = jax.jit(lambda apply, params, *inputs: apply(params, *inputs), static_argnums=0)
+
+
+def draw(
+    config: Config,
+    apply: Callable[..., Array],
+    params: Params,
+    seed: Array,
+    index: Array,
+    label: Array,
+    *,
+    plan: np.ndarray | None = None,
+    guidance: float | None = None,
+    start: Array | np.ndarray | None = None,
+) -> Array:
+    """Pictures [N, H, W, C] in about [-1, 1], whatever the family: by a plan, or by one evaluation on draw 0.
+
+    plan, guidance: None for the config's own; start: in place of each picture's own noise. See `sample`.
+    """
+    process = config.process
+    if process is None:
+        noise = picture_noise(seed, index, 0, config.noise_shape) if start is None else jnp.asarray(start)
+        return evaluate(apply, params, noise, label)
+    return sample(
+        apply, params, recipes.from_config(process) if plan is None else plan, seed, index, label,
+        shape=config.data.shape, guidance=process.guidance if guidance is None else guidance, start=start,
+    )  # fmt: skip

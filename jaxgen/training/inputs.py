@@ -22,7 +22,7 @@ def open_data(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batc
 
     The second is None if the set has no test split. Raises UsageError if the classes of data and network differ.
     """
-    name, classes = config.data.dataset, config.model.classes
+    name, classes = config.data.dataset, config.classes
     size, channels = config.data.size, config.data.channels
     load = partial(data.batches, name, data_dir=data_dir, size=size, channels=channels)
     batches = load(

@@ -25,8 +25,9 @@ from jaxgen.models import network as networks
 from jaxgen.models.network import Params
 from jaxgen.training import distributed
 from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.families import learner
 from jaxgen.training.inputs import open_data
-from jaxgen.training.losses import LOSSES
+from jaxgen.training.judge import judge_of
 from jaxgen.training.monitor import Monitor
 from jaxgen.training.pace import chunk_length, compute_dtype, scan_steps, total_steps
 from jaxgen.training.report import Report
@@ -38,7 +39,6 @@ from jaxgen.training.step import (
     device_mesh,
     learning_rate,
     make_init,
-    make_optimizer,
     make_steps,
 )
 
@@ -83,12 +83,14 @@ class Trainer:
     start: int
     total: int
     sample_every: int
+    checkpoint_every: int
+    scan: int
     checkpoints: Checkpoints
     make_call: jax.stages.Wrapped  # compiled into `calls`
     saved: int  # step of the newest checkpoint, the same in all processes
     rows: NamedSharding
     calls: dict[int, Callable[..., Any]] = field(default_factory=dict)  # compiled, by number of steps
-    last_finite: float | None = None
+    newest: dict[str, float] = field(default_factory=dict)  # metrics of the last finite step
 
     @classmethod
     def prepare(cls, config: Config, run: RunFolder, data_dir: Path | None, stop: Stop) -> Trainer:
@@ -100,20 +102,20 @@ class Trainer:
             raise UsageError(f"training.batch_size {training.batch_size} does not divide over {mesh.size} devices")
         total = total_steps(config, batches.steps_per_epoch)
         schedule = learning_rate(training, total)
-        optimizer = make_optimizer(training, schedule)
-        network = networks.build(config, compute_dtype(training.dtype))
-        loss = LOSSES[config.family](config, network)
+        learns = learner(config, networks.build(config, compute_dtype(training.dtype)), schedule)
         checkpoints = Checkpoints(run.checkpoints, training.keep)
         say = None if jax.process_index() == 0 else lambda line: None
-        state = checkpoints.restore(abstract_state(network, optimizer, mesh), say=say)
+        state = checkpoints.restore(abstract_state(learns, mesh), say=say)
         distributed.require_equal(0 if state is None else int(state.step), "the newest checkpoint's step")
         if state is None:
-            state = make_init(network, optimizer, mesh)(jax.random.key(training.seed))
+            state = make_init(learns, mesh)(jax.random.key(training.seed))
         return cls(
-            config=config, run=run, stop=stop, batches=batches, monitor=Monitor(config, test), state=state,
+            config=config, run=run, stop=stop, batches=batches, monitor=Monitor(config, test, judge_of(config)), state=state,
             start=int(state.step), total=total, sample_every=training.sample_every or batches.steps_per_epoch,
+            checkpoint_every=training.checkpoint_every or training.checkpoint_epochs * batches.steps_per_epoch,
+            scan=scan_steps(config, batches.steps_per_epoch),
             checkpoints=checkpoints, saved=int(state.step),
-            make_call=make_steps(training, loss, optimizer, schedule, mesh),
+            make_call=make_steps(learns.update, mesh),
             rows=NamedSharding(mesh, PartitionSpec(None, "data")),
         )  # fmt: skip
 
@@ -133,8 +135,8 @@ class Trainer:
         )  # fmt: skip
         with report, ThreadPoolExecutor(1) as loader:
             report.say(self._headline())
-            step, periods = self.start, (training.checkpoint_every, self.sample_every)
-            length = partial(chunk_length, total=self.total, scan=scan_steps(training.scan_steps), periods=periods)
+            step, periods = self.start, (self.checkpoint_every, self.sample_every)
+            length = partial(chunk_length, total=self.total, scan=self.scan, periods=periods)
             upcoming = loader.submit(self._load, step, length(step)) if step < self.total else None
             while upcoming:
                 images, labels = upcoming.result()
@@ -183,17 +185,17 @@ class Trainer:
 
     def _check_and_report(self, report: Report, first: int, metrics: dict[str, np.ndarray]) -> None:
         """Log the steps of a call, from `first` on; stop at one that is not finite, before anything of it is saved."""
-        losses, norms = metrics["loss"], metrics["grad_norm"]
-        finite = np.isfinite(losses) & np.isfinite(norms)
-        good = len(losses) if finite.all() else int(finite.argmin())
+        finite = np.isfinite(np.stack(list(metrics.values()))).all(0)
+        good = len(finite) if finite.all() else int(finite.argmin())
         if good:
-            report.steps(first, losses[:good], norms[:good], metrics["lr"][:good])
-            self.last_finite = float(losses[good - 1])
-        if good < len(losses):
-            raise self._diverged(first + good, f"loss {losses[good]}, gradient norm {norms[good]}")
+            report.steps(first, {name: values[:good] for name, values in metrics.items()})
+            self.newest = {name: float(values[good - 1]) for name, values in metrics.items()}
+        if good < len(finite):
+            what = f"loss {metrics['loss'][good]}, gradient norm {metrics['grad_norm'][good]}"
+            raise self._diverged(first + good, what)
 
     def _diverged(self, step: int, what: str) -> JaxgenError:
-        last = "none" if self.last_finite is None else f"{self.last_finite:.4g}"
+        last = f"{self.newest['loss']:.4g}" if self.newest else "none"
         again = f"jaxgen train --resume {shlex.quote(str(self.run.path))} --set training.lr=..."
         return JaxgenError(
             f"{what} at step {step} (last finite loss: {last}); nothing of it was saved; go on from the last "
@@ -203,18 +205,23 @@ class Trainer:
     def _events(self, report: Report, step: int) -> None:
         """Checkpoint and sample grid, where they are due."""
         last = step == self.total
-        if step % self.config.training.checkpoint_every == 0 or last:
-            score = self.stop.side_work(lambda: self.monitor.test_loss(self._local_weights()))
+        if step % self.checkpoint_every == 0 or last:
+            scores = self.stop.side_work(lambda: self.monitor.test_loss(self._local_weights())) or {}
+            score = scores.get("loss")
             if score is not None and not math.isfinite(score):
                 raise self._diverged(step, f"test loss {score}")
-            if score is not None:
-                report.scalars(step, {"test_loss": score})
+            if scores:
+                report.scalars(step, {f"test_{name}": value for name, value in scores.items()})
             self._save(step, score)
             report.restart_clock(step)
         if (step % self.sample_every == 0 or last) and self.stop.signal is None:
-            picture = self.stop.side_work(lambda: self.monitor.sample_grid(self._local_weights()))
-            if picture is not None:
-                report.picture(step, picture)
+            seen = self.stop.side_work(lambda: self.monitor.watch(self._local_weights(), self.newest))
+            if seen is not None:
+                report.pictures(step, seen.pictures)
+                if seen.scalars:
+                    report.scalars(step, seen.scalars)
+                for warning in seen.warnings:
+                    report.say(f"warning: step {step}: {warning}")
             report.restart_clock(step)
 
     def _save(self, step: int, score: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Training objectives: each returns a scalar for a batch of pictures, and is pure given its key."""
+"""The objectives around a UNet, diffusion and flow: a scalar for a batch of pictures, pure given its key."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.config import Config, DiffusionConfig
+from jaxgen.config import DDPM, DiffusionConfig, Flow
 from jaxgen.errors import lookup
 from jaxgen.models.network import Network, Params
-from jaxgen.plan import schedule_of
-
-Loss = Callable[..., Array]  # loss(params, images, labels, *, key, train) -> scalar
+from jaxgen.recipes import schedule_of
+from jaxgen.training.step import Loss, Metrics
 
 
 def q_sample(x0: Array, t: Array, eps: Array, alpha_bar: Array) -> Array:
@@ -60,28 +59,54 @@ def loss_weights(diffusion: DiffusionConfig) -> np.ndarray:
     return np.minimum(snr, diffusion.min_snr_gamma) * PREDICTIONS[diffusion.prediction].weight(snr)
 
 
-def ddpm(config: Config, network: Network) -> Loss:
-    """Weighted mean squared error of the prediction at uniform times (Ho et al. 2020, equation 14).
+def without_some(label: Array, share: float, *, key: Array) -> Array:
+    """Labels [B], each replaced by the null class with probability `share` (Ho & Salimans 2022, algorithm 1)."""
+    return jnp.where(jax.random.bernoulli(key, share, label.shape), -1, label)
 
-    While training, each label becomes the null class with probability `model.label_dropout` (Ho & Salimans 2022).
-    """
+
+def ddpm(config: DDPM, network: Network) -> Loss:
+    """Weighted mean squared error of the prediction at uniform times (Ho et al. 2020, equation 14)."""
     diffusion, model = config.diffusion, config.model
     alpha_bar = jnp.asarray(schedule_of(diffusion), jnp.float32)
     weights = jnp.asarray(loss_weights(diffusion), jnp.float32)
 
-    def loss(params: Params, x0: Array, label: Array, *, key: Array, train: bool = True) -> Array:
+    def loss(params: Params, x0: Array, label: Array, *, key: Array, train: bool = True) -> tuple[Array, Metrics]:
         """x0: [B, H, W, C] in [-1, 1]; label: [B] int, -1 for none."""
         t_key, eps_key, label_key, dropout_key = jax.random.split(key, 4)
         t = jax.random.randint(t_key, x0.shape[:1], 0, diffusion.steps)
         eps = jax.random.normal(eps_key, x0.shape, x0.dtype)
         if train and model.classes:
-            label = jnp.where(jax.random.bernoulli(label_key, model.label_dropout, label.shape), -1, label)
+            label = without_some(label, model.label_dropout, key=label_key)
         x_t = q_sample(x0, t, eps, alpha_bar)
         out = network.apply(params, x_t, t, label, key=dropout_key if train and model.dropout else None)
         error = jnp.square(out - target(diffusion.prediction, x0, t, eps, alpha_bar)).mean((1, 2, 3))  # [B]
-        return (weights[t] * error).mean()
+        return (weights[t] * error).mean(), {}
 
     return loss
 
 
-LOSSES: dict[str, Callable[[Config, Network], Loss]] = {"ddpm": ddpm}
+# How training times in (0, 1) are drawn: time(key, shape).
+TIMES: dict[str, Callable[..., Array]] = {
+    "uniform": jax.random.uniform,
+    "logit-normal": lambda key, shape: jax.nn.sigmoid(jax.random.normal(key, shape)),
+}
+
+
+def flow(config: Flow, network: Network) -> Loss:
+    """Mean squared error of the velocity eps - x0 on the straight path between them (Liu et al. 2023, equation 1)."""
+    model = config.model
+
+    def loss(params: Params, x0: Array, label: Array, *, key: Array, train: bool = True) -> tuple[Array, Metrics]:
+        """x0: [B, H, W, C] in [-1, 1]; label: [B] int, -1 for none."""
+        t_key, eps_key, label_key, dropout_key = jax.random.split(key, 4)
+        t = TIMES[config.flow.times](t_key, x0.shape[:1])
+        eps = jax.random.normal(eps_key, x0.shape, x0.dtype)
+        if train and model.classes:
+            label = without_some(label, model.label_dropout, key=label_key)
+        x_t = x0 + t[:, None, None, None] * (eps - x0)
+        out = network.apply(
+            params, x_t, t * config.flow.time_scale, label, key=dropout_key if train and model.dropout else None
+        )
+        return jnp.square(out - (eps - x0)).mean(), {}
+
+    return loss

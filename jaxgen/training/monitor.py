@@ -1,7 +1,8 @@
-"""How a run is doing: the loss on test pictures and a grid of samples, both of the averaged weights."""
+"""How a run is doing: the loss on test pictures, samples, and what its family has to show; all of averaged weights."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -10,15 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen import plan
 from jaxgen.config import Config
-from jaxgen.images import grid, to_uint8, to_unit
+from jaxgen.images import to_uint8, to_unit
 from jaxgen.models import network as networks, sampling
 from jaxgen.models.network import Params
+from jaxgen.training.families import FAMILIES
 from jaxgen.training.inputs import Batch
-from jaxgen.training.losses import LOSSES
+from jaxgen.training.watch import Seen
 
 BATCH = 128  # pictures of the test loss at a time
+
+# uint8 pictures -> the share of each class among them, and how many are of the class asked for (None: none was)
+Judge = Callable[[np.ndarray], tuple[np.ndarray, float | None]]
 
 
 @dataclass(frozen=True)
@@ -27,33 +31,49 @@ class Monitor:
 
     config: Config
     test: Batch | None  # None if the set has no test split
+    judge: Judge | None = None  # a classifier, where there is one
 
     @cached_property
     def network(self) -> networks.Network:
         return networks.build(self.config)
 
     @cached_property
-    def _loss(self) -> Any:
-        return jax.jit(partial(LOSSES[self.config.family](self.config, self.network), train=False))
+    def apply(self) -> Any:
+        """The network, compiled."""
+        return jax.jit(self.network.apply, static_argnames="method")
 
-    def test_loss(self, params: Params) -> float | None:
-        """Mean loss on fixed test pictures, times and noise: comparable between checkpoints."""
-        if self.test is None:
-            return None
+    @cached_property
+    def _loss(self) -> Any:
+        loss = FAMILIES[self.config.family].loss
+        return loss and jax.jit(partial(loss(self.config, self.network), train=False))
+
+    def test_loss(self, params: Params) -> dict[str, float]:
+        """Mean loss ('loss') and its terms on fixed test pictures and noise: comparable between checkpoints.
+
+        Empty where there are no test pictures, or no loss that tells how good the model is.
+        """
+        if self.test is None or not self._loss:
+            return {}
         pictures, labels = self.test
         images = to_unit(pictures)
         parts = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
-        losses = [self._loss(params, images[p], labels[p], key=jax.random.key(i)) for i, p in enumerate(parts)]
-        return float(np.average([float(loss) for loss in losses], weights=[len(images[p]) for p in parts]))
+        rows = []
+        for i, part in enumerate(parts):
+            value, terms = self._loss(params, images[part], labels[part], key=jax.random.key(i))
+            rows.append({"loss": value, **terms})
+        weights = [len(images[part]) for part in parts]
+        return {name: float(np.average([float(row[name]) for row in rows], weights=weights)) for name in rows[0]}
 
-    def sample_grid(self, params: Params) -> np.ndarray:
-        """The first `training.sample_count` pictures of seed 0, by the config's own plan, as one uint8 picture."""
-        count = self.config.training.sample_count
-        classes = self.config.model.classes
+    def draw(self, params: Params) -> np.ndarray:
+        """The first `training.sample_count` pictures of seed 0, as the config draws them: uint8 [N, H, W, C]."""
+        count, classes = self.config.training.sample_count, self.config.classes
         labels = jnp.arange(count) % classes if classes else jnp.full(count, -1)
-        pictures = sampling.sample(
-            self.network.apply, params, plan.from_config(self.config.diffusion),
+        pictures = sampling.draw(
+            self.config, self.network.apply, params,
             jnp.zeros(count, jnp.uint32), jnp.arange(count, dtype=jnp.uint32), labels,
-            shape=self.config.data.shape, guidance=self.config.diffusion.guidance,
         )  # fmt: skip
-        return grid(to_uint8(np.asarray(pictures)))
+        return to_uint8(np.asarray(pictures))
+
+    def watch(self, params: Params, metrics: Mapping[str, float]) -> Seen:
+        """What the family has to show; metrics: of the newest step."""
+        return FAMILIES[self.config.family].watch(self, params, metrics)

@@ -6,6 +6,8 @@ import jax
 
 from jaxgen.config import Config
 
+LONGEST_SCAN = 500  # batches in memory at a time
+
 
 def compute_dtype(name: str) -> str:
     """'auto' as bfloat16 on GPU and TPU, float32 on CPU; else the name itself."""
@@ -14,12 +16,17 @@ def compute_dtype(name: str) -> str:
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
-def scan_steps(requested: int) -> int:
-    """0 as 10 on accelerators, where one call of many steps saves dispatching, and 1 on CPU.
+def scan_steps(config: Config, steps_per_epoch: int) -> int:
+    """Steps of one compiled call: `training.scan_steps`, or where that is 0 as many as are fast.
 
-    XLA's CPU backend runs convolutions inside a loop some thirty times slower than outside.
+    An epoch for networks of linear layers; for convolutions 10 on accelerators, where one call of many steps saves
+    dispatching, and 1 on CPU, where XLA runs convolutions inside a loop some thirty times slower than outside.
     """
-    return requested or (1 if jax.default_backend() == "cpu" else 10)
+    if config.training.scan_steps:
+        return config.training.scan_steps
+    if not config.convolutional:
+        return min(steps_per_epoch, LONGEST_SCAN)
+    return 1 if jax.default_backend() == "cpu" else 10
 
 
 def total_steps(config: Config, steps_per_epoch: int) -> int:

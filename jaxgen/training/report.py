@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -56,21 +57,23 @@ class Report:
         """Leave what came before `step` was done (compiling, sampling, saving) out of the next images per second."""
         self._clock, self._clock_step = time.perf_counter(), step
 
-    def steps(self, first: int, losses: np.ndarray, grad_norms: np.ndarray, rates: np.ndarray) -> None:
-        """The metrics [K] of steps first .. first + K - 1; every `log_every`-th and the last one are written out."""
-        done = first + len(losses) - 1
-        self._bar.update(self._task, completed=done, loss=f"{losses[-1]:.4f}")
-        due = [i for i in range(len(losses)) if (first + i) % self._every == 0 or first + i == self._total]
+    def steps(self, first: int, metrics: Mapping[str, np.ndarray]) -> None:
+        """The metrics, each [K], of steps first .. first + K - 1; every `log_every`-th and the last are written out."""
+        count = len(metrics["loss"])
+        done = first + count - 1
+        self._bar.update(self._task, completed=done, loss=f"{metrics['loss'][-1]:.4f}")
+        due = [i for i in range(count) if (first + i) % self._every == 0 or first + i == self._total]
         if not due:
             return
         speed = self._speed(done)
         for i in due:
-            values = {"loss": losses[i], "grad_norm": grad_norms[i], "lr": rates[i], "images_per_second": speed}
-            self.scalars(first + i, {name: float(value) for name, value in values.items()})
+            values = {name: float(value[i]) for name, value in metrics.items()}
+            self.scalars(first + i, values | {"images_per_second": speed})
         if not self._console.is_terminal:
             left = (self._total - done) * self._batch / max(speed, 1e-9)
-            line = f"step {done}/{self._total}  loss {losses[-1]:.4f}  {speed:,.0f} images/s  {_minutes(left)} left"
-            self.say(line)
+            shown = [(name, value[-1]) for name, value in metrics.items() if name not in ("grad_norm", "lr")]
+            words = "  ".join(f"{name} {value:.4f}" for name, value in shown)
+            self.say(f"step {done}/{self._total}  {words}  {speed:,.0f} images/s  {_minutes(left)} left")
 
     def _speed(self, done: int) -> float:
         """Images per second since the last call, or since the clock was restarted."""
@@ -88,11 +91,14 @@ class Report:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
 
-    def picture(self, step: int, grid: np.ndarray) -> None:
-        """A sample grid [H, W, C] uint8, to samples/ and TensorBoard."""
+    def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
+        """Grids [H, W, C] uint8 by name, to samples/ and TensorBoard; 'samples' is the one named by its step alone."""
         if self._board:
-            save_png(self._run.samples / f"{step:08d}.png", grid, {})
-            self._board.add_image("samples", np.broadcast_to(grid, (*grid.shape[:2], 3)), step, dataformats="HWC")
+            for name, picture in pictures.items():
+                ending = "" if name == "samples" else f"-{name}"
+                save_png(self._run.samples / f"{step:08d}{ending}.png", picture, {})
+                whole = np.broadcast_to(picture, (*picture.shape[:2], 3))
+                self._board.add_image(name, whole, step, dataformats="HWC")
 
 
 def _minutes(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,10 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.config import TrainingConfig
 from jaxgen.models.network import Network, Params
-from jaxgen.training.losses import Loss
+
+Loss = Callable[..., tuple[Array, "Metrics"]]  # loss(params, images, labels, *, key, train) -> scalar, its terms
+Metrics = dict[str, Array]  # scalars; "loss" is what a run shows first and must stay finite
+Update = Callable[["TrainState", Array, Array, Array], tuple["TrainState", Metrics]]  # images in [-1, 1], labels, key
 
 
 class TrainState(NamedTuple):
@@ -21,8 +24,8 @@ class TrainState(NamedTuple):
 
     step: Array  # [] int32, optimiser steps done
     params: Params
-    ema: Params  # the averaged weights, which are sampled and exported
-    optimizer: optax.OptState
+    ema: Params  # the averaged weights, which are sampled and exported; of a GAN, the generator's alone
+    optimizer: Any
 
 
 def device_mesh() -> Mesh:
@@ -45,10 +48,12 @@ def learning_rate(training: TrainingConfig, total_steps: int) -> optax.Schedule:
 def make_optimizer(training: TrainingConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
     """Gradient clipping by global norm, then the optimiser."""
     rule = {
-        "adam": lambda: optax.adam(schedule),
-        "adamw": lambda: optax.adamw(schedule, weight_decay=training.weight_decay),
-        "lion": lambda: optax.lion(schedule, weight_decay=training.weight_decay),
-        "sgd": lambda: optax.sgd(schedule, momentum=0.9),
+        "adam": lambda: optax.adam(schedule, b1=training.beta1, b2=training.beta2),
+        "adamw": lambda: optax.adamw(
+            schedule, b1=training.beta1, b2=training.beta2, weight_decay=training.weight_decay
+        ),
+        "lion": lambda: optax.lion(schedule, b1=training.beta1, weight_decay=training.weight_decay),
+        "sgd": lambda: optax.sgd(schedule, momentum=training.beta1),
     }[training.optimizer]()
     # Both have an empty state, so that clipping can be switched on for a run that diverged without.
     clip = optax.clip_by_global_norm(training.grad_clip) if training.grad_clip else optax.identity()
@@ -60,46 +65,62 @@ def ema_decay(decay: float, step: Array) -> Array:
     return jnp.minimum(decay, (1 + step) / (10 + step))
 
 
-def make_init(network: Network, optimizer: optax.GradientTransformation, mesh: Mesh) -> Callable[[Array], TrainState]:
-    """init(key) -> the state of step 0, replicated over `mesh`."""
+def averaged(old: Params, new: Params, decay: Array) -> Params:
+    """The moving average of those weights that `old` holds."""
+    return {name: decay * value + (1 - decay) * new[name] for name, value in old.items()}
+
+
+class Learner(NamedTuple):
+    """How a family learns: what a state starts as, and one optimiser step."""
+
+    init: Callable[[Array], TrainState]  # key -> the state of step 0
+    update: Update
+
+
+def descend(training: TrainingConfig, network: Network, loss: Loss, schedule: optax.Schedule) -> Learner:
+    """One loss, one optimiser for all weights."""
+    optimizer = make_optimizer(training, schedule)
 
     def init(key: Array) -> TrainState:
         params = network.init(key)
         return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
 
+    def update(state: TrainState, images: Array, labels: Array, key: Array) -> tuple[TrainState, Metrics]:
+        (value, terms), grads = jax.value_and_grad(loss, has_aux=True)(state.params, images, labels, key=key)
+        updates, opt_state = optimizer.update(grads, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        ema = averaged(state.ema, params, ema_decay(training.ema, state.step))
+        metrics = {"loss": value, **terms, "grad_norm": optax.tree.norm(grads), "lr": jnp.asarray(schedule(state.step))}
+        return TrainState(state.step + 1, params, ema, opt_state), metrics
+
+    return Learner(init, update)
+
+
+def make_init(learner: Learner, mesh: Mesh) -> Callable[[Array], TrainState]:
+    """init(key) -> the state of step 0, replicated over `mesh`."""
     # Runs once, so on CPU, where optimising its dozens of random draws takes longer than all else, it is not optimised.
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    return jax.jit(init, out_shardings=NamedSharding(mesh, PartitionSpec()), compiler_options=options)
+    return jax.jit(learner.init, out_shardings=NamedSharding(mesh, PartitionSpec()), compiler_options=options)
 
 
-def abstract_state(network: Network, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
+def abstract_state(learner: Learner, mesh: Mesh) -> TrainState:
     """Shapes, dtypes and shardings of a state, as restoring one needs them; nothing is computed."""
     whole = NamedSharding(mesh, PartitionSpec())
-    shapes = jax.eval_shape(make_init(network, optimizer, mesh), jax.random.key(0))
+    shapes = jax.eval_shape(learner.init, jax.random.key(0))
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), shapes)
 
 
-def make_steps(
-    training: TrainingConfig, loss: Loss, optimizer: optax.GradientTransformation, schedule: optax.Schedule, mesh: Mesh
-) -> jax.stages.Wrapped:
+def make_steps(update: Update, mesh: Mesh) -> jax.stages.Wrapped:
     """K steps in one call: (state, images [K, B, H, W, C] uint8, labels [K, B], root key) -> (state, [K] metrics).
 
     The state that goes in is donated: it is gone afterwards.
     """
 
-    def one(state: TrainState, batch: tuple[Array, Array], root: Array) -> tuple[TrainState, dict[str, Array]]:
+    def one(state: TrainState, batch: tuple[Array, Array], root: Array) -> tuple[TrainState, Metrics]:
         images, labels = batch
-        x0 = images.astype(jnp.float32) / 127.5 - 1
-        key = jax.random.fold_in(root, state.step)
-        value, grads = jax.value_and_grad(loss)(state.params, x0, labels, key=key)
-        updates, opt_state = optimizer.update(grads, state.optimizer, state.params)
-        params = optax.apply_updates(state.params, updates)
-        decay = ema_decay(training.ema, state.step)
-        ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
-        metrics = {"loss": value, "grad_norm": optax.tree.norm(grads), "lr": jnp.asarray(schedule(state.step))}
-        return TrainState(state.step + 1, params, ema, opt_state), metrics
+        return update(state, images.astype(jnp.float32) / 127.5 - 1, labels, jax.random.fold_in(root, state.step))
 
-    def steps(state: TrainState, images: Array, labels: Array, root: Array) -> tuple[TrainState, dict[str, Array]]:
+    def steps(state: TrainState, images: Array, labels: Array, root: Array) -> tuple[TrainState, Metrics]:
         if len(images) == 1:  # on CPU, a convolution inside a loop is slow even if it runs once
             state, metrics = one(state, (images[0], labels[0]), root)
             return state, jax.tree.map(lambda m: m[None], metrics)

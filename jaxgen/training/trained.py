@@ -13,8 +13,9 @@ from jaxgen.config import Config
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.models import network as networks
 from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.families import learner
 from jaxgen.training.run import RunFolder
-from jaxgen.training.step import abstract_state, device_mesh, learning_rate, make_optimizer
+from jaxgen.training.step import abstract_state, device_mesh, learning_rate
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,14 @@ def load_trained(folder: Path, checkpoint: str = "last", say: Callable[[str], No
     training = config.training
     checkpoints = Checkpoints(run.checkpoints)
     step = _chosen_step(checkpoints, checkpoint)
-    like = abstract_state(networks.build(config), make_optimizer(training, learning_rate(training, 1)), device_mesh())
+    learns = learner(config, networks.build(config), learning_rate(training, 1))
+    like = abstract_state(learns, device_mesh())
     state = checkpoints.restore(like, step=step, say=say)
     if state is None:
         raise JaxgenError(f"{folder}: no checkpoint yet; train it first: jaxgen train --resume {folder}")
     params = {name: np.asarray(value) for name, value in jax.device_get(state.ema).items()}
     step = int(state.step)
-    classes = run.classes() if config.model.classes else ()
+    classes = run.classes() if config.classes else ()
     return Trained(config=config, classes=classes, params=params, step=step, score=checkpoints.score(step))
 
 

@@ -1,0 +1,46 @@
+"""Curves and scatter plots, by matplotlib, which is imported when one is drawn."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from jaxgen.errors import extra
+from jaxgen.images import png_pixels
+
+DPI = 100
+
+
+def figure(width: float, height: float) -> Any:
+    """An empty figure, in inches, that needs no display."""
+    with extra("train"):
+        from matplotlib.figure import Figure
+    return Figure((width, height), dpi=DPI, layout="constrained")
+
+
+def pixels(drawn: Any) -> np.ndarray:
+    """A figure as a picture [H, W, 3] uint8."""
+    stream = io.BytesIO()
+    drawn.savefig(stream, format="png", dpi=DPI, pil_kwargs={"compress_level": 1}, transparent=False)
+    picture = png_pixels(stream.getvalue(), "a figure")
+    return np.ascontiguousarray(picture[..., :3])
+
+
+def latent_scatter(
+    points: np.ndarray, labels: np.ndarray, classes: tuple[str, ...] | list[str] = (), title: str = ""
+) -> np.ndarray:
+    """Points [N, 2] in the plane, coloured by their class (-1: grey), as a picture [H, W, 3]."""
+    drawn = figure(7, 6)
+    axes = drawn.subplots()
+    for label in np.unique(labels):
+        chosen = points[labels == label]
+        name = classes[label] if 0 <= label < len(classes) else str(label) if label >= 0 else None
+        colour = f"C{label % 10}" if label >= 0 else "0.5"
+        axes.scatter(*chosen.T, s=8, color=colour, alpha=0.7, label=name, linewidths=0)
+    if (labels >= 0).any():
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=3, frameon=False)
+    axes.set_title(title or "latents")
+    axes.set_aspect("equal", adjustable="datalim")
+    return pixels(drawn)

@@ -1,0 +1,111 @@
+"""The configuration of a run: frozen dataclasses, validated once, written to and read from TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxgen import schema
+from jaxgen.config.families import DDPM, FAMILIES, GAN, VAE, Classifier, Config, Flow
+from jaxgen.config.models import ClassifierConfig, GANConfig, UNetConfig, VAEConfig
+from jaxgen.config.objectives import DiffusionConfig, FlowConfig, GANObjective, Process, VAEObjective
+from jaxgen.config.sections import DataConfig, TrainingConfig
+from jaxgen.errors import UsageError, lookup
+
+__all__ = [
+    "DDPM", "FAMILIES", "GAN", "VAE", "Classifier", "ClassifierConfig", "Config", "DataConfig", "DiffusionConfig",
+    "Flow", "FlowConfig", "GANConfig", "GANObjective", "Process", "TrainingConfig", "UNetConfig", "VAEConfig",
+    "VAEObjective", "all_keys", "differences", "dumps", "from_dict", "load", "override", "to_dict",
+]  # fmt: skip
+
+
+DEFAULT = "ddpm"  # the family of a config that names none
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Nested plain dict, as JSON and TOML take it."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_dict(values: Mapping[str, Any]) -> Config:
+    """The inverse of `to_dict`; keys that are left out keep their defaults.
+
+    Raises UsageError on an unknown key (the nearest one is named), a value of the wrong type or out of range.
+    """
+    return schema.build(_family(values.get("family", DEFAULT)), values)
+
+
+def _family(name: Any) -> type[Config]:
+    return lookup(FAMILIES, str(name), "family")
+
+
+def all_keys(family: str = DEFAULT) -> list[str]:
+    """Every settable key of a family, dotted: 'training.lr', 'model.channels', ..."""
+    return schema.keys(_family(family))
+
+
+def override(config: Config, settings: Iterable[str]) -> Config:
+    """`config` with each 'section.key=value' applied; values are written as in TOML, strings may go bare.
+
+    Raises UsageError on a malformed setting, an unknown key or a bad value.
+    """
+    values = to_dict(config)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        key = key.strip()
+        if not equals:
+            raise UsageError(f"--set takes KEY=VALUE, got {setting!r}")
+        known = all_keys(config.family)
+        if key not in known:
+            raise schema.unknown(key, known)
+        section, _, leaf = key.rpartition(".")
+        (values[section] if section else values)[leaf] = schema.parse_value(text.strip())
+    return from_dict(values)
+
+
+def dumps(config: Config) -> str:
+    """The config as TOML text that `load` reads back equal."""
+    values = to_dict(config)
+    lines = [f"{key} = {schema.format_value(value)}" for key, value in values.items() if not isinstance(value, dict)]
+    for section, table in values.items():
+        if isinstance(table, dict):
+            lines += ["", f"[{section}]", *(f"{key} = {schema.format_value(value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def load(path: Path, base: Config | None = None) -> Config:
+    """Read a TOML file; keys that it leaves out come from `base`, or from the defaults.
+
+    Raises UsageError if the file cannot be read or holds an unknown key or a bad value.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as err:
+        raise UsageError(f"{path}: cannot be read: {err.strerror}") from err
+    except (ValueError, RecursionError) as err:  # not UTF-8, or not TOML
+        raise UsageError(f"{path}: cannot be read as a TOML config: {err}") from err
+    family = values.get("family", base.family if base else DEFAULT)
+    if base and family != base.family:
+        raise UsageError(f"{path}: family is {family!r}, but {base.name} is of family {base.family!r}")
+    merged = to_dict(base or _family(family)())  # type: ignore[call-arg]  # every family has a default for all
+    for key, value in values.items():
+        section = merged.get(key)
+        merged[key] = {**section, **value} if isinstance(value, dict) and isinstance(section, dict) else value
+    return from_dict(merged)
+
+
+def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    """The dotted keys in which two configs differ, each with its old and new value."""
+    a, b = _flat(to_dict(old)), _flat(to_dict(new))
+    return {key: (a[key], b[key]) for key in a if a[key] != b[key]}
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+    return flat

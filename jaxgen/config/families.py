@@ -1,0 +1,176 @@
+"""The families, each as the config of a whole run: its sections, and what others may know without asking its name.
+
+A family is one entry here and one on each floor above: its network (jaxgen.models.network), how it is trained
+(jaxgen.training.families), its PyTorch twin (jaxgen_export.twins).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from jaxgen.config.models import ClassifierConfig, GANConfig, UNetConfig, VAEConfig
+from jaxgen.config.objectives import DiffusionConfig, FlowConfig, GANObjective, Process, VAEObjective
+from jaxgen.config.sections import DataConfig, TrainingConfig
+from jaxgen.schema import require
+
+Model = UNetConfig | VAEConfig | GANConfig | ClassifierConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that a run depends on, besides the data itself: what all families have."""
+
+    name: str = "custom"
+    family: str
+    data: DataConfig = field(default_factory=DataConfig)
+    model: Model
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        plain = self.name.isprintable() and 0 < len(self.name) <= 100 and not {"/", "\\"} & set(self.name)
+        require(plain and self.name not in (".", ".."), "name", "1 to 100 characters, fit for a folder", self.name)
+
+    @property
+    def classes(self) -> int:
+        """How many the model is told of; 0: it is unconditional."""
+        return self.model.classes
+
+    @property
+    def process(self) -> Process | None:
+        """What its plans are made from; None where a picture is one evaluation of the network on draw 0."""
+        return None
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Of a picture's normals: a draw of them, for models that draw."""
+        return self.data.shape
+
+    @property
+    def draws(self) -> bool:
+        """Whether the model makes pictures; else it reads them."""
+        return True
+
+    @property
+    def null_class(self) -> bool:
+        """Whether a conditional model also draws without a class (label -1)."""
+        return self.process is not None
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether its network has convolutions, which XLA compiles badly inside loops on CPU."""
+        return True
+
+    def _require_halvings(self, count: int, key: str) -> None:
+        size, shrink = self.data.size, 2**count
+        require(size % shrink == 0, "data.size", f"a multiple of {shrink} for {key}", size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetRun(Config):
+    """What the families around a UNet share."""
+
+    model: UNetConfig = field(default_factory=UNetConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        levels, size = len(self.model.multipliers), self.data.size
+        self._require_halvings(levels - 1, f"{levels} levels")
+        sizes = [size // 2**level for level in range(levels)]
+        among = f"among the levels' sizes {sizes}"
+        require(set(self.model.attention) <= set(sizes), "model.attention", among, self.model.attention)
+
+    def _require_guided(self, scale: float, key: str) -> None:
+        require(self.model.classes > 0 or scale == 1, key, "1 without classes (model.classes = 0)", scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDPM(UNetRun):
+    """Denoising diffusion (Ho et al. 2020)."""
+
+    family: Literal["ddpm"] = "ddpm"
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_guided(self.diffusion.guidance, "diffusion.guidance")
+
+    @property
+    def process(self) -> DiffusionConfig:
+        return self.diffusion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow(UNetRun):
+    """Rectified flow, or conditional flow matching on straight paths (Liu et al. 2023; Lipman et al. 2023)."""
+
+    family: Literal["flow"] = "flow"
+    flow: FlowConfig = field(default_factory=FlowConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_guided(self.flow.guidance, "flow.guidance")
+
+    @property
+    def process(self) -> FlowConfig:
+        return self.flow
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAE(Config):
+    """Variational autoencoder (Kingma & Welling 2014), conditional where the model has classes."""
+
+    family: Literal["vae"] = "vae"
+    model: VAEConfig = field(default_factory=VAEConfig)
+    vae: VAEObjective = field(default_factory=VAEObjective)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_halvings(len(self.model.convolutions), "model.convolutions")
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        return (self.model.latent,)
+
+    @property
+    def convolutional(self) -> bool:
+        return bool(self.model.convolutions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GAN(Config):
+    """Generative adversarial network (Goodfellow et al. 2014), conditional where the model has classes."""
+
+    family: Literal["gan"] = "gan"
+    model: GANConfig = field(default_factory=GANConfig)
+    gan: GANObjective = field(default_factory=GANObjective)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_halvings(self.model.doublings, "model.doublings")
+        plain = self.gan.loss != "wgan-gp" or self.model.discriminator_norm == "none"
+        want = "'none' for wgan-gp, whose penalty is of each picture alone"
+        require(plain, "model.discriminator_norm", want, self.model.discriminator_norm)
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        return (self.model.latent,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier(Config):
+    """Tells classes apart; it draws nothing, and the evaluation of the other families uses it."""
+
+    family: Literal["classifier"] = "classifier"
+    model: ClassifierConfig = field(default_factory=ClassifierConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_halvings(len(self.model.widths), "model.widths")
+
+    @property
+    def draws(self) -> bool:
+        return False
+
+
+FAMILIES: dict[str, type[Config]] = {"ddpm": DDPM, "flow": Flow, "vae": VAE, "gan": GAN, "classifier": Classifier}

@@ -1,0 +1,89 @@
+"""What a network is trained to do, and how it is sampled: a section of its own for each family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxgen.schema import require
+
+MAX_GUIDANCE = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig:
+    steps: int = 1000  # T
+    schedule: Literal["linear", "cosine", "sigmoid"] = "linear"
+    beta_start: float = 1e-4  # linear schedule only
+    beta_end: float = 0.02
+    prediction: Literal["eps", "x0", "v"] = "eps"
+    weighting: Literal["simple", "min-snr"] = "simple"
+    min_snr_gamma: float = 5.0
+    # The plan that an exported file runs unless told otherwise.
+    sampler: Literal["ancestral", "ddim", "dpmpp-2m"] = "ddim"
+    sampler_steps: int = 50
+    eta: float = 0.0
+    guidance: float = 1.0  # classifier-free guidance scale of that plan (model.classes > 0)
+
+    def __post_init__(self) -> None:
+        require(1 <= self.steps <= 100_000, "diffusion.steps", "from 1 to 100000", self.steps)
+        require(0 < self.beta_end < 1, "diffusion.beta_end", "between 0 and 1", self.beta_end)
+        up_to = f"above 0, up to diffusion.beta_end ({self.beta_end})"
+        require(0 < self.beta_start <= self.beta_end, "diffusion.beta_start", up_to, self.beta_start)
+        up_to = f"from 1 to diffusion.steps ({self.steps})"
+        require(1 <= self.sampler_steps <= self.steps, "diffusion.sampler_steps", up_to, self.sampler_steps)
+        require(0 <= self.eta <= 1, "diffusion.eta", "in [0, 1]", self.eta)
+        require(self.sampler == "ddim" or not self.eta, "diffusion.eta", f"0 for {self.sampler}", self.eta)
+        require(0 <= self.guidance <= 100, "diffusion.guidance", "from 0 to 100", self.guidance)
+        require(self.min_snr_gamma > 0, "diffusion.min_snr_gamma", "> 0", self.min_snr_gamma)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowConfig:
+    """Rectified flow: x_t = (1 - t) x_0 + t eps, and the network predicts eps - x_0 (Liu et al. 2023)."""
+
+    time_scale: float = 1000.0  # the network is told t * time_scale
+    times: Literal["uniform", "logit-normal"] = "uniform"  # how training times are drawn; the latter: Esser et al. 2024
+    sampler: Literal["euler"] = "euler"
+    sampler_steps: int = 50
+    guidance: float = 1.0  # classifier-free guidance scale (model.classes > 0)
+
+    def __post_init__(self) -> None:
+        require(0 < self.time_scale <= 1e6, "flow.time_scale", "above 0, up to 1e6", self.time_scale)
+        require(1 <= self.sampler_steps <= 100_000, "flow.sampler_steps", "from 1 to 100000", self.sampler_steps)
+        require(0 <= self.guidance <= MAX_GUIDANCE, "flow.guidance", "from 0 to 100", self.guidance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEObjective:
+    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
+    sigma: float = 0.1  # of the Gaussian likelihood, pixels being in [0, 1]
+    beta: float = 1.0  # weight of the KL term (Higgins et al. 2017)
+    free_bits: float = 0.0  # nats of KL a latent dimension that cost nothing (Kingma et al. 2016)
+    samples: int = 1  # importance samples; more than 1: the bound of the IWAE (Burda et al. 2016)
+    binarization: Literal["none", "dynamic"] = "none"  # dynamic: pixels are drawn afresh, each time they are seen
+
+    def __post_init__(self) -> None:
+        require(self.sigma > 0, "vae.sigma", "> 0", self.sigma)
+        require(self.beta >= 0, "vae.beta", ">= 0", self.beta)
+        require(self.free_bits >= 0, "vae.free_bits", ">= 0", self.free_bits)
+        require(1 <= self.samples <= 10_000, "vae.samples", "from 1 to 10000", self.samples)
+        plain = self.samples == 1 or (self.beta == 1 and self.free_bits == 0)
+        require(plain, "vae.samples", "1 where beta is not 1 or free_bits not 0", self.samples)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GANObjective:
+    loss: Literal["non-saturating", "hinge", "wgan-gp"] = "non-saturating"
+    gradient_penalty: float = 10.0  # wgan-gp only
+    critic_steps: int = 1  # discriminator steps for each step of the generator
+    discriminator_lr: float = 0.0  # 0: training.lr
+    classifier: str = ""  # the run of a classifier of the same data, which then watches for classes that go missing
+
+    def __post_init__(self) -> None:
+        require(self.gradient_penalty >= 0, "gan.gradient_penalty", ">= 0", self.gradient_penalty)
+        require(1 <= self.critic_steps <= 100, "gan.critic_steps", "from 1 to 100", self.critic_steps)
+        require(self.discriminator_lr >= 0, "gan.discriminator_lr", ">= 0", self.discriminator_lr)
+
+
+Process = DiffusionConfig | FlowConfig  # what a plan is made from

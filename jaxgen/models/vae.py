@@ -1,0 +1,85 @@
+"""The variational autoencoder of Kingma & Welling 2014: linear layers, with convolutions before them if asked for."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from jaxgen.config import VAEConfig
+from jaxgen.models.blocks import Doubling, conv4x4, flat_map, map_of
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nnx.relu, "tanh": jnp.tanh, "silu": nnx.silu}
+
+
+class Encoder(nnx.Module):
+    """Pictures to the mean and the log-variance of q(z | x)."""
+
+    def __init__(self, config: VAEConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        self.activation = ACTIVATIONS[config.activation]
+        maps = [channels, *config.convolutions]
+        self.convolutions = nnx.List([conv4x4(a, b, dtype=dtype, rngs=rngs) for a, b in itertools.pairwise(maps)])
+        widths = [maps[-1] * (size >> len(config.convolutions)) ** 2, *config.hidden]
+        self.hidden = nnx.List([nnx.Linear(a, b, dtype=dtype, rngs=rngs) for a, b in itertools.pairwise(widths)])
+        self.mean = nnx.Linear(widths[-1], config.latent, dtype=dtype, rngs=rngs)
+        self.log_variance = nnx.Linear(widths[-1], config.latent, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        """x: [B, H, W, C] in [-1, 1] -> two of [B, latent]."""
+        h = (x + 1) / 2
+        for convolution in self.convolutions:
+            h = self.activation(convolution(h))
+        h = flat_map(h)
+        for layer in self.hidden:
+            h = self.activation(layer(h))
+        return self.mean(h).astype(jnp.float32), self.log_variance(h).astype(jnp.float32)
+
+
+class Decoder(nnx.Module):
+    """Latents, and the class one-hot where there are classes, to the logits of pixels in [0, 1]."""
+
+    def __init__(self, config: VAEConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        self.activation = ACTIVATIONS[config.activation]
+        self.classes = config.classes
+        maps = [*reversed(config.convolutions), channels]
+        side = size >> len(config.convolutions)
+        self.map = (side, side, maps[0])
+        widths = [config.latent + config.classes, *reversed(config.hidden)]
+        self.hidden = nnx.List([nnx.Linear(a, b, dtype=dtype, rngs=rngs) for a, b in itertools.pairwise(widths)])
+        self.out = nnx.Linear(widths[-1], math.prod(self.map), dtype=dtype, rngs=rngs)
+        self.convolutions = nnx.List([Doubling(a, b, dtype=dtype, rngs=rngs) for a, b in itertools.pairwise(maps)])
+
+    def __call__(self, z: Array, label: Array) -> Array:
+        """z: [B, latent]; label: [B] int, -1 for none -> [B, H, W, C]."""
+        h = jnp.concatenate([z, jax.nn.one_hot(label, self.classes)], axis=-1) if self.classes else z
+        for layer in self.hidden:
+            h = self.activation(layer(h))
+        h = map_of(self.out(h), self.map)
+        for convolution in self.convolutions:
+            h = convolution(self.activation(h))
+        return h.astype(jnp.float32)
+
+
+class VAE(nnx.Module):
+    """`encode` and `decode`; called, it draws: the pixels that a latent most likely means."""
+
+    def __init__(self, config: VAEConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        self.encoder = Encoder(config, size, channels, dtype=dtype, rngs=rngs)
+        self.decoder = Decoder(config, size, channels, dtype=dtype, rngs=rngs)
+
+    def encode(self, x: Array) -> tuple[Array, Array]:
+        """x: [B, H, W, C] in [-1, 1] -> mean and log-variance, [B, latent] each."""
+        return self.encoder(x)
+
+    def decode(self, z: Array, label: Array) -> Array:
+        """The logits [B, H, W, C] of pixels in [0, 1]."""
+        return self.decoder(z, label)
+
+    def __call__(self, z: Array, label: Array) -> Array:
+        """z: [B, latent]; label: [B] int -> pictures [B, H, W, C] in [-1, 1]."""
+        return 2 * nnx.sigmoid(self.decoder(z, label)) - 1

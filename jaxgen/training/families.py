@@ -1,0 +1,46 @@
+"""How each family learns: one entry a family; nothing outside asks which family it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import optax
+
+from jaxgen.config import Config
+from jaxgen.models.network import Network
+from jaxgen.training import gan
+from jaxgen.training.classifier import classifier
+from jaxgen.training.losses import ddpm, flow
+from jaxgen.training.step import Learner, Loss, descend
+from jaxgen.training.vae import vae
+from jaxgen.training.watch import Watch, watch_gan, watch_nothing, watch_samples, watch_vae
+
+
+@dataclass(frozen=True)
+class Family:
+    """loss: (config, network) -> the objective, also of test pictures; None where no single one tells how good a model
+    is. learner: how it is trained, where that is more than going down the loss. watch: what to show of a run."""
+
+    loss: Callable[[Any, Network], Loss] | None = None
+    learner: Callable[[Any, Network, optax.Schedule], Learner] | None = None
+    watch: Watch = watch_samples
+
+
+FAMILIES: dict[str, Family] = {
+    "ddpm": Family(ddpm),
+    "flow": Family(flow),
+    "vae": Family(vae, watch=watch_vae),
+    "gan": Family(learner=gan.learner, watch=watch_gan),
+    "classifier": Family(classifier, watch=watch_nothing),
+}
+
+
+def learner(config: Config, network: Network, schedule: optax.Schedule) -> Learner:
+    """What a run of this config starts from and repeats."""
+    family = FAMILIES[config.family]
+    if family.learner:
+        return family.learner(config, network, schedule)
+    assert family.loss
+    return descend(config.training, network, family.loss(config, network), schedule)

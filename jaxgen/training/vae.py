@@ -1,0 +1,95 @@
+"""The objective of a VAE: the evidence lower bound, or the importance-weighted one, in nats a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxgen.config import VAE, VAEObjective
+from jaxgen.models.network import Network, Params
+from jaxgen.training.step import Loss, Metrics
+
+LOG_TWO_PI = math.log(2 * math.pi)
+
+
+def bernoulli(logits: Array, pixels: Array, objective: VAEObjective) -> Array:
+    """log p(x | z), summed over pixels: the negative cross entropy; pixels [..., H, W, C] in [0, 1] -> [...]."""
+    return (pixels * logits - jax.nn.softplus(logits)).sum((-3, -2, -1))
+
+
+def gaussian(logits: Array, pixels: Array, objective: VAEObjective) -> Array:
+    """log p(x | z) around the sigmoid of the logits, with deviation `vae.sigma`."""
+    z = (pixels - jax.nn.sigmoid(logits)) / objective.sigma
+    return -(0.5 * (z * z + LOG_TWO_PI) + math.log(objective.sigma)).sum((-3, -2, -1))
+
+
+LIKELIHOODS: dict[str, Callable[[Array, Array, VAEObjective], Array]] = {"bernoulli": bernoulli, "gaussian": gaussian}
+
+
+def kl_divergence(mean: Array, log_variance: Array) -> Array:
+    """KL of q(z | x) from the standard normal, each dimension: [B, latent] (Kingma & Welling 2014, appendix B)."""
+    return 0.5 * (mean * mean + jnp.exp(log_variance) - 1 - log_variance)
+
+
+def log_normal(z: Array, mean: Array, log_variance: Array) -> Array:
+    """Log density of a diagonal normal, summed over the last axis."""
+    return -0.5 * ((z - mean) ** 2 * jnp.exp(-log_variance) + log_variance + LOG_TWO_PI).sum(-1)
+
+
+def binarized(pixels: Array, *, key: Array) -> Array:
+    """Each pixel 1 with its own value as the probability (Salakhutdinov & Murray 2008)."""
+    return jax.random.bernoulli(key, pixels).astype(pixels.dtype)
+
+
+def log_weights(
+    config: VAE, network: Network, params: Params, pixels: Array, label: Array, samples: int, *, key: Array
+) -> Array:
+    """log p(x, z) - log q(z | x) for z drawn from q: [samples, B] (Burda et al. 2016, equation 8)."""
+    mean, log_variance = network.apply(params, 2 * pixels - 1, method="encode")
+    eps = jax.random.normal(key, (samples, *mean.shape))
+    z = mean + jnp.exp(log_variance / 2) * eps  # [samples, B, latent]
+    labels = jnp.broadcast_to(label, z.shape[:2]).reshape(-1)
+    logits = network.apply(params, z.reshape(-1, z.shape[-1]), labels, method="decode")
+    likelihood = LIKELIHOODS[config.vae.likelihood](logits.reshape(samples, *pixels.shape), pixels, config.vae)
+    return likelihood + log_normal(z, jnp.zeros(()), jnp.zeros(())) - log_normal(z, mean, log_variance)
+
+
+def vae(config: VAE, network: Network) -> Loss:
+    """Reconstruction plus weighted KL, summed over pixels and dimensions, mean over pictures.
+
+    With `vae.samples` > 1 the importance-weighted bound instead (Burda et al. 2016, equation 8).
+    """
+    objective = config.vae
+    likelihood = LIKELIHOODS[objective.likelihood]
+
+    def elbo(params: Params, pixels: Array, label: Array, *, key: Array) -> tuple[Array, Metrics]:
+        mean, log_variance = network.apply(params, 2 * pixels - 1, method="encode")
+        z = mean + jnp.exp(log_variance / 2) * jax.random.normal(key, mean.shape)
+        reconstruction = -likelihood(network.apply(params, z, label, method="decode"), pixels, objective).mean()
+        kl = kl_divergence(mean, log_variance).mean(0)  # [latent]
+        # Free bits are of the mean over the batch, as Kingma et al. 2016 have them (appendix C.8).
+        cost = objective.beta * jnp.maximum(kl, objective.free_bits).sum()
+        active = (mean.var(0) > ACTIVE).sum().astype(jnp.float32)
+        return reconstruction + cost, {"reconstruction": reconstruction, "kl": kl.sum(), "active_units": active}
+
+    def weighted(params: Params, pixels: Array, label: Array, *, key: Array) -> tuple[Array, Metrics]:
+        weights = log_weights(config, network, params, pixels, label, objective.samples, key=key)
+        bound = jax.nn.logsumexp(weights, axis=0) - math.log(objective.samples)
+        return -bound.mean(), {"elbo": weights.mean()}
+
+    def loss(params: Params, x0: Array, label: Array, *, key: Array, train: bool = True) -> tuple[Array, Metrics]:
+        """x0: [B, H, W, C] in [-1, 1]; label: [B] int."""
+        pixel_key, z_key = jax.random.split(key)
+        pixels = (x0 + 1) / 2
+        if objective.binarization == "dynamic":
+            pixels = binarized(pixels, key=pixel_key)
+        return (elbo if objective.samples == 1 else weighted)(params, pixels, label, key=z_key)
+
+    return loss
+
+
+ACTIVE = 0.01  # a latent dimension whose mean varies less than this over the data says nothing (Burda et al. 2016)
