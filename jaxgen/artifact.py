@@ -44,7 +44,12 @@ ZEROS = "0" * 64
 PREFIX = f'{{"format": {FORMAT}, "sha256": "'.encode()  # the hash has one place, told without parsing
 
 REQUIRED: Mapping[str, type] = {"format": int, "sha256": str, "jaxgen": str, "config": dict}
-OPTIONAL: Mapping[str, type] = {"plans": dict, "classes": list, "certificate": dict}  # typed where they are there
+OPTIONAL: Mapping[str, type] = {
+    "plans": dict,
+    "classes": list,
+    "certificate": dict,
+    "kind": str,
+}  # typed where they are there
 JSON_NAMES = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
 JSON_NAMES |= {list: "a list", dict: "an object", type(None): "null"}
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen import recipes
 from jaxgen.errors import UsageError
 from jaxgen.sampler import Sampler
 
 PYTORCH = "pytorch eager"  # the runtime that the others are compared with
-Draw = Callable[[int, np.ndarray], object]  # draw(batch size, plan)
+Draw = Callable[[int, np.ndarray | None], object]  # draw(batch size, plan; None for a model without plans)
 
 
 def bench(
@@ -36,18 +37,27 @@ def bench(
     repeat, so that a machine whose speed drifts treats them alike; a ratio is the median of those within a repeat.
     """
     rows = []
-    for count in steps:
-        plan = sampler.plan(sampler="ddim", steps=count, eta=0.0)
+    for count, plan in plans_of(sampler, steps).items():
         for batch in batch_sizes:
             say(f"{count} steps, batch {batch}")
             rows += _rows(_seconds(runtimes, batch, plan, repeats), batch, count)
     return {"machine": _machine(), "threads": threads or _cores(), "repeats": repeats, "rows": rows}
 
 
+def plans_of(sampler: Sampler, steps: Sequence[int]) -> dict[int, np.ndarray | None]:
+    """A plan without noise of so many steps each, so that the network decides; one evaluation has no plan."""
+    process = sampler.config.process
+    if process is None:
+        return {1: None}
+    quiet = recipes.named(process)  # the first one named is without noise
+    name = next(iter(quiet.values())).sampler
+    return {count: sampler.plan(sampler=name, steps=count, eta=0.0) for count in steps}
+
+
 def onnxruntime_draw(sampler: Sampler) -> Draw:
     """The file as anyone runs it."""
 
-    def draw(batch: int, plan: np.ndarray) -> object:
+    def draw(batch: int, plan: np.ndarray | None) -> object:
         return sampler.draw(np.zeros(batch, np.int64), np.arange(batch), guidance=unguided(sampler), plan=plan)
 
     return draw
@@ -55,7 +65,7 @@ def onnxruntime_draw(sampler: Sampler) -> Draw:
 
 def unguided(sampler: Sampler) -> float | None:
     """The guidance with which a row is one network evaluation for every runtime."""
-    return 1.0 if sampler.classes else None
+    return 1.0 if sampler.classes and sampler.config.process else None
 
 
 def numbers(text: str, what: str) -> list[int]:
@@ -81,7 +91,7 @@ def table(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _seconds(runtimes: Mapping[str, Draw], batch: int, plan: np.ndarray, repeats: int) -> dict[str, list[float]]:
+def _seconds(runtimes: Mapping[str, Draw], batch: int, plan: np.ndarray | None, repeats: int) -> dict[str, list[float]]:
     """Seconds of each draw, by runtime."""
     seconds: dict[str, list[float]] = {name: [] for name in runtimes}
     for repeat in range(repeats + 1):

@@ -13,7 +13,16 @@ import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import check_writable, write_atomically
-from jaxgen.images import MAX_PIXELS, grid, provenance_text, read_png, save_gif, save_png
+from jaxgen.images import (
+    MAX_PIXELS,
+    captioned,
+    grid,
+    provenance_text,
+    read_png,
+    save_gif,
+    save_jpeg,
+    save_png,
+)
 from jaxgen.parity import compare_pictures, same_pictures
 from jaxgen.request import Request
 from jaxgen.sampler import Sampler
@@ -38,13 +47,15 @@ def writer_for(output: str, count: int) -> Writer:
         ".png": (_write_sheet, MAX_SHEET, "a sheet"),
         ".npy": (_write_array, sys.maxsize, "an array"),
         ".gif": (_write_gif, MAX_MOVING, "a GIF"),
+        ".jpg": (_write_jpeg, MAX_SHEET, "a sheet"),
+        ".jpeg": (_write_jpeg, MAX_SHEET, "a sheet"),
     }
     path, ending = Path(output), Path(output).suffix.lower()
     if output.endswith(("/", os.sep)) or (output and path.is_dir() and ending not in kinds):
         _check_folder(path)
         return _write_folder
     if ending not in kinds:
-        raise UsageError(f"-o takes FILE.png, FOLDER/, FILE.npy, FILE.gif or -, got {output!r}")
+        raise UsageError(f"-o takes FILE.png, FILE.jpg, FOLDER/, FILE.npy, FILE.gif or -, got {output!r}")
     check_writable(path)
     return _limited(kinds[ending][0], count, *kinds[ending][1:])
 
@@ -112,7 +123,17 @@ def _check_folder(folder: Path) -> None:
 def _write_sheet(model: Sampler, request: Request, batch_size: int, output: str | BinaryIO) -> None:
     _require_sheet(model, request.count)
     text = provenance_text(request.provenance(model, request.first, request.count))
-    save_png(output, sheet(model, request, batch_size), text)
+    save_png(output, _marked(sheet(model, request, batch_size), model), text)
+
+
+def _write_jpeg(model: Sampler, request: Request, batch_size: int, output: str) -> None:
+    _require_sheet(model, request.count)
+    save_jpeg(output, _marked(sheet(model, request, batch_size), model))
+
+
+def _marked(image: np.ndarray, model: Sampler) -> np.ndarray:
+    """As it is, or saying so where the weights that drew it have learned nothing."""
+    return captioned(image, "untrained weights") if model.untrained else image
 
 
 def _write_stdout(model: Sampler, request: Request, batch_size: int, output: str) -> None:
@@ -132,7 +153,8 @@ def _write_folder(model: Sampler, request: Request, batch_size: int, output: str
         for picture in pictures:
             made = request.provenance(model, index)
             label = f"-class{made['label']}" if made["label"] != -1 else ""
-            save_png(folder / f"seed{request.seed}-{index:06d}{label}.png", picture, provenance_text(made))
+            name = f"{'untrained-' if model.untrained else ''}seed{request.seed}-{index:06d}{label}.png"
+            save_png(folder / name, picture, provenance_text(made))
             index += 1
 
 
@@ -150,8 +172,14 @@ def _write_array(model: Sampler, request: Request, batch_size: int, output: str)
 
 def _write_gif(model: Sampler, request: Request, batch_size: int, output: str) -> None:
     _require_sheet(model, request.count)
+    plan = request.plan(model)
+    if plan is None:
+        raise UsageError(
+            f"{model.artifact.path} draws in one evaluation, so there is no way from noise to pictures to show; "
+            "for a walk between two pictures: jaxgen latent interpolate -o walk.gif"
+        )
     frames = model.frames(
         request.count, FRAMES, seed=request.seed, first=request.first, label=request.label,
-        guidance=request.guidance, plan=request.plan(model),
+        guidance=request.guidance, plan=plan,
     )  # fmt: skip
-    save_gif(output, np.stack([grid(pictures) for pictures in frames]))
+    save_gif(output, np.stack([_marked(grid(pictures), model) for pictures in frames]))

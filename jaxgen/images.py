@@ -79,6 +79,31 @@ def save_png(target: Target, image: np.ndarray, text: Mapping[str, str] | None =
     _save(target, png_bytes(image, text))
 
 
+def save_jpeg(target: Target, image: np.ndarray) -> None:
+    """Write uint8 [H, W, C], C 1 or 3, as a JPEG, which is small, not exact, and says nothing of how it was drawn.
+
+    Raises JaxgenError if the path cannot be written.
+    """
+    buffer = io.BytesIO()
+    _to_pillow(image).save(buffer, format="JPEG", quality=92)
+    _save(target, buffer.getvalue())
+
+
+def captioned(image: np.ndarray, text: str) -> np.ndarray:
+    """uint8 [H, W, C] with a line of text in a white strip above it, made wider if the text needs it."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(14)
+    left, top, right, bottom = font.getbbox(text)
+    height, width = int(bottom - top) + 8, max(image.shape[1], int(right - left) + 8)
+    strip = Image.new("L", (width, height), 255)
+    ImageDraw.Draw(strip).text((4 - left, 4 - top), text, fill=0, font=font)
+    whole = np.full((height + image.shape[0], width, image.shape[2]), 255, np.uint8)
+    whole[:height] = np.asarray(strip)[..., None]
+    whole[height:, : image.shape[1]] = image
+    return whole
+
+
 def save_gif(target: Target, frames: np.ndarray, duration_ms: int = 60, hold_last_ms: int = 1500) -> None:
     """Write uint8 [T, H, W, C], C 1 or 3, as an endless GIF, to a path (atomically) or a stream.
 

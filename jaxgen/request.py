@@ -8,7 +8,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from jaxgen import recipes
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.recipes import Recipe
 from jaxgen.sampler import Label, Sampler
 
 MAX_GUIDANCE = 100
@@ -23,9 +25,7 @@ class Request:
     count: int = 64
     label: Label = -1
     guidance: float | None = None
-    sampler: str
-    steps: int
-    eta: float = 0.0
+    recipe: Recipe | None = None  # None: the model has no plan, and draws in one evaluation
 
     @classmethod
     def checked(
@@ -41,7 +41,8 @@ class Request:
         steps: int | None,
         eta: float | None,
     ) -> Self:
-        """What a person asked for, with the model's own choice for what was left out.
+        """What a person asked for, with the model's own choice for what was left out: its plan and guidance, and for a
+        conditional model that cannot draw without a class, all of them in turn.
 
         Raises UsageError for what the model cannot do: labels without classes, more steps than it was trained for.
         """
@@ -54,41 +55,45 @@ class Request:
             raise UsageError(f"seed must be from 0 to 2^32 - 1, got {seed}")
         if first < 0 or count < 1 or first + count > 2**32:
             raise UsageError(f"a seed has pictures 0 to 2^32 - 1, got --first {first} and -n {count}")
-        diffusion = model.config.diffusion
-        chosen = diffusion.sampler if sampler is None else sampler
-        rows = len(model.plan(sampler=chosen, steps=steps, eta=eta))
-        if eta is None:
-            eta = diffusion.eta if chosen == "ddim" else 0.0
-        if model.classes and guidance is None:
-            guidance = diffusion.guidance
+        if label is None and model.least_label == 0:
+            label = "all"  # it cannot draw without a class
         number: Label = "all" if label == "all" else model.label(label)
-        return cls(
-            seed=seed, first=first, count=count, label=number, guidance=guidance, sampler=chosen, steps=rows, eta=eta
-        )
+        process, recipe = model.config.process, None
+        if process is not None:
+            recipe = recipes.choose(process, sampler=sampler, steps=steps, eta=eta)
+            recipe = recipe._replace(steps=len(recipes.table(process, recipe)))
+            if model.classes and guidance is None:
+                guidance = process.guidance
+        elif any(value is not None for value in (sampler, steps, eta, guidance)):
+            model.process()  # says that it has none
+        return cls(seed=seed, first=first, count=count, label=number, guidance=guidance, recipe=recipe)
 
     @classmethod
     def from_provenance(cls, model: Sampler, provenance: Mapping[str, Any]) -> Self:
         """The request that `provenance` describes: its inverse. Raises JaxgenError if it is not understood."""
         try:
             plan, label, scale = provenance["plan"], provenance["label"], provenance["guidance"]
+            unguided = scale is None and not (model.classes and model.config.process)
+            has_plan = plan is not None or model.config.process is not None
             return cls.checked(
                 model,
                 seed=_typed(provenance, "seed", int),
                 first=_typed(provenance, "index", int),
                 count=_typed(provenance, "count", int),
                 label=None if label == -1 else _typed(provenance, "label", int, str),
-                guidance=None if scale is None and not model.classes else _typed(provenance, "guidance", float, int),
-                sampler=_typed(plan, "sampler", str),
-                steps=_typed(plan, "steps", int),
-                eta=_typed(plan, "eta", float, int),
+                guidance=None if unguided else _typed(provenance, "guidance", float, int),
+                sampler=_typed(plan, "sampler", str) if has_plan else None,
+                steps=_typed(plan, "steps", int) if has_plan else None,
+                eta=_typed(plan, "eta", float, int) if has_plan else None,
             )
         except KeyError as err:
             raise JaxgenError(f"it has no {err}") from err
         except (TypeError, UsageError) as err:
             raise JaxgenError(str(err)) from err
 
-    def plan(self, model: Sampler) -> np.ndarray:
-        return model.plan(sampler=self.sampler, steps=self.steps, eta=self.eta)
+    def plan(self, model: Sampler) -> np.ndarray | None:
+        """The table of its recipe, None for a model without plans."""
+        return recipes.table(model.process(), self.recipe) if self.recipe else None
 
     def batches(self, model: Sampler, batch_size: int) -> Iterator[np.ndarray]:
         """The pictures, uint8 [n, H, W, C] at a time."""
@@ -109,7 +114,8 @@ class Request:
             "count": count,
             "label": label,
             "guidance": self.guidance,
-            "plan": {"sampler": self.sampler, "steps": self.steps, "eta": self.eta},
+            "plan": self.recipe._asdict() if self.recipe else None,
+            **({"untrained": True} if model.untrained else {}),
         }
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 
-from jaxgen import artifact as artifacts, config as configs, plan as plans
+from jaxgen import artifact as artifacts, config as configs, plan as plans, recipes
 from jaxgen.arguments import finite, integers, require_range, require_shape, words
 from jaxgen.artifact import Artifact
-from jaxgen.errors import JaxgenError, UsageError, nearest, one_line
+from jaxgen.config import Process
+from jaxgen.errors import JaxgenError, UsageError, nearest
+from jaxgen.session import Session
 
-CONTRACT = {"seed", "index", "plan", "state"}  # inputs; conditional models have "label" and "guidance" too
-OUTPUTS = ["images", "state_out"]
+# Inputs by what the model is; conditional models have "label" too, those with a plan also "guidance".
+BY_PLAN = {"seed", "index", "plan", "state"}
+AT_ONCE = {"seed", "index", "latent"}
 
 Label = int | Literal["all"]  # a class's number, -1 for none; "all": each picture's index modulo the classes
 
@@ -31,11 +33,12 @@ class Sampler:
         """threads: of onnxruntime; None: as many as it thinks right."""
         self.artifact = artifact
         self.config = config_of(artifact)
-        self.classes = _class_names(artifact, self.config.model.classes)
-        self._session = _session(artifact, threads)
+        kind = kind_of(artifact)
+        if kind != "sampler":
+            raise JaxgenError(f"{artifact.path}: draws nothing: it is {_article(kind)}, which reads pictures")
+        self.classes = class_names(artifact, self.config.classes)
+        self._session = Session(artifact, threads)
         self._check_contract()
-        # A thread of its own, so that Ctrl-C and deadlines reach a run that is inside onnxruntime.
-        self._runner = ThreadPoolExecutor(1)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, threads: int | None = None) -> Self:
@@ -47,9 +50,25 @@ class Sampler:
         """(H, W, C) of a picture."""
         return self.config.data.shape
 
+    @property
+    def untrained(self) -> bool:
+        """Whether its weights are fresh, so that its pictures mean nothing."""
+        return (self.artifact.manifest.get("training") or {}).get("untrained") is True
+
+    @property
+    def least_label(self) -> int:
+        """-1 for models that also draw without a class, 0 for conditional models that do not."""
+        return 0 if self.classes and not self.config.null_class else -1
+
+    def process(self) -> Process:
+        """What this model's plans are made from. Raises UsageError if it has none: it draws in one evaluation."""
+        if self.config.process is None:
+            raise UsageError(f"{self.artifact.path} draws in one evaluation: it has no plan, steps or guidance")
+        return self.config.process
+
     def plan(self, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> np.ndarray:
-        """The table [S, 9] of a sampler for this model's noise schedule; see `jaxgen.plan.from_config`."""
-        return plans.from_config(self.config.diffusion, sampler=sampler, steps=steps, eta=eta)
+        """The table [S, 9] of a sampler for this model; see `jaxgen.recipes.from_config`."""
+        return recipes.from_config(self.process(), sampler=sampler, steps=steps, eta=eta)
 
     def label(self, text: str | int | None) -> int:
         """A class's number from its name or its number; None and the number -1 are no class.
@@ -58,7 +77,7 @@ class Sampler:
 
         Raises UsageError if the model has no classes, or not this one.
         """
-        if text is None or text == -1:
+        if self.least_label == -1 and (text is None or text == -1):
             return -1
         if not self.classes:
             raise UsageError(f"{self.artifact.path} is unconditional: it takes no label")
@@ -79,29 +98,46 @@ class Sampler:
         guidance: float | None = None,
         plan: np.ndarray | None = None,
         state: np.ndarray | None = None,
+        latent: np.ndarray | None = None,
         deadline: float | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """One call of the graph: images uint8 [N, H, W, C] and the state float32 [2, N, H, W, C] to go on from.
 
         seed, index: [N] integers in [0, 2^32); label: [N], -1 for none; plan: [S, 9]; state: of an earlier call;
-        deadline: seconds after which the run is stopped with a JaxgenError. What is left out has the file's default.
+        deadline: seconds after which the run is stopped with a JaxgenError. What is left out has the file's default,
+        and a label that a model cannot do without is the index modulo the classes. Models without a plan take `latent`
+        [N, D] in place of plan and state, to be decoded instead of their own noise, and give no state.
         Raises UsageError on values outside these, JaxgenError if the run fails or gives NaN.
         """
         feeds = {"seed": words(seed, "seed"), "index": words(index, "index")}
         count = len(feeds["seed"])
         require_shape(feeds["index"], (count,), "index")
         if self.classes:
-            feeds["label"] = np.full(count, -1) if label is None else self._checked_labels(label, count)
-            if guidance is not None:
-                feeds["guidance"] = finite(guidance, "guidance")
-        elif guidance is not None or (label is not None and (np.asarray(label) != -1).any()):
-            raise UsageError(f"{self.artifact.path} is unconditional: it takes no label and no guidance")
+            feeds["label"] = self._labels(label, feeds["index"])
+        elif label is not None and (np.asarray(label) != -1).any():
+            raise UsageError(f"{self.artifact.path} is unconditional: it takes no label")
+        if guidance is not None:
+            self.process()
+            if not self.classes:
+                raise UsageError(f"{self.artifact.path} is unconditional: it takes no guidance")
+            feeds["guidance"] = finite(guidance, "guidance")
         if plan is not None:
+            self.process()
             feeds["plan"] = plans.validate(plan)
         if state is not None:
+            self.process()
             feeds["state"] = np.asarray(state, np.float32)
             require_shape(feeds["state"], (2, count, *self.shape), "state")
-        images, after = self._run(feeds, deadline)
+        if latent is not None:
+            if self.config.process is not None:
+                raise UsageError(f"{self.artifact.path} draws by a plan: it takes a state, and no latent")
+            feeds["latent"] = np.asarray(latent, np.float32)
+            require_shape(feeds["latent"], (count, *self.config.noise_shape), "latent")
+            if not np.isfinite(feeds["latent"]).all():
+                raise UsageError("latent must be finite numbers")
+        if self.config.process is None:
+            return self._session.run(["images"], feeds, deadline)[0], None
+        images, after = self._session.run(["images", "state_out"], feeds, deadline)
         if np.isnan(after).any():
             raise JaxgenError(f"{self.artifact.path}: drew NaN; its weights, or the plan or state given, have diverged")
         return images, after
@@ -142,6 +178,7 @@ class Sampler:
 
         frame_count: >= 2; a plan of fewer rows gives fewer frames, the noise and one for each row.
         """
+        self.process()
         index = np.arange(first, first + count)
         seeds, labels = np.full(count, seed), self.labels(label, index)
         still = np.array([[0, 0, 0, 1, 1, 0, 0, 0, 0]], np.float32)  # a row that leaves x as it is: the noise itself
@@ -160,57 +197,41 @@ class Sampler:
 
     def _check_contract(self) -> None:
         """The graph's names and the size of its pictures, against the manifest."""
-        path, session = self.artifact.path, self._session
-        want = CONTRACT | ({"label", "guidance"} if self.classes else set())
-        found = {value.name for value in session.get_inputs() + session.get_overridable_initializers()}
-        if found != want:
-            raise JaxgenError(f"{path}: expected the inputs {sorted(want)}, got {sorted(found)}")
-        outputs = {value.name: value.shape[1:] for value in session.get_outputs()}
-        if list(outputs) != OUTPUTS or outputs["images"] != list(self.shape):
-            raise JaxgenError(f"{path}: expected the outputs {OUTPUTS} with images {list(self.shape)}, got {outputs}")
+        by_plan = self.config.process is not None
+        want = set(BY_PLAN if by_plan else AT_ONCE)
+        if self.classes:
+            want |= {"label", "guidance"} if by_plan else {"label"}
+        self._session.require(want, {"images": self.shape} | ({"state_out": None} if by_plan else {}))
 
-    def _checked_labels(self, label: np.ndarray, count: int) -> np.ndarray:
+    def _labels(self, label: np.ndarray | None, index: np.ndarray) -> np.ndarray:
+        if label is None:
+            return index % len(self.classes) if self.least_label == 0 else np.full(len(index), -1)
         labels = integers(label, "label")
-        require_shape(labels, (count,), "label")
-        require_range(labels, -1, len(self.classes) - 1, "label")
+        require_shape(labels, (len(index),), "label")
+        require_range(labels, self.least_label, len(self.classes) - 1, "label")
         return labels.astype(np.int64)
-
-    def _run(self, feeds: dict[str, np.ndarray], deadline: float | None) -> list[Any]:
-        import onnxruntime as ort
-
-        options = ort.RunOptions()
-        running = self._runner.submit(self._session.run, OUTPUTS, feeds, options)
-        try:
-            return running.result(timeout=deadline)
-        except TimeoutError as err:
-            raise JaxgenError(f"{self.artifact.path}: stopped after {deadline} seconds") from err
-        except Exception as err:
-            raise JaxgenError(f"{self.artifact.path}: onnxruntime failed: {one_line(err)}") from err
-        finally:
-            options.terminate = True  # no effect on a run that ended
 
 
 def config_of(artifact: Artifact) -> configs.Config:
+    """The config in a file's manifest. Raises JaxgenError if it is not understood."""
     try:
         return configs.from_dict(artifact.config)
     except UsageError as err:
         raise JaxgenError(f"{artifact.path}: its config is not understood: {err}") from err
 
 
-def _class_names(artifact: Artifact, count: int) -> list[str]:
+def kind_of(artifact: Artifact) -> str:
+    """What a file does: 'sampler', 'encoder' or 'classifier'."""
+    return artifact.value("kind", str) if "kind" in artifact.manifest else "sampler"
+
+
+def class_names(artifact: Artifact, count: int) -> list[str]:
+    """The names of a file's `count` classes. Raises JaxgenError if they are not in its manifest."""
     names = [str(name) for name in artifact.value("classes", list)]
     if len(names) != count:
         raise JaxgenError(f"{artifact.path}: expected the names of {count} classes in its manifest, got {len(names)}")
     return names
 
 
-def _session(artifact: Artifact, threads: int | None) -> Any:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # it warns of every input with a default, and errors are raised besides
-    options.intra_op_num_threads = threads or 0
-    try:
-        return ort.InferenceSession(artifact.data, options, providers=["CPUExecutionProvider"])
-    except Exception as err:
-        raise JaxgenError(f"{artifact.path}: onnxruntime cannot load it: {one_line(err)}") from err
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from jaxgen import __version__, protobuf
 from jaxgen.artifact import Artifact, decode_pictures, dump_manifest, encode_pictures, parse, read, stamp
-from jaxgen.config import Config, from_dict, to_dict
+from jaxgen.config import DDPM, from_dict, to_dict
 from jaxgen.errors import JaxgenError
 from jaxgen.images import png_bytes
 
@@ -466,7 +466,7 @@ def test_value_gives_a_dotted_entry_of_its_type():
 
 
 def test_config_of_a_run_survives_the_manifest():
-    config = Config()
+    config = DDPM()
     artifact = parse(stamp(serialized(model(), dump_manifest({"config": to_dict(config)}))), "m")
     assert from_dict(artifact.config) == config
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgen import bench
+from jaxgen.config import DDPM
 from jaxgen.errors import UsageError
 
 
@@ -31,6 +32,8 @@ class Runtime:
 
 class Model:
     """As much of a Sampler as timing needs."""
+
+    config = DDPM()
 
     def plan(self, *, sampler, steps, eta):
         return np.zeros((steps, 9), np.float32)

@@ -9,6 +9,7 @@ import pytest
 from jaxgen import drawing
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import grid, provenance_text, read_png, read_provenance, save_png
+from jaxgen.recipes import Recipe
 from jaxgen.request import Request
 from jaxgen.sampler import Sampler
 
@@ -32,11 +33,11 @@ def ask(model, **wishes):
 
 
 def test_request_fills_in_the_models_choice(plain, classy):
-    assert ask(plain) == Request(sampler="ddim", steps=10, eta=0.0, count=4)
-    assert ask(classy) == Request(sampler="ddim", steps=8, eta=0.5, count=4, guidance=1.5)
-    assert ask(classy, sampler="ancestral") == Request(sampler="ancestral", steps=50, eta=0, count=4, guidance=1.5)
+    assert ask(plain) == Request(recipe=Recipe("ddim", 10), count=4)
+    assert ask(classy) == Request(recipe=Recipe("ddim", 8, 0.5), count=4, guidance=1.5)
+    assert ask(classy, sampler="ancestral") == Request(recipe=Recipe("ancestral", 50), count=4, guidance=1.5)
     assert ask(classy, label="2", eta=0.25, guidance=0) == Request(
-        sampler="ddim", steps=8, eta=0.25, count=4, guidance=0, label=1
+        recipe=Recipe("ddim", 8, 0.25), count=4, guidance=0, label=1
     )
 
 
@@ -168,7 +169,7 @@ class Large:
 
 
 def test_sheet_that_could_not_be_read_back_is_refused_before_it_is_drawn(tmp_path):
-    request = Request(count=4096, sampler="ddim", steps=1)
+    request = Request(count=4096, recipe=Recipe("ddim", 1))
     write = drawing.writer_for(str(tmp_path / "a.png"), 4096)
     with pytest.raises(UsageError, match="a sheet of this model holds at most 3600 pictures, got -n 4096"):
         write(Large(), request, 64, str(tmp_path / "a.png"))
@@ -330,7 +331,7 @@ def test_provenance_of_a_conditional_model_is_complete(classy, key):
 
 
 def test_requests_are_values():
-    request = Request(sampler="ddim", steps=3)
+    request = Request(recipe=Recipe("ddim", 3))
     assert dataclasses.replace(request, seed=0) == request
     with pytest.raises(dataclasses.FrozenInstanceError):
         request.seed = 4

@@ -6,21 +6,16 @@ import time
 
 import pytest
 
-from jaxgen import artifact, config as configs, plan
 from jaxgen.presets import preset
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    from jaxgen_export import onnx_graph, twins
+    from jaxgen.models.network import fresh
+    from jaxgen_export.export import export_model
 
-    config = preset("ddpm-mnist")
-    denoiser = onnx_graph.export_denoiser(twins.build(config), config)
-    composed = onnx_graph.compose(denoiser, config, plan.from_config(config.diffusion))
-    entry = composed.metadata_props.add()
-    entry.key, entry.value = "jaxgen", artifact.dump_manifest({"config": configs.to_dict(config), "classes": []})
-    path = tmp_path_factory.mktemp("mnist") / "model.onnx"
-    path.write_bytes(artifact.stamp(composed.SerializeToString()))
+    config, path = preset("ddpm-mnist"), tmp_path_factory.mktemp("mnist") / "model.onnx"
+    export_model(config, fresh(config), path, certify=False)
     return path
 
 

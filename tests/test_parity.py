@@ -2,10 +2,10 @@ import numpy as np
 import onnx
 import pytest
 
+from jaxgen import artifact
 from jaxgen.artifact import encode_pictures
 from jaxgen.errors import JaxgenError
 from jaxgen.parity import compare_pictures, same_pictures, verify
-from jaxgen.sampler import Sampler
 
 
 def pictures(*differing):
@@ -43,7 +43,7 @@ def test_pictures_of_other_shapes_are_not_the_same():
 
 
 def test_good_file_is_verified(model):
-    result = verify(Sampler.open(model.onnx))
+    result = verify(artifact.read(model.onnx))
     assert result["same"] is True
     assert result["pictures"] == 8
     assert result["identical"] >= 0.995
@@ -57,7 +57,7 @@ def test_file_of_other_weights_is_not_verified(unconditional, restamped):
         tensor = next(tensor for tensor in body.initializer if tensor.name.endswith("conv_out.bias"))
         tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) + 0.1, tensor.name))
 
-    result = verify(Sampler.open(restamped(unconditional.onnx, proto=change)))
+    result = verify(artifact.read(restamped(unconditional.onnx, proto=change)))
     assert result["same"] is False
     assert result["off_by"] > 2
 
@@ -90,7 +90,7 @@ BROKEN = {
 def test_broken_probe_is_the_files_fault_in_one_line(unconditional, restamped, change):
     path = restamped(unconditional.onnx, manifest=change)
     with pytest.raises(JaxgenError) as caught:
-        verify(Sampler.open(path))
+        verify(artifact.read(path))
     assert type(caught.value) is JaxgenError
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)

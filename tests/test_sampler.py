@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 
-from jaxgen import plan as plans, prng
+from jaxgen import plan as plans, prng, recipes
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import to_uint8
 from jaxgen.sampler import Sampler
@@ -93,7 +93,7 @@ def test_frames_run_from_the_noise_to_the_picture(sampler, model, steps, wanted)
 
 def test_plan_is_the_configs_unless_told_otherwise(sampler, model):
     diffusion = model.config.diffusion
-    np.testing.assert_array_equal(sampler.plan(), plans.from_config(diffusion))
+    np.testing.assert_array_equal(sampler.plan(), recipes.from_config(diffusion))
     assert len(sampler.plan(sampler="ancestral")) == diffusion.steps
     assert len(sampler.plan(sampler="dpmpp-2m", steps=3)) == 3
 

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from jaxgen.cli.options import model_argument, threads_option
+from jaxgen.cli.options import threads_option
+
+if TYPE_CHECKING:
+    from jaxgen.sampler import Sampler
 
 
 @click.command()
-@model_argument
+@click.argument("model", metavar="MODEL.onnx", required=False, type=click.Path(path_type=Path))
+@click.option("--preset", metavar="NAME", help="Draw from fresh weights of a preset, with --untrained; no MODEL.onnx.")
+@click.option("--untrained", is_flag=True, help="Fresh weights are meant: what they draw means nothing, and says so.")
 @click.option("-n", "--count", type=click.IntRange(1, 1_000_000), default=64, help="How many pictures.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Same seed, same pictures, everywhere.")
 @click.option("--first", type=click.IntRange(0, 2**32 - 1), default=0, help="Index of the first picture of the seed.")
 @click.option("--label", metavar="CLASS", help="A class by number or name, or 'all' in turn.  [default: none]")
 @click.option("--guidance", type=click.FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
-@click.option("--sampler", metavar="NAME", help="ddim, dpmpp-2m or ancestral.  [default: the model's]")
+@click.option("--sampler", metavar="NAME", help="ddim, dpmpp-2m, ancestral; euler.  [default: the model's]")
 @click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
 @click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim, 0 to 1.  [default: the model's]")
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=64, help="Pictures a call.")
 @threads_option
-@click.option("-o", "--output", default="grid.png", metavar="PATH", help="FILE.png, FOLDER/, FILE.npy, FILE.gif or -.")
+@click.option("--gif", is_flag=True, help="From noise to pictures: short for -o denoise.gif.")
+@click.option("-o", "--output", metavar="PATH", help="FILE.png, .jpg, .npy, .gif, FOLDER/ or -.  [default: grid.png]")
 def sample(
-    model: Path,
+    model: Path | None,
+    preset: str | None,
+    untrained: bool,
     count: int,
     seed: int,
     first: int,
@@ -34,23 +43,34 @@ def sample(
     eta: float | None,
     batch_size: int,
     threads: int | None,
-    output: str,
+    gif: bool,
+    output: str | None,
 ) -> None:
     """Draw pictures from a model file; needs NumPy and onnxruntime alone.
 
     The ending of -o decides what is written: one sheet (.png, or - for stdout), a folder of pictures (it ends in /),
-    an array uint8 [N, H, W, C] (.npy), or the way from noise to pictures (.gif).
+    an array uint8 [N, H, W, C] (.npy), or the way from noise to pictures (.gif). JPEGs (.jpg) are sheets, too, but are
+    not exact and cannot be replayed.
 
     \b
     jaxgen sample model.onnx -n 64 --seed 7 -o grid.png
     jaxgen sample model.onnx -n 10000 --steps 20 --sampler dpmpp-2m -o pictures/
-    jaxgen sample model.onnx -n 16 -o denoise.gif
+    jaxgen sample model.onnx -n 16 --gif
+    jaxgen sample --preset gan-mnist --untrained
     """
     from jaxgen import drawing
+    from jaxgen.errors import UsageError
     from jaxgen.sampler import Sampler
 
+    if gif and output and not output.lower().endswith(".gif"):
+        raise UsageError(f"--gif writes a GIF, but -o names {output}")
+    output = output or ("denoise.gif" if gif else "grid.png")
+    if (model is None) == (preset is None) or untrained != (preset is not None):
+        raise UsageError("give a MODEL.onnx, or --preset NAME with --untrained")
     writer = drawing.writer_for(output, count)
-    loaded = Sampler.open(model, threads=threads)
+    if preset:
+        click.echo(f"untrained: fresh weights of {preset}; what they draw means nothing", err=True)
+    loaded = Sampler.open(model, threads=threads) if model else _fresh(preset or "", threads)
     request = drawing.Request.checked(
         loaded,
         seed=seed,
@@ -65,6 +85,26 @@ def sample(
     writer(loaded, request, batch_size, output)
     if output != "-":
         click.echo(output)
+
+
+def _fresh(preset_name: str, threads: int | None) -> Sampler:
+    """A model of fresh weights, in memory alone."""
+    import tempfile
+
+    from jaxgen.errors import extra
+    from jaxgen.presets import preset
+    from jaxgen.sampler import Sampler
+
+    config = preset(preset_name)
+    with extra("export"):
+        from jaxgen.models.network import fresh
+        from jaxgen_export.export import export_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{preset_name}-untrained.onnx"
+        classes = [str(number) for number in range(config.classes)]
+        export_model(config, fresh(config), path, classes=classes, training={"untrained": True}, certify=False)
+        return Sampler.open(path, threads=threads)
 
 
 @click.command()

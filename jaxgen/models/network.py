@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
@@ -68,7 +69,8 @@ def build(config: Config, dtype: str = "float32") -> Network:
         absent = leaves.keys() - params.keys()
         if parts := {_part(name) for name in absent} & {_part(name) for name in params}:
             raise JaxgenError(f"weights are incomplete: {min(n for n in absent if _part(n) in parts)!r} is missing")
-        whole = params | {name: jnp.zeros(leaves[name].shape) for name in absent}
+        # NaN, so that one that is read after all is seen.
+        whole = params | {name: jnp.full(leaves[name].shape, jnp.nan) for name in absent}
         return nnx.merge(graph, nnx.from_flat_state([(_path(name), kinds[name](whole[name])) for name in leaves]))
 
     def apply(params: Params, *inputs: Any, method: str = "__call__", **options: Any) -> Any:
@@ -81,6 +83,12 @@ def build(config: Config, dtype: str = "float32") -> Network:
 
     trainable = frozenset(name for name, kind in kinds.items() if kind is nnx.Param)
     return Network(init=init, apply=apply, train=train, trainable=trainable)
+
+
+def fresh(config: Config, seed: int = 0) -> dict[str, np.ndarray]:
+    """The weights that a run starts from, NumPy float32."""
+    init = jax.jit(build(config).init)
+    return {name: np.asarray(value) for name, value in init(jax.random.key(seed)).items()}
 
 
 WEIGHTS = nnx.Any(nnx.Param, nnx.BatchStat)

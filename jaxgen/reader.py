@@ -1,0 +1,69 @@
+"""Read pictures with a model file: a VAE's encoder or a classifier. NumPy and onnxruntime, nothing else."""
+
+from __future__ import annotations
+
+import os
+from typing import Self
+
+import numpy as np
+
+from jaxgen import artifact as artifacts
+from jaxgen.arguments import require_shape
+from jaxgen.artifact import Artifact
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.sampler import class_names, config_of, kind_of
+from jaxgen.session import Session
+
+# What each kind of file gives, float32 [N, ...] each.
+OUTPUTS = {"encoder": ("mean", "log_variance"), "classifier": ("logits",)}
+
+
+class Reader:
+    """A loaded encoder or classifier: uint8 pictures in, numbers out.
+
+    Raises JaxgenError if the file draws instead, or its graph is not what the contract says.
+    """
+
+    def __init__(self, artifact: Artifact, *, threads: int | None = None) -> None:
+        self.artifact = artifact
+        self.config = config_of(artifact)
+        self.kind = kind_of(artifact)
+        if self.kind not in OUTPUTS:
+            hint = "; a VAE's encoder is the second file that 'jaxgen export' writes" if self.kind == "sampler" else ""
+            raise JaxgenError(f"{artifact.path}: reads no pictures: it is a {self.kind[:40]}{hint}")
+        self.classes = class_names(artifact, self.config.classes)
+        self.outputs = OUTPUTS[self.kind]
+        self._session = Session(artifact, threads)
+        self._session.require({"images"}, dict.fromkeys(self.outputs))
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, threads: int | None = None) -> Self:
+        """Read, check and load a model file; see `jaxgen.artifact.read` for what is refused."""
+        return cls(artifacts.read(path), threads=threads)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of a picture."""
+        return self.config.data.shape
+
+    def read(
+        self, images: np.ndarray, *, batch_size: int = 512, deadline: float | None = None
+    ) -> dict[str, np.ndarray]:
+        """uint8 [N, H, W, C] -> each output [N, ...] float32, by name.
+
+        Raises UsageError on other pictures, JaxgenError if the run fails, takes longer than `deadline` seconds a batch,
+        or gives NaN.
+        """
+        pictures = np.asarray(images)
+        if pictures.dtype != np.uint8:
+            raise UsageError(f"pictures must be uint8, got {pictures.dtype}")
+        require_shape(pictures, (len(pictures), *self.shape), "pictures")
+        starts = range(0, max(len(pictures), 1), batch_size)
+        parts = [
+            self._session.run(self.outputs, {"images": pictures[start : start + batch_size]}, deadline)
+            for start in starts
+        ]
+        found = {name: np.concatenate(part) for name, part in zip(self.outputs, zip(*parts, strict=True), strict=True)}
+        if any(np.isnan(value).any() for value in found.values()):
+            raise JaxgenError(f"{self.artifact.path}: gives NaN; its weights have diverged")
+        return found
