@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 
 from jaxgen.errors import extra
-from jaxgen.images import png_pixels
 
 DPI = 100
 
@@ -22,10 +20,11 @@ def figure(width: float, height: float) -> Any:
 
 def pixels(drawn: Any) -> np.ndarray:
     """A figure as a picture [H, W, 3] uint8."""
-    stream = io.BytesIO()
-    drawn.savefig(stream, format="png", dpi=DPI, pil_kwargs={"compress_level": 1}, transparent=False)
-    picture = png_pixels(stream.getvalue(), "a figure")
-    return np.ascontiguousarray(picture[..., :3])
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(drawn)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
 
 
 def latent_scatter(
