@@ -1,21 +1,20 @@
 """What is compiled once in a session is not compiled again, in this process or in those that tests start."""
 
+import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
 import pytest
+from tiny import CLASSES, CONDITIONAL, FAMILIES, UNCONDITIONAL, Exported, exported
 
 from jaxgen import artifact
-from jaxgen.config import Config, DataConfig, DiffusionConfig, TrainingConfig, UNetConfig
+from jaxgen.config import DDPM, Config, DataConfig, DiffusionConfig, TrainingConfig, UNetConfig
 
 CACHE = tempfile.mkdtemp(prefix="jaxgen-tests-")
 os.environ |= {  # here and not in a hook: before anything imports jax
@@ -33,7 +32,7 @@ def pytest_unconfigure():
 @pytest.fixture(scope="session")
 def small() -> Config:
     """A DDPM on the digits that trains for six steps in a second; checkpoints after the third and the last."""
-    return Config(
+    return DDPM(
         name="small",
         data=DataConfig(dataset="digits", size=8, channels=1),
         model=UNetConfig(channels=8, multipliers=(1,), blocks=1, groups=4),
@@ -56,54 +55,16 @@ def jaxgen():
     return run
 
 
-@dataclass(frozen=True, kw_only=True)
-class Exported:
-    """A tiny model of random weights, exported to both kinds of file."""
+@pytest.fixture(scope="session")
+def family(tmp_path_factory):
+    """family(name): that one of FAMILIES, exported once."""
 
-    config: Config
-    params: dict[str, np.ndarray]
-    classes: tuple[str, ...]
-    onnx: Path
-    torchscript: Path
-    manifest: dict[str, Any]
+    @functools.cache
+    def get(name: str) -> Exported:
+        config = FAMILIES[name]
+        return exported(config, CLASSES[: config.classes], tmp_path_factory.mktemp(name))
 
-
-# What differs between the two is what might go wrong in one alone: channels, prediction, schedule, eta, guidance.
-UNCONDITIONAL = Config(
-    name="tiny",
-    model=UNetConfig(channels=8, blocks=1, attention=(4,), heads=2, groups=4),
-    diffusion=DiffusionConfig(steps=60, sampler_steps=10),
-)
-CONDITIONAL = Config(
-    name="tiny-classes",
-    data=DataConfig(channels=3),
-    model=UNetConfig(channels=8, blocks=1, groups=4, classes=3),
-    diffusion=DiffusionConfig(
-        steps=50, schedule="cosine", prediction="v", sampler_steps=8, eta=0.5, guidance=1.5
-    ),
-)  # fmt: skip
-CLASSES = ("ant", "2", "bee")  # one is named as another one's number
-
-
-def random_weights(config: Config) -> dict[str, np.ndarray]:
-    """Perturbed, since fresh output layers are zero and would hide everything before them."""
-    import jax
-
-    from jaxgen.models import network
-
-    fresh, rng = network.build(config).init(jax.random.key(0)), np.random.default_rng(0)
-    return {k: (v + 0.1 * rng.standard_normal(v.shape)).astype(np.float32) for k, v in fresh.items()}
-
-
-def exported(config: Config, classes: tuple[str, ...], folder: Path) -> Exported:
-    from jaxgen_export.export import export_model
-
-    onnx, torchscript, params = folder / "model.onnx", folder / "model.ts", random_weights(config)
-    training = {"dataset": "digits", "steps": 1234, "test_loss": None}
-    manifest = export_model(config, params, onnx, classes=classes, training=training, torchscript=torchscript)
-    return Exported(
-        config=config, params=params, classes=classes, onnx=onnx, torchscript=torchscript, manifest=manifest
-    )
+    return get
 
 
 @pytest.fixture(scope="session")

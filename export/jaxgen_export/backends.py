@@ -1,40 +1,48 @@
-"""One model on each runtime, behind the same two functions, so that they can be compared and timed alike."""
+"""One model on each runtime, behind the same functions, so that they can be compared and timed alike."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import onnxruntime as ort
 import torch
+from torch import nn
 
 from jaxgen.config import Config
+from jaxgen.images import to_uint8, to_unit
 from jaxgen.models import network as networks, sampling
+from jaxgen.reader import Reader
 from jaxgen.sampler import Sampler
-from jaxgen_export import torch_sampler
+from jaxgen_export.twins import Core
+
+Arrays = list[np.ndarray]
+Evaluate = Callable[..., Arrays]  # one evaluation: inputs in order -> outputs in order; a reader's input is pixels
+Drawn = tuple[np.ndarray, np.ndarray | None]  # images uint8 and, by a plan, x at its end: [B, H, W, C] each
 
 
 class Backend(Protocol):
-    """Arrays are NumPy on every side; pictures [B, H, W, C]."""
+    """A model that draws; arrays are NumPy on every side."""
 
-    def evaluate(self, x: np.ndarray, t: np.ndarray, label: np.ndarray) -> np.ndarray:
-        """One network evaluation: x float32, t float32 [B], label int64 [B] -> float32."""
+    def evaluate(self, *inputs: np.ndarray) -> Arrays:
+        """One network evaluation: x [B, H, W, C], t [B] and label int64 [B], or z [B, D] and label."""
         ...
 
     def draw(
         self,
         index: np.ndarray,
         label: np.ndarray,
-        plan: np.ndarray,
+        plan: np.ndarray | None = None,
         start: np.ndarray | None = None,
         guidance: float | None = None,
-    ) -> np.ndarray:
-        """x at the end of a plan for pictures `index` of seed 0, from their noise or from `start`; float32.
+    ) -> Drawn:
+        """Pictures `index` of seed 0, from their noise or from `start`: an x for models with plans, else a latent.
 
-        guidance: None for the model's own; conditional models only.
+        plan, guidance: None for the model's own.
         """
         ...
 
@@ -46,74 +54,110 @@ class Jax:
         self.config = config
         self.params = {name: jnp.asarray(value) for name, value in params.items()}
         self.apply = networks.build(config).apply
-        self._evaluate = jax.jit(self.apply)
 
-    def evaluate(self, x: np.ndarray, t: np.ndarray, label: np.ndarray) -> np.ndarray:
-        return np.asarray(self._evaluate(self.params, x, t, label.astype(np.int32)))
+    def evaluate(self, *inputs: np.ndarray) -> Arrays:
+        *others, label = inputs
+        return [np.asarray(sampling.evaluate(self.apply, self.params, *others, jnp.asarray(label, jnp.int32)))]
 
     def draw(
         self,
         index: np.ndarray,
         label: np.ndarray,
-        plan: np.ndarray,
+        plan: np.ndarray | None = None,
         start: np.ndarray | None = None,
         guidance: float | None = None,
-    ) -> np.ndarray:
-        x = sampling.sample(
-            self.apply, self.params, plan, jnp.zeros(len(index), jnp.uint32), jnp.asarray(index, jnp.uint32),
-            jnp.asarray(label, jnp.int32), shape=self.config.data.shape, start=start,
-            guidance=self.config.diffusion.guidance if guidance is None else guidance,
+    ) -> Drawn:
+        drawn = sampling.draw(
+            self.config, self.apply, self.params, jnp.zeros(len(index), jnp.uint32), jnp.asarray(index, jnp.uint32),
+            jnp.asarray(label, jnp.int32), plan=plan, guidance=guidance, start=start,
         )  # fmt: skip
-        return np.asarray(x)
+        x = np.asarray(drawn)
+        return to_uint8(x), None if self.config.process is None else x
 
 
 class Torch:
     """The PyTorch sampler, eager or TorchScript."""
 
-    def __init__(self, sampler: torch_sampler.Sampler | torch.jit.ScriptModule, config: Config) -> None:
-        self.sampler, self.conditional = sampler, config.model.classes > 0
+    def __init__(self, sampler: nn.Module, config: Config) -> None:
+        self.sampler, self.config = sampler, config
 
-    def evaluate(self, x: np.ndarray, t: np.ndarray, label: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return self.sampler.denoiser(*(torch.from_numpy(value) for value in (x, t, label))).numpy()
+    def evaluate(self, *inputs: np.ndarray) -> Arrays:
+        core: Any = self.sampler.core
+        return _in_torch(core, *inputs)
 
     def draw(
         self,
         index: np.ndarray,
         label: np.ndarray,
-        plan: np.ndarray,
+        plan: np.ndarray | None = None,
         start: np.ndarray | None = None,
         guidance: float | None = None,
-    ) -> np.ndarray:
-        inputs = {"seed": np.zeros_like(index), "index": index, "plan": plan}
-        inputs |= {"label": label} if self.conditional else {}
+    ) -> Drawn:
+        inputs = {"seed": np.zeros_like(index), "index": index} | _start(self.config, start)
+        inputs |= {"label": label} if self.config.classes else {}
         inputs |= {} if guidance is None else {"guidance": np.array(guidance, np.float32)}
-        inputs |= {} if start is None else {"state": np.stack([start, np.zeros_like(start)])}
+        inputs |= {} if plan is None else {"plan": plan}
         with torch.inference_mode():
-            return self.sampler(**{name: torch.from_numpy(value) for name, value in inputs.items()})[1][0].numpy()
+            drawn = self.sampler(**{name: torch.from_numpy(value) for name, value in inputs.items()})
+        return (drawn.numpy(), None) if self.config.process is None else (drawn[0].numpy(), drawn[1][0].numpy())
 
 
 class OnnxRuntime:
-    """The exported file, and its denoiser alone for single evaluations."""
+    """The exported file, and its core alone for single evaluations."""
 
-    def __init__(self, sampler: Sampler, denoiser: bytes, threads: int | None = None) -> None:
+    def __init__(self, sampler: Sampler, graph: bytes, threads: int | None = None) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or 0
         self.sampler = sampler
-        self.denoiser = ort.InferenceSession(denoiser, options, providers=["CPUExecutionProvider"])
+        self.core = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
-    def evaluate(self, x: np.ndarray, t: np.ndarray, label: np.ndarray) -> np.ndarray:
-        feeds = {"x": x, "t": t} | ({"label": label} if self.sampler.classes else {})
-        return self.denoiser.run(None, feeds)[0]
+    def evaluate(self, *inputs: np.ndarray) -> Arrays:
+        names = [value.name for value in self.core.get_inputs()]  # without label, where there are no classes
+        return self.core.run(None, dict(zip(names, inputs, strict=False)))
 
     def draw(
         self,
         index: np.ndarray,
         label: np.ndarray,
-        plan: np.ndarray,
+        plan: np.ndarray | None = None,
         start: np.ndarray | None = None,
         guidance: float | None = None,
-    ) -> np.ndarray:
-        state = None if start is None else np.stack([start, np.zeros_like(start)])
+    ) -> Drawn:
+        given: dict[str, Any] = _start(self.sampler.config, start)
         seed = np.zeros_like(index)
-        return self.sampler.draw(seed, index, label=label, guidance=guidance, plan=plan, state=state)[1][0]
+        images, state = self.sampler.draw(seed, index, label=label, guidance=guidance, plan=plan, **given)
+        return images, None if state is None else state[0]
+
+
+def jax_reader(params: Mapping[str, np.ndarray], config: Config, core: Core) -> Evaluate:
+    """The trained network itself, of a model that reads uint8 pictures."""
+    evaluate = jax.jit(partial(networks.build(config).apply, method=core.method))
+
+    def read(images: np.ndarray) -> Arrays:
+        found = evaluate({name: jnp.asarray(value) for name, value in params.items()}, to_unit(images))
+        return [np.asarray(value) for value in jax.tree.leaves(found)]
+
+    return read
+
+
+def torch_reader(reader: nn.Module) -> Evaluate:
+    """The PyTorch reader, eager or TorchScript."""
+    return partial(_in_torch, reader)
+
+
+def onnxruntime_reader(reader: Reader) -> Evaluate:
+    """The exported file."""
+    return lambda images: list(reader.read(images).values())
+
+
+def _in_torch(module: nn.Module, *inputs: np.ndarray) -> Arrays:
+    with torch.inference_mode():
+        found = module(*map(torch.from_numpy, inputs))
+    return [value.numpy() for value in (found if isinstance(found, tuple) else (found,))]
+
+
+def _start(config: Config, start: np.ndarray | None) -> dict[str, np.ndarray]:
+    """The input of a contract that says where to begin."""
+    if start is None:
+        return {}
+    return {"latent": start} if config.process is None else {"state": np.stack([start, np.zeros_like(start)])}

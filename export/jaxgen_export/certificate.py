@@ -3,48 +3,69 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
-from jaxgen import plan as plans
+from jaxgen import recipes
 from jaxgen.artifact import encode_pictures
 from jaxgen.config import Config
 from jaxgen.errors import JaxgenError
-from jaxgen.images import to_uint8
-from jaxgen.parity import LIMITS, compare_pictures
-from jaxgen_export.backends import Backend
+from jaxgen.images import to_uint8, to_unit
+from jaxgen.parity import LIMITS, MAX_RELATIVE, compare_pictures, errors
+from jaxgen_export.backends import Backend, Evaluate
 
 BATCHES = (1, 2, 7)
-PROBE = 8  # pictures that `jaxgen verify` draws again
+PROBE = 8  # pictures that `jaxgen verify` draws or reads again
 PACKAGES = ("jax", "torch", "onnx", "onnxruntime", "numpy")
 GUIDANCE = 2.0  # other than 1, so that both evaluations of a conditional model count
-MAX_RELATIVE = 1e-4  # of one evaluation: largest difference over largest value
+INPUTS = ("random", "constant")  # constant ones, each of another grey, on which normalisation amplifies rounding
 
 Row = dict[str, Any]  # one comparison
 
 
 def measure(reference: Backend, others: Mapping[str, Backend], config: Config) -> dict[str, Any]:
-    """All comparisons with `reference`, and the probe. Raises JaxgenError if one is beyond its limit."""
-    evaluations = [row for batch in BATCHES for row in _evaluations(reference, others, config, batch)]
-    diffusion = config.diffusion
-    short = plans.from_config(diffusion, sampler="ddim", steps=min(50, diffusion.steps), eta=0.0)
-    whole = plans.from_config(diffusion, sampler="ancestral")
-    ddim, ancestral = (f"ddim-{len(short)}", short), (f"ancestral-{len(whole)}", whole)
-    many = max(BATCHES)
-    drawn: list[tuple[str, np.ndarray, int, str, float | None]] = [
-        *((*ddim, batch, start, None) for batch in BATCHES for start in ("noise", "constant")),
-        (*ancestral, many, "noise", None),
-        *([(*ddim, many, "noise", GUIDANCE)] if config.model.classes else []),
+    """All comparisons of a sampler with `reference`, and the probe. Raises JaxgenError if one is beyond its limit."""
+    evaluates = {name: backend.evaluate for name, backend in others.items()}
+    evaluations = [
+        row
+        for batch in BATCHES
+        for kind in INPUTS
+        for row in _evaluations(reference.evaluate, evaluates, kind, batch, _network_inputs(config, batch, kind))
     ]
-    trajectories = [row for what in drawn for row in _trajectories(reference, others, config, *what)]
+    trajectories = [row for what in _drawn(config) for row in _trajectories(reference, others, config, *what)]
+    return _certificate(evaluations, trajectories, _drawn_probe(reference, config))
+
+
+def measure_reader(
+    reference: Evaluate, others: Mapping[str, Evaluate], config: Config, outputs: Sequence[str]
+) -> dict[str, Any]:
+    """As `measure`, of a model that reads pictures; outputs: the names of what it says of them."""
+    evaluations = [
+        row
+        for batch in BATCHES
+        for kind in INPUTS
+        for row in _evaluations(reference, others, kind, batch, (_pixels(config, batch, kind),))
+    ]
+    pictures = np.concatenate([_pixels(config, PROBE - 2, "random"), _pixels(config, 2, "constant")])
+    read = {name: value.tolist() for name, value in zip(outputs, reference(pictures), strict=True)}
+    return _certificate(evaluations, [], {"pictures": encode_pictures(pictures), "outputs": read})
+
+
+def labels(config: Config, count: int) -> np.ndarray:
+    """One class after the other, first of all -1 for models that draw without one, too: int64 [count]."""
+    first = 0 if config.classes and not config.null_class else -1
+    return np.arange(count) % (config.classes - first) + first
+
+
+def _certificate(evaluations: list[Row], trajectories: list[Row], probe: Row) -> dict[str, Any]:
     certificate = {
         "limits": {"evaluation_relative": MAX_RELATIVE, **LIMITS},
         "evaluation": evaluations,
         "trajectories": trajectories,
-        "probe": _probe(reference, config),
+        "probe": probe,
         "machine": {"platform": platform.platform(), "cpu": platform.machine(), "python": platform.python_version()},
         "packages": {name: metadata.version(name) for name in PACKAGES},
     }
@@ -52,30 +73,59 @@ def measure(reference: Backend, others: Mapping[str, Backend], config: Config) -
     return certificate
 
 
-def _labels(config: Config, count: int) -> np.ndarray:
-    """-1, 0, 1, ... for conditional models, -1 for all others: int64 [count]."""
-    return np.arange(count) % (config.model.classes + 1) - 1
+def _plans(config: Config) -> list[tuple[str | None, np.ndarray | None]]:
+    """The first one of each sampler among the plans that a file names; a single evaluation has none."""
+    process = config.process
+    if process is None:
+        return [(None, None)]
+    named = recipes.named(process)
+    firsts = {recipe.sampler: name for name, recipe in reversed(named.items())}.values()
+    return [(name, recipes.table(process, recipe)) for name, recipe in named.items() if name in firsts]
 
 
-def _pictures(config: Config, count: int, kind: str) -> np.ndarray:
-    """Random pictures, or constant ones (each of another grey), on which normalisation amplifies rounding."""
-    shape = (count, *config.data.shape)
+def _drawn(config: Config) -> Iterator[tuple[str | None, np.ndarray | None, int, str, float | None]]:
+    """What is drawn: the plan's name, the plan, batch, start and guidance."""
+    many = max(BATCHES)
+    first, *others = _plans(config)
+    for batch in BATCHES:
+        for start in ("noise", "constant"):
+            yield *first, batch, start, None
+    for plan in others:
+        yield *plan, many, "noise", None
+    if config.process is not None and config.classes:
+        yield *first, many, "noise", GUIDANCE
+
+
+def _inputs(shape: tuple[int, ...], count: int, kind: str) -> np.ndarray:
+    """Normals, or constants from -1 to 1: float32 [count, *shape]."""
     if kind == "constant":
         greys = np.linspace(-1, 1, count) if count > 1 else np.array([-1.0])
-        return np.broadcast_to(greys[:, None, None, None], shape).astype(np.float32)
-    return np.random.default_rng(count).standard_normal(shape, np.float32)
+        return np.broadcast_to(greys.reshape(-1, *(1 for _ in shape)), (count, *shape)).astype(np.float32)
+    return np.random.default_rng(count).standard_normal((count, *shape), np.float32)
 
 
-def _evaluations(reference: Backend, others: Mapping[str, Backend], config: Config, batch: int) -> list[Row]:
+def _network_inputs(config: Config, batch: int, kind: str) -> tuple[np.ndarray, ...]:
+    x, label = _inputs(config.noise_shape, batch, kind), labels(config, batch)
+    if config.process is None:
+        return x, label
+    latest = recipes.from_config(config.process)[0, 0]  # a plan starts with the latest time
+    return x, np.linspace(0, latest, batch).round().astype(np.float32), label
+
+
+def _pixels(config: Config, count: int, kind: str) -> np.ndarray:
+    return to_uint8(_inputs(config.data.shape, count, kind))
+
+
+def _evaluations(
+    reference: Evaluate, others: Mapping[str, Evaluate], kind: str, batch: int, inputs: tuple[np.ndarray, ...]
+) -> list[Row]:
+    """The worst of the network's outputs counts."""
+    want = reference(*inputs)
     rows = []
-    times = np.linspace(0, config.diffusion.steps - 1, batch).round().astype(np.float32)
-    labels = _labels(config, batch)
-    for kind in ("random", "constant"):
-        x = _pictures(config, batch, kind)
-        want = reference.evaluate(x, times, labels)
-        for name, backend in others.items():
-            found = backend.evaluate(x, times, labels)
-            rows.append({"backend": name, "input": kind, "batch": batch} | _errors(found, want))
+    for name, evaluate in others.items():
+        each = [errors(*pair) for pair in zip(evaluate(*inputs), want, strict=True)]
+        worst = {key: float(np.max([found[key] for found in each])) for key in each[0]}  # np.max lets no NaN go
+        rows.append({"backend": name, "input": kind, "batch": batch} | worst)
     return rows
 
 
@@ -83,36 +133,32 @@ def _trajectories(
     reference: Backend,
     others: Mapping[str, Backend],
     config: Config,
-    plan_name: str,
-    plan: np.ndarray,
+    plan_name: str | None,
+    plan: np.ndarray | None,
     batch: int,
     start: str,
     guidance: float | None,
 ) -> list[Row]:
-    index, labels = np.arange(batch), _labels(config, batch)
-    x = None if start == "noise" else _pictures(config, batch, start)
-    want = reference.draw(index, labels, plan, x, guidance)
+    index, label = np.arange(batch), labels(config, batch)
+    x = None if start == "noise" else _inputs(config.noise_shape, batch, start)
+    want, want_x = reference.draw(index, label, plan, x, guidance)
     rows = []
     for name, backend in others.items():
-        found = backend.draw(index, labels, plan, x, guidance)
+        found, found_x = backend.draw(index, label, plan, x, guidance)
         row = {"backend": name, "plan": plan_name, "start": start, "batch": batch, "guidance": guidance}
-        rows.append(row | _errors(found, want) | compare_pictures(to_uint8(found), to_uint8(want)))
+        # Of what is drawn in one evaluation there is nothing finer than its pixels.
+        whole = (to_unit(found), to_unit(want)) if found_x is None or want_x is None else (found_x, want_x)
+        rows.append(row | errors(*whole) | compare_pictures(found, want))
     return rows
 
 
-def _errors(found: np.ndarray, want: np.ndarray) -> dict[str, float]:
-    """The largest difference, and the same over the largest value."""
-    absolute = float(np.abs(found - want).max())
-    return {"absolute": absolute, "relative": absolute / max(float(np.abs(want).max()), 1e-12)}
-
-
-def _probe(reference: Backend, config: Config) -> dict[str, Any]:
+def _drawn_probe(reference: Backend, config: Config) -> dict[str, Any]:
     """Pictures by JAX and the file's default plan, for others to draw again."""
     index = np.arange(PROBE)
     # Pictures without a class show little of a conditional model, so the probe names classes.
-    labels = index % config.model.classes if config.model.classes else np.full(PROBE, -1)
-    pictures = to_uint8(reference.draw(index, labels, plans.from_config(config.diffusion)))
-    return {"seed": 0, "index": index.tolist(), "label": labels.tolist(), "pictures": encode_pictures(pictures)}
+    label = index % config.classes if config.classes else np.full(PROBE, -1)
+    pictures, _ = reference.draw(index, label)
+    return {"seed": 0, "index": index.tolist(), "label": label.tolist(), "pictures": encode_pictures(pictures)}
 
 
 def _check(certificate: Mapping[str, Any]) -> None:

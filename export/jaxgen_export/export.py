@@ -1,74 +1,113 @@
-"""Export: a trained model in, one checked and certified file out."""
+"""Export: a trained model in, checked and certified files out."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import onnx
-import torch
 
-from jaxgen import artifact, config as configs, plan as plans
+from jaxgen import artifact, config as configs, recipes
 from jaxgen.config import Config
-from jaxgen.errors import JaxgenError
+from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
+from jaxgen.reader import Reader
 from jaxgen.sampler import Sampler
-from jaxgen_export import backends, certificate, onnx_graph, torch_sampler, twins, weights
+from jaxgen_export import backends, certificate, product, torch_sampler, twins, weights, weights_file
+from jaxgen_export.product import Product
+
+Params = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where the files beside the model's own go; None: not written."""
+
+    encoder: Path | None = None  # ONNX, of models that have an encoder
+    torchscript: Path | None = None
+    safetensors: Path | None = None  # the weights alone, by PyTorch's names
+    torch: Path | None = None  # the same as a pickled state dict
 
 
 def export_model(
     config: Config,
-    params: Mapping[str, np.ndarray],
+    params: Params,
     path: Path,
     *,
     classes: Sequence[str] = (),
     training: Mapping[str, Any] | None = None,
-    torchscript: Path | None = None,
+    beside: Places | None = None,
+    certify: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Write the ONNX file (and the TorchScript one); returns the manifest.
+    """Write the ONNX file, and those beside it; returns the manifest.
 
     params: the weights to sample with, as jaxgen.models names them; classes: their names; training: what is known of
-    how they came about, for the manifest. Raises JaxgenError, and nothing is written, if the weights or class names do
-    not fit the config or the backends disagree.
+    how they came about, for the manifest; certify: compare the runtimes, and put the certificate in.
+    Raises UsageError if the model has no encoder to write; JaxgenError, and nothing is written, if the weights or class
+    names do not fit the config or the backends disagree.
     """
-    if len(classes) != config.model.classes:
-        raise JaxgenError(f"expected the names of {config.model.classes} classes (model.classes), got {len(classes)}")
+    if len(classes) != config.classes:
+        raise JaxgenError(f"expected the names of {config.classes} classes (model.classes), got {len(classes)}")
+    beside = beside or Places()
+    if beside.encoder and not twins.encoder_core(config):
+        raise UsageError(f"a model of family {config.family!r} has no encoder to write")
     twin = twins.build(config)
     weights.load_into(twin, params)
-    plan = plans.from_config(config.diffusion)
-    say("tracing the network")
-    denoiser = onnx_graph.export_denoiser(twin, config)
-    model = onnx_graph.compose(denoiser, config, plan)
-    eager = torch_sampler.build(twin, config, torch.from_numpy(plan))
-    scripted = torch_sampler.script(eager, config)
-    manifest = _manifest(config, params) | {"classes": list(classes), "training": dict(training or {})}
+    facts = _facts(config, params) | {"classes": list(classes), "training": dict(training or {})}
+    contents: dict[Path, bytes] = {}
+    for core, place in zip(twin.cores, (path, beside.encoder), strict=False):
+        if place:
+            say(f"tracing the {'network' if place is path else core.kind}")
+            made = product.build(twin, core, config)
+            contents[place] = _file(made, params, facts | _kind(made), place, certify, say)
+            if place is path:
+                manifest = artifact.parse(contents[path], path).manifest
+                if beside.torchscript:
+                    contents[beside.torchscript] = torch_sampler.dump(made.scripted, manifest)
+    state = weights.torch_state(twin, params)
+    if beside.safetensors:
+        contents[beside.safetensors] = weights_file.safetensors_bytes(state, manifest)
+    if beside.torch:
+        contents[beside.torch] = weights_file.torch_bytes(state)
+    _write(contents)
+    return manifest
+
+
+def _file(
+    made: Product, params: Params, manifest: Mapping[str, Any], path: Path, certify: bool, say: Callable[[str], None]
+) -> bytes:
+    """The ONNX file, its certificate in it."""
+    draft = _stamped(made.model, manifest)
+    if not certify:
+        return draft
     say("comparing JAX, PyTorch, TorchScript and onnxruntime")
-    draft = Sampler(artifact.parse(_stamped(model, manifest), path))
-    others: dict[str, backends.Backend] = {
-        "pytorch": backends.Torch(eager, config),
-        "torchscript": backends.Torch(scripted, config),
-        "onnxruntime": backends.OnnxRuntime(draft, denoiser.SerializeToString()),
-    }
     with jax.default_device(jax.devices("cpu")[0]):  # accelerators shorten float32 products
-        manifest["certificate"] = certificate.measure(backends.Jax(params, config), others, config)
-    data = _stamped(model, manifest)
-    written = artifact.parse(data, path).manifest
-    write_atomically(path, data)
-    if torchscript:
-        torch_sampler.save(scripted, torchscript, written)
-    return written
+        measured = _measured(made, params, artifact.parse(draft, path))
+    return _stamped(made.model, {**manifest, "certificate": measured})
 
 
-def _manifest(config: Config, params: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _measured(made: Product, params: Params, draft: artifact.Artifact) -> dict[str, Any]:
+    config, core = made.config, made.core
+    modules = {"pytorch": made.eager, "torchscript": made.scripted}
+    if core.reads:
+        readers = {name: backends.torch_reader(module) for name, module in modules.items()}
+        readers["onnxruntime"] = backends.onnxruntime_reader(Reader(draft))
+        return certificate.measure_reader(backends.jax_reader(params, config, core), readers, config, core.outputs)
+    others: dict[str, backends.Backend] = {name: backends.Torch(module, config) for name, module in modules.items()}
+    others["onnxruntime"] = backends.OnnxRuntime(Sampler(draft), made.graph.SerializeToString())
+    return certificate.measure(backends.Jax(params, config), others, config)
+
+
+def _facts(config: Config, params: Params) -> dict[str, Any]:
     """What follows from the config and the weights."""
     return {
         "config": configs.to_dict(config),
-        "plans": named_plans(config),
         "weights": {
             "sha256": weights.weights_hash(params),
             "parameters": int(sum(np.size(value) for value in params.values())),
@@ -76,21 +115,22 @@ def _manifest(config: Config, params: Mapping[str, np.ndarray]) -> dict[str, Any
     }
 
 
+def _kind(made: Product) -> dict[str, Any]:
+    return {"kind": made.core.kind} | ({} if made.core.reads else {"plans": named_plans(made.config)})
+
+
 def named_plans(config: Config) -> dict[str, dict[str, Any]]:
     """Plans for clients that cannot compute one: {name: recipe and "table", base64 of float32 [S, 9] little-endian}."""
-    total = config.diffusion.steps
-    recipes: list[dict[str, Any]] = [
-        {"sampler": sampler, "steps": min(steps, total)}
-        for sampler, steps in (("ddim", 50), ("ddim", 20), ("dpmpp-2m", 20), ("dpmpp-2m", 10), ("ancestral", total))
-    ]
+    process = config.process
+    if process is None:
+        return {}
     return {
-        f"{recipe['sampler']}-{recipe['steps']}": recipe | {"eta": 0.0, "table": _table(config, recipe)}
-        for recipe in recipes
+        name: recipe._asdict() | {"table": _base64(recipes.table(process, recipe))}
+        for name, recipe in recipes.named(process).items()
     }
 
 
-def _table(config: Config, recipe: Mapping[str, Any]) -> str:
-    table = plans.from_config(config.diffusion, sampler=recipe["sampler"], steps=recipe["steps"], eta=0.0)
+def _base64(table: np.ndarray) -> str:
     return base64.b64encode(table.astype("<f4").tobytes()).decode()
 
 
@@ -100,3 +140,17 @@ def _stamped(model: onnx.ModelProto, manifest: Mapping[str, Any]) -> bytes:
     entry = copy.metadata_props.add()
     entry.key, entry.value = artifact.KEY, artifact.dump_manifest(manifest)
     return artifact.stamp(copy.SerializeToString())
+
+
+def _write(contents: Mapping[Path, bytes]) -> None:
+    """All files, or where one cannot be written none that was not there before."""
+    new = []
+    try:
+        for path, data in contents.items():
+            if not path.exists():
+                new.append(path)
+            write_atomically(path, data)
+    except BaseException:
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from jaxgen.prng import ERFINV_CENTRAL, ERFINV_TAIL, PARITY, ROTATIONS
+from jaxgen_export.shared_text import OPSET, constants
 
-OPSET = 20
 WORD = 0xFFFFFFFF
-
-
-def constants(**values: str) -> str:
-    """One Constant node a name; given as 'type {value}'."""
-    return "\n    ".join(f"{name} = Constant <value = {value}> ()" for name, value in values.items())
 
 
 def noise_functions() -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from string import Template
 
-from jaxgen_export.noise_text import OPSET, constants, noise_functions
+from jaxgen_export.noise_text import noise_functions
+from jaxgen_export.shared_text import HEAD, KEYS, PIXELS, constants, dimensions, drawing_constants
 
 
 def sampler_text(shape: tuple[int, int, int], guidance: float | None) -> str:
@@ -17,45 +18,31 @@ def sampler_text(shape: tuple[int, int, int], guidance: float | None) -> str:
 
     shape: (H, W, C) of a picture; guidance: the default of a conditional model, None for an unconditional one.
     """
-    picture = ",".join(map(str, shape))
     label_inputs, defaults, network = "", "", _PLAIN
     if guidance is not None:
         label_inputs, network = "int64[N] label, float guidance, ", _GUIDED
         defaults = f"<float guidance = {{{guidance!r}}}>"
-    named = constants(
-        zero="int64[1] {0}", one="int64[1] {1}", last="int64[1] {-1}", none="uint64[1] {0}",
-        picture=f"int64[3] {{{picture}}}", flat="int64[2] {0,-1}", pixels=f"int64 {{{math.prod(shape)}}}",
-        i0="int64 {0}", i1="int64 {1}", go="bool {1}", silence="float[1] {0}",
-        half_range="float {127.5}", black="float {0}", white="float {255}", unit="float {1}",
-    )  # fmt: skip
+    named = constants(last="int64[1] {-1}", go="bool {1}", silence="float[1] {0}", two="int64[1] {2}")
     return _SAMPLER.substitute(
-        opset=OPSET, picture=picture, constants=named, network=network, functions=noise_functions(),
-        label_inputs=label_inputs, defaults=defaults,
+        head=HEAD, picture=dimensions(shape), shared=drawing_constants(shape, math.prod(shape)), constants=named,
+        keys=KEYS, network=network, pixels=PIXELS, functions=noise_functions(), label_inputs=label_inputs,
+        defaults=defaults,
     )  # fmt: skip
 
 
 # $picture is "H,W,C"; what else starts with a dollar depends on the model or is made below.
 _SAMPLER = Template("""
-<ir_version: 10, opset_import: ["": $opset, "jaxgen": 1], producer_name: "jaxgen">
+$head
 sampler (int64[N] seed, int64[N] index, ${label_inputs}float[S,9] plan, float[2,M,$picture] state)
     => (uint8[N,$picture] images, float[2,N,$picture] state_out) $defaults
 {
+    $shared
     $constants
 
-    # Each picture's key: fold_in(key(seed), index), as two columns [N, 1] of 32-bit words held in uint64.
-    seed_word = Cast <to = 13> (seed)
-    index_word = Cast <to = 13> (index)
-    seed_column = Unsqueeze (seed_word, one)
-    index_column = Unsqueeze (index_word, one)
-    key0, key1 = jaxgen.Threefry (none, seed_column, none, index_column)
-    pixel = Range (i0, pixels, i1)
-    pixel_word = Cast <to = 13> (pixel)
-    counter = Unsqueeze (pixel_word, zero)
+    $keys
 
     # Start from draw 0, or from the state that was given. Between the rows pictures are flat, [N, pixels]: onnxruntime
     # takes fifty times longer to multiply by a number what ends in a dimension of one channel.
-    count = Shape (seed)
-    shape = Concat <axis = 0> (count, picture)
     given = Size (state)
     fresh = Equal (given, i0)
     x_start, x0_start = If (fresh) <
@@ -110,15 +97,8 @@ sampler (int64[N] seed, int64[N] index, ${label_inputs}float[S,9] plan, float[2,
         }
     >
 
-    # [-1, 1] to pixels, to the nearest, ties to even.
-    lifted = Add (x_end, unit)
-    stretched = Mul (lifted, half_range)
-    rounded = Round (stretched)
-    bounded = Clip (rounded, black, white)
-    flat_images = Cast <to = 2> (bounded)
-    images = Reshape (flat_images, shape)
+    $pixels
     both_ends = Concat <axis = 0> (x_end, x0_end)
-    two = Constant <value = int64[1] {2}> ()
     state_shape = Concat <axis = 0> (two, shape)
     state_out = Reshape (both_ends, state_shape)
 }

@@ -1,4 +1,4 @@
-"""The sampler in PyTorch, eager and as TorchScript: the exported graph's contract, word for word.
+"""The model files in PyTorch, eager and as TorchScript: the exported graphs' contracts, word for word.
 
 Everything here stays within what `torch.jit.script` understands. TorchScript is deprecated upstream since PyTorch 2.11;
 this is the one module that knows it.
@@ -6,16 +6,17 @@ this is the one module that knows it.
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from jaxgen import recipes
 from jaxgen.config import Config
-from jaxgen.files import write_atomically
 
 MANIFEST = "manifest.json"  # the extra file inside a TorchScript archive
 
@@ -44,15 +45,26 @@ def normals(k0: Tensor, k1: Tensor, draw: Tensor, counter: Tensor) -> Tensor:
     return torch.erfinv(fraction * 2.0 - 0.99999994) * 1.41421356
 
 
+def picture_keys(seed: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """fold_in(key(seed), index), as two columns [N, 1] of words."""
+    zero = torch.zeros_like(seed)[:, None]
+    return threefry(zero, seed[:, None], zero, index[:, None])
+
+
+def to_pixels(x: Tensor) -> Tensor:
+    """[-1, 1] to uint8, to the nearest, ties to even."""
+    return torch.clamp(torch.round((x + 1.0) * 127.5), 0.0, 255.0).to(torch.uint8)
+
+
 class Sampler(nn.Module):
     """seed, index [N] int64, plan [S, 9], state [2, N or 0, H, W, C] -> images uint8 [N, H, W, C], state_out."""
 
     if TYPE_CHECKING:  # TorchScript does not know postponed annotations
         plan: Tensor
 
-    def __init__(self, denoiser: nn.Module, config: Config, plan: Tensor) -> None:
+    def __init__(self, core: nn.Module, config: Config, plan: Tensor) -> None:
         super().__init__()
-        self.denoiser = denoiser
+        self.core = core
         self.size, self.channels = config.data.size, config.data.channels
         self.register_buffer("plan", plan)
 
@@ -66,8 +78,7 @@ class Sampler(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The loop of jaxgen.plan.run."""
         shape = [seed.shape[0], self.size, self.size, self.channels]
-        zero = torch.zeros_like(seed)[:, None]
-        k0, k1 = threefry(zero, seed[:, None], zero, index[:, None])
+        k0, k1 = picture_keys(seed, index)
         counter = torch.arange(self.size * self.size * self.channels)[None]
         if state is None or state.numel() == 0:
             x = normals(k0, k1, torch.zeros_like(k0), counter).reshape(shape)
@@ -81,25 +92,25 @@ class Sampler(nn.Module):
             x = to_x * x + to_x0 * x0 + to_x0_prev * x0_prev
             if bool(to_noise != 0):
                 x = x + to_noise * normals(k0, k1, number.long(), counter).reshape(shape)
-        images = torch.clamp(torch.round((x + 1.0) * 127.5), 0.0, 255.0).to(torch.uint8)
-        return images, torch.stack([x, x0])
+        return to_pixels(x), torch.stack([x, x0])
 
     def predict(self, x: Tensor, t: Tensor, label: Tensor, guidance: Tensor) -> Tensor:
         """The network's word, moved away from what it says without the label unless guidance is 1."""
         times = t.expand(x.shape[0])
-        out = self.denoiser(x, times, label)
+        out = self.core(x, times, label)
         if bool(guidance == 1):
             return out
-        plain = self.denoiser(x, times, torch.full_like(label, -1))
+        plain = self.core(x, times, torch.full_like(label, -1))
         return plain + guidance * (out - plain)
 
 
 class ConditionalSampler(Sampler):
     """As Sampler, with label [N] int64 (-1: none) and guidance [] as the contract's third and fourth input."""
 
-    def __init__(self, denoiser: nn.Module, config: Config, plan: Tensor) -> None:
-        super().__init__(denoiser, config, plan)
-        self.default_guidance = float(config.diffusion.guidance)
+    def __init__(self, core: nn.Module, config: Config, plan: Tensor) -> None:
+        super().__init__(core, config, plan)
+        assert config.process
+        self.default_guidance = float(config.process.guidance)
 
     def forward(  # type: ignore[override]
         self,
@@ -114,25 +125,75 @@ class ConditionalSampler(Sampler):
         return self.draw(seed, index, label, scale, plan, state)
 
 
-def build(denoiser: nn.Module, config: Config, plan: Tensor) -> Sampler:
-    """The eager sampler around a twin, its default plan included."""
-    kind = ConditionalSampler if config.model.classes else Sampler
-    return kind(denoiser, config, plan).eval().requires_grad_(False)
+class LatentSampler(nn.Module):
+    """seed, index [N] int64, latent [N or 0, D] -> images uint8 [N, H, W, C]: one evaluation on draw 0 or `latent`."""
+
+    def __init__(self, core: nn.Module, config: Config) -> None:
+        super().__init__()
+        self.core = core
+        self.latent = config.noise_shape[0]
+
+    def forward(self, seed: Tensor, index: Tensor, latent: Tensor | None = None) -> Tensor:
+        return self.draw(seed, index, torch.full_like(seed, -1), latent)
+
+    def draw(self, seed: Tensor, index: Tensor, label: Tensor, latent: Tensor | None) -> Tensor:
+        if latent is None or latent.numel() == 0:
+            k0, k1 = picture_keys(seed, index)
+            z = normals(k0, k1, torch.zeros_like(k0), torch.arange(self.latent)[None])
+        else:
+            z = latent
+        return to_pixels(self.core(z, label))
 
 
-def script(sampler: Sampler, config: Config) -> torch.jit.ScriptModule:
-    """The sampler as TorchScript: its denoiser traced, its loop scripted; runs without jaxgen."""
-    example = (torch.zeros(2, *config.data.shape), torch.zeros(2), torch.full((2,), -1))
+class ConditionalLatentSampler(LatentSampler):
+    """As LatentSampler, with label [N] int64 (-1: none) as the contract's third input."""
+
+    def forward(  # type: ignore[override]
+        self, seed: Tensor, index: Tensor, label: Tensor, latent: Tensor | None = None
+    ) -> Tensor:
+        return self.draw(seed, index, label, latent)
+
+
+class Reader(nn.Module):
+    """images uint8 [N, H, W, C] -> what the network says of them in [-1, 1]: one tensor, or a tuple of several."""
+
+    def __init__(self, core: nn.Module) -> None:
+        super().__init__()
+        self.core = core
+
+    def forward(self, images: Tensor) -> Any:
+        return self.core(images.float() / 127.5 - 1.0)
+
+
+def sampler(core: nn.Module, config: Config) -> nn.Module:
+    """The eager sampler around a core, its default plan, if any, included."""
+    made: nn.Module
+    if config.process is None:
+        made = (ConditionalLatentSampler if config.classes else LatentSampler)(core, config)
+    else:
+        plan = torch.from_numpy(recipes.from_config(config.process))
+        made = (ConditionalSampler if config.classes else Sampler)(core, config, plan)
+    return made.eval().requires_grad_(False)
+
+
+def traced(module: nn.Module, example: Sequence[Tensor]) -> torch.jit.ScriptModule:
+    """A module without loops or choices as TorchScript, for any batch."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the deprecation
-        denoiser = torch.jit.trace(sampler.denoiser, example)
-        kind = type(sampler)
-        return torch.jit.script(kind(denoiser, config, sampler.plan).eval().requires_grad_(False))
+        return torch.jit.trace(module, tuple(example))
 
 
-def save(scripted: torch.jit.ScriptModule, path: Path, manifest: dict[str, Any]) -> None:
-    """Write the TorchScript file atomically, the manifest inside it as the extra file MANIFEST."""
-    extra = {MANIFEST: json.dumps(manifest)}
+def script(core: nn.Module, config: Config, example: Sequence[Tensor]) -> torch.jit.ScriptModule:
+    """The sampler as TorchScript, which runs without jaxgen: its core traced, what is around it scripted."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.script(sampler(traced(core, example), config))
+
+
+def dump(scripted: torch.jit.ScriptModule, manifest: Mapping[str, Any]) -> bytes:
+    """The TorchScript file, the manifest inside it as the extra file MANIFEST."""
+    stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the deprecation
-        write_atomically(path, lambda stream: torch.jit.save(scripted, stream, _extra_files=extra))
+        torch.jit.save(scripted, stream, _extra_files={MANIFEST: json.dumps(manifest)})
+    return stream.getvalue()

@@ -1,72 +1,121 @@
-"""Weights between Flax and PyTorch: one mapping by name, both ways, and nothing missing or left over."""
+"""Weights between Flax and PyTorch: one mapping by the layers' types, both ways, and nothing missing or left over."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from jaxgen.errors import JaxgenError
+from jaxgen_export.twins import Twin
 
-# What Flax calls a module's weight; "bias" and the dotted path to the module are the same on both sides.
-WEIGHTS: Mapping[type[nn.Module], str] = {
-    nn.Conv2d: "kernel",
-    nn.Linear: "kernel",
-    nn.GroupNorm: "scale",
-    nn.Embedding: "embedding",
+Reorder = Callable[[np.ndarray], np.ndarray]
+
+
+def _as_it_is(value: np.ndarray) -> np.ndarray:
+    return value
+
+
+@dataclass(frozen=True)
+class Layer:
+    """names: what Flax calls a layer's tensors, by PyTorch's names; the rest: how its weight's axes cross."""
+
+    names: Mapping[str, str]
+    to_torch: Reorder = _as_it_is
+    to_flax: Reorder = _as_it_is
+
+
+AFFINE = {"weight": "scale", "bias": "bias"}
+KERNEL = {"weight": "kernel", "bias": "bias"}
+
+LAYERS: Mapping[type[nn.Module], Layer] = {
+    nn.Linear: Layer(KERNEL, np.transpose, np.transpose),
+    # HWIO <-> OIHW
+    nn.Conv2d: Layer(KERNEL, lambda w: w.transpose(3, 2, 0, 1), lambda w: w.transpose(2, 3, 1, 0)),
+    # HWIO <-> IOHW; Flax correlates where PyTorch convolves, so the kernel turns by half a circle as well.
+    nn.ConvTranspose2d: Layer(
+        KERNEL, lambda w: w[::-1, ::-1].transpose(2, 3, 0, 1), lambda w: w.transpose(2, 3, 0, 1)[::-1, ::-1]
+    ),
+    nn.GroupNorm: Layer(AFFINE),
+    nn.BatchNorm2d: Layer(AFFINE | {"running_mean": "mean", "running_var": "var"}),
+    nn.Embedding: Layer({"weight": "embedding"}),
 }
+COUNTER = "num_batches_tracked"  # BatchNorm2d's, of no use where its momentum is given: not read, and written as 0
 
 
-def torch_name(name: str) -> str:
-    """'down.0.blocks.0.conv1.kernel' -> 'down.0.blocks.0.conv1.weight'."""
-    path, _, leaf = name.rpartition(".")
-    return f"{path}.weight" if leaf in WEIGHTS.values() else name
+@dataclass(frozen=True)
+class Crossing:
+    """One tensor on both sides: its names, its shape in PyTorch, and how its axes cross."""
+
+    torch_name: str
+    flax_name: str
+    shape: tuple[int, ...]
+    to_torch: Reorder
+    to_flax: Reorder
+
+    @property
+    def flax_shape(self) -> tuple[int, ...]:
+        return self.to_flax(np.empty(self.shape, np.bool_)).shape
 
 
-def torch_layout(name: str, value: np.ndarray) -> np.ndarray:
-    """A Flax array in PyTorch's order of axes: kernels HWIO -> OIHW and IO -> OI, all others as they are."""
-    if not name.endswith(".kernel"):
-        return value
-    return value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
-
-
-def flax_layout(name: str, value: np.ndarray) -> np.ndarray:
-    """The inverse of `torch_layout`."""
-    if not name.endswith(".kernel"):
-        return value
-    return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T
-
-
-def flax_shapes(twin: nn.Module) -> dict[str, tuple[int, ...]]:
-    """The parameters that a twin needs, by Flax's names and in Flax's order of axes."""
-    shapes = {}
+def crossings(twin: nn.Module) -> list[Crossing]:
+    """All tensors of a twin's state, but for counters."""
+    found = []
     for path, module in twin.named_modules():
-        for leaf, value in module.named_parameters(recurse=False):
-            kind = next(name for layer, name in WEIGHTS.items() if isinstance(module, layer))
-            name = f"{path}.{kind if leaf == 'weight' else leaf}"
-            shapes[name] = flax_layout(name, np.empty(value.shape)).shape
-    return shapes
+        layer = next((layer for kind, layer in LAYERS.items() if isinstance(module, kind)), None)
+        for leaf, value in module.state_dict().items():
+            if layer and leaf in layer.names:
+                axes = (layer.to_torch, layer.to_flax) if leaf == "weight" else (_as_it_is, _as_it_is)
+                names = f"{path}.{leaf}".lstrip("."), f"{path}.{layer.names[leaf]}".lstrip(".")
+                found.append(Crossing(*names, tuple(value.shape), *axes))
+    return found
 
 
-def load_into(twin: nn.Module, params: Mapping[str, np.ndarray]) -> None:
-    """Copy Flax parameters into the twin. Raises JaxgenError on a missing, extra or mis-shaped tensor."""
-    _compare(flax_shapes(twin), {name: np.shape(value) for name, value in params.items()})
-    state = {torch_name(name): torch.tensor(torch_layout(name, np.asarray(value))) for name, value in params.items()}
-    twin.load_state_dict(state)
+def torch_state(twin: Twin, params: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    """Flax parameters by PyTorch's names and in its layout, in the order of the twin's own `state_dict`.
 
-
-def to_flax(state: Mapping[str, np.ndarray], like: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """A PyTorch state as Flax parameters; like: name -> shape of each. Raises JaxgenError as `load_into` does."""
-    names = {torch_name(name): name for name in like}
-    found = {
-        names.get(name, name): np.ascontiguousarray(flax_layout(names.get(name, name), np.asarray(value)))
-        for name, value in state.items()
+    Raises JaxgenError on a missing, extra or mis-shaped tensor; a part that the twin calls optional may be left out.
+    """
+    of = {crossing.flax_name: crossing for crossing in crossings(twin)}
+    shapes = {name: np.shape(value) for name, value in params.items()}
+    _compare({name: crossing.flax_shape for name, crossing in of.items()}, shapes, twin.optional)
+    state = {
+        crossing.torch_name: torch.from_numpy(crossing.to_torch(np.asarray(params[name], np.float32)).copy())
+        for name, crossing in of.items()
+        if name in params
     }
-    _compare(dict(like), {name: value.shape for name, value in found.items()})
-    return {name: found[name] for name in like}
+    layers = {name.rpartition(".")[0] for name in state}
+    for name in twin.state_dict():
+        layer, _, leaf = name.rpartition(".")
+        if leaf == COUNTER and layer in layers:
+            state[name] = torch.tensor(0)
+    return {name: state[name] for name in twin.state_dict() if name in state}
+
+
+def load_into(twin: Twin, params: Mapping[str, np.ndarray]) -> None:
+    """Copy Flax parameters into the twin; raises JaxgenError as `torch_state` does."""
+    twin.load_state_dict(torch_state(twin, params), strict=False)  # what may be missing, torch_state has checked
+
+
+def to_flax(state: Mapping[str, np.ndarray], twin: Twin) -> dict[str, np.ndarray]:
+    """A PyTorch state of the twin's kind as Flax parameters, float32; the twin's own weights are not looked at.
+
+    Raises JaxgenError on a missing, extra or mis-shaped tensor, by PyTorch's names; a part that the twin calls
+    optional may be left out.
+    """
+    of = {crossing.torch_name: crossing for crossing in crossings(twin)}
+    given = {name: np.asarray(value) for name, value in state.items() if not name.endswith(f".{COUNTER}")}
+    shapes = {name: value.shape for name, value in given.items()}
+    _compare({name: crossing.shape for name, crossing in of.items()}, shapes, twin.optional)
+    return {
+        crossing.flax_name: np.ascontiguousarray(crossing.to_flax(given[name]), np.float32)
+        for name, crossing in of.items()
+        if name in given
+    }
 
 
 def weights_hash(params: Mapping[str, np.ndarray]) -> str:
@@ -79,7 +128,11 @@ def weights_hash(params: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _compare(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> None:
+def _compare(
+    wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]], optional: tuple[str, ...]
+) -> None:
+    left_out = {part for part in optional if not any(name.startswith(f"{part}.") for name in given)}
+    wanted = {name: shape for name, shape in wanted.items() if name.partition(".")[0] not in left_out}
     for what, names in (("missing", wanted.keys() - given.keys()), ("unexpected", given.keys() - wanted.keys())):
         if names:
             raise JaxgenError(f"weights do not fit this config: {len(names)} {what}, the first is {min(names)!r}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from jaxgen import plan as plans
+from jaxgen import plan as plans, recipes
 from jaxgen.artifact import decode_pictures
 from jaxgen.errors import JaxgenError
 from jaxgen.images import to_uint8
@@ -14,7 +14,7 @@ from jaxgen.models import network, sampling
 from jaxgen.parity import worst
 from jaxgen.sampler import Sampler
 from jaxgen_export import certificate, torch_sampler, twins, weights
-from jaxgen_export.export import export_model
+from jaxgen_export.export import Places, export_model
 
 BACKENDS = ["onnxruntime", "pytorch", "torchscript"]
 
@@ -39,7 +39,7 @@ def test_certificate_compares_each_backend_on_each_input_and_batch(model):
     assert sorted(found, key=str) == sorted(
         [
             *itertools.product(BACKENDS, ["ddim-50"], ["constant", "noise"], [1, 2, 7], [None]),
-            *itertools.product(BACKENDS, [f"ancestral-{steps}"], ["noise"], [7], [None]),
+            *itertools.product(BACKENDS, ["dpmpp-2m-20", f"ancestral-{steps}"], ["noise"], [7], [None]),
             *guided,
         ],
         key=str,
@@ -68,7 +68,7 @@ def test_probe_is_what_jax_draws(model):
     if model.classes:
         assert set(probe["label"]) == {0, 1, 2}
     drawn = sampling.sample(
-        network.build(config).apply, model.params, plans.from_config(config.diffusion),
+        network.build(config).apply, model.params, recipes.from_config(config.diffusion),
         np.full(8, probe["seed"], np.uint32), np.asarray(probe["index"], np.uint32),
         np.asarray(probe["label"], np.int32), shape=(8, 8, config.data.channels),
         guidance=config.diffusion.guidance,
@@ -93,9 +93,9 @@ def test_1000_steps_of_ddpm_draw_the_same_pictures_on_every_runtime(unconditiona
 
     twin = twins.build(config)
     weights.load_into(twin, unconditional.params)
-    eager = torch_sampler.build(twin, config, torch.from_numpy(plan))
+    eager = torch_sampler.sampler(twin, config)
     with torch.inference_mode():
-        by_torch = eager(torch.from_numpy(seed), torch.from_numpy(index))[0].numpy()
+        by_torch = eager(torch.from_numpy(seed), torch.from_numpy(index), torch.from_numpy(plan))[0].numpy()
         by_script = torch.jit.load(unconditional.torchscript)(
             torch.from_numpy(seed), torch.from_numpy(index), torch.from_numpy(plan)
         )[0].numpy()
@@ -116,11 +116,12 @@ class Fake:
         self.evaluation, self.pictures = evaluation, pictures
 
     def evaluate(self, x, t, label):
-        return np.tanh(x) + np.float32(self.evaluation)
+        return [np.tanh(x) + np.float32(self.evaluation)]
 
-    def draw(self, index, label, plan, start=None, guidance=None):
+    def draw(self, index, label, plan=None, start=None, guidance=None):
         grid = np.linspace(-0.9, 0.9, 64, dtype=np.float32).reshape(8, 8, 1)
-        return self.pictures(np.stack([np.roll(grid, i) for i in index]))
+        x = self.pictures(np.stack([np.roll(grid, i) for i in index]))
+        return to_uint8(x), x
 
 
 def level(shift, pixels):
@@ -187,9 +188,8 @@ def test_wrong_twin_is_refused_and_nothing_is_written(unconditional, monkeypatch
 
     monkeypatch.setattr(weights, "load_into", load_wrongly)
     with pytest.raises(JaxgenError, match="is not JAX's equal"):
-        export_model(
-            unconditional.config, unconditional.params, tmp_path / "m.onnx", torchscript=tmp_path / "m.ts"
-        )  # fmt: skip
+        beside = Places(torchscript=tmp_path / "m.ts", safetensors=tmp_path / "w.safetensors", torch=tmp_path / "w.pth")
+        export_model(unconditional.config, unconditional.params, tmp_path / "m.onnx", beside=beside)
     assert not list(tmp_path.iterdir())
 
 

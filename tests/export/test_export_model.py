@@ -30,6 +30,7 @@ def test_manifest_holds_what_the_design_lists(model):
         "parameters": sum(value.size for value in model.params.values()),
     }
     assert manifest["training"] == {"dataset": "digits", "steps": 1234, "test_loss": None}
+    assert manifest["kind"] == "sampler"
     assert manifest["jaxgen"]
 
 

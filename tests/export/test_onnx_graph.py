@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 import torch
 
-from jaxgen import images, plan as plans
+from jaxgen import images, plan as plans, recipes
 from jaxgen.models import network, sampling
 from jaxgen_export import twins, weights
 
@@ -149,7 +149,7 @@ def test_one_evaluation_is_within_1e_4_of_jax(draw, apply, model, batch, kind):
 @pytest.mark.parametrize("label", [-1, 0, 2])
 def test_guidance_is_that_of_jax(conditional, guidance, label):
     index = np.arange(3, dtype=np.uint32)
-    plan = plans.from_config(conditional.config.diffusion, sampler="dpmpp-2m", steps=6)
+    plan = recipes.from_config(conditional.config.diffusion, sampler="dpmpp-2m", steps=6)
     want = sampling.sample(
         network.build(conditional.config).apply, conditional.params, plan, np.full(3, 8, np.uint32), index,
         np.full(3, label, np.int32), shape=shape_of(conditional), guidance=guidance,
@@ -200,7 +200,7 @@ def network64(model):
     ids=lambda choice: "-".join(map(str, choice.values())),
 )  # fmt: skip
 def test_loop_is_that_of_the_plan_in_float64(draw, model, network64, choice):
-    plan = plans.from_config(model.config.diffusion, **choice)
+    plan = recipes.from_config(model.config.diffusion, **choice)
     index, label = np.arange(3), np.arange(3) % (len(model.classes) + 1) - 1
     inputs = {"guidance": 1.0} if model.classes else {}
     pictures, (x, x0) = draw(index, seed=2, label=label, plan=plan, **inputs)
@@ -221,7 +221,7 @@ def test_loop_is_that_of_the_plan_in_float64(draw, model, network64, choice):
 @pytest.mark.parametrize("cut", [1, 2, 6, 8])
 def test_plan_cut_anywhere_gives_the_same(draw, model, cut):
     for choice in ({"sampler": "dpmpp-2m"}, {"sampler": "ddim", "eta": 1.0}):
-        plan = plans.from_config(model.config.diffusion, steps=9, **choice)
+        plan = recipes.from_config(model.config.diffusion, steps=9, **choice)
         want, end = draw([3, 4], plan=plan)
         _, middle = draw([3, 4], plan=plan[:cut])
         found, end_again = draw([3, 4], plan=plan[cut:], state=middle)

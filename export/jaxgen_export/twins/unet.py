@@ -1,7 +1,4 @@
-"""The UNet once more, in PyTorch (NCHW inside): the independent reference, and what is exported.
-
-Attribute names are those of jaxgen.models, so that weights cross by name; the code is written for PyTorch's readers.
-"""
+"""The twin of jaxgen.models.unet."""
 
 from __future__ import annotations
 
@@ -13,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jaxgen.config import Config, UNetConfig
+from jaxgen.config import UNetConfig
+from jaxgen_export.twins.twin import Core, Twin, channels_first, channels_last
 
 
 class GroupNorm(nn.GroupNorm):
@@ -101,9 +99,10 @@ class Level(nn.Module):
         self.resize = resize
 
 
-class UNet(nn.Module):
-    """The twin of jaxgen.models.unet.UNet: x [B, H, W, C], t [B], label [B] int64 -> [B, H, W, C]."""
+class UNet(Twin):
+    """x [B, H, W, C], t [B], label [B] int64 (-1: none) -> [B, H, W, C]."""
 
+    cores = (Core("sampler", lambda twin: twin, "__call__", ("x", "t", "label"), ("out",)),)
     frequencies: Tensor
 
     def __init__(self, config: UNetConfig, size: int, channels: int) -> None:
@@ -144,7 +143,7 @@ class UNet(nn.Module):
         if self.label is not None:
             embedding = embedding + self.label(torch.where(label < 0, self.classes, label))
         embedding = F.silu(embedding)
-        h = self.conv_in(x.permute(0, 3, 1, 2))
+        h = self.conv_in(channels_first(x))
         skips = []
         for level in cast(Iterable[Level], self.down):
             for block in level.blocks:
@@ -157,9 +156,4 @@ class UNet(nn.Module):
             for block in level.blocks:
                 h = block(torch.cat([h, skips.pop()], dim=1), embedding)
             h = level.resize(h)
-        return self.conv_out(F.silu(self.norm_out(h))).permute(0, 2, 3, 1)
-
-
-def build(config: Config) -> UNet:
-    """The twin of `jaxgen.models.network.build(config)`, in evaluation mode, weights not yet loaded."""
-    return UNet(config.model, config.data.size, config.data.channels).eval().requires_grad_(False)
+        return channels_last(self.conv_out(F.silu(self.norm_out(h))))

@@ -1,0 +1,50 @@
+"""What the exported graphs share, in ONNX's text syntax: each picture's key at the start, its pixels at the end.
+
+Both go into the body of a graph whose `seed`, `index` [N] and, for the pixels, `x_end` [N, P] are there.
+"""
+
+from __future__ import annotations
+
+OPSET = 20
+HEAD = f'<ir_version: 10, opset_import: ["": {OPSET}, "jaxgen": 1], producer_name: "jaxgen">'
+
+
+def constants(**values: str) -> str:
+    """One Constant node a name; given as 'type {value}'."""
+    return "\n    ".join(f"{name} = Constant <value = {value}> ()" for name, value in values.items())
+
+
+def drawing_constants(shape: tuple[int, int, int], normals: int) -> str:
+    """Those that KEYS and PIXELS name; shape: (H, W, C) of a picture; normals: in one draw of its noise."""
+    return constants(
+        zero="int64[1] {0}", one="int64[1] {1}", none="uint64[1] {0}", flat="int64[2] {0,-1}",
+        i0="int64 {0}", i1="int64 {1}", picture=f"int64[{len(shape)}] {{{dimensions(shape)}}}",
+        normals=f"int64 {{{normals}}}", half_range="float {127.5}", black="float {0}", white="float {255}",
+        unit="float {1}",
+    )  # fmt: skip
+
+
+def dimensions(shape: tuple[int, ...]) -> str:
+    """'H,W,C'."""
+    return ",".join(map(str, shape))
+
+
+KEYS = """# Each picture's key: fold_in(key(seed), index), as two columns [N, 1] of 32-bit words held in uint64.
+    seed_word = Cast <to = 13> (seed)
+    index_word = Cast <to = 13> (index)
+    seed_column = Unsqueeze (seed_word, one)
+    index_column = Unsqueeze (index_word, one)
+    key0, key1 = jaxgen.Threefry (none, seed_column, none, index_column)
+    number = Range (i0, normals, i1)
+    number_word = Cast <to = 13> (number)
+    counter = Unsqueeze (number_word, zero)
+    count = Shape (seed)
+    shape = Concat <axis = 0> (count, picture)"""
+
+PIXELS = """# [-1, 1] to pixels, to the nearest, ties to even.
+    lifted = Add (x_end, unit)
+    stretched = Mul (lifted, half_range)
+    rounded = Round (stretched)
+    bounded = Clip (rounded, black, white)
+    flat_images = Cast <to = 2> (bounded)
+    images = Reshape (flat_images, shape)"""
