@@ -1,0 +1,71 @@
+"""The README's table of presets, from runs that were trained: exports each, draws its pictures, prints a row.
+
+    python experiments/presets/table.py runs/cvae-mnist runs/gan-mnist ...
+
+Writes experiments/presets/NAME.png and out/presets/NAME.onnx. The time is that of the training steps alone, from the
+speeds in metrics.jsonl, and says how far the run went.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from jaxgen import artifact
+from jaxgen.config import load
+from jaxgen.parity import worst
+from jaxgen.training.trained import load_trained
+
+HERE, OUT = Path(__file__).parent, Path("out/presets")
+DRAW = ["-n", "12", "--seed", "0"]
+
+
+def seconds(run: Path, batch_size: int) -> float:
+    """Of all steps, each at the speed that was last logged."""
+    total, done = 0.0, 0
+    for line in (run / "metrics.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        if speed := row.get("images_per_second"):
+            total += (row["step"] - done) * batch_size / speed
+            done = row["step"]
+    return total
+
+
+def jaxgen(*arguments: object) -> None:
+    subprocess.run([sys.executable, "-m", "jaxgen", *map(str, arguments)], check=True)
+
+
+def row(run: Path) -> str:
+    config = load(run / "config.toml")
+    trained = load_trained(run)
+    path = OUT / f"{config.name}.onnx"
+    if not path.exists():
+        jaxgen("export", run, "-o", path)
+    model = artifact.read(path)
+    picture = "reads"
+    if config.draws:
+        jaxgen("sample", path, *DRAW, "-o", HERE / f"{config.name}.png")
+        picture = f"![{config.name}](experiments/presets/{config.name}.png)"
+    count, size = model.value("weights.parameters", int), len(model.data) / 1e6
+    minutes = seconds(run, config.training.batch_size) / 60
+    least = min(found["identical"] for found in worst(model.value("certificate", dict)).values())
+    score = "" if trained.score is None else f"{trained.score:.4g}"
+    same = f"{least:.2%}" if config.draws else "numbers"
+    return (
+        f"| `{config.name}` | {count:,} | {trained.step:,} steps, {minutes:.0f} min | {score} | {size:.1f} MB "
+        f"| {same} | {picture} |"
+    )
+
+
+def main() -> None:
+    OUT.mkdir(parents=True, exist_ok=True)
+    rows = [row(Path(run)) for run in sys.argv[1:]]
+    print("| preset | parameters | trained | test loss | ONNX | pixels equal | drawn |")
+    print("|---|---:|---:|---:|---:|---:|---|")
+    print("\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()
