@@ -85,7 +85,7 @@ _FLOW_DIGITS = Flow(
 )
 
 # Losses of VAEs are sums over pixels, so their gradients are large and are not clipped.
-_MLP = TrainingConfig(epochs=50, batch_size=128, lr=1e-3, grad_clip=0.0, log_every=100, sample_every=0)
+_MLP = TrainingConfig(epochs=50, batch_size=128, lr=1e-3, grad_clip=0.0, log_every=100, test_pictures=0)
 _VAE_MNIST = VAE(name="vae-mnist", data=MNIST, model=VAEConfig(hidden=(400,), latent=20), training=_MLP)
 _CVAE_MNIST = VAE(
     name="cvae-mnist", data=MNIST, model=VAEConfig(hidden=(512, 256), latent=20, classes=10), training=_MLP
@@ -98,9 +98,9 @@ _VAE_DIGITS = VAE(
 )
 
 _ADVERSARIAL = TrainingConfig(
-    epochs=12, batch_size=128, lr=2e-4, beta1=0.5, grad_clip=0.0, ema=0.999, checkpoint_epochs=5, log_every=50
+    epochs=5, batch_size=64, lr=5e-4, lr_schedule="linear", beta1=0.5, grad_clip=0.0, ema=0.999, log_every=50
 )
-_GAN_MNIST = GAN(name="gan-mnist", data=MNIST, training=_ADVERSARIAL)
+_GAN_MNIST = GAN(name="gan-mnist", data=MNIST, model=GANConfig(widths=(128, 64, 16)), training=_ADVERSARIAL)
 _GAN_DIGITS = GAN(
     name="gan-digits",
     data=DIGITS,
@@ -114,7 +114,7 @@ _DCGAN_PUNKS = GAN(
         latent=100, widths=(256, 128, 64, 32), doublings=4, generator_norm="batch", discriminator_norm="batch",
         dropout=0.0,
     ),
-    training=replace(_ADVERSARIAL, epochs=60, batch_size=64),
+    training=replace(_ADVERSARIAL, epochs=60, lr=2e-4, lr_schedule="constant"),
 )  # fmt: skip
 
 _CLASSIFIER_MNIST = Classifier(

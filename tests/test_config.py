@@ -4,12 +4,12 @@ import tomllib
 import pytest
 
 from jaxgen import config as configs
-from jaxgen.config import Config, DataConfig, DiffusionConfig, TrainingConfig, UNetConfig
+from jaxgen.config import DDPM, FAMILIES, DataConfig, DiffusionConfig
 from jaxgen.errors import UsageError
 from jaxgen.presets import PRESETS
 
 ODD = configs.override(
-    Config(),
+    DDPM(),
     [
         "name='é\"ü 😀'",
         "data.dataset='folder:C:\\new \"x\"'",
@@ -25,13 +25,16 @@ ODD = configs.override(
 
 def refusal(*settings: str) -> str:
     with pytest.raises(UsageError) as refused:
-        configs.override(Config(), settings)
+        configs.override(DDPM(), settings)
     message = str(refused.value)
     assert "\n" not in message
     return message
 
 
-@pytest.mark.parametrize("config", [Config(), ODD, *PRESETS.values()], ids=lambda config: config.name)
+DEFAULTS = [family() for family in FAMILIES.values()]
+
+
+@pytest.mark.parametrize("config", [*DEFAULTS, ODD, *PRESETS.values()], ids=lambda c: f"{c.family}-{c.name}")
 def test_toml_text_reads_back_as_the_same_config(config, tmp_path):
     file = tmp_path / "config.toml"
     file.write_text(configs.dumps(config), encoding="utf-8")
@@ -41,7 +44,7 @@ def test_toml_text_reads_back_as_the_same_config(config, tmp_path):
 
 def test_any_printable_text_survives_toml(tmp_path):
     text = "folder:" + "".join(chr(i) for i in [9, 10, *range(32, 128), 0x85, 0x2028, 0xE9, 0x1F600])
-    config = dataclasses.replace(Config(), data=DataConfig(dataset=text))
+    config = dataclasses.replace(DDPM(), data=DataConfig(dataset=text))
     (tmp_path / "c.toml").write_text(configs.dumps(config), encoding="utf-8", newline="")
     assert configs.load(tmp_path / "c.toml").data.dataset == text
 
@@ -49,8 +52,8 @@ def test_any_printable_text_survives_toml(tmp_path):
 def test_override_sets_values_of_every_type_and_leaves_the_rest():
     settings = ["training.lr=1e-3", "training.steps = 400", "model.multipliers=[1,3]", "data.dataset=mnist"]
     settings += ["diffusion.schedule='sigmoid'", "name=mine", "training.ema=0"]
-    changed = configs.override(Config(), settings)
-    assert configs.differences(Config(), changed) == {
+    changed = configs.override(DDPM(), settings)
+    assert configs.differences(DDPM(), changed) == {
         "name": ("custom", "mine"),
         "data.dataset": ("digits", "mnist"),
         "model.multipliers": ([1, 2], [1, 3]),
@@ -67,7 +70,7 @@ def test_file_changes_only_what_it_names(tmp_path):
     file.write_text("[training]\nlr = 1\n")
     base = PRESETS["ddpm-mnist"]
     assert configs.differences(base, configs.load(file, base)) == {"training.lr": (1e-3, 1.0)}
-    assert configs.load(file) == configs.override(Config(), ["training.lr=1"])
+    assert configs.load(file) == configs.override(DDPM(), ["training.lr=1"])
 
 
 @pytest.mark.parametrize(
@@ -76,7 +79,7 @@ def test_file_changes_only_what_it_names(tmp_path):
         ("training.lrr=1", "did you mean 'training.lr'?"),
         ("trainng.batch_size=1", "did you mean 'training.batch_size'?"),
         ("lr=1", "did you mean 'training.lr'?"),
-        ("steps=1", "did you mean 'diffusion.steps' or 'training.steps'?"),
+        ("steps=1", "did you mean 'training.steps' or 'diffusion.steps'?"),
         ("training.checkpoints_every=1", "did you mean 'training.checkpoint_every'?"),
         ("model.chanels=1", "did you mean 'model.channels'?"),
         ("nmae=x", "did you mean 'name'?"),
@@ -130,7 +133,7 @@ def test_wrong_type_gets_one_line(setting, words):
 @pytest.mark.parametrize(
     "setting",
     [
-        "data.size=0", "data.size=1025", "data.size=9", "data.channels=2",
+        "data.size=0", "data.size=1025", "data.size=9", "data.channels=2", "data.without=[-1]",
         "model.multipliers=[]", "model.multipliers=[0]", "model.channels=0", "model.channels=9", "model.channels=-8",
         "model.groups=5", "model.groups=0", "model.blocks=0", "model.heads=0", "model.dropout=1", "model.dropout=-0.1",
         "model.label_dropout=1", "model.classes=-1", "model.attention=[3]",
@@ -143,7 +146,8 @@ def test_wrong_type_gets_one_line(setting, words):
         "training.lr_schedule=cos", "training.warmup=-1", "training.weight_decay=-1", "training.weight_decay=0.1",
         "training.grad_clip=-1", "training.ema=1", "training.ema=-0.1", "training.dtype=float64",
         "training.scan_steps=-1", "training.seed=-1", "training.seed=4294967296", "training.log_every=0",
-        "training.checkpoint_every=0", "training.keep=0", "training.sample_every=-1", "training.sample_count=0",
+        "training.checkpoint_every=-1", "training.checkpoint_epochs=0", "training.keep=0",
+        "training.test_pictures=-1", "training.sample_every=-1", "training.sample_count=0",
         "name=''", "name=..", "name=a/b", "name='a\\b'", "name='/etc'", f"name={'x' * 101}",
     ],
 )  # fmt: skip
@@ -156,22 +160,26 @@ def test_value_out_of_range_gets_one_line_that_names_key_and_value(setting):
 
 def test_heads_must_divide_the_width_only_where_there_is_attention():
     assert "model.heads" in refusal("model.heads=3", "model.attention=[8]")
-    configs.override(Config(), ["model.heads=3"])
+    configs.override(DDPM(), ["model.heads=3"])
 
 
 def test_eta_belongs_to_ddim_alone():
     message = refusal("diffusion.eta=0.5", "diffusion.sampler=ancestral")
     assert message == "diffusion.eta must be 0 for ancestral, got 0.5"
-    configs.override(Config(), ["diffusion.eta=0.5"])
+    configs.override(DDPM(), ["diffusion.eta=0.5"])
 
 
 def test_settings_that_need_each_other_may_come_in_any_order():
     settings = ["training.weight_decay=0.1", "training.optimizer=adamw", "diffusion.guidance=2", "model.classes=10"]
     for order in (settings, settings[::-1]):
-        assert configs.override(Config(), order).training.weight_decay == 0.1
+        assert configs.override(DDPM(), order).training.weight_decay == 0.1
 
 
-@pytest.mark.parametrize("section", [DataConfig, UNetConfig, DiffusionConfig, TrainingConfig, Config])
+SECTIONS = {getattr(config, key).__class__ for config in DEFAULTS for key in ("data", "model", "training")}
+SECTIONS |= {DiffusionConfig, configs.FlowConfig, configs.VAEObjective, configs.GANObjective, *FAMILIES.values()}
+
+
+@pytest.mark.parametrize("section", sorted(SECTIONS, key=lambda kind: kind.__name__))
 def test_configs_are_frozen_and_keyword_only(section):
     with pytest.raises(TypeError):
         section("digits")
@@ -197,14 +205,15 @@ def test_folder_in_place_of_a_config_gets_one_line(tmp_path):
         configs.load(tmp_path)
 
 
-def test_all_keys_are_the_leaves_of_the_config():
+@pytest.mark.parametrize("config", DEFAULTS, ids=lambda config: config.family)
+def test_all_keys_are_the_leaves_of_the_config(config):
     flat = {
         f"{section}.{key}" if isinstance(value, dict) else section
-        for section, value in configs.to_dict(Config()).items()
+        for section, value in configs.to_dict(config).items()
         for key in (value if isinstance(value, dict) else [section])
     }
-    assert set(configs.all_keys()) == flat
-    assert {"training.lr", "name", "model.attention"} <= flat
+    assert set(configs.all_keys(config.family)) == flat
+    assert {"training.lr", "name", "family", "data.size"} <= flat
 
 
 def test_from_dict_inverts_to_dict():

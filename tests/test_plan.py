@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from jaxgen import plan
-from jaxgen.config import DiffusionConfig
 from jaxgen.errors import JaxgenError, UsageError
 
 # ---- noise schedules
@@ -151,40 +150,28 @@ def test_a_plan_that_cannot_be_meant_is_refused(settings, message):
         plan.make_plan(**{"alpha_bar": plan.alpha_bar("linear", 100), **settings})
 
 
-# ---- the config, tables from outside
+# ---- a rectified flow
 
 
-def test_from_config_follows_the_config_unless_told_otherwise():
-    config = DiffusionConfig(steps=200, schedule="cosine", prediction="v", sampler="ddim", sampler_steps=20, eta=0.3)
-    a = plan.alpha_bar("cosine", 200)
-
-    def expected(**settings):
-        return plan.make_plan(a, prediction="v", **settings)
-
-    same = np.testing.assert_array_equal
-    same(plan.from_config(config), expected(sampler="ddim", steps=20, eta=0.3))
-    same(plan.from_config(config, steps=5, eta=0.0), expected(sampler="ddim", steps=5))
-    same(plan.from_config(config, sampler="dpmpp-2m"), expected(sampler="dpmpp-2m", steps=20))
-    same(plan.from_config(config, sampler="ancestral"), expected(sampler="ancestral", steps=200))
-    same(plan.from_config(config, sampler="ancestral", steps=30), expected(sampler="ancestral", steps=30))
-    betas = DiffusionConfig(steps=100, beta_start=1e-3, beta_end=0.01)
-    same(plan.from_config(betas)[:, 1], plan.make_plan(plan.alpha_bar("linear", 100, 1e-3, 0.01))[:, 1])
+@pytest.mark.parametrize(("steps", "scale"), [(1, 1.0), (3, 1000.0), (50, 7.5)])
+def test_euler_steps_go_down_the_straight_path_in_equal_strides(steps, scale):
+    table = plan.euler(steps, scale)
+    assert table.dtype == np.float32 and table.shape == (steps, 9)
+    for i, row in enumerate(table.astype(float)):
+        t, t_next = Fraction(steps - i, steps), Fraction(steps - i - 1, steps)
+        kept = float(t_next / t)  # of x; the rest is x0, since x_t = (1 - t) x0 + t eps
+        expected = [float(t) * scale, 1, -float(t), np.inf, kept, 1 - kept, 0, 0, i + 1]
+        np.testing.assert_allclose(row, expected, rtol=1e-6)
+    assert table[-1, 4:].tolist() == [0, 1, 0, 0, steps]
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"steps": 0}, "from 1 to 100 .*got 0"),
-        ({"steps": 101}, "from 1 to 100 .*got 101"),
-        ({"sampler": "ddmi"}, "did you mean 'ddim'"),
-        ({"sampler": "", "eta": 0.0}, "unknown sampler"),
-        ({"sampler": "dpmpp-2m", "eta": 1.0}, "0 for samplers other than 'ddim'"),
-        ({"eta": -0.1}, "eta must be from 0 to 1"),
-    ],
-)
-def test_from_config_refuses_what_cannot_be_meant(settings, message):
-    with pytest.raises(UsageError, match=message):
-        plan.from_config(DiffusionConfig(steps=100), **settings)
+@pytest.mark.parametrize("steps", [0, -1, 100_001])
+def test_euler_steps_outside_the_range_name_it(steps):
+    with pytest.raises(UsageError, match=f"from 1 to 100000, got {steps}"):
+        plan.euler(steps, 1000.0)
+
+
+# ---- tables from outside
 
 
 def test_validate_gives_float32_back():

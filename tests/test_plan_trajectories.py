@@ -111,6 +111,55 @@ def test_whole_trajectories_equal_diffusers(reference, schedule, total, steps, p
         np.testing.assert_allclose(trajectory(table), expected, rtol=1e-5, atol=1e-5, err_msg=f"{sampler} {eta}")
 
 
+@pytest.mark.parametrize("steps", [1, 10, 33])
+def test_euler_steps_equal_those_of_diffusers_flow_matching(diffusers, steps):
+    import torch
+
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000)
+    scheduler.set_timesteps(sigmas=np.arange(steps, 0, -1) / steps)
+    x, path = torch.from_numpy(NOISE[0]), []
+    for t in scheduler.timesteps:
+        velocity = torch.from_numpy(fake_network(x.numpy(), t))
+        x = scheduler.step(velocity, t, x, return_dict=False)[0]
+        path.append(x.numpy())
+    np.testing.assert_allclose(trajectory(plan.euler(steps, 1000.0)), path, rtol=1e-5, atol=2e-5)
+
+
+# ---- against differential equations
+
+
+def velocity(x, t):
+    return np.sin(3 * x) + 0.5 * math.cos(5 * t) * x
+
+
+def euler_end(steps, time_scale=1.0):
+    table = plan.euler(steps, time_scale)
+    return trajectory(table, lambda x, t: velocity(x, float(t) / time_scale))[-1]
+
+
+@pytest.mark.parametrize("time_scale", [1.0, 1000.0, 0.25])
+def test_euler_steps_are_those_written_by_hand(time_scale):
+    x = NOISE[0]
+    for i in range(7):
+        x = x - velocity(x, 1 - i / 7) / 7
+    np.testing.assert_allclose(euler_end(7, time_scale), x, rtol=1e-5, atol=1e-5)
+
+
+def test_euler_converges_to_the_differential_equation_at_order_one():
+    integrate = pytest.importorskip("scipy.integrate")
+    flat = integrate.solve_ivp(lambda t, x: velocity(x, t), (1, 0), NOISE[0].ravel(), rtol=1e-9, atol=1e-9)
+    exact = flat.y[:, -1].reshape(NOISE[0].shape)
+    error = [np.abs(euler_end(steps) - exact).mean() for steps in (100, 200, 400)]
+    assert error[0] / error[1] == pytest.approx(2, abs=0.1) and error[1] / error[2] == pytest.approx(2, abs=0.1)
+
+
+def test_flow_of_one_point_is_straight_and_so_exact_in_any_number_of_steps():
+    for steps in (1, 3, 50):
+        path = trajectory(plan.euler(steps, 1.0), lambda x, t: (x - 0.3) / t)  # E[eps - x0 | x_t], all data being 0.3
+        np.testing.assert_allclose(path[-1], np.full_like(path[-1], 0.3), atol=1e-5)
+        np.testing.assert_allclose(path[0], NOISE[0] + (0.3 - NOISE[0]) / steps, atol=1e-5)
+
+
 # ---- against distributions whose best network is known
 
 
@@ -167,10 +216,13 @@ def test_deterministic_samplers_converge_to_the_probability_flow_at_their_order(
 # ---- the loop itself
 
 
-@pytest.mark.parametrize(("sampler", "eta"), [("ancestral", 0), ("ddim", 0.5), ("dpmpp-2m", 0)])
+@pytest.mark.parametrize(("sampler", "eta"), [("ancestral", 0), ("ddim", 0.5), ("dpmpp-2m", 0), ("euler", 0)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_plan_cut_anywhere_gives_the_same(dtype, sampler, eta):
-    table = plan.make_plan(plan.alpha_bar("cosine", 100), sampler=sampler, steps=9, eta=eta)
+    if sampler == "euler":
+        table = plan.euler(9, 1000.0)
+    else:
+        table = plan.make_plan(plan.alpha_bar("cosine", 100), sampler=sampler, steps=9, eta=eta)
     start = NOISE[0].astype(dtype)
 
     def run(rows, x, x0=None):

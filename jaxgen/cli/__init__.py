@@ -12,9 +12,12 @@ import click
 from jaxgen import __version__
 from jaxgen.cli.data import data
 from jaxgen.cli.export import export
+from jaxgen.cli.latent import latent
 from jaxgen.cli.model import bench, info, verify
+from jaxgen.cli.picture import noise_gif, plot
 from jaxgen.cli.sample import replay, sample
 from jaxgen.cli.train import presets, train
+from jaxgen.cli.weights import import_
 from jaxgen.errors import Interrupted, JaxgenError, one_line
 
 
@@ -32,7 +35,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (train, presets, data, export, sample, replay, verify, info, bench):
+for command in (train, presets, data, plot, export, import_, sample, replay, noise_gif, latent, verify, info, bench):
     cli.add_command(command)
 
 

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--model", "family", metavar="FAMILY", help="The family's preset for the dataset: ddpm, cddpm.")
+@click.option(
+    "--model",
+    "family",
+    metavar="FAMILY",
+    help="The preset for the dataset of: vae, cvae, gan, cgan, dcgan, ddpm, cddpm, flow, classifier.",
+)
 @click.option("--preset", metavar="NAME", help="A named configuration; see 'jaxgen presets'.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file, over the preset.")
 @click.option("--dataset", metavar="NAME", help="digits, mnist, ..., folder:PATH; see 'jaxgen data list'.")
@@ -73,7 +78,7 @@ def _chosen(
     """The config that the options name, from the general to the particular."""
     from dataclasses import replace
 
-    from jaxgen import config as configs, data, presets
+    from jaxgen import config as configs, presets
     from jaxgen.errors import UsageError
 
     if family and preset:
@@ -82,20 +87,29 @@ def _chosen(
         config = presets.preset(preset)
     elif family:
         name = dataset or "digits"
-        shape = None if f"{family}-{name}" in presets.PRESETS else data.info(name, data_dir=data_dir).shape
-        height, _, channels = shape or (None, None, None)
-        config = presets.for_dataset(family, name, size=height or 32, channels=channels or 3)
+        config = _for_dataset(family, name, data_dir)
     elif config_file:
-        config = configs.Config()
+        config = configs.load(config_file)
     else:
         raise UsageError("give --model, --preset or --config; 'jaxgen presets' lists the presets")
-    if config_file:
+    if config_file and (preset or family):
         config = configs.load(config_file, config)
     if dataset and dataset.startswith("folder:"):  # of the run, wherever it is resumed from
         dataset = f"folder:{Path(dataset.removeprefix('folder:')).expanduser().absolute()}"
     if dataset:
         config = replace(config, data=replace(config.data, dataset=dataset))
     return configs.override(config, settings)
+
+
+def _for_dataset(family: str, dataset: str, data_dir: Path | None) -> Config:
+    """The family's preset for a dataset, or one made to the dataset's measure."""
+    from jaxgen import data, presets
+
+    if f"{family}-{dataset}" in presets.PRESETS or family not in presets.families():
+        return presets.for_dataset(family, dataset)
+    info = data.info(dataset, data_dir=data_dir)
+    height, _, channels = info.shape or (None, None, None)
+    return presets.for_dataset(family, dataset, size=height or 32, channels=channels or 3, classes=len(info.classes))
 
 
 def _resumed(config: Config, settings: tuple[str, ...]) -> Config:
@@ -135,10 +149,11 @@ def presets(as_json: bool, name: str | None) -> None:
         click.echo(configs.dumps(chosen[name]), nl=False)
     else:
         for key, value in PRESETS.items():
-            d, t = value.diffusion, value.training
+            t = value.training
             length = f"{t.steps:,} steps" if t.steps else f"{t.epochs} epochs"
             pixels = f"{value.data.size}x{value.data.size}x{value.data.channels}"
+            classes = f"{value.classes} classes" if value.classes else ""
             click.echo(
-                f"{key:24} {value.data.dataset:14} {pixels:8}  T {d.steps:<5} {d.schedule:7} "
+                f"{key:24} {value.family:10} {value.data.dataset:14} {pixels:8} {classes:10} "
                 f"lr {t.lr:<7g} batch {t.batch_size:<4} {length}"
             )

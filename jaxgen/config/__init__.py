@@ -36,11 +36,25 @@ def from_dict(values: Mapping[str, Any]) -> Config:
 
     Raises UsageError on an unknown key (the nearest one is named), a value of the wrong type or out of range.
     """
-    return schema.build(_family(values.get("family", DEFAULT)), values)
+    family = values.get("family", DEFAULT)
+    kind = _family(family)
+    for key in values:
+        if not any(known == key or known.startswith(f"{key}.") for known in schema.keys(kind)):
+            raise _unknown(key, family)
+    return schema.build(kind, values)
 
 
 def _family(name: Any) -> type[Config]:
     return lookup(FAMILIES, str(name), "family")
+
+
+def _unknown(key: str, family: str) -> UsageError:
+    """Names the nearest key of this family, and the families that have the one that was given."""
+    err = schema.unknown(key, all_keys(family))
+    owners = [name for name in FAMILIES if any(k == key or k.startswith(f"{key}.") for k in all_keys(name))]
+    if not owners or family in owners:
+        return err
+    return UsageError(f"{err}; it is of family {' or '.join(map(repr, owners))}, and this is {family!r}")
 
 
 def all_keys(family: str = DEFAULT) -> list[str]:
@@ -59,11 +73,13 @@ def override(config: Config, settings: Iterable[str]) -> Config:
         key = key.strip()
         if not equals:
             raise UsageError(f"--set takes KEY=VALUE, got {setting!r}")
-        known = all_keys(config.family)
-        if key not in known:
-            raise schema.unknown(key, known)
+        if key not in all_keys(config.family):
+            raise _unknown(key, config.family)
+        value = schema.parse_value(text.strip())
+        if key == "family" and value != config.family:
+            raise UsageError(f"family is {config.family!r} and cannot be set to {value!r}; choose another model")
         section, _, leaf = key.rpartition(".")
-        (values[section] if section else values)[leaf] = schema.parse_value(text.strip())
+        (values[section] if section else values)[leaf] = value
     return from_dict(values)
 
 
@@ -99,9 +115,9 @@ def load(path: Path, base: Config | None = None) -> Config:
 
 
 def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-    """The dotted keys in which two configs differ, each with its old and new value."""
+    """The dotted keys in which two configs differ, each with its old and new value; None where a family has no such."""
     a, b = _flat(to_dict(old)), _flat(to_dict(new))
-    return {key: (a[key], b[key]) for key in a if a[key] != b[key]}
+    return {key: (a.get(key), b.get(key)) for key in a | b if a.get(key) != b.get(key)}
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class DiffusionConfig:
         require(1 <= self.sampler_steps <= self.steps, "diffusion.sampler_steps", up_to, self.sampler_steps)
         require(0 <= self.eta <= 1, "diffusion.eta", "in [0, 1]", self.eta)
         require(self.sampler == "ddim" or not self.eta, "diffusion.eta", f"0 for {self.sampler}", self.eta)
-        require(0 <= self.guidance <= 100, "diffusion.guidance", "from 0 to 100", self.guidance)
+        require(0 <= self.guidance <= MAX_GUIDANCE, "diffusion.guidance", f"from 0 to {MAX_GUIDANCE}", self.guidance)
         require(self.min_snr_gamma > 0, "diffusion.min_snr_gamma", "> 0", self.min_snr_gamma)
 
 
@@ -51,7 +51,7 @@ class FlowConfig:
     def __post_init__(self) -> None:
         require(0 < self.time_scale <= 1e6, "flow.time_scale", "above 0, up to 1e6", self.time_scale)
         require(1 <= self.sampler_steps <= 100_000, "flow.sampler_steps", "from 1 to 100000", self.sampler_steps)
-        require(0 <= self.guidance <= MAX_GUIDANCE, "flow.guidance", "from 0 to 100", self.guidance)
+        require(0 <= self.guidance <= MAX_GUIDANCE, "flow.guidance", f"from 0 to {MAX_GUIDANCE}", self.guidance)
 
 
 @dataclass(frozen=True, kw_only=True)

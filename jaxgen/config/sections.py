@@ -15,6 +15,7 @@ class DataConfig:
     dataset: str = "digits"  # a name that `jaxgen data list` knows, or folder:PATH
     size: int = 8  # pixels a side; pictures are resized to it when they are loaded
     channels: Literal[1, 3] = 1
+    without: tuple[int, ...] = ()  # numbers of classes that are left out, as anomaly detection needs
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -22,6 +23,7 @@ class DataConfig:
         return self.size, self.size, self.channels
 
     def __post_init__(self) -> None:
+        require(all(label >= 0 for label in self.without), "data.without", "numbers of classes", self.without)
         require(1 <= self.size <= 1024, "data.size", "from 1 to 1024", self.size)
 
 
@@ -48,11 +50,12 @@ class TrainingConfig:
     keep: int = 3  # newest checkpoints kept, besides the best
     sample_every: int = 0  # steps between sample grids; 0: each epoch
     sample_count: int = 64
+    test_pictures: int = 512  # on which the test loss is measured, at most; 0: all
 
     def __post_init__(self) -> None:
         for key in ("batch_size", "epochs", "log_every", "checkpoint_epochs", "keep", "sample_count"):
             require(1 <= getattr(self, key) <= LARGEST, f"training.{key}", "from 1 to 2^31 - 1", getattr(self, key))
-        for key in ("steps", "scan_steps", "warmup", "checkpoint_every", "sample_every"):
+        for key in ("steps", "scan_steps", "warmup", "checkpoint_every", "sample_every", "test_pictures"):
             require(0 <= getattr(self, key) <= LARGEST, f"training.{key}", "from 0 to 2^31 - 1", getattr(self, key))
         for key in ("weight_decay", "grad_clip"):
             require(getattr(self, key) >= 0, f"training.{key}", ">= 0", getattr(self, key))

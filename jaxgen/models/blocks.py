@@ -60,9 +60,30 @@ def conv3x3(
     return nnx.Conv(inputs, outputs, (3, 3), strides=stride, padding=((1, 1), (1, 1)), dtype=dtype, rngs=rngs, **init)
 
 
+@jax.custom_vjp
 def conv2x2(x: Array, kernel: Array) -> Array:
-    """Stride 1, no padding: [B, H, W, C] with [2, 2, C, O] -> [B, H - 1, W - 1, O]."""
+    """Stride 1, no padding: [B, H, W, C] with [2, 2, C, O] -> [B, H - 1, W - 1, O].
+
+    XLA's CPU backend takes three to five times as long for the weights' gradient as for the input's, so that one is
+    a matrix product here.
+    """
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def _conv2x2_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return conv2x2(x, kernel), (x, kernel)
+
+
+def _conv2x2_backward(inputs: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, kernel = inputs
+    _, back = jax.vjp(lambda x: conv2x2.fun(x, kernel), x)
+    h, w = gradient.shape[1:3]
+    wide = gradient.reshape(-1, gradient.shape[-1])  # [B H W, O]
+    corners = [x[:, i : i + h, j : j + w].reshape(len(wide), -1).T @ wide for i in (0, 1) for j in (0, 1)]
+    return *back(gradient), jnp.stack(corners).reshape(kernel.shape)
+
+
+conv2x2.defvjp(_conv2x2_forward, _conv2x2_backward)
 
 
 def conv4x4(inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.Conv:
@@ -95,9 +116,26 @@ class Doubling(nnx.Module):
         return whole[:, 1:-1, 1:-1] + self.bias[...].astype(self.dtype)
 
 
-def transposed3x3(inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.ConvTranspose:
-    """At the same size."""
-    return nnx.ConvTranspose(inputs, outputs, (3, 3), padding=((1, 1), (1, 1)), dtype=dtype, rngs=rngs)
+class Transposed3x3(nnx.Module):
+    """A transposed convolution with kernel 3, stride 1 and torch's padding 1: at the same size.
+
+    The kernel is flax's, as in `Doubling`. Each pixel adds its nine products to its neighbours: to few
+    channels, as a generator's last layer goes, that is one matrix product, and so are its gradients.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), (3, 3, inputs, outputs)))
+        self.bias = nnx.Param(jnp.zeros(outputs))
+        self.dtype = dtype
+
+    def __call__(self, x: Array) -> Array:
+        b, h, w, c = x.shape
+        kernel = self.kernel[...].astype(self.dtype)
+        outputs = kernel.shape[-1]
+        stamps = kernel.transpose(0, 1, 3, 2).reshape(-1, c) @ x.astype(self.dtype).reshape(-1, c).T  # [9 O, B H W]
+        placed = jnp.pad(stamps.reshape(3, 3, outputs, b, h, w), ((0, 0),) * 4 + ((1, 1), (1, 1)))
+        out = sum(placed[m, n, :, :, m : m + h, n : n + w] for m in range(3) for n in range(3))
+        return jnp.moveaxis(out, 0, -1) + self.bias[...].astype(self.dtype)
 
 
 def flat_map(x: Array) -> Array:

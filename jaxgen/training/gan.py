@@ -25,6 +25,7 @@ class Game:
     discriminator: Callable[[Array, Array], Array]
     generator: Callable[[Array], Array]
     belief: Callable[[Array], Array]  # what of the scores is logged as D(real) and D(fake)
+    beliefs: bool = True  # whether that is in [0, 1]
     penalized: bool = False
 
 
@@ -35,21 +36,25 @@ GAMES: dict[str, Game] = {
         lambda fake: softplus(-fake).mean(),
         jax.nn.sigmoid,
     ),
-    # Lim & Ye 2017
+    # Lim & Ye 2017; nothing beyond the margins -1 and 1 moves the discriminator, so they are its 0 and 1.
     "hinge": Game(
         lambda real, fake: jax.nn.relu(1 - real).mean() + jax.nn.relu(1 + fake).mean(),
         lambda fake: -fake.mean(),
-        jnp.asarray,
+        lambda scores: jnp.clip((scores + 1) / 2, 0, 1),
     ),
-    # Gulrajani et al. 2017
+    # Gulrajani et al. 2017; only differences of scores mean anything.
     "wgan-gp": Game(
-        lambda real, fake: fake.mean() - real.mean(), lambda fake: -fake.mean(), jnp.asarray, penalized=True
+        lambda real, fake: fake.mean() - real.mean(),
+        lambda fake: -fake.mean(),
+        jnp.asarray,
+        beliefs=False,
+        penalized=True,
     ),
 }
 
 
 def gradient_penalty(score: Callable[[Array], Array], real: Array, fake: Array, *, key: Array) -> Array:
-    """Mean of (|gradient| - 1)^2 on straight lines between real and fake pictures (Gulrajani et al. 2017, equation 3)."""
+    """Mean of (|gradient| - 1)^2 somewhere between each real and a fake picture (Gulrajani et al. 2017, equation 3)."""
     share = jax.random.uniform(key, (len(real), 1, 1, 1))
     gradient = jax.grad(lambda x: score(x).sum())(share * real + (1 - share) * fake)
     norm = jnp.sqrt(jnp.square(gradient).sum((1, 2, 3)) + 1e-12)
@@ -62,7 +67,7 @@ def side(params: Params, name: str) -> Params:
 
 
 def learner(config: GAN, network: Network, schedule: optax.Schedule) -> Learner:
-    """The adversarial game of `gan.loss`, with `gan.critic_steps` steps of the discriminator to one of the generator."""
+    """The adversarial game of `gan.loss`: `gan.critic_steps` steps of the discriminator, then one of the generator."""
     training, objective = config.training, config.gan
     game = GAMES[objective.loss]
     ratio = (objective.discriminator_lr or training.lr) / training.lr
@@ -80,57 +85,56 @@ def learner(config: GAN, network: Network, schedule: optax.Schedule) -> Learner:
         ema = jax.tree.map(jnp.copy, side(params, "generator"))
         return TrainState(jnp.zeros((), jnp.int32), params, ema, states)
 
-    def noise(key: Array, count: int) -> Array:
-        return jax.random.normal(key, (count, config.model.latent))
-
-    def step(name: str, state: TrainState, loss: Callable[..., tuple[Array, tuple[Params, Metrics]]]) -> tuple:
-        """One optimiser step of one side; loss(its trained weights) -> scalar, (new statistics, metrics)."""
-        weights = trained(state.params, name)
-        (_, (statistics, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(weights)
-        updates, optimizer = optimizers[name].update(grads, state.optimizer[name], weights)
-        params = state.params | optax.apply_updates(weights, updates) | statistics
-        state = state._replace(params=params, optimizer=state.optimizer | {name: optimizer})
-        return state, metrics, optax.tree.norm(grads)
+    def generate(params: Params, label: Array, key: Array, weights: Params) -> tuple[Array, Params]:
+        z = jax.random.normal(key, (len(label), config.model.latent))
+        fake, statistics = network.train(params | weights, z, label, method="generate", train=True)
+        return fake, side(statistics, "generator")
 
     def score(params: Params, x: Array, label: Array, key: Array) -> tuple[Array, Params]:
-        return network.train(params, x, label, method="discriminate", train=True, key=key)
+        on_x, statistics = network.train(params, x, label, method="discriminate", train=True, key=key)
+        return on_x, side(statistics, "discriminator")
 
     def discriminator_loss(
-        state: TrainState, real: Array, label: Array, key: Array, weights: Params
+        weights: Params, params: Params, real: Array, fake: Array, label: Array, key: Array
     ) -> tuple[Array, tuple[Params, Metrics]]:
-        z_key, real_key, fake_key, penalty_key = jax.random.split(key, 4)
-        params = state.params | weights
-        fake, _ = network.train(params, noise(z_key, len(real)), label, method="generate", train=True)
-        fake = jax.lax.stop_gradient(fake)
+        real_key, fake_key, penalty_key = jax.random.split(key, 3)
+        params = params | weights
         on_real, statistics = score(params, real, label, real_key)
-        on_fake, statistics = score(params | side(statistics, "discriminator"), fake, label, fake_key)
+        on_fake, statistics = score(params | statistics, fake, label, fake_key)
         loss = game.discriminator(on_real, on_fake)
         if game.penalized:
             penalty = gradient_penalty(lambda x: score(params, x, label, fake_key)[0], real, fake, key=penalty_key)
             loss = loss + objective.gradient_penalty * penalty
-        metrics = {"discriminator_loss": loss, "real": on_real, "fake": on_fake}
-        return loss, (side(statistics, "discriminator"), metrics)
+        beliefs = {"real": game.belief(on_real).mean(), "fake": game.belief(on_fake).mean()}
+        return loss, (statistics, {"discriminator_loss": loss, **beliefs})
 
-    def generator_loss(
-        state: TrainState, label: Array, key: Array, weights: Params
-    ) -> tuple[Array, tuple[Params, Metrics]]:
-        z_key, dropout_key = jax.random.split(key)
-        params = state.params | weights
-        fake, statistics = network.train(params, noise(z_key, len(label)), label, method="generate", train=True)
-        on_fake, _ = score(params, fake, label, dropout_key)
-        loss = game.generator(on_fake)
-        return loss, (side(statistics, "generator"), {"loss": loss})
+    def moved(state: TrainState, name: str, grads: Params, statistics: Params) -> TrainState:
+        """The state after one optimiser step of one side."""
+        weights = trained(state.params, name)
+        updates, optimizer = optimizers[name].update(grads, state.optimizer[name], weights)
+        params = state.params | optax.apply_updates(weights, updates) | statistics
+        return state._replace(params=params, optimizer=state.optimizer | {name: optimizer})
 
     def update(state: TrainState, images: Array, label: Array, key: Array) -> tuple[TrainState, Metrics]:
-        *critic_keys, generator_key = jax.random.split(key, objective.critic_steps + 1)
+        z_key, critic_key, generator_key = jax.random.split(key, 3)
         lr = jnp.asarray(schedule(state.step))
-        for critic_key in critic_keys:
-            loss = partial(discriminator_loss, state, images, label, critic_key)
-            state, seen, d_norm = step("discriminator", state, loss)
-        state, shown, g_norm = step("generator", state, partial(generator_loss, state, label, generator_key))
+        own = trained(state.params, "generator")
+        for i in range(objective.critic_steps):
+            draw = partial(generate, state.params, label, jax.random.fold_in(z_key, i))
+            fake, back, drawn = jax.vjp(draw, own, has_aux=True)
+            critic = jax.value_and_grad(discriminator_loss, has_aux=True)
+            (_, (statistics, seen)), d_grads = critic(
+                trained(state.params, "discriminator"), state.params, images, fake, label,
+                jax.random.fold_in(critic_key, i),
+            )  # fmt: skip
+            state = moved(state, "discriminator", d_grads, statistics)
+        # From the pictures that the discriminator saw last, as DCGANs do: they need not be drawn again.
+        params = state.params
+        loss, slope = jax.value_and_grad(lambda x: game.generator(score(params, x, label, generator_key)[0]))(fake)
+        (g_grads,) = back(slope)
+        state = moved(state, "generator", g_grads, drawn)
         ema = averaged(state.ema, state.params, ema_decay(training.ema, state.step))
-        beliefs = {name: game.belief(seen.pop(name)).mean() for name in ("real", "fake")}
-        metrics = shown | seen | beliefs | {"grad_norm": jnp.maximum(d_norm, g_norm), "lr": lr}
-        return state._replace(step=state.step + 1, ema=ema), metrics
+        grad_norm = jnp.maximum(optax.tree.norm(d_grads), optax.tree.norm(g_grads))
+        return state._replace(step=state.step + 1, ema=ema), {"loss": loss, **seen, "grad_norm": grad_norm, "lr": lr}
 
     return Learner(init, update)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,25 +13,37 @@ from jaxgen import data
 from jaxgen.config import Config
 from jaxgen.errors import UsageError
 
-TEST_PICTURES = 512
-
 Batch = tuple[np.ndarray, np.ndarray]  # uint8 [B, H, W, C], int32 [B]
 
 
 def open_data(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batch | None]:
-    """This process' training batches, and up to TEST_PICTURES of the test split, the same ones at every call.
+    """This process' training batches, and up to `training.test_pictures` of the test split, always the same ones.
 
     The second is None if the set has no test split. Raises UsageError if the classes of data and network differ.
     """
     name, classes = config.data.dataset, config.classes
     size, channels = config.data.size, config.data.channels
-    load = partial(data.batches, name, data_dir=data_dir, size=size, channels=channels)
+    load = partial(data.batches, data_dir=data_dir, size=size, channels=channels)
     batches = load(
-        config.training.batch_size, seed=config.training.seed,
+        _source(config, "train", data_dir), config.training.batch_size, seed=config.training.seed,
         process_index=jax.process_index(), process_count=jax.process_count(),
     )  # fmt: skip
     if classes and classes != len(batches.classes):
         raise UsageError(f"model.classes is {classes}, but {name} has {len(batches.classes) or 'no'} classes")
-    count = min(data.info(name, data_dir=data_dir).splits.get("test", 0), TEST_PICTURES)
+    if "test" not in data.info(name, data_dir=data_dir).splits:
+        return batches, None
+    test = _source(config, "test", data_dir)
+    there = len(test) if isinstance(test, data.Dataset) else data.info(name, data_dir=data_dir).splits["test"]
+    count = min(there, config.training.test_pictures or there)
     # A shuffled batch and not the first rows, which in a set that is sorted by class would be one class.
-    return batches, load(count, seed=0, split="test")[0] if count else None
+    return batches, load(test, count, seed=0, split="test")[0] if count else None
+
+
+def _source(config: Config, split: str, data_dir: Path | None) -> str | data.Dataset:
+    """What batches are made of: the dataset by name, or in memory where classes are left out."""
+    name, without = config.data.dataset, config.data.without
+    if not without:
+        return name
+    whole = data.load(name, split, data_dir=data_dir, size=config.data.size, channels=config.data.channels)
+    kept = ~np.isin(whole.labels, without)
+    return replace(whole, images=whole.images[kept], labels=whole.labels[kept])

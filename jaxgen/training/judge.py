@@ -18,15 +18,16 @@ from jaxgen.training.trained import load_trained
 def judge_of(config: Config) -> Judge | None:
     """The classifier that a config names, None if it names none.
 
-    Raises UsageError if the run is no classifier, or one of other pictures.
+    Raises UsageError if the run is no classifier, or one of other data.
     """
     named = getattr(getattr(config, "gan", None), "classifier", "")
     if not named:
         return None
     trained = load_trained(Path(named))
     other = trained.config
-    if other.draws or other.data.shape != config.data.shape:
-        raise UsageError(f"gan.classifier: {named} is no classifier of {config.data.shape} pictures")
+    if other.draws or (other.data.dataset, other.data.shape) != (config.data.dataset, config.data.shape):
+        want = f"a classifier of {config.data.dataset} at {config.data.shape}"
+        raise UsageError(f"gan.classifier: {named} is not {want}; train one: jaxgen train --model classifier")
     apply = jax.jit(networks.build(other).apply)
 
     def judge(pictures: np.ndarray) -> tuple[np.ndarray, float | None]:

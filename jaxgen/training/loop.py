@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -110,8 +110,9 @@ class Trainer:
         if state is None:
             state = make_init(learns, mesh)(jax.random.key(training.seed))
         return cls(
-            config=config, run=run, stop=stop, batches=batches, monitor=Monitor(config, test, judge_of(config)), state=state,
-            start=int(state.step), total=total, sample_every=training.sample_every or batches.steps_per_epoch,
+            config=config, run=run, stop=stop, batches=batches, monitor=Monitor(config, test, judge_of(config)),
+            state=state, start=int(state.step), total=total,
+            sample_every=training.sample_every or batches.steps_per_epoch,
             checkpoint_every=training.checkpoint_every or training.checkpoint_epochs * batches.steps_per_epoch,
             scan=scan_steps(config, batches.steps_per_epoch),
             checkpoints=checkpoints, saved=int(state.step),
@@ -191,8 +192,8 @@ class Trainer:
             report.steps(first, {name: values[:good] for name, values in metrics.items()})
             self.newest = {name: float(values[good - 1]) for name, values in metrics.items()}
         if good < len(finite):
-            what = f"loss {metrics['loss'][good]}, gradient norm {metrics['grad_norm'][good]}"
-            raise self._diverged(first + good, what)
+            bad = {name: values[good] for name, values in metrics.items() if not np.isfinite(values[good])}
+            raise self._diverged(first + good, _words({"loss": metrics["loss"][good], **bad}))
 
     def _diverged(self, step: int, what: str) -> JaxgenError:
         last = f"{self.newest['loss']:.4g}" if self.newest else "none"
@@ -207,15 +208,14 @@ class Trainer:
         last = step == self.total
         if step % self.checkpoint_every == 0 or last:
             scores = self.stop.side_work(lambda: self.monitor.test_loss(self._local_weights())) or {}
-            score = scores.get("loss")
-            if score is not None and not math.isfinite(score):
-                raise self._diverged(step, f"test loss {score}")
+            if bad := {name: value for name, value in scores.items() if not math.isfinite(value)}:
+                raise self._diverged(step, f"test {_words(bad)}")
             if scores:
                 report.scalars(step, {f"test_{name}": value for name, value in scores.items()})
-            self._save(step, score)
+            self._save(step, scores.get("loss"))
             report.restart_clock(step)
         if (step % self.sample_every == 0 or last) and self.stop.signal is None:
-            seen = self.stop.side_work(lambda: self.monitor.watch(self._local_weights(), self.newest))
+            seen = self.stop.side_work(lambda: self.monitor.watch(self._local_weights(), {**self.newest, "step": step}))
             if seen is not None:
                 report.pictures(step, seen.pictures)
                 if seen.scalars:
@@ -242,3 +242,7 @@ class Trainer:
             raise Interrupted(f"interrupted, {where}; go on with: {again}", number)
         report.say(f"done: step {step}, {last}")
         return last
+
+
+def _words(numbers: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in numbers.items())

@@ -64,9 +64,9 @@ class Monitor:
         weights = [len(images[part]) for part in parts]
         return {name: float(np.average([float(row[name]) for row in rows], weights=weights)) for name in rows[0]}
 
-    def draw(self, params: Params) -> np.ndarray:
-        """The first `training.sample_count` pictures of seed 0, as the config draws them: uint8 [N, H, W, C]."""
-        count, classes = self.config.training.sample_count, self.config.classes
+    def draw(self, params: Params, count: int = 0) -> np.ndarray:
+        """The first `count` (0: `sample_count`) pictures of seed 0, as the config draws them: uint8 [N, H, W, C]."""
+        count, classes = count or self.config.training.sample_count, self.config.classes
         labels = jnp.arange(count) % classes if classes else jnp.full(count, -1)
         pictures = sampling.draw(
             self.config, self.network.apply, params,

@@ -71,8 +71,9 @@ class Report:
             self.scalars(first + i, values | {"images_per_second": speed})
         if not self._console.is_terminal:
             left = (self._total - done) * self._batch / max(speed, 1e-9)
-            shown = [(name, value[-1]) for name, value in metrics.items() if name not in ("grad_norm", "lr")]
-            words = "  ".join(f"{name} {value:.4f}" for name, value in shown)
+            # What comes out of a compiled call is sorted by name; the loss goes first.
+            shown = ["loss", *(name for name in metrics if name not in ("loss", "grad_norm", "lr"))]
+            words = "  ".join(f"{name} {metrics[name][-1]:.4f}" for name in shown)
             self.say(f"step {done}/{self._total}  {words}  {speed:,.0f} images/s  {_minutes(left)} left")
 
     def _speed(self, done: int) -> float:

@@ -14,6 +14,7 @@ from jaxgen.models.network import Network, Params
 from jaxgen.training.step import Loss, Metrics
 
 LOG_TWO_PI = math.log(2 * math.pi)
+ACTIVE = 0.01  # a latent dimension whose mean varies less than this over the data says nothing (Burda et al. 2016)
 
 
 def bernoulli(logits: Array, pixels: Array, objective: VAEObjective) -> Array:
@@ -90,6 +91,3 @@ def vae(config: VAE, network: Network) -> Loss:
         return (elbo if objective.samples == 1 else weighted)(params, pixels, label, key=z_key)
 
     return loss
-
-
-ACTIVE = 0.01  # a latent dimension whose mean varies less than this over the data says nothing (Burda et al. 2016)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from jaxgen import artifact, config as configs
+from jaxgen.config import VAE, VAEConfig
+from jaxgen.reader import Reader
 from jaxgen.training.loop import train
 from jaxgen.training.trained import load_trained
 from jaxgen_export import export as exports, weights
@@ -17,6 +19,13 @@ from jaxgen_export import export as exports, weights
 def run(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export") / "run"
     train(configs.override(small, ["model.classes=10", "diffusion.steps=20"]), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vae_run(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export-vae") / "run"
+    train(VAE(data=small.data, training=small.training, model=VAEConfig(latent=2, hidden=(8,))), folder)
     return folder
 
 
@@ -58,7 +67,7 @@ def test_run_becomes_one_file_that_draws(command, run):
 def test_checkpoint_is_the_one_that_was_asked_for(command, run, captured, options, step):
     assert command("export", run, "-o", "m.onnx", *options).code == 0
     ((config, params, path, rest),) = captured
-    assert (rest["training"]["steps"], path, rest["torchscript"]) == (step, Path("m.onnx"), None)
+    assert (rest["training"]["steps"], path, rest["beside"]) == (step, Path("m.onnx"), exports.Places())
     assert config.model.classes == 10
     want = load_trained(run, str(step)).params
     assert all(np.array_equal(params[name], want[name]) for name in want)
@@ -77,7 +86,7 @@ def test_what_is_no_run_is_one_line(refused):
     assert listing() == ["empty"]
 
 
-@pytest.mark.parametrize("option", ["-o", "--torchscript"])
+@pytest.mark.parametrize("option", ["-o", "--encoder", "--torchscript", "--safetensors", "--torch"])
 @pytest.mark.parametrize(
     ("place", "complaint"),
     [
@@ -94,8 +103,41 @@ def test_place_that_cannot_be_written_exits_3_before_any_work(refused, option, p
     assert listing() == ["file", "folder"]
 
 
-def test_one_place_for_two_files_exits_2(refused):
-    assert "the same file" in refused(2, "export", "run", "-o", "m", "--torchscript", "./m")
+@pytest.mark.parametrize("option", ["--encoder", "--torchscript", "--safetensors", "--torch"])
+def test_one_place_for_two_files_exits_2(refused, option):
+    assert f"-o and {option} name the same file" in refused(2, "export", "run", "-o", "m", option, "./m")
+
+
+def test_vaes_encoder_is_a_second_file_beside_the_first(command, vae_run):
+    outcome = command(
+        "export", vae_run, "-o", "m.onnx", "--torchscript", "m.ts", "--safetensors", "w.safetensors", "--torch", "w.pth"
+    )
+    assert (outcome.code, outcome.out) == (0, "m.onnx\n")
+    assert listing() == ["m.encoder.onnx", "m.onnx", "m.ts", "w.pth", "w.safetensors"]
+    pictures = np.zeros((3, 8, 8, 1), np.uint8)
+    assert Reader.open("m.encoder.onnx").read(pictures)["mean"].shape == (3, 2)
+    kept = [artifact.read(name).manifest["weights"] for name in ("m.onnx", "m.encoder.onnx")]
+    assert kept[0] == kept[1]
+    assert command("verify", "m.encoder.onnx").code == command("verify", "m.onnx").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "place"), [((), "m.encoder.onnx"), (("--encoder", "e"), "e"), (("-o", "m"), "m.encoder.onnx")]
+)
+def test_encoder_goes_where_it_is_asked_to(command, vae_run, captured, options, place):
+    assert command("export", vae_run, "-o", "m.onnx", *options).code == 0
+    assert captured[0][3]["beside"] == exports.Places(encoder=Path(place))
+
+
+def test_place_of_the_encoder_may_not_be_another_files(refused, vae_run, captured):
+    complaint = refused(2, "export", vae_run, "-o", "m.onnx", "--torch", "m.encoder.onnx")
+    assert "--encoder and --torch name the same file" in complaint
+    assert not captured
+
+
+def test_encoder_of_a_model_without_one_exits_2(refused, run, captured):
+    assert "is a ddpm and has no encoder" in refused(2, "export", run, "--encoder", "e.onnx")
+    assert not captured
 
 
 def test_disagreeing_backend_exits_3_and_writes_nothing(command, run, monkeypatch):

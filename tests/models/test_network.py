@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.config import Config, DataConfig, UNetConfig
+from jaxgen.config import DDPM, DataConfig, UNetConfig
 from jaxgen.models import network as networks
 
-CONDITIONAL = Config(
+CONDITIONAL = DDPM(
     data=DataConfig(size=8, channels=3),
     model=UNetConfig(channels=8, multipliers=(1, 2), blocks=1, groups=4, attention=(4,), classes=3, dropout=0.5),
 )
@@ -77,7 +77,7 @@ def test_parameters_have_the_shapes_of_the_config(params):
 )
 def test_output_has_the_shape_of_the_picture(multipliers, blocks, size, channels):
     model = UNetConfig(channels=8, multipliers=multipliers, blocks=blocks, groups=4)
-    config = Config(data=DataConfig(size=size, channels=channels), model=model)
+    config = DDPM(data=DataConfig(size=size, channels=channels), model=model)
     built = networks.build(config)
     params = jax.eval_shape(built.init, jax.random.key(0))
     x = jnp.zeros((3, size, size, channels))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxgen import plan
-from jaxgen.models.sampling import picture_noise, sample
+from jaxgen.config import VAE, Config, DataConfig, Flow, FlowConfig, UNetConfig, VAEConfig
+from jaxgen.models.sampling import draw, picture_noise, sample
 
 SHAPE = (4, 4, 2)
 SEED = jnp.array([7, 7, 2**32 - 1], jnp.uint32)
@@ -47,8 +48,8 @@ def in_numpy(table: np.ndarray, guidance: float = 1.0) -> np.ndarray:
 
 
 def test_noise_of_a_picture_is_a_function_of_its_seed_index_and_draw():
-    for draw in (0, 3):
-        assert np.array_equal(picture_noise(SEED, INDEX, draw, SHAPE), all_noise(draw))
+    for number in (0, 3):
+        assert np.array_equal(picture_noise(SEED, INDEX, number, SHAPE), all_noise(number))
 
 
 @pytest.mark.parametrize("sampler", ["ancestral", "ddim", "dpmpp-2m"])
@@ -82,3 +83,54 @@ def test_network_is_asked_once_a_row_unless_it_is_guided():
     sample(counting, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE, guidance=2.0).block_until_ready()
     jax.effects_barrier()
     assert sorted(asked) == sorted([[0, -1, 2], [-1, -1, -1]] * 4)
+
+
+# ---- whatever the family
+
+
+def flow(guidance: float = 1.0) -> Config:
+    data, model = DataConfig(size=4, channels=1), UNetConfig(channels=8, multipliers=(1,), groups=4, classes=3)
+    return Flow(data=data, model=model, flow=FlowConfig(sampler_steps=6, guidance=guidance))
+
+
+def shaped(shape: tuple[int, ...]) -> np.ndarray:
+    """Draw 0 of each picture, of that shape."""
+    keys = [
+        jax.random.fold_in(jax.random.fold_in(jax.random.key(int(s)), int(i)), 0)
+        for s, i in zip(SEED, INDEX, strict=True)
+    ]
+    return np.stack([np.asarray(jax.random.normal(key, shape)) for key in keys])
+
+
+@pytest.mark.parametrize(("given", "guidance"), [(None, 1.0), (None, 2.5), (0.0, 0.0), (3.0, 3.0)])
+def test_flow_is_drawn_by_euler_steps_with_the_guidance_asked_for_or_else_its_own(given, guidance):
+    x = shaped((4, 4, 1))
+    for i in range(6):
+        t = 1 - i / 6
+        told, plain = (
+            np.asarray(fake(PARAMS, jnp.asarray(x, jnp.float32), jnp.full(3, 1000 * t), label))
+            for label in (LABEL, jnp.full(3, -1))
+        )
+        x = x - (plain + guidance * (told - plain)) / 6
+    config = flow() if given is not None else flow(guidance)
+    drawn = draw(config, fake, PARAMS, SEED, INDEX, LABEL, guidance=given)
+    assert np.abs(np.asarray(drawn) - x).max() < 1e-4
+
+
+def test_plan_and_start_take_the_place_of_the_configs_own():
+    start = np.ones((3, 4, 4, 1), np.float32)
+    drawn = draw(flow(), fake, PARAMS, SEED, INDEX, LABEL, plan=plan.euler(1, 500.0), start=start)
+    want = start - np.asarray(fake(PARAMS, jnp.asarray(start), jnp.full(3, 500.0), LABEL))
+    assert np.abs(np.asarray(drawn) - want).max() < 1e-5 and (start == 1).all()
+
+
+def test_model_without_a_process_is_evaluated_once_on_the_first_normals():
+    def decoder(params, z, label):
+        return jnp.tanh(params["w"] * z + label[:, None])[:, None, None]
+
+    config = VAE(data=DataConfig(size=1, channels=3), model=VAEConfig(latent=3))
+    drawn = draw(config, decoder, PARAMS, SEED, INDEX, LABEL)
+    want = np.tanh(0.7 * shaped((3,)) + np.asarray(LABEL)[:, None])[:, None, None]
+    assert drawn.shape == (3, 1, 1, 3) and np.abs(np.asarray(drawn) - want).max() < 1e-5
+    zeros = draw(config, decoder, PARAMS, SEED, INDEX, LABEL, start=np.zeros((3, 3), np.float32))
+    assert np.allclose(np.asarray(zeros)[:, 0, 0], np.tanh(np.asarray(LABEL, np.float32))[:, None])

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -32,25 +34,31 @@ def straight(eventful, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def stopped(eventful, tmp_path, monkeypatch) -> Path:
+def stopped(eventful, tmp_path, sigterm_at) -> Path:
     """That run, stopped by a signal after its fourth step, between two checkpoints."""
-    with monkeypatch.context() as patch:
-        signal_at(patch, 4)
-        with pytest.raises(Interrupted, match="saved at step 4"):
-            train(eventful, tmp_path / "run")
+    with sigterm_at(4), pytest.raises(Interrupted, match="saved at step 4"):
+        train(eventful, tmp_path / "run")
     return tmp_path / "run"
 
 
-def signal_at(patch: pytest.MonkeyPatch, step: int) -> None:
-    """Have SIGTERM come while the metrics of a step are written."""
-    steps = Report.steps
+@pytest.fixture
+def sigterm_at(monkeypatch):
+    """sigterm_at(step): a block in which SIGTERM comes while the metrics of the call that begins there are written."""
 
-    def reported(self: Report, first: int, *values: np.ndarray) -> None:
-        steps(self, first, *values)
-        if first == step:
-            os.kill(os.getpid(), signal.SIGTERM)
+    @contextmanager
+    def block(step: int) -> Iterator[None]:
+        steps = Report.steps
 
-    patch.setattr(Report, "steps", reported)
+        def reported(self: Report, first: int, metrics: Mapping[str, np.ndarray]) -> None:
+            steps(self, first, metrics)
+            if first == step:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Report, "steps", reported)
+            yield
+
+    return block
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from PIL import Image
 
 from jaxgen import config as configs, data
 from jaxgen.errors import Interrupted, JaxgenError, UsageError
-from jaxgen.training import distributed, inputs
+from jaxgen.training import distributed
+from jaxgen.training.families import FAMILIES, Family
 from jaxgen.training.inputs import open_data
 from jaxgen.training.loop import Trainer, train
 from jaxgen.training.monitor import Monitor
@@ -127,15 +128,17 @@ def test_diverging_run_stops_and_keeps_what_was_finite(small, tmp_path, metrics_
 
 
 def test_loss_that_is_never_finite_saves_nothing(small, tmp_path, monkeypatch):
-    nan = {"ddpm": lambda config, network: lambda params, *_, key, train=True: jnp.nan * params["conv_in.bias"].sum()}
-    monkeypatch.setattr("jaxgen.training.loop.LOSSES", nan)
+    def nan(config, network):
+        return lambda params, *_, key, train=True: (jnp.nan * params["conv_in.bias"].sum(), {})
+
+    monkeypatch.setitem(FAMILIES, "ddpm", Family(nan))
     with pytest.raises(JaxgenError, match=r"loss nan, .* at step 1 \(last finite loss: none\)"):
         train(small, tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_weights_that_overflow_are_not_saved_even_if_their_loss_was_finite(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(Monitor, "test_loss", lambda *_: math.nan)
+    monkeypatch.setattr(Monitor, "test_loss", lambda *_: {"loss": math.nan})
     with pytest.raises(JaxgenError, match="test loss nan at step 3"):
         train(small, tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoints").exists()
@@ -171,7 +174,7 @@ def test_resume_takes_a_changed_config(straight, eventful, tmp_path, metrics_of)
 
 def test_best_checkpoint_is_kept_besides_the_last(small, tmp_path, monkeypatch):
     scores = iter([0.5, 0.1, 0.4, 0.3, 0.2, 0.6])
-    monkeypatch.setattr(Monitor, "test_loss", lambda *_: next(scores))
+    monkeypatch.setattr(Monitor, "test_loss", lambda *_: {"loss": next(scores)})
     train(configs.override(small, ["training.checkpoint_every=1", "training.keep=2"]), tmp_path / "run")
     assert folders(tmp_path / "run") == ["00000002", "00000005", "00000006"]
     assert json.loads((tmp_path / "run/checkpoints/00000002/jaxgen.json").read_text())["score"] == 0.1
@@ -184,22 +187,38 @@ def test_test_loss_is_that_of_all_test_pictures_whatever_their_batches(small, mo
 
     def loss(params, images, labels, *, key):
         asked.append(images)
-        return jnp.square(images).mean()
+        return jnp.square(images).mean(), {"largest": images.max()}
 
     monitor = Monitor(small, test)
     monkeypatch.setitem(monitor.__dict__, "_loss", loss)
     want = np.square(data.load("digits", "test").images / 127.5 - 1).mean()
-    assert monitor.test_loss({}) == pytest.approx(want, rel=1e-5)
+    assert monitor.test_loss({}) == pytest.approx({"loss": want, "largest": 1.0}, rel=1e-5)
     assert [len(images) for images in asked] == [77, 77, 77, 69]
     assert (np.concatenate(asked).min(), np.concatenate(asked).max()) == (-1, 1)
 
 
-def test_test_pictures_are_few_fixed_and_of_all_classes(small, monkeypatch):
-    monkeypatch.setattr(inputs, "TEST_PICTURES", 100)
-    (one, labels), (again, _) = (open_data(small, None)[1] for _ in range(2))
+def test_test_pictures_are_few_fixed_and_of_all_classes(small):
+    few = configs.override(small, ["training.test_pictures=100"])
+    (one, labels), (again, _) = (open_data(few, None)[1] for _ in range(2))
     assert len(one) == 100 and np.array_equal(one, again) and set(labels) == set(range(10))
     known = {image.tobytes() for image in data.load("digits", "test").images}
     assert all(image.tobytes() in known for image in one)
+
+
+@pytest.mark.parametrize("count", [0, 1000])
+def test_test_pictures_may_be_all(small, count):
+    images, _ = open_data(configs.override(small, [f"training.test_pictures={count}"]), None)[1]
+    assert sorted(map(np.ndarray.tobytes, images)) == sorted(
+        map(np.ndarray.tobytes, data.load("digits", "test").images)
+    )
+
+
+def test_classes_that_are_left_out_are_neither_trained_on_nor_tested(small):
+    batches, test = open_data(configs.override(small, ["data.without=[1, 7]", "training.batch_size=100"]), None)
+    labels = data.load("digits", "train").labels
+    assert batches.steps_per_epoch == np.count_nonzero((labels != 1) & (labels != 7)) // 100
+    seen = np.concatenate([batches[step][1] for step in range(batches.steps_per_epoch)])
+    assert set(seen) == set(test[1]) == set(range(10)) - {1, 7}
 
 
 def test_set_without_a_test_split_is_trained_without_a_score(small, tmp_path, monkeypatch):

@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
-from jaxgen.config import Config, DiffusionConfig
+from jaxgen.config import DDPM, Classifier, ClassifierConfig, DiffusionConfig, Flow, FlowConfig
 from jaxgen.models.network import Network
-from jaxgen.training.losses import ddpm, loss_weights, q_sample, target
+from jaxgen.training.classifier import classifier
+from jaxgen.training.losses import ddpm, flow, loss_weights, q_sample, target
 
 
 def one_step(alpha_bar: float, prediction: str, weighting: str = "simple", gamma: float = 5.0) -> DiffusionConfig:
@@ -85,15 +87,15 @@ class Recorder:
 
     def __init__(self, answer=lambda x, t: jnp.zeros_like(x)):
         self.answer = answer
-        self.network = Network(apply=self.apply, init=lambda key: {})
+        self.network = Network(init=lambda key: {}, apply=self.apply, train=self.apply, trainable=frozenset())
 
     def apply(self, params, x, t, label, *, key=None):
         self.x, self.t, self.label, self.key = x, t, label, key
         return self.answer(x, t)
 
 
-def config(classes: int = 0, dropout: float = 0.0, **diffusion: object) -> Config:
-    base = Config(diffusion=DiffusionConfig(**diffusion))
+def config(classes: int = 0, dropout: float = 0.0, **diffusion: object) -> DDPM:
+    base = DDPM(diffusion=DiffusionConfig(**diffusion))
     return dataclasses.replace(base, model=dataclasses.replace(base.model, classes=classes, dropout=dropout))
 
 
@@ -113,15 +115,15 @@ def test_loss_of_a_perfect_network_is_zero(prediction, weighting):
 
     network = Recorder(perfect).network
     loss = ddpm(config(prediction=prediction, weighting=weighting), network)
-    assert float(loss({}, X0, NONE, key=jax.random.key(0))) < 1e-6
+    assert float(loss({}, X0, NONE, key=jax.random.key(0))[0]) < 1e-6
 
 
 def test_loss_of_a_network_that_says_zero_is_the_power_of_what_it_should_say():
     images = jnp.concatenate([X0] * 40)
     labels = jnp.full(len(images), -1)
     zero = Recorder().network
-    of_eps = ddpm(config(prediction="eps"), zero)({}, images, labels, key=jax.random.key(0))
-    of_x0 = ddpm(config(prediction="x0"), zero)({}, images, labels, key=jax.random.key(0))
+    of_eps, _ = ddpm(config(prediction="eps"), zero)({}, images, labels, key=jax.random.key(0))
+    of_x0, _ = ddpm(config(prediction="x0"), zero)({}, images, labels, key=jax.random.key(0))
     assert float(of_eps) == pytest.approx(1, abs=0.03)
     assert float(of_x0) == pytest.approx(float(jnp.square(X0).mean()), rel=1e-5)
 
@@ -129,7 +131,7 @@ def test_loss_of_a_network_that_says_zero_is_the_power_of_what_it_should_say():
 def test_loss_weighs_each_picture_by_its_time():
     recorder = Recorder()
     loss = ddpm(config(prediction="x0", weighting="min-snr", steps=4, sampler_steps=1, beta_end=0.9), recorder.network)
-    value = loss({}, X0, NONE, key=jax.random.key(0))
+    value, _ = loss({}, X0, NONE, key=jax.random.key(0))
     a = np.cumprod(1 - np.linspace(1e-4, 0.9, 4))
     weights = np.minimum(a / (1 - a), 5)[np.asarray(recorder.t)]
     assert float(value) == pytest.approx(float((weights * np.square(X0).mean((1, 2, 3))).mean()), rel=1e-5)
@@ -174,3 +176,79 @@ def test_network_gets_a_dropout_key_in_training_alone():
     assert recorder.key is not None
     loss({}, X0, NONE, key=jax.random.key(0), train=False)
     assert recorder.key is None
+
+
+# ---- flow
+
+
+def flow_config(classes: int = 0, dropout: float = 0.0, **flow: object) -> Flow:
+    base = Flow(flow=FlowConfig(**flow))
+    return dataclasses.replace(base, model=dataclasses.replace(base.model, classes=classes, dropout=dropout))
+
+
+@pytest.mark.parametrize("times", ["uniform", "logit-normal"])
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_flow_is_the_mean_squared_error_of_the_velocity_on_the_straight_path(scale, times):
+    recorder = Recorder(lambda x, t: 0.5 * x)
+    value, terms = flow(flow_config(time_scale=scale, times=times), recorder.network)(
+        {}, X0, NONE, key=jax.random.key(0)
+    )
+    x, x0 = np.asarray(recorder.x, np.float64), np.asarray(X0, np.float64)
+    t = np.asarray(recorder.t, np.float64)[:, None, None, None] / scale
+    far = t.ravel() > 1e-2  # elsewhere rounding drowns the noise
+    eps = ((x - (1 - t) * x0) / t)[far]  # x_t = (1 - t) x0 + t eps
+    assert eps.mean() == pytest.approx(0, abs=0.15) and eps.std() == pytest.approx(1, abs=0.1)
+    assert terms == {} and np.count_nonzero(~far) <= 2
+    want = np.square(0.5 * x[far] - (eps - x0[far])).mean()
+    assert float(value) == pytest.approx(want, rel=0.05 if (~far).any() else 1e-4)
+
+
+def test_flow_of_a_perfect_network_is_zero():
+    recorder = Recorder(lambda x, t: (x - X0) / (t[:, None, None, None] / 1000))
+    assert float(flow(flow_config(), recorder.network)({}, X0, NONE, key=jax.random.key(3))[0]) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("times", "quartiles"), [("uniform", [0.25, 0.5, 0.75]), ("logit-normal", [0.3375, 0.5, 0.6625])]
+)
+def test_times_of_a_flow_have_their_distribution(times, quartiles):
+    recorder = Recorder()
+    images = jnp.zeros((50_000, 1, 1, 1))
+    flow(flow_config(times=times), recorder.network)({}, images, jnp.full(50_000, -1), key=jax.random.key(0))
+    t = np.asarray(recorder.t) / 1000
+    # the quartiles of a standard normal are -0.6745, 0 and 0.6745; sigmoid(0.6745) = 0.6625
+    assert np.abs(np.quantile(t, [0.25, 0.5, 0.75]) - quartiles).max() < 0.01 and 0 <= t.min() < t.max() < 1
+
+
+def test_flow_drops_labels_and_features_in_training_alone():
+    recorder = Recorder()
+    loss, labels = flow(flow_config(classes=3, dropout=0.5), recorder.network), jnp.arange(20_000) % 3
+    images = jnp.zeros((20_000, 1, 1, 1))
+    loss({}, images, labels, key=jax.random.key(0))
+    assert abs(float((recorder.label == -1).mean()) - 0.1) < 0.01 and recorder.key is not None
+    loss({}, images, labels, key=jax.random.key(0), train=False)
+    assert jnp.array_equal(recorder.label, labels) and recorder.key is None
+
+
+# ---- classifier
+
+
+@pytest.mark.parametrize(("train", "dropout"), [(True, 0.5), (True, 0.0), (False, 0.5)])
+def test_classifier_loss_is_the_cross_entropy_of_torch(train, dropout):
+    scores, labels = 3 * np.asarray(normal(50, 4)), np.arange(50) % 4
+    keys = []
+
+    def apply(params, x, *, key=None):
+        keys.append(key)
+        return jnp.asarray(scores)
+
+    network = Network(init=lambda key: {}, apply=apply, train=apply, trainable=frozenset())
+    settings = Classifier(model=ClassifierConfig(classes=4, dropout=dropout))
+    loss = classifier(settings, network)
+    value, terms = loss({}, jnp.zeros((50, 8, 8, 1)), jnp.asarray(labels), key=jax.random.key(0), train=train)
+    want = torch.nn.functional.cross_entropy(torch.from_numpy(scores), torch.from_numpy(labels))
+    assert float(value) == pytest.approx(want.item(), rel=1e-5)
+    assert float(terms["accuracy"]) == pytest.approx(
+        np.mean([max(range(4), key=lambda c: row[c]) for row in scores] == labels)
+    )
+    assert [key is not None for key in keys] == [train and dropout > 0]

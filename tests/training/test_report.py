@@ -31,7 +31,7 @@ def report(run: RunFolder, *, every: int = 1, main: bool = True, start: int = 0)
 
 def tell(to: Report, first: int, count: int) -> None:
     steps = np.arange(first, first + count)
-    to.steps(first, steps / 10, steps * 2.0, steps / 1000)
+    to.steps(first, {"loss": steps / 10, "grad_norm": steps * 2.0, "lr": steps / 1000})
 
 
 def logged(run: RunFolder) -> list[dict]:
@@ -112,12 +112,23 @@ def test_tensorboard_gets_numbers_and_pictures(run):
     with report(run, start=3) as to:
         tell(to, 4, 1)
         to.scalars(4, {"test_loss": 0.25})
-        to.picture(4, grid)
+        to.pictures(4, {"samples": grid, "latents": grid[:2]})
     values = {value.tag: value for event in events(run) if event.step == 4 for value in event.summary.value}
     assert values["loss"].simple_value == pytest.approx(0.4) and values["lr"].simple_value == pytest.approx(0.004)
     assert values["grad_norm"].simple_value == 8 and values["test_loss"].simple_value == 0.25
     assert (values["samples"].image.height, values["samples"].image.width) == (4, 12)
     assert np.array_equal(np.asarray(Image.open(run.samples / "00000004.png")), grid[..., 0])
+    assert (values["latents"].image.height, values["latents"].image.width) == (2, 12)
+    assert np.array_equal(np.asarray(Image.open(run.samples / "00000004-latents.png")), grid[:2, :, 0])
+
+
+def test_terms_of_a_loss_are_said_and_written_beside_it(run, clock, capsys):
+    with report(run, every=2) as to:
+        clock[0] += 1
+        terms = {"kl": np.array([0.5, 0.25]), "loss": np.array([3.0, 2.0])}  # by name, as compiled calls give them
+        to.steps(1, {"grad_norm": np.ones(2), **terms, "lr": np.ones(2)})
+    assert logged(run) == [{"step": 2, "loss": 2.0, "kl": 0.25, "grad_norm": 1.0, "lr": 1.0, "images_per_second": 16.0}]
+    assert "step 2/20  loss 2.0000  kl 0.2500  16 images/s" in capsys.readouterr().err
 
 
 def test_lines_survive_a_crash_as_they_are_written(run):
@@ -137,6 +148,6 @@ def test_other_processes_write_and_say_nothing(run, capsys):
     with report(run, main=False) as to:
         to.say("training")
         tell(to, 1, 20)
-        to.picture(1, np.zeros((2, 2, 1), np.uint8))
+        to.pictures(1, {"samples": np.zeros((2, 2, 1), np.uint8)})
     assert capsys.readouterr() == ("", "")
     assert not run.metrics_file.exists() and not run.tensorboard.exists() and list(run.samples.iterdir()) == []

@@ -7,24 +7,24 @@ from pathlib import Path
 import pytest
 
 from jaxgen import __version__, config as configs
-from jaxgen.config import Config
+from jaxgen.config import DDPM
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.training.run import RunFolder
 
-OTHER = configs.override(Config(), ["training.lr=0.5", "training.steps=7"])
+OTHER = configs.override(DDPM(), ["training.lr=0.5", "training.steps=7"])
 
 
 @pytest.fixture
 def run(tmp_path) -> RunFolder:
     """A folder whose run has got to a checkpoint."""
     made = RunFolder(tmp_path / "run")
-    made.write(Config(), None)
+    made.write(DDPM(), None)
     made.checkpoints.mkdir()
     return made
 
 
 def test_written_run_gives_its_config_and_data_folder_back(run, tmp_path):
-    assert (run.config(), run.data_dir()) == (Config(), None)
+    assert (run.config(), run.data_dir()) == (DDPM(), None)
     run.write(OTHER, Path("relative"))
     assert (run.config(), run.data_dir()) == (OTHER, Path("relative").absolute())
 
@@ -37,7 +37,7 @@ def test_environment_holds_what_it_ran_on(run):
 
 
 def test_same_config_may_go_on_and_another_is_refused_by_its_key_and_values(run):
-    run.check(Config())
+    run.check(DDPM())
     with pytest.raises(
         UsageError, match=r"training.steps = 0, not 7; choose another --out, or go on with it: .*--resume"
     ):
@@ -58,12 +58,12 @@ def test_what_is_no_run_is_left_alone(tmp_path, kind):
         place.mkdir()
         (place / "thesis.txt").write_text("keep")
     with pytest.raises(UsageError, match="not empty and not a run folder; choose another --out"):
-        RunFolder(place).check(Config())
+        RunFolder(place).check(DDPM())
 
 
 def test_new_and_empty_folders_are_welcome(tmp_path):
-    RunFolder(tmp_path).check(Config())
-    RunFolder(tmp_path / "a" / "b").check(Config())
+    RunFolder(tmp_path).check(DDPM())
+    RunFolder(tmp_path / "a" / "b").check(DDPM())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -149,7 +149,7 @@ def test_folder_that_cannot_be_made_is_one_line(tmp_path, place):
 def test_read_only_folder_is_one_line(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(JaxgenError, match="cannot be made"):
-        RunFolder(tmp_path).write(Config(), None)
+        RunFolder(tmp_path).write(DDPM(), None)
 
 
 def test_paths_lie_in_the_folder():

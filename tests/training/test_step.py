@@ -12,52 +12,60 @@ from jaxgen.models import network as networks
 from jaxgen.models.network import Network
 from jaxgen.training.losses import ddpm
 from jaxgen.training.step import (
+    Learner,
     abstract_state,
+    descend,
     device_mesh,
     ema_decay,
     learning_rate,
     make_init,
-    make_optimizer,
     make_steps,
 )
 
 START = np.array([0.5, -2.0, 3.0], np.float32)
-TOY = Network(apply=lambda *_: None, init=lambda key: {"w": jnp.asarray(START)})
+TOY = Network(
+    init=lambda key: {"w": jnp.asarray(START)},
+    apply=lambda *_: None,
+    train=lambda *_: (None, {}),
+    trainable=frozenset({"w"}),
+)
 ROOT = jax.random.key(0)
 
 
 def pull(params, x0, label, *, key):
     """Half the squared distance to each picture's mean, weighted: gradients that differ in every step."""
-    return 0.5 * jnp.sum(jnp.array([1.0, 2.0, 5.0]) * jnp.square(params["w"] - x0.mean()))
+    return 0.5 * jnp.sum(jnp.array([1.0, 2.0, 5.0]) * jnp.square(params["w"] - x0.mean())), {}
 
 
 def noisy(params, x0, label, *, key):
-    return pull(params, x0, label, key=key) + jnp.sum(params["w"] * jax.random.normal(key, (3,)))
+    return pull(params, x0, label, key=key)[0] + jnp.sum(params["w"] * jax.random.normal(key, (3,))), {}
 
 
 def tilt(slope):
     """A loss whose gradient is `slope` wherever it is taken."""
-    return lambda params, x0, label, *, key: jnp.sum(params["w"] * jnp.asarray(slope))
+    return lambda params, x0, label, *, key: (jnp.sum(params["w"] * jnp.asarray(slope)), {})
 
 
 def pictures(steps: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (steps, 4, 2, 2, 1), np.uint8)
 
 
+def learner_of(training: TrainingConfig, loss, steps: int = 1, network: Network = TOY) -> Learner:
+    return descend(training, network, loss, learning_rate(training, steps))
+
+
 def walk(training: TrainingConfig, loss, steps: int, together: int = 1):
     """Every state and metric of some steps, `together` in a call."""
-    mesh = device_mesh()
-    schedule = learning_rate(training, steps)
-    optimizer = make_optimizer(training, schedule)
-    call = make_steps(training, loss, optimizer, schedule, mesh)
-    state = make_init(TOY, optimizer, mesh)(ROOT)
+    mesh, learner = device_mesh(), learner_of(training, loss, steps)
+    call = make_steps(learner.update, mesh)
+    state = make_init(learner, mesh)(ROOT)
     states, metrics = [jax.device_get(state)], []
     images, labels = pictures(steps), np.zeros((steps, 4), np.int32)
     for i in range(0, steps, together):
         state, measured = call(state, images[i : i + together], labels[i : i + together], ROOT)
         states.append(jax.device_get(state))
         metrics.append(jax.device_get(measured))
-    return states, {name: np.concatenate([m[name] for m in metrics]) for name in ("loss", "grad_norm", "lr")}
+    return states, {name: np.concatenate([m[name] for m in metrics]) for name in metrics[0]}
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3, 0.9])
@@ -153,9 +161,8 @@ def test_steps_of_one_call_equal_steps_of_many(together):
 
 def test_network_trains_alike_in_one_call_and_in_many(small):
     network, mesh, training = networks.build(small), device_mesh(), small.training
-    optimizer = make_optimizer(training, learning_rate(training, 2))
-    call = make_steps(training, ddpm(small, network), optimizer, learning_rate(training, 2), mesh)
-    init = make_init(network, optimizer, mesh)
+    learner = learner_of(training, ddpm(small, network), 2, network)
+    call, init = make_steps(learner.update, mesh), make_init(learner, mesh)
     images = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 8, 1), np.uint8)
     labels = np.full((2, 8), -1)
     joined, metrics = call(init(ROOT), images, labels, ROOT)
@@ -168,41 +175,37 @@ def test_network_trains_alike_in_one_call_and_in_many(small):
 
 def test_each_step_has_its_own_key_made_from_its_number():
     def seen(params, x0, label, *, key):
-        return jax.random.uniform(key) + 0 * params["w"].sum()
+        drawn = jax.random.uniform(key)
+        return drawn + 0 * params["w"].sum(), {"twice": 2 * drawn}
 
     _, metrics = walk(TrainingConfig(), seen, 4)
-    want = [jax.random.uniform(jax.random.fold_in(ROOT, step)) for step in range(4)]
+    want = np.array([jax.random.uniform(jax.random.fold_in(ROOT, step)) for step in range(4)])
     assert np.allclose(metrics["loss"], want, atol=1e-7)
+    assert np.allclose(metrics["twice"], 2 * want, atol=1e-7)  # the terms of a loss are shown beside it
 
 
 @pytest.mark.parametrize(("reduce", "want"), [(jnp.min, -1), (jnp.max, 1)])
 def test_pixels_reach_the_loss_in_minus_one_to_one(reduce, want):
     def extreme(params, x0, label, *, key):
-        return reduce(x0) + 0 * params["w"].sum()
+        return reduce(x0) + 0 * params["w"].sum(), {}
 
-    mesh, training = device_mesh(), TrainingConfig()
-    optimizer = make_optimizer(training, learning_rate(training, 1))
+    mesh, learner = device_mesh(), learner_of(TrainingConfig(), extreme)
     images = np.array([0, 255, 100, 3], np.uint8).reshape(1, 4, 1, 1, 1)
-    state = make_init(TOY, optimizer, mesh)(ROOT)
-    _, metrics = make_steps(training, extreme, optimizer, learning_rate(training, 1), mesh)(
-        state, images, np.zeros((1, 4), int), ROOT
-    )
+    state = make_init(learner, mesh)(ROOT)
+    _, metrics = make_steps(learner.update, mesh)(state, images, np.zeros((1, 4), int), ROOT)
     assert float(metrics["loss"][0]) == pytest.approx(want, abs=2e-7)
 
 
 def test_state_is_donated():
-    mesh, training = device_mesh(), TrainingConfig()
-    optimizer = make_optimizer(training, learning_rate(training, 1))
-    state = make_init(TOY, optimizer, mesh)(ROOT)
-    call = make_steps(training, pull, optimizer, learning_rate(training, 1), mesh)
-    call(state, pictures(1), np.zeros((1, 4), np.int32), ROOT)
+    mesh, learner = device_mesh(), learner_of(TrainingConfig(), pull)
+    state = make_init(learner, mesh)(ROOT)
+    make_steps(learner.update, mesh)(state, pictures(1), np.zeros((1, 4), np.int32), ROOT)
     assert state.params["w"].is_deleted()
 
 
 def test_abstract_state_describes_a_real_one(small):
-    mesh, training = device_mesh(), small.training
-    optimizer = make_optimizer(training, learning_rate(training, 1))
-    state, shapes = make_init(TOY, optimizer, mesh)(ROOT), abstract_state(TOY, optimizer, mesh)
+    mesh, learner = device_mesh(), learner_of(small.training, pull)
+    state, shapes = make_init(learner, mesh)(ROOT), abstract_state(learner, mesh)
     assert jax.tree.structure(state) == jax.tree.structure(shapes)
     for real, shape in zip(jax.tree.leaves(state), jax.tree.leaves(shapes), strict=True):
         assert (real.shape, real.dtype, real.sharding) == (shape.shape, shape.dtype, shape.sharding)

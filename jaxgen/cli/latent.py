@@ -1,0 +1,196 @@
+"""jaxgen latent: interpolate, reconstruct, encode, traverse, inpaint, and the commands of `latent_tables`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jaxgen.cli.latent_options import (
+    SEEDS,
+    model_options,
+    open_space,
+    output_option,
+    pictures_options,
+    read_pictures,
+    say,
+    write,
+)
+from jaxgen.cli.latent_tables import anomaly, classify, cluster, map_
+from jaxgen.cli.options import model_argument
+
+
+@click.group()
+def latent() -> None:
+    """Latents: encode, interpolate, reconstruct, score and tell apart.
+
+    A latent is the code of a VAE or GAN, or the noise from which a diffusion model draws. Pictures are files, folders
+    or .npy arrays, fitted to the model's size, or those of a --dataset.
+    """
+
+
+@latent.command()
+@model_argument
+@pictures_options(2)
+@click.option("--seeds", default="0,1", metavar="A,B,...", help="Walk from seed to seed, if no pictures are given.")
+@click.option("-n", "--rows", type=click.IntRange(1, 256), default=4, help="How many pictures of each seed walk.")
+@click.option("--frames", type=click.IntRange(2, 1000), default=10, help="From one end to the other.")
+@click.option("--path", default="spherical", help="spherical or linear.")
+@model_options
+@output_option("interpolation.png", "FILE.png, FILE.gif or FILE.npy.")
+def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, output: Path, **asked: Any) -> None:
+    """Walk between seeds, or between pictures, through latent space.
+
+    \b
+    jaxgen latent interpolate model.onnx --seeds 0,1 -n 4 -o walk.png
+    jaxgen latent interpolate model.onnx seven.png one.png -o walk.gif
+    """
+    from jaxgen.errors import lookup
+    from jaxgen.latent import output as outputs, walks
+    from jaxgen.latent.paths import PATHS
+
+    way = lookup(PATHS, path, "path")
+    outputs.checked(output, ".png", ".gif", ".npy")
+    by_seed = not (asked["pictures"] or asked["dataset"])
+    chosen = walks.seed_numbers(seeds)
+    space = open_space(model, asked, exact=not by_seed)
+    outputs.require_room(frames * (rows * (len(chosen) - 1) if by_seed else 1))
+    if by_seed:
+        walked = walks.between_seeds(space, chosen, rows, frames, way, space.labels(rows, asked["label"]))
+        made: dict[str, Any] = {"seeds": chosen, "rows": rows}
+    else:
+        pictures = read_pictures(space, asked)
+        outputs.require_room(frames * (len(pictures) - 1))
+        walked = walks.between_pictures(
+            space, pictures.images, frames, way, space.labels(len(pictures), asked["label"], pictures)
+        )
+        made = {"pictures": pictures.names[:100]}
+    write(space, output, walks.laid_out(walked, output), asked, {"frames": frames, "path": path, **made})
+
+
+@latent.command()
+@model_argument
+@pictures_options(16)
+@model_options
+@output_option("reconstruction.png", "Originals above what becomes of them: FILE.png; these alone: FILE.npy.")
+def reconstruct(model: Path, output: Path, **asked: Any) -> None:
+    """Encode pictures and draw them again.
+
+    \b
+    jaxgen latent reconstruct model.onnx seven.png
+    jaxgen latent reconstruct model.onnx --dataset mnist --count 16
+    """
+    import numpy as np
+
+    from jaxgen.latent import output as outputs
+
+    outputs.checked(output, ".png", ".npy")
+    space = open_space(model, asked)
+    pictures = read_pictures(space, asked)
+    outputs.require_room(2 * len(pictures) if output.suffix == ".png" else 0)
+    label = space.labels(len(pictures), asked["label"], pictures)
+    again = space.decode(space.encode(pictures.images, label), label)
+    error = np.abs(again.astype(float) - pictures.images).mean((1, 2, 3)) / 255
+    columns = min(len(pictures), 16)
+    rows = outputs.side_by_side(columns, pictures.images, again) if output.suffix == ".png" else again[None]
+    click.echo(f"mean absolute error {error.mean():.4f}, pixels being from 0 to 1", err=True)
+    each = dict(zip(pictures.names, error.tolist(), strict=True))
+    write(space, output, rows, asked, {}, mean_absolute_error=float(error.mean()), pictures=each)
+
+
+@latent.command()
+@model_argument
+@pictures_options(None)
+@model_options
+@output_option("latents.npy", "FILE.npy: float32, one row a picture.")
+def encode(model: Path, output: Path, **asked: Any) -> None:
+    """Write the latents of pictures: a VAE's means, or the noise from which a diffusion model draws them.
+
+    \b
+    jaxgen latent encode model.onnx --dataset mnist -o latents.npy
+    jaxgen latent encode model.onnx seven.png -o noise.npy
+    """
+    from jaxgen.latent import output as outputs
+
+    outputs.checked(output, ".npy")
+    space = open_space(model, asked)
+    pictures = read_pictures(space, asked)
+    latents = space.encode(pictures.images, space.labels(len(pictures), asked["label"], pictures))
+    outputs.write_array(output, latents)
+    say(asked, output, {"shape": list(latents.shape), "mean": float(latents.mean()), "deviation": float(latents.std())})
+
+
+@latent.command()
+@model_argument
+@pictures_options(1)
+@click.option("--seed", type=SEEDS, help="Start from this seed's picture.  [default: from the middle of the prior]")
+@click.option("--dimensions", metavar="I,J,...", help="Which to sweep.  [default: the first 32]")
+@click.option("--reach", type=click.FloatRange(0, 100, min_open=True), default=3.0, help="From -REACH to REACH.")
+@click.option("--frames", type=click.IntRange(2, 200), default=11, help="Pictures of each dimension.")
+@model_options
+@output_option("traversal.png", "A dimension a row: FILE.png; all at once: FILE.gif; FILE.npy.")
+def traverse(
+    model: Path, seed: int | None, dimensions: str | None, reach: float, frames: int, output: Path, **asked: Any
+) -> None:
+    """Sweep each dimension of a code, the others left as they are.
+
+    \b
+    jaxgen latent traverse model.onnx --reach 3 -o traversal.png
+    jaxgen latent traverse model.onnx seven.png -o traversal.gif
+    """
+    from jaxgen.latent import output as outputs, walks
+
+    outputs.checked(output, ".png", ".gif", ".npy")
+    space = open_space(model, asked)
+    codes = space.codes()
+    chosen = walks.dimension_numbers(dimensions, codes.shape[0])
+    outputs.require_room(len(chosen) * frames)
+    pictures = read_pictures(space, asked) if asked["pictures"] or asked["dataset"] else None
+    label = space.labels(1, asked["label"], pictures)
+    start = walks.start(codes, pictures, seed)
+    rows = walks.traversal(codes, start, chosen, reach, frames, label)
+    write(space, output, rows, asked, {"seed": seed, "dimensions": chosen, "reach": reach, "frames": frames})
+
+
+@latent.command()
+@model_argument
+@click.argument("picture", type=click.Path(path_type=Path))
+@click.option("--mask", default="bottom", help="A picture, light where to draw; or top, bottom, left, right, center.")
+@click.option("-n", "--count", type=click.IntRange(1, 256), default=7, help="How many ways to fill it.")
+@click.option("--seed", type=SEEDS, default=0, help="Same seed, same pictures.")
+@click.option("--resample", type=click.IntRange(1, 50), default=5, help="How often each step is run, to fit the known.")
+@click.option("--sampler", metavar="NAME", help="[default: the model's]")
+@click.option("--invert", is_flag=True, help="Swap dark and light, as for a digit drawn on paper.")
+@model_options
+@output_option("inpainting.png", "The picture, what is kept of it, ways to fill it: FILE.png; these alone: FILE.npy.")
+def inpaint(
+    model: Path, picture: Path, mask: str, count: int, seed: int, resample: int, sampler: str | None, invert: bool,
+    output: Path, **asked: Any,
+) -> None:  # fmt: skip
+    """Draw part of a picture anew, around what is known of it, which stays as it is, pixel for pixel.
+
+    \b
+    jaxgen latent inpaint model.onnx seven.png --mask bottom -n 7
+    """
+    import numpy as np
+
+    from jaxgen.images import BACKGROUND
+    from jaxgen.latent import inpainting, output as outputs, pictures
+
+    outputs.checked(output, ".png", ".npy")
+    space = open_space(model, asked).noises()
+    shown = pictures.Pictures.from_files([picture], space.model.shape, invert=invert).images[0]
+    unknown = pictures.mask(mask, space.model.shape)
+    drawn = inpainting.inpaint(
+        space.model, shown, unknown, space.model.plan(sampler=sampler, steps=asked["steps"]), seed=seed,
+        index=np.arange(count), label=space.labels(count, asked["label"]), guidance=asked["guidance"],
+        resample=resample,
+    )  # fmt: skip
+    kept = np.where(unknown[..., None], BACKGROUND, shown).astype(np.uint8)
+    rows = drawn if output.suffix.lower() == ".npy" else np.concatenate([[shown, kept], drawn])
+    write(space, output, rows[None], asked, {"seed": seed, "count": count, "mask": mask, "resample": resample})
+
+
+for command in (anomaly, cluster, classify, map_):
+    latent.add_command(command)

@@ -1,0 +1,189 @@
+"""jaxgen latent anomaly | cluster | classify | map: what latents know of the pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jaxgen.cli.latent_options import (
+    SEEDS,
+    dataset_options,
+    encoder_options,
+    model_options,
+    open_space,
+    output_option,
+    pictures_options,
+    read_pictures,
+    say,
+    write,
+)
+from jaxgen.cli.options import model_argument
+
+
+@click.command()
+@model_argument
+@pictures_options(None)
+@click.option("--outlier", metavar="CLASS", help="The dataset's class that the model was trained without: gives AUROC.")
+@click.option("--show", type=click.IntRange(1, 256), default=16, help="How many to list and draw, strangest first.")
+@model_options
+@output_option("anomaly.png", "Pictures, reconstructions, and in red where they differ: FILE.png.")
+def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: Any) -> None:
+    """Score how unlike a VAE's training pictures others are, in nats, and show where.
+
+    To hold a class out: jaxgen train --model vae --dataset mnist --set data.without=[8].
+
+    \b
+    jaxgen latent anomaly model.onnx strange.png usual.png
+    jaxgen latent anomaly model.onnx --dataset mnist --outlier 8
+    """
+    import numpy as np
+
+    from jaxgen.latent import output as outputs, scores
+
+    outputs.checked(output, ".png")
+    space = open_space(model, asked)
+    codes = space.codes()
+    codes.require_way_back()
+    pictures = read_pictures(space, asked)
+    odd = None if outlier is None else pictures.number(outlier)
+    if odd is not None and odd not in space.model.config.data.without:
+        click.echo(f"note: the model was not trained without class {outlier}; see --help", err=True)
+    found = scores.score(codes, pictures.images, space.labels(len(pictures), asked["label"], pictures))
+    order = np.argsort(-found.total, kind="stable")
+    table = [
+        [pictures.names[i], pictures.called(int(pictures.labels[i])), f"{found.total[i]:.1f}",
+         f"{found.reconstruction[i]:.1f}", f"{found.kl[i]:.1f}"] for i in order[:show]
+    ]  # fmt: skip
+    head = ["picture", "class", "score", "reconstruction", "kl"]
+    said: dict[str, Any] = {"scores": dict(zip(pictures.names, found.total.tolist(), strict=True))}
+    if odd is not None:
+        said["auroc"] = scores.auroc(found.total, pictures.labels == odd)
+    top = order[:show]
+    rows = scores.three_rows(pictures.images[top], found.again[top], columns=min(16, len(top)))
+    if not asked["as_json"]:
+        click.echo(outputs.aligned(head, table))
+        if odd is not None:
+            click.echo(f"AUROC of class {pictures.called(odd)} against the rest: {said['auroc']:.4f}")
+    write(space, output, rows, asked, {"shown": [pictures.names[i] for i in top]}, **said)
+
+
+@click.command()
+@model_argument
+@pictures_options(2000)
+@click.option("--clusters", type=click.IntRange(2, 1000), help="[default: as many as the dataset has classes, or 10]")
+@click.option("--seed", type=SEEDS, default=0, help="Of k-means.")
+@model_options
+@output_option("clusters.png", "A cluster a row, the most typical first: FILE.png.")
+def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked: Any) -> None:
+    """Group pictures by k-means on their latents; needs jaxgen[train].
+
+    Purity: the share of pictures that are of their cluster's commonest class.
+
+    \b
+    jaxgen latent cluster model.onnx --dataset mnist
+    """
+    from jaxgen.latent import output as outputs, probes
+
+    outputs.checked(output, ".png")
+    space = open_space(model, asked)
+    pictures = read_pictures(space, asked)
+    latents = space.encode(pictures.images, space.labels(len(pictures), asked["label"], pictures))
+    count = clusters or len(pictures.classes) or 10
+    found = probes.k_means(latents.reshape(len(latents), -1), count, seed)
+    rows = probes.majorities(found.of, pictures.labels, count)
+    labelled = bool((pictures.labels >= 0).all())
+    said: dict[str, Any] = {"sizes": [size for size, _, _ in rows]}
+    table: list[list[object]] = [[str(i), size] for i, (size, _, _) in enumerate(rows)]
+    if labelled:
+        said["purity"] = sum(right for _, _, right in rows) / len(pictures)
+        said["classes"] = [pictures.called(label) for _, label, _ in rows]
+        for line, (size, label, right) in zip(table, rows, strict=True):
+            line += [pictures.called(label), f"{right / size:.3f}"]
+    if not asked["as_json"]:
+        click.echo(outputs.aligned(["cluster", "size", "class", "purity"][: 4 if labelled else 2], table))
+        if labelled:
+            click.echo(f"purity {said['purity']:.4f}")
+    write(space, output, probes.typical(pictures.images, found, count), asked, {"seed": seed}, **said)
+
+
+@click.command()
+@model_argument
+@dataset_options(5000)
+@encoder_options
+@click.option("--ridge", type=click.FloatRange(0, min_open=True), default=1.0, help="Weight of the squared weights.")
+@model_options
+def classify(model: Path, ridge: float, **asked: Any) -> None:
+    """Tell classes apart by a linear probe on latents: fitted to the training split, measured on the test split.
+
+    \b
+    jaxgen latent classify model.onnx --dataset mnist
+    """
+    from jaxgen.errors import UsageError
+    from jaxgen.latent import output as outputs, probes
+
+    if not asked["dataset"]:
+        raise UsageError("a probe learns from labels: give --dataset")
+    space = open_space(model, asked)
+    space.require_way_back()
+    latents, labels, names = {}, {}, []
+    for split in ("train", asked["split"]):
+        pictures = read_pictures(space, asked | {"split": split, "pictures": (), "invert": False})
+        found = space.encode(pictures.images, space.labels(len(pictures), asked["label"], pictures))
+        latents[split], labels[split], names = found.reshape(len(found), -1), pictures.labels, list(pictures.classes)
+    probe = probes.LinearProbe.fit(latents["train"], labels["train"], ridge)
+    right = probe.predict(latents[asked["split"]]) == labels[asked["split"]]
+    each = {name: right[labels[asked["split"]] == i] for i, name in enumerate(names)}
+    said: dict[str, Any] = {
+        "accuracy": float(right.mean()),
+        "trained_on": len(labels["train"]),
+        "tested_on": len(right),
+    }
+    said["classes"] = {name: float(part.mean()) for name, part in each.items() if len(part)}
+    if asked["as_json"]:
+        click.echo(json.dumps({"model": space.model.artifact.sha256, **said}))
+        return
+    table = [[name, len(part), f"{part.mean():.3f}"] for name, part in each.items() if len(part)]
+    click.echo(outputs.aligned(["class", "pictures", "accuracy"], table))
+    click.echo(f"accuracy {said['accuracy']:.4f}, fitted to {said['trained_on']} latents")
+
+
+@click.command("map")
+@model_argument
+@pictures_options(2000)
+@click.option("--method", help="plain (2-D latents), pca, tsne or manifold.  [default: plain or pca]")
+@click.option("--side", type=click.IntRange(2, 64), default=20, help="Pictures a side of the manifold.")
+@click.option("--seed", type=SEEDS, default=0, help="Of t-SNE.")
+@model_options
+@output_option("map.png", "FILE.png; for plain, pca and tsne also FILE.npy: the points [N, 2].")
+def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **asked: Any) -> None:
+    """Draw latents in the plane, coloured by class, or what a 2-D latent plane decodes to.
+
+    Scatter plots need jaxgen[train]; --method manifold and .npy files of plain and pca do not.
+
+    \b
+    jaxgen latent map model.onnx --dataset mnist --method tsne -o map.png
+    jaxgen latent map model.onnx --method manifold -o manifold.png
+    """
+    from jaxgen.errors import lookup
+    from jaxgen.latent import maps, output as outputs
+
+    outputs.checked(output, ".png", ".npy")
+    space = open_space(model, asked)
+    method = method or maps.default(space)
+    if method == "manifold":
+        outputs.require_room(side * side)
+        rows = maps.manifold(space.codes(), side, space.labels(1, asked["label"]))
+        write(space, output, rows, asked, {"method": method, "side": side})
+        return
+    place = lookup(maps.METHODS, method, "method")
+    pictures = read_pictures(space, asked)
+    latents = space.encode(pictures.images, space.labels(len(pictures), asked["label"], pictures))
+    points, title = place(latents.reshape(len(latents), -1), seed)
+    if output.suffix.lower() == ".npy":
+        outputs.write_array(output, points)
+    else:
+        maps.write_scatter(output, points, pictures, title)
+    say(asked, output, {"model": space.model.artifact.sha256, "method": method, "points": len(points), "title": title})

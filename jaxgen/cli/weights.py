@@ -1,0 +1,55 @@
+"""jaxgen import."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+
+@click.command("import")
+@click.argument("weights", type=click.Path(path_type=Path))
+@click.option("--preset", metavar="NAME", help="The architecture, by a preset that has it.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Or by a TOML file.")
+@click.option(
+    "--map", "names", multiple=True, metavar="THEIRS=OURS", help="Another name, or how names begin; repeat it."
+)
+@click.option("-o", "--output", required=True, metavar="RUN", type=click.Path(path_type=Path), help="The run's folder.")
+def import_(weights: Path, preset: str | None, config_file: Path | None, names: tuple[str, ...], output: Path) -> None:
+    """Make a run of weights that PyTorch trained: a state dict (.pth) or .safetensors of the same architecture.
+
+    Pictures are then drawn in PyTorch from the file and in JAX from the run, and compared. A file that holds more than
+    tensors is refused: nothing in it is executed.
+
+    \b
+    jaxgen import weights.pth --preset gan-mnist -o runs/theirs
+    jaxgen import weights.pth --preset gan-mnist --map net.=generator. -o runs/theirs
+    """
+    from jaxgen import config as configs, data
+    from jaxgen.errors import JaxgenError, UsageError, extra
+    from jaxgen.presets import preset as preset_named
+
+    if bool(preset) == bool(config_file):
+        raise UsageError("give --preset or --config: the architecture that the weights are of")
+    config = preset_named(preset) if preset else configs.load(config_file or Path())
+    mapping = {}
+    for name in names:
+        theirs, equals, ours = name.partition("=")
+        if not equals or not theirs:
+            raise UsageError(f"--map takes THEIRS=OURS, got {name!r}")
+        mapping[theirs] = ours
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with extra("export"):
+        from jaxgen_export.imports import compare, load_state
+
+        from jaxgen.training.imported import start_run
+
+    params = load_state(weights, config, mapping)
+    result = compare(config, params)
+    if not result["same"]:
+        raise JaxgenError(f"{weights}: JAX and PyTorch differ on these weights: {result['line']}; no run was made")
+    classes = data.info(config.data.dataset).classes if config.classes else ()
+    start_run(config, params, output, classes=classes)
+    click.echo(f"JAX draws what PyTorch draws: {result['line']}", err=True)
+    click.echo(output)

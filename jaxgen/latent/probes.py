@@ -1,0 +1,102 @@
+"""What latents know of the classes, and latents in the plane: [N, D] each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxgen.errors import UsageError, extra
+from jaxgen.images import BACKGROUND
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """One score a class, linear in the latents; the highest wins."""
+
+    labels: Array  # [K]
+    weights: Array  # [D, K]
+    bias: Array  # [K]
+
+    @classmethod
+    def fit(cls, latents: Array, labels: Array, ridge: float = 1.0) -> LinearProbe:
+        """Least squares on targets of 1 for the own class and -1 for others, plus `ridge` times the squared weights.
+
+        Closed form, so there is nothing to tune or to wait for. Raises UsageError on fewer than 2 classes.
+        """
+        known = np.unique(labels)
+        if len(known) < 2:
+            raise UsageError(f"a probe tells classes apart: it needs pictures of 2 or more, got {len(known)}")
+        x, y = latents.astype(np.float64), np.where(labels[:, None] == known, 1.0, -1.0)
+        x_mean, y_mean = x.mean(0), y.mean(0)
+        x = x - x_mean
+        weights = np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ (y - y_mean))
+        return cls(known, weights, y_mean - x_mean @ weights)
+
+    def predict(self, latents: Array) -> Array:
+        """[N] labels."""
+        return self.labels[(latents.astype(np.float64) @ self.weights + self.bias).argmax(1)]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    of: Array  # int [N]: the cluster of each
+    distance: Array  # float [N]: to its centre
+
+
+def k_means(latents: Array, count: int, seed: int) -> Clusters:
+    """scikit-learn's k-means, the best of ten starts. Raises UsageError for more clusters than latents."""
+    with extra("train"):
+        from sklearn.cluster import KMeans
+    if count > len(latents):
+        raise UsageError(f"{count} clusters need as many pictures, got {len(latents)}")
+    found = KMeans(count, n_init=10, random_state=seed).fit(latents)
+    return Clusters(found.labels_, np.linalg.norm(latents - found.cluster_centers_[found.labels_], axis=1))
+
+
+def majorities(clusters: Array, labels: Array, count: int) -> list[tuple[int, int, int]]:
+    """Of each cluster: how many it has, the commonest label among them, and how many have that."""
+    rows = []
+    for cluster in range(count):
+        values, counts = np.unique(labels[clusters == cluster], return_counts=True)
+        best = int(counts.argmax())
+        rows.append((int(counts.sum()), int(values[best]), int(counts[best])))
+    return rows
+
+
+def pca(latents: Array) -> tuple[Array, Array]:
+    """The two directions in which latents differ most: coordinates [N, 2], and the share of the variance of each [2].
+
+    Raises UsageError on fewer than 3 latents or 2 dimensions.
+    """
+    if len(latents) < 3 or latents.shape[1] < 2:
+        raise UsageError(f"a plane needs 3 or more latents of 2 or more dimensions, got {list(latents.shape)}")
+    x = latents.astype(np.float64)
+    x -= x.mean(0)
+    _, sizes, directions = np.linalg.svd(x, full_matrices=False)
+    axes = directions[:2]
+    axes = axes * np.sign(axes[np.arange(2), np.abs(axes).argmax(1)])[:, None]  # else the sign is LAPACK's whim
+    total = float((sizes**2).sum()) or 1.0
+    return x @ axes.T, sizes[:2] ** 2 / total
+
+
+def t_sne(latents: Array, seed: int) -> Array:
+    """scikit-learn's t-SNE: [N, 2]. Raises UsageError on fewer than 4 latents."""
+    with extra("train"):
+        from sklearn.manifold import TSNE
+    if len(latents) < 4:
+        raise UsageError(f"t-SNE needs 4 or more pictures, got {len(latents)}")
+    perplexity = min(30.0, (len(latents) - 1) / 3)
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(latents.astype(np.float32))
+
+
+def typical(images: Array, clusters: Clusters, count: int, columns: int = 12) -> Array:
+    """A cluster a row, nearest to its centre first: uint8 [count, columns, H, W, C], grey where there are no more."""
+    sheet = np.full((count, columns, *images.shape[1:]), BACKGROUND, np.uint8)
+    for cluster in range(count):
+        members = np.flatnonzero(clusters.of == cluster)
+        members = members[np.argsort(clusters.distance[members], kind="stable")][:columns]
+        sheet[cluster, : len(members)] = images[members]
+    return sheet

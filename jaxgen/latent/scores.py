@@ -1,0 +1,91 @@
+"""How unlike its training pictures a VAE finds a picture, and how well such a score tells two groups apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxgen.errors import JaxgenError
+from jaxgen.latent.output import side_by_side
+from jaxgen.latent.spaces import Codes
+
+Array = np.ndarray
+LEAST = 0.5 / 255  # a decoded pixel of 0 is one that was rounded to it: at most half a step from it
+PART = 1024  # pictures whose pixels are looked at in float64 at a time
+RED = np.array([255.0, 0.0, 0.0])
+
+
+def bernoulli(pixels: Array, again: Array, sigma: float) -> Array:
+    """-log p(x | z) in nats, summed over pixels: the cross entropy; pixels, again: [N, H, W, C] in [0, 1] -> [N]."""
+    p = np.clip(again, LEAST, 1 - LEAST)
+    return -(pixels * np.log(p) + (1 - pixels) * np.log1p(-p)).sum((1, 2, 3))
+
+
+def gaussian(pixels: Array, again: Array, sigma: float) -> Array:
+    """-log p(x | z) in nats around the decoded picture with deviation `sigma`: as `bernoulli`."""
+    z = (pixels - again) / sigma
+    return (0.5 * (z * z + math.log(2 * math.pi)) + math.log(sigma)).sum((1, 2, 3))
+
+
+LIKELIHOODS: dict[str, Callable[[Array, Array, float], Array]] = {"bernoulli": bernoulli, "gaussian": gaussian}
+
+
+def kl_divergence(mean: Array, log_variance: Array) -> Array:
+    """KL of q(z | x) from the standard normal in nats: [N, D] twice -> [N] (Kingma & Welling 2014, appendix B)."""
+    mean, log_variance = mean.astype(np.float64), log_variance.astype(np.float64)
+    return 0.5 * (mean * mean + np.exp(log_variance) - 1 - log_variance).sum(1)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """In nats, [N] each: a bound on -log p(x), which is their sum."""
+
+    again: Array  # uint8 [N, H, W, C]: what the mean of q(z | x) is decoded to
+    reconstruction: Array
+    kl: Array
+
+    @property
+    def total(self) -> Array:
+        return self.reconstruction + self.kl
+
+
+def score(codes: Codes, images: Array, label: Array | None) -> Scores:
+    """How unlikely a VAE finds each picture: the cost of its reconstruction from the mean, plus that of the mean."""
+    file = codes.reader.artifact
+    likelihood = LIKELIHOODS.get(file.value("config.vae.likelihood", str))
+    if likelihood is None:
+        raise JaxgenError(f"{file.path}: its likelihood is not one of {', '.join(LIKELIHOODS)}")
+    mean, log_variance = codes.posterior(images)
+    again = codes.decode(mean, label)
+    sigma = file.value("config.vae.sigma", float)
+    parts = [slice(start, start + PART) for start in range(0, len(images), PART)]
+    cost = [likelihood(images[part] / 255, again[part] / 255, sigma) for part in parts]
+    return Scores(again, np.concatenate(cost), kl_divergence(mean, log_variance))
+
+
+def auroc(scores: Array, outlier: Array) -> float:
+    """The chance that an outlier scores above another picture, ties counting half; nan if one group is empty.
+
+    scores: [N]; outlier: bool [N]. Source: Mann & Whitney 1947, from the ranks.
+    """
+    _, tied, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[tied]  # of equal scores, the mean; from 1
+    n = int(outlier.sum())
+    pairs = n * (len(scores) - n)
+    return float((ranks[outlier].sum() - n * (n + 1) / 2) / pairs) if pairs else math.nan
+
+
+def heat(images: Array, again: Array) -> Array:
+    """Where pictures differ from their reconstructions, red over grey: uint8 [N, H, W, C] twice -> [N, H, W, 3]."""
+    error = np.abs(images.astype(np.float64) - again).mean(-1, keepdims=True) / 255
+    grey = images.mean(-1, keepdims=True)
+    return np.rint((1 - error) * grey + error * RED).astype(np.uint8)
+
+
+def three_rows(images: Array, again: Array, columns: int) -> Array:
+    """Pictures, what they are taken for, and `heat`, in lines of `columns`: uint8 [R, columns, H, W, 3]."""
+    colour = [np.broadcast_to(pictures, (*pictures.shape[:3], 3)) for pictures in (images, again)]
+    return side_by_side(columns, *colour, heat(images, again))

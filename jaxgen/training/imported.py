@@ -1,0 +1,38 @@
+"""A run made from weights that were trained elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.config import Config
+from jaxgen.errors import UsageError
+from jaxgen.models import network as networks
+from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.families import learner
+from jaxgen.training.run import RunFolder
+from jaxgen.training.step import device_mesh, learning_rate, make_init
+
+
+def start_run(config: Config, params: Mapping[str, np.ndarray], folder: Path, *, classes: Sequence[str] = ()) -> Path:
+    """Write a run folder at step 0 whose weights, averaged ones included, are `params`; returns its checkpoint.
+
+    What `params` leaves out (of a GAN, the discriminator may be missing) is fresh, and so is the optimiser: the run can
+    be exported, and trained on. Raises UsageError if the folder is there and not empty.
+    """
+    run = RunFolder(folder)
+    if run.exists():
+        raise UsageError(f"{folder} holds a run; choose another -o")
+    run.check(config)
+    with run.locked():
+        learns = learner(config, networks.build(config), learning_rate(config.training, 1))
+        state = make_init(learns, device_mesh())(jax.random.key(config.training.seed))
+        given = {name: jnp.asarray(value) for name, value in params.items()}
+        ema = {name: given.get(name, value) for name, value in state.ema.items()}
+        state = state._replace(params=state.params | given, ema=ema)
+        run.write(config, None, classes)
+        return Checkpoints(run.checkpoints).save(state)

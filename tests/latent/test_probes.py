@@ -1,0 +1,76 @@
+"""Probes, purity and planes, against scikit-learn and counts done by hand."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.linear_model import RidgeClassifier
+
+from jaxgen.errors import UsageError
+from jaxgen.latent.probes import Clusters, LinearProbe, k_means, majorities, pca, t_sne, typical
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """Three overlapping groups in five dimensions, labelled 2, 5 and 7."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice([2, 5, 7], 300)
+    centres = {label: 1.2 * rng.standard_normal(5) for label in (2, 5, 7)}
+    latents = np.stack([centres[label] for label in labels]) + rng.standard_normal((300, 5))
+    return latents.astype(np.float32), labels
+
+
+@pytest.mark.parametrize("ridge", [0.1, 30.0])
+def test_probe_decides_as_scikit_learns_ridge_classifier(blobs, ridge):
+    latents, labels = blobs
+    oracle = RidgeClassifier(alpha=ridge).fit(latents[:200].astype(float), labels[:200])
+    probe = LinearProbe.fit(latents[:200], labels[:200], ridge)
+    scores = oracle.decision_function(latents[200:].astype(float))
+    np.testing.assert_allclose(latents[200:] @ probe.weights + probe.bias, scores, atol=1e-6)
+    np.testing.assert_array_equal(probe.predict(latents[200:]), oracle.predict(latents[200:]))
+    assert set(probe.predict(latents)) == {2, 5, 7}
+
+
+def test_probe_of_one_class_is_refused():
+    with pytest.raises(UsageError, match="2 or more, got 1"):
+        LinearProbe.fit(np.zeros((4, 2)), np.zeros(4, int))
+
+
+def test_majorities_by_hand():
+    clusters, labels = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([3, 3, 4, 4, 4, 4, 3])
+    assert majorities(clusters, labels, 2) == [(3, 3, 2), (4, 4, 3)]
+
+
+def test_k_means_finds_groups_that_are_far_apart():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 20)
+    latents = 100 * np.eye(3)[labels] + rng.standard_normal((60, 3))
+    found = k_means(latents, 3, seed=0)
+    assert sorted(majorities(found.of, labels, 3)) == [(20, 0, 20), (20, 1, 20), (20, 2, 20)]
+    centre = latents[labels == labels[0]].mean(0)
+    assert found.distance[0] == pytest.approx(np.linalg.norm(latents[0] - centre))
+    with pytest.raises(UsageError, match="need as many pictures"):
+        k_means(latents[:2], 3, seed=0)
+
+
+def test_typical_pictures_come_first_and_gaps_are_grey():
+    images = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1)
+    sheet = typical(images, Clusters(np.array([0, 0, 1, 0]), np.array([2.0, 0.5, 9.0, 1.0])), 2, columns=4)
+    assert sheet[..., 0, 0, 0].tolist() == [[1, 3, 0, 128], [2, 128, 128, 128]]
+
+
+def test_pca_is_scikit_learns_but_for_signs(blobs):
+    oracle = PCA(2).fit(blobs[0].astype(float))
+    points, shares = pca(blobs[0])
+    want = oracle.transform(blobs[0].astype(float))
+    np.testing.assert_allclose(np.abs(points), np.abs(want), atol=1e-5)
+    np.testing.assert_allclose(shares, oracle.explained_variance_ratio_, rtol=1e-6)
+
+
+def test_t_sne_keeps_two_groups_apart_and_repeats_itself():
+    latents = np.random.default_rng(0).standard_normal((30, 4)) + 50 * (np.arange(30) % 2)[:, None]
+    points = t_sne(latents, seed=1)
+    a, b = points[::2], points[1::2]
+    assert np.linalg.norm(a.mean(0) - b.mean(0)) > max(a.std(), b.std())
+    np.testing.assert_array_equal(points, t_sne(latents, seed=1))
+    with pytest.raises(UsageError, match="4 or more pictures, got 3"):
+        t_sne(latents[:3], seed=0)
