@@ -13,8 +13,8 @@ from jaxgen.prng import image_noise
 def noising(images: np.ndarray, alpha_bar: np.ndarray, frame_count: int, *, seed: int = 0) -> Iterator[np.ndarray]:
     """Pictures on their way to noise, from t = 0 (nothing added) to T: uint8 [N, H, W, C] a frame.
 
-    images: uint8 [N, H, W, C]; alpha_bar: [T]; each picture keeps one noise, number 0 of its index, all the way, so that
-    the frames follow each other (Ho et al. 2020, equation 4).
+    images: uint8 [N, H, W, C]; alpha_bar: [T]; each picture keeps one noise, number 0 of its index, all the way, so
+    that the frames follow each other (Ho et al. 2020, equation 4).
     """
     x0 = to_unit(images)
     eps = image_noise(seed, np.arange(len(images)), 0, images.shape[1:])

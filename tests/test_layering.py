@@ -22,7 +22,7 @@ FLOORS = {
         "jaxgen.training", "jaxgen.models", "jaxgen.data", "numpy", "jax", "optax", "orbax", "rich", "tensorboardX",
     },
     "export/jaxgen_export": {
-        "jaxgen_export", "jaxgen.models", "numpy", "jax", "torch", "onnx", "onnxscript",
+        "jaxgen_export", "jaxgen.models", "numpy", "jax", "torch", "onnx", "onnxscript", "safetensors",
         "onnxruntime",
     },
 }  # fmt: skip

@@ -12,9 +12,7 @@ import click
 @click.argument("weights", type=click.Path(path_type=Path))
 @click.option("--preset", metavar="NAME", help="The architecture, by a preset that has it.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Or by a TOML file.")
-@click.option(
-    "--map", "names", multiple=True, metavar="THEIRS=OURS", help="Another name, or how names begin; repeat it."
-)
+@click.option("--map", "names", multiple=True, metavar="THEIRS=OURS", help="Another name, or how names begin.")
 @click.option("-o", "--output", required=True, metavar="RUN", type=click.Path(path_type=Path), help="The run's folder.")
 def import_(weights: Path, preset: str | None, config_file: Path | None, names: tuple[str, ...], output: Path) -> None:
     """Make a run of weights that PyTorch trained: a state dict (.pth) or .safetensors of the same architecture.
@@ -24,7 +22,7 @@ def import_(weights: Path, preset: str | None, config_file: Path | None, names: 
 
     \b
     jaxgen import weights.pth --preset gan-mnist -o runs/theirs
-    jaxgen import weights.pth --preset gan-mnist --map net.=generator. -o runs/theirs
+    jaxgen import weights.pth --preset gan-mnist --map net=generator -o runs/theirs
     """
     from jaxgen import config as configs, data
     from jaxgen.errors import JaxgenError, UsageError, extra
@@ -36,14 +34,14 @@ def import_(weights: Path, preset: str | None, config_file: Path | None, names: 
     mapping = {}
     for name in names:
         theirs, equals, ours = name.partition("=")
-        if not equals or not theirs:
+        if not equals:
             raise UsageError(f"--map takes THEIRS=OURS, got {name!r}")
-        mapping[theirs] = ours
+        mapping[theirs.rstrip(".")] = ours.rstrip(".")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with extra("export"):
-        from jaxgen_export.imports import compare, load_state
-
         from jaxgen.training.imported import start_run
+        from jaxgen_export.comparison import compare
+        from jaxgen_export.imports import load_state
 
     params = load_state(weights, config, mapping)
     result = compare(config, params)

@@ -97,7 +97,8 @@ def test_inputs_and_outputs_are_those_of_the_contract(drawer):
 def test_pictures_are_those_of_jax_in_every_runtime(drawer, count):
     feeds = requests(drawer, count)
     want = by_jax(drawer, feeds)
-    assert ((want > 0) & (want < 255)).mean() > 0.5 and want.std(axis=0).max() > 2 * (count > 1)
+    assert ((want > 0) & (want < 255)).mean() > 0.5
+    assert count == 1 or want.std(axis=0).max() > 2
     inputs = {name: torch.from_numpy(value) for name, value in feeds.items()}
     twin = twins.build(drawer.config)
     weights.load_into(twin, drawer.params)
@@ -125,8 +126,8 @@ def test_empty_latent_is_the_noise(drawer):
     assert torch.equal(scripted(**inputs, latent=torch.from_numpy(empty)), scripted(**inputs))
 
 
-def test_latents_of_another_number_are_refused(drawer):
-    latent = np.zeros((3, *drawer.config.noise_shape), np.float32)
+def test_latents_of_another_width_are_refused(drawer):
+    latent = np.zeros((7, drawer.config.noise_shape[0] + 1), np.float32)
     with pytest.raises(Exception, match=r"(?i)shape|dimension"):
         session(drawer.onnx).run(None, requests(drawer) | {"latent": latent})
 

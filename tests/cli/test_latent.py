@@ -1,0 +1,199 @@
+"""jaxgen latent ..., as a person or a script uses it, on tiny models of random weights."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.linear_model import RidgeClassifier
+from sklearn.metrics import roc_auc_score
+
+from jaxgen.images import read_provenance
+from jaxgen.reader import Reader
+
+HEAVY = ("jax", "flax", "optax", "orbax", "torch", "onnx", "tensorflow", "sklearn", "grain", "matplotlib")
+BASE_INSTALL = f"""
+import sys
+for name in {HEAVY}:
+    sys.modules[name] = None  # importing it raises ModuleNotFoundError
+from jaxgen.cli import main
+main()
+"""
+DIGITS = ("--dataset", "digits")
+
+
+@pytest.fixture
+def latent(command, tmp_path):
+    """latent(*arguments): what it says with --json; in a folder that holds one.png and two.png."""
+    rng = np.random.default_rng(0)
+    for name in ("one", "two"):
+        Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(tmp_path / f"{name}.png")
+
+    def run(*arguments):
+        result = command("latent", *arguments, "--json")
+        assert result.code == 0, result
+        return json.loads(result.out)
+
+    return run
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+@pytest.mark.parametrize("name", ["vae", "flow"])
+def test_interpolate_gives_the_same_pictures_in_each_kind_of_file(name, latent, family):
+    model = family(name).onnx
+    for output in ("a.png", "a.npy", "a.gif"):
+        said = latent("interpolate", model, "--seeds", "3,4,5", "-n", 2, "--frames", 3, "-o", output)
+    assert (said["seeds"], said["frames"], said["path"]) == ([3, 4, 5], 3, "spherical")
+    pictures = np.load("a.npy")
+    assert (pictures.shape, pictures.dtype) == ((2 * 2 * 3, 8, 8, 1), np.uint8)
+    np.testing.assert_array_equal(pixels("a.png")[2:58:7, 2:58:7], pictures[0, ..., 0])
+    with Image.open("a.gif") as film:
+        assert film.n_frames == 5  # where two walks meet, Pillow shows one frame for longer
+    found = read_provenance("a.png")
+    assert (found["latent"], found["seeds"], found["model"]) == ("interpolate", [3, 4, 5], said["model"])
+
+
+def test_interpolate_between_pictures_by_their_noise(latent, unconditional):
+    said = latent("interpolate", unconditional.onnx, "one.png", "two.png", "--frames", 3, "--path", "linear",
+                  "--steps", 30, "-o", "a.npy")  # fmt: skip
+    assert said["pictures"] == ["one.png", "two.png"]
+    pictures = np.load("a.npy")[..., 0].astype(float)
+    assert len(pictures) == 3
+    for at, name in ((0, "one.png"), (2, "two.png")):
+        assert np.abs(pictures[at] - pixels(name)).mean() < 5
+
+
+def test_encode_writes_what_the_encoder_says(latent, family):
+    vae = family("vae")
+    said = latent("encode", vae.onnx, *DIGITS, "--count", 70, "--label", "ant", "-o", "z.npy")
+    assert said["shape"] == [70, 3]
+    from jaxgen import data
+
+    want = Reader.open(vae.encoder).read(data.load("digits", "test").images[:70])["mean"]
+    np.testing.assert_allclose(np.load("z.npy"), want, atol=1e-6)
+
+
+def test_encode_of_a_plan_writes_noise(latent, unconditional):
+    assert latent("encode", unconditional.onnx, "one.png", "-o", "z.npy")["shape"] == [1, 8, 8, 1]
+
+
+def test_reconstruct_shows_pairs_and_says_how_far_apart_they_are(latent, family):
+    model = family("vae").onnx
+    said = latent("reconstruct", model, "one.png", "two.png", "--label", "bee", "-o", "a.npy")
+    again = np.load("a.npy")[..., 0].astype(float)
+    error = {name: np.abs(again[i] - pixels(name)).mean() / 255 for i, name in enumerate(("one.png", "two.png"))}
+    assert said["pictures"] == pytest.approx(error)
+    latent("reconstruct", model, "one.png", "two.png", "--label", "bee")
+    sheet = pixels("reconstruction.png")
+    assert sheet.shape == (2 + 2 * 58, 2 + 2 * 58)
+    np.testing.assert_array_equal(sheet[2:58:7, 60:116:7], pixels("two.png"))
+
+
+def test_anomaly_scores_the_dataset_and_its_auroc_is_that_of_its_scores(latent, family, command):
+    arguments = ("anomaly", family("vae").onnx, *DIGITS, "--label", 0, "--outlier", 8, "--show", 3)
+    said = latent(*arguments)
+    assert len(said["scores"]) == 300 and len(said["shown"]) == 3
+    from jaxgen import data
+
+    labels = data.load("digits", "test").labels
+    assert said["auroc"] == pytest.approx(roc_auc_score(labels == 8, list(said["scores"].values())))
+    assert said["shown"][0] == max(said["scores"], key=said["scores"].get)
+    assert pixels("anomaly.png").shape == (2 + 3 * 58, 2 + 3 * 58, 3)
+    result = command("latent", *arguments)
+    head, first, *_, auroc, path = result.out.splitlines()
+    assert head.split() == ["picture", "class", "score", "reconstruction", "kl"]
+    assert first.split()[0] == said["shown"][0]
+    assert auroc == f"AUROC of class 8 against the rest: {said['auroc']:.4f}"
+    assert path == "anomaly.png"
+    assert "was not trained without class 8" in result.err
+
+
+def test_classify_is_a_ridge_classifier_on_the_encoders_means(latent, family):
+    vae = family("vae")
+    said = latent("classify", vae.onnx, *DIGITS, "--label", 0)
+    from jaxgen import data
+
+    reader, splits = Reader.open(vae.encoder), [data.load("digits", split) for split in ("train", "test")]
+    train, test = ((reader.read(split.images)["mean"].astype(float), split.labels) for split in splits)
+    assert said["accuracy"] == pytest.approx(RidgeClassifier().fit(*train).score(*test), abs=0.011)
+    assert (said["trained_on"], said["tested_on"], len(said["classes"])) == (1497, 300, 10)
+
+
+def test_cluster_says_its_purity_and_shows_a_cluster_a_row(latent, family):
+    said = latent("cluster", family("vae").onnx, *DIGITS, "--label", 0, "--clusters", 4)
+    assert sum(said["sizes"]) == 300 and len(said["sizes"]) == 4
+    assert 0.1 <= said["purity"] <= 1
+    assert pixels("clusters.png").shape == (2 + 4 * 58, 2 + 12 * 58)
+
+
+def test_map_draws_a_scatter_and_writes_its_points(latent, family):
+    model = family("vae").onnx
+    assert latent("map", model, *DIGITS, "--label", 0, "--count", 50)["method"] == "pca"
+    assert len(np.unique(pixels("map.png").reshape(-1, 3), axis=0)) > 20  # colours of classes
+    latent("map", model, *DIGITS, "--label", 0, "--count", 50, "-o", "points.npy")
+    assert np.load("points.npy").shape == (50, 2)
+
+
+def test_traverse_sweeps_the_dimensions_asked_for(latent, family):
+    said = latent("traverse", family("gan").onnx, "--dimensions", "4,0", "--frames", 5, "--label", 1, "-o", "a.npy")
+    assert said["dimensions"] == [4, 0]
+    assert np.load("a.npy").shape == (10, 8, 8, 1)
+    latent("traverse", family("gan").onnx, "-o", "a.gif", "--frames", 4, "--seed", 3)
+    with Image.open("a.gif") as film:
+        assert film.n_frames == 4
+
+
+def test_inpaint_keeps_what_is_known(latent, unconditional):
+    latent("inpaint", unconditional.onnx, "one.png", "--mask", "left", "-n", 3, "--steps", 4, "-o", "a.npy")
+    pictures = np.load("a.npy")
+    np.testing.assert_array_equal(pictures[..., 4:, 0], np.stack([pixels("one.png")[:, 4:]] * 3))
+    assert (pictures[..., :4, 0] != pixels("one.png")[:, :4]).mean() > 0.5
+    latent("inpaint", unconditional.onnx, "one.png", "--mask", "left", "-n", 3, "--steps", 4)
+    assert pixels("inpainting.png").shape == (60, 2 + 5 * 58)
+
+
+def test_refusals_are_one_line(refused, family, unconditional, latent):
+    vae, gan = family("vae").onnx, family("gan").onnx
+    assert "has no encoder" in refused(2, "latent", "encode", gan, "one.png")
+    assert "has no encoder" in refused(2, "latent", "classify", gan, *DIGITS)
+    assert "give --label" in refused(2, "latent", "reconstruct", vae, "one.png")
+    assert "needs short codes" in refused(2, "latent", "traverse", unconditional.onnx)
+    assert "needs short codes" in refused(2, "latent", "anomaly", unconditional.onnx, "one.png")
+    assert "draws by a plan" in refused(2, "latent", "inpaint", vae, "one.png")
+    assert "not both" in refused(2, "latent", "encode", vae, "one.png", *DIGITS)
+    assert "no pictures" in refused(2, "latent", "encode", vae)
+    assert "-o takes FILE.npy" in refused(2, "latent", "encode", vae, "one.png", "-o", "a.png")
+    assert "did you mean 'linear'" in refused(2, "latent", "interpolate", vae, "--path", "linaer")
+    assert "--seeds takes" in refused(2, "latent", "interpolate", vae, "--seeds", "1,x")
+    assert "--dimensions takes numbers from 0 to 4" in refused(2, "latent", "traverse", gan, "--dimensions", "5")
+    assert "a manifold is drawn of 2" in refused(2, "latent", "map", vae, "--method", "manifold")
+    assert "at most 4096" in refused(2, "latent", "interpolate", vae, "-n", 256, "--frames", 1000)
+    assert "no folder" in refused(3, "latent", "traverse", vae, "-o", "missing/a.png")
+
+
+def test_base_install_does_all_but_clusters_and_scatter_plots(latent, family, unconditional, tmp_path):
+    vae = family("vae").onnx
+    label = ("--label", "ant")
+    lines = [
+        (0, "interpolate", vae),
+        (0, "reconstruct", vae, "one.png", *label),
+        (0, "encode", unconditional.onnx, "one.png"),
+        (0, "anomaly", vae, "one.png", "two.png", *label),
+        (0, "traverse", vae, "one.png", *label),
+        (0, "inpaint", unconditional.onnx, "one.png", "--steps", 2),
+        (4, "cluster", vae, "one.png", "two.png", *label, "--clusters", 2),
+        (4, "map", vae, "one.png", "two.png", "one.png", *label),
+        (0, "map", vae, "one.png", "two.png", "one.png", *label, "-o", "points.npy"),
+    ]
+    for code, *arguments in lines:
+        command = [sys.executable, "-c", BASE_INSTALL, "latent", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert done.returncode == code, (arguments, done.stderr)
+        if code == 4:
+            assert "pip install 'jaxgen[train]'" in done.stderr and done.stderr.count("\n") == 1

@@ -1,0 +1,114 @@
+"""Latents of real files: the same pictures as `sample` draws, and refusals in one line."""
+
+import numpy as np
+import pytest
+
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.latent.paths import spherical
+from jaxgen.latent.pictures import Pictures
+from jaxgen.latent.spaces import open_space
+from jaxgen.latent.walks import between_pictures, between_seeds, laid_out, traversal
+from jaxgen.parity import compare_pictures
+
+
+def some(space, count=2):
+    return np.random.default_rng(0).integers(0, 256, (count, *space.model.shape), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", ["vae", "gan", "gan-unconditional", "flow"])
+def test_walk_between_seeds_starts_and_ends_with_what_they_draw(name, family):
+    space = open_space(family(name).onnx)
+    labels = space.labels(2, None)
+    walked = between_seeds(space, [5, 6], 2, 3, spherical, labels)
+    assert walked.shape == (2, 1, 3, *space.model.shape)
+    index = np.arange(2)
+    for seed, at in ((5, 0), (6, -1)):
+        want, _ = space.model.draw(np.full(2, seed), index, label=labels)
+        assert compare_pictures(walked[:, 0, at], want)["off_by"] <= 1
+
+
+def test_codes_are_the_means_that_jax_gives(family):
+    import jax.numpy as jnp
+
+    from jaxgen.images import to_unit
+    from jaxgen.models import network
+
+    vae = family("vae")
+    space = open_space(vae.onnx)
+    pictures = some(space, 70)  # more than a batch
+    want, _ = network.build(vae.config).apply(vae.params, jnp.asarray(to_unit(pictures)), method="encode")
+    np.testing.assert_allclose(space.encode(pictures, None), want, atol=1e-4)
+
+
+def test_class_changes_halfway_between_pictures(family):
+    space = open_space(family("vae").onnx)
+    pictures = some(space)
+    walked = between_pictures(space, pictures, 4, spherical, np.array([0, 2]))[0, 0]
+    codes = space.encode(pictures, None)
+    ways = spherical(codes[0], codes[1], np.linspace(0, 1, 4))
+    np.testing.assert_array_equal(walked, space.decode(ways, np.array([0, 0, 2, 2])))
+
+
+def test_traversal_is_still_where_the_dimension_has_its_own_value(family):
+    codes = open_space(family("gan-unconditional").onnx).codes()
+    start = codes.of_seed(3, np.array([0]))[0]
+    rows = traversal(codes, start, [0, 6], abs(float(start[6])), 3, None)
+    end = -1 if start[6] > 0 else 0
+    np.testing.assert_array_equal(rows[1, end], codes.decode(start[None], None)[0])
+    assert (rows[0, 0] != rows[0, -1]).any()
+
+
+def test_gif_shows_segments_one_after_another():
+    walks = np.arange(12, dtype=np.uint8).reshape(2, 2, 3, 1, 1, 1)
+    from pathlib import Path
+
+    assert laid_out(walks, Path("a.gif"))[..., 0, 0, 0].tolist() == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
+    assert laid_out(walks, Path("a.png"))[..., 0, 0, 0].tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+
+
+def test_labels_are_asked_for_taken_from_the_pictures_or_none(family, conditional, unconditional):
+    vae, flow = open_space(family("vae").onnx), open_space(family("flow").onnx)
+    images = some(vae)
+    bare = Pictures(images=images, labels=np.full(2, -1), names=["a", "b"])
+    named = Pictures(images=images, labels=np.array([2, 0]), names=["a", "b"], classes=("ant", "2", "bee"))
+    other = Pictures(images=images, labels=np.array([2, 0]), names=["a", "b"], classes=("x", "y", "z"))
+    assert vae.labels(2, "bee", named).tolist() == [2, 2]
+    assert vae.labels(2, None, named).tolist() == [2, 0]
+    assert vae.labels(4, None).tolist() == [0, 1, 2, 0]
+    assert flow.labels(2, None, other).tolist() == [-1, -1]
+    assert open_space(unconditional.onnx).labels(2, None, named) is None
+    for pictures in (bare, other):
+        with pytest.raises(UsageError, match=r"must be told the pictures' class \(0 to 2: ant, 2, bee\): give --label"):
+            vae.labels(2, None, pictures)
+    with pytest.raises(UsageError, match="unconditional"):
+        open_space(unconditional.onnx).labels(2, "bee")
+
+
+def test_encoder_of_other_weights_is_refused(family):
+    with pytest.raises(JaxgenError, match=r"is not the encoder of .*: their weights differ"):
+        open_space(family("vae").onnx, encoder=family("vae-convolutional").encoder)
+    with pytest.raises(JaxgenError, match="expected an encoder, got a classifier"):
+        open_space(family("vae").onnx, encoder=family("classifier").onnx)
+
+
+def test_model_without_an_encoder_says_so(family):
+    space = open_space(family("gan").onnx)
+    with pytest.raises(UsageError, match=r"has no encoder .*: it draws pictures and reads none"):
+        space.encode(some(space), None)
+
+
+def test_what_a_model_does_not_have_is_refused(family, unconditional):
+    with pytest.raises(UsageError, match="no plan, steps or guidance"):
+        open_space(family("vae").onnx, steps=4)
+    with pytest.raises(UsageError, match="takes no --encoder"):
+        open_space(unconditional.onnx, encoder=family("vae").encoder)
+    with pytest.raises(UsageError, match="this needs short codes"):
+        open_space(unconditional.onnx).codes()
+    with pytest.raises(UsageError, match="needs a model that draws by a plan"):
+        open_space(family("vae").onnx).noises()
+
+
+def test_guidance_of_pictures_is_1_where_nobody_asks(conditional):
+    assert open_space(conditional.onnx, exact=True).guidance == 1
+    assert open_space(conditional.onnx, exact=True, guidance=2.5).guidance == 2.5
+    assert open_space(conditional.onnx).guidance is None  # the file's own
