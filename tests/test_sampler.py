@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 
-from jaxgen import plan as plans, prng, recipes
+from jaxgen import prng, recipes
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import to_uint8
 from jaxgen.sampler import Sampler
