@@ -66,6 +66,15 @@ def test_readme_line_on_a_model_works(line, in_folder, unconditional, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("line", [line for line in typed() if " vae.onnx" in line])
+def test_readme_line_on_a_vae_works(line, in_folder, family, tmp_path):
+    model = family("vae-convolutional")
+    (tmp_path / "vae.onnx").write_bytes(model.onnx.read_bytes())
+    (tmp_path / "vae.encoder.onnx").write_bytes(model.encoder.read_bytes())
+    done = in_folder(*shlex.split(line)[1:])
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("line", [line for line in typed() if line.startswith(("jaxgen data", "jaxgen presets"))])
 def test_readme_line_on_data_and_presets_is_understood(line, in_folder):
     arguments = shlex.split(line.split(">")[0])[1:]

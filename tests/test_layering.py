@@ -17,6 +17,7 @@ INSIDE_FUNCTIONS = {"jaxgen/charts.py": {"matplotlib"}}  # what a light file may
 # What each floor may import besides the standard library and the light root files.
 FLOORS = {
     "jaxgen/data": {"jaxgen.data", "numpy", "PIL", "sklearn", "grain", "tensorflow_datasets", "array_record", "google"},
+    "jaxgen/latent": {"jaxgen.latent", "jaxgen.data", "numpy", "sklearn"},
     "jaxgen/models": {"jaxgen.models", "numpy", "jax", "flax"},
     "jaxgen/training": {
         "jaxgen.training", "jaxgen.models", "jaxgen.data", "numpy", "jax", "optax", "orbax", "rich", "tensorboardX",
