@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import NOWHERE, idx_bytes, write_idx
+from idx_files import NOWHERE, idx_bytes, write_idx
 
 from jaxgen.data import fetch
 from jaxgen.errors import JaxgenError

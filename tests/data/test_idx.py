@@ -2,7 +2,7 @@ import gzip
 
 import numpy as np
 import pytest
-from conftest import idx_bytes
+from idx_files import idx_bytes
 
 from jaxgen.data import idx
 from jaxgen.errors import JaxgenError

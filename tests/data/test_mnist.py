@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from conftest import write_idx
+from idx_files import write_idx
 
 from jaxgen import data
 from jaxgen.data import mnist
