@@ -9,11 +9,10 @@ from typing import Any, Self
 import numpy as np
 
 from jaxgen import recipes
+from jaxgen.config.objectives import MAX_GUIDANCE
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.recipes import Recipe
 from jaxgen.sampler import Label, Sampler
-
-MAX_GUIDANCE = 100
 
 
 @dataclass(frozen=True, kw_only=True)

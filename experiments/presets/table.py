@@ -2,8 +2,8 @@
 
     python experiments/presets/table.py runs/cvae-mnist runs/gan-mnist ...
 
-Writes experiments/presets/NAME.png and out/presets/NAME.onnx. The time is that of the training steps alone, from the
-speeds in metrics.jsonl, and says how far the run went.
+Writes experiments/presets/NAME.png and out/presets/NAME.onnx. The time is the wall time from the start of the run to its
+last checkpoint, testing and sampling included; of a run that was interrupted, that of its steps alone.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ HERE, OUT = Path(__file__).parent, Path("out/presets")
 DRAW = ["-n", "12", "--seed", "0"]
 
 
-def seconds(run: Path, batch_size: int) -> float:
-    """Of all steps, each at the speed that was last logged."""
+def seconds(run: Path, batch_size: int, step: int) -> float:
+    """From the start to the last checkpoint, but at least what all steps take at the speeds that were logged."""
+    last = run / "checkpoints" / f"{step:08d}" / "jaxgen.json"
+    wall = last.stat().st_mtime - (run / "environment.json").stat().st_mtime
     total, done = 0.0, 0
     for line in (run / "metrics.jsonl").read_text().splitlines():
         row = json.loads(line)
         if speed := row.get("images_per_second"):
             total += (row["step"] - done) * batch_size / speed
             done = row["step"]
-    return total
+    return max(wall, total)
 
 
 def jaxgen(*arguments: object) -> None:
@@ -41,7 +43,7 @@ def row(run: Path) -> str:
     config = load(run / "config.toml")
     trained = load_trained(run)
     path = OUT / f"{config.name}.onnx"
-    if not path.exists():
+    if not path.exists() or artifact.read(path).value("training.steps", int) != trained.step:
         jaxgen("export", run, "-o", path)
     model = artifact.read(path)
     picture = "reads"
@@ -49,7 +51,7 @@ def row(run: Path) -> str:
         jaxgen("sample", path, *DRAW, "-o", HERE / f"{config.name}.png")
         picture = f"![{config.name}](experiments/presets/{config.name}.png)"
     count, size = model.value("weights.parameters", int), len(model.data) / 1e6
-    minutes = seconds(run, config.training.batch_size) / 60
+    minutes = seconds(run, config.training.batch_size, trained.step) / 60
     least = min(found["identical"] for found in worst(model.value("certificate", dict)).values())
     score = "" if trained.score is None else f"{trained.score:.4g}"
     same = f"{least:.2%}" if config.draws else "numbers"

@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from jaxgen.config import Config
 from jaxgen.parity import MAX_RELATIVE, compare_pictures, errors, same_pictures
-from jaxgen_export import backends, torch_sampler, twins, weights
-from jaxgen_export.certificate import labels as labels_of
+from jaxgen_export import backends, torch_sampler
+from jaxgen_export.certificate import labels
+from jaxgen_export.twins import Core, Twin
 
 COUNT = 16  # pictures
 
+Params = Mapping[str, np.ndarray]
 
-def compare(config: Config, params: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """{"same": bool, "line": in words}: COUNT pictures drawn by both, or read by both where the model draws none.
 
-    params: as jaxgen.models names them.
+def compare(config: Config, twin: Twin, params: Params) -> tuple[bool, str]:
+    """Whether they are the same, and how far apart, in words: pictures drawn by both, or read by both.
+
+    twin: the PyTorch side, with its own weights; params: the same, as jaxgen.models names them.
     """
-    twin = twins.build(config)
-    weights.load_into(twin, params)
-    core = twin.cores[0]
+    results = [(_read if core.reads else _drawn)(config, core, twin, params) for core in twin.cores]
+    return all(same for same, _ in results), "; ".join(line for _, line in results)
+
+
+def _drawn(config: Config, core: Core, twin: Twin, params: Params) -> tuple[bool, str]:
     module = core.part(twin).eval()
-    if core.reads:
-        pictures = np.random.default_rng(0).integers(0, 256, (COUNT, *config.data.shape), np.uint8)
-        read = backends.torch_reader(torch_sampler.Reader(module).eval())
-        pairs = zip(read(pictures), backends.jax_reader(params, config, core)(pictures), strict=True)
-        relative = max(errors(found, want)["relative"] for found, want in pairs)
-        line = f"{', '.join(core.outputs)} of {COUNT} pictures within {relative:.1e} relative"
-        return {"same": relative <= MAX_RELATIVE, "line": line}
-    index, labels = np.arange(COUNT), labels_of(config, COUNT)
-    drawers = (backends.Torch(torch_sampler.sampler(module, config), config), backends.Jax(params, config))
-    found, want = (drawer.draw(index, labels)[0] for drawer in drawers)
+    index, label = np.arange(COUNT), labels(config, COUNT)
+    found, _ = backends.Torch(torch_sampler.sampler(module, config), config).draw(index, label)
+    want, _ = backends.Jax(params, config).draw(index, label)
     result = compare_pictures(found, want)
     line = f"{result['identical']:.3%} of pixels identical in {COUNT} pictures, off by {result['off_by']} at most"
-    return {"same": same_pictures(found, want), "line": line}
+    return same_pictures(found, want), line
+
+
+def _read(config: Config, core: Core, twin: Twin, params: Params) -> tuple[bool, str]:
+    module = core.part(twin).eval()
+    pictures = np.random.default_rng(0).integers(0, 256, (COUNT, *config.data.shape), np.uint8)
+    found = backends.torch_reader(torch_sampler.Reader(module).eval())(pictures)
+    want = backends.jax_reader(params, config, core)(pictures)
+    relative = float(np.max([errors(a, b)["relative"] for a, b in zip(found, want, strict=True)]))
+    return relative <= MAX_RELATIVE, f"{', '.join(core.outputs)} of {COUNT} pictures within {relative:.1e} relative"

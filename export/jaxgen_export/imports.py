@@ -15,8 +15,11 @@ from jaxgen_export import twins, weights
 from jaxgen_export.weights_file import read_state
 
 
-def load_state(path: Path, config: Config, names: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
-    """The weights in a safetensors or PyTorch file, as jaxgen.models names them and in its layout, float32.
+def load_state(
+    path: Path, config: Config, names: Mapping[str, str] | None = None
+) -> tuple[twins.Twin, dict[str, np.ndarray]]:
+    """The weights in a safetensors or PyTorch file: in the PyTorch twin, as PyTorch itself loads them, and as
+    jaxgen.models names them and in its layout, float32.
 
     names: foreign name -> that of our PyTorch twin, of tensors ('net.0.weight') or of all below a prefix ('net.0'; ''
     is all there are); the longest that fits counts. A GAN's may be its generator's alone.
@@ -24,10 +27,13 @@ def load_state(path: Path, config: Config, names: Mapping[str, str] | None = Non
     tensors (pickled code is refused and never run) or does not fit the config.
     """
     state = renamed(read_state(path), names or {})
+    twin = twins.build(config)
     try:
-        return weights.to_flax({name: _array(value) for name, value in state.items()}, twins.build(config))
+        params = weights.to_flax({name: _array(value) for name, value in state.items()}, twin)
     except JaxgenError as err:
         raise JaxgenError(f"{path}: {err}") from err
+    twin.load_state_dict(state, strict=False)  # what may be missing has just been checked
+    return twin, params
 
 
 def renamed(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:

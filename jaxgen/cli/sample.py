@@ -15,12 +15,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", metavar="MODEL.onnx", required=False, type=click.Path(path_type=Path))
-@click.option("--preset", metavar="NAME", help="Draw from fresh weights of a preset, with --untrained; no MODEL.onnx.")
+@click.option(
+    "--preset",
+    metavar="NAME",
+    help="With --untrained, in place of MODEL.onnx: fresh weights of this preset. Needs jaxgen[export].",
+)
 @click.option("--untrained", is_flag=True, help="Fresh weights are meant: what they draw means nothing, and says so.")
 @click.option("-n", "--count", type=click.IntRange(1, 1_000_000), default=64, help="How many pictures.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Same seed, same pictures, everywhere.")
 @click.option("--first", type=click.IntRange(0, 2**32 - 1), default=0, help="Index of the first picture of the seed.")
-@click.option("--label", metavar="CLASS", help="A class by number or name, or 'all' in turn.  [default: none]")
+@click.option(
+    "--label",
+    metavar="CLASS",
+    help="A class by number or name, or 'all' in turn.  [default: none, or all where a model needs one]",
+)
 @click.option("--guidance", type=click.FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
 @click.option("--sampler", metavar="NAME", help="ddim, dpmpp-2m, ancestral; euler.  [default: the model's]")
 @click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
@@ -46,7 +54,7 @@ def sample(
     gif: bool,
     output: str | None,
 ) -> None:
-    """Draw pictures from a model file; needs NumPy and onnxruntime alone.
+    """Draw pictures from a model file, which needs NumPy and onnxruntime alone.
 
     The ending of -o decides what is written: one sheet (.png, or - for stdout), a folder of pictures (it ends in /),
     an array uint8 [N, H, W, C] (.npy), or the way from noise to pictures (.gif). JPEGs (.jpg) are sheets, too, but are
@@ -91,20 +99,23 @@ def _fresh(preset_name: str, threads: int | None) -> Sampler:
     """A model of fresh weights, in memory alone."""
     import tempfile
 
-    from jaxgen.errors import extra
+    from jaxgen.artifact import parse
+    from jaxgen.errors import UsageError, extra
     from jaxgen.presets import preset
     from jaxgen.sampler import Sampler
 
     config = preset(preset_name)
+    if not config.draws:
+        raise UsageError(f"{preset_name} draws nothing: it reads pictures")
     with extra("export"):
         from jaxgen.models.network import fresh
         from jaxgen_export.export import export_model
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{preset_name}-untrained.onnx"
+        path = Path(folder) / "model.onnx"
         classes = [str(number) for number in range(config.classes)]
         export_model(config, fresh(config), path, classes=classes, training={"untrained": True}, certify=False)
-        return Sampler.open(path, threads=threads)
+        return Sampler(parse(path.read_bytes(), f"{preset_name} (untrained)"), threads=threads)
 
 
 @click.command()

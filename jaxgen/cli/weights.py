@@ -39,15 +39,16 @@ def import_(weights: Path, preset: str | None, config_file: Path | None, names: 
         mapping[theirs.rstrip(".")] = ours.rstrip(".")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with extra("export"):
-        from jaxgen.training.imported import start_run
+        from jaxgen.training.imported import check_new, start_run
         from jaxgen_export.comparison import compare
         from jaxgen_export.imports import load_state
 
-    params = load_state(weights, config, mapping)
-    result = compare(config, params)
-    if not result["same"]:
-        raise JaxgenError(f"{weights}: JAX and PyTorch differ on these weights: {result['line']}; no run was made")
+    check_new(output)
+    twin, params = load_state(weights, config, mapping)
+    same, line = compare(config, twin, params)
+    if not same:
+        raise JaxgenError(f"{weights}: JAX and PyTorch differ on these weights: {line}; no run was made")
     classes = data.info(config.data.dataset).classes if config.classes else ()
     start_run(config, params, output, classes=classes)
-    click.echo(f"JAX draws what PyTorch draws: {result['line']}", err=True)
+    click.echo(f"JAX makes of them what PyTorch makes: {line}", err=True)
     click.echo(output)

@@ -149,7 +149,7 @@ class GAN(Config):
         super().__post_init__()
         self._require_halvings(self.model.doublings, "model.doublings")
         plain = self.gan.loss != "wgan-gp" or self.model.discriminator_norm == "none"
-        want = "'none' for wgan-gp, whose penalty is of each picture alone"
+        want = "'none' for wgan-gp, whose penalty is of each picture alone (--set model.discriminator_norm=none)"
         require(plain, "model.discriminator_norm", want, self.model.discriminator_norm)
 
     @property

@@ -18,16 +18,20 @@ from jaxgen.training.run import RunFolder
 from jaxgen.training.step import device_mesh, learning_rate, make_init
 
 
+def check_new(folder: Path) -> None:
+    """Raise UsageError if a run cannot be made there: it holds one, or something else."""
+    if RunFolder(folder).exists() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise UsageError(f"{folder} is not empty; choose another -o")
+
+
 def start_run(config: Config, params: Mapping[str, np.ndarray], folder: Path, *, classes: Sequence[str] = ()) -> Path:
     """Write a run folder at step 0 whose weights, averaged ones included, are `params`; returns its checkpoint.
 
     What `params` leaves out (of a GAN, the discriminator may be missing) is fresh, and so is the optimiser: the run can
     be exported, and trained on. Raises UsageError if the folder is there and not empty.
     """
+    check_new(folder)
     run = RunFolder(folder)
-    if run.exists():
-        raise UsageError(f"{folder} holds a run; choose another -o")
-    run.check(config)
     with run.locked():
         learns = learner(config, networks.build(config), learning_rate(config.training, 1))
         state = make_init(learns, device_mesh())(jax.random.key(config.training.seed))

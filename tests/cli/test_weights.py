@@ -131,4 +131,4 @@ def test_folder_that_holds_a_run_is_left_alone(jaxgen, theirs, config_file, tmp_
     assert jaxgen(*arguments).returncode == 0
     done = jaxgen(*arguments)
     assert done.returncode == 2
-    assert "holds a run" in done.stderr
+    assert "is not empty" in done.stderr

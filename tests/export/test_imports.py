@@ -51,7 +51,7 @@ def flax_pictures(config, params, z):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_foreign_generator_draws_in_jax_what_it_drew(tmp_path, file, dtype):
     config, theirs = FAMILIES["gan-unconditional"], Theirs().to(dtype)
-    params = load_state(save(tmp_path / file, theirs.state_dict()), config, GENERATOR)
+    _, params = load_state(save(tmp_path / file, theirs.state_dict()), config, GENERATOR)
     assert all(name.startswith("generator.") and value.dtype == np.float32 for name, value in params.items())
     z = np.random.default_rng(0).standard_normal((3, 7)).astype(np.float32)
     want = theirs.float()(torch.from_numpy(z)).permute(0, 2, 3, 1).detach().numpy()
@@ -63,7 +63,7 @@ def test_foreign_generator_draws_in_jax_what_it_drew(tmp_path, file, dtype):
 def test_what_jaxgen_wrote_comes_back_bit_equal(tmp_path, name, file):
     config = FAMILIES[name]
     params = random_weights(config)
-    found = load_state(save(tmp_path / file, weights.torch_state(twins.build(config), params)), config)
+    _, found = load_state(save(tmp_path / file, weights.torch_state(twins.build(config), params)), config)
     assert found.keys() == params.keys()
     assert all(np.array_equal(found[key], params[key]) for key in params)
 

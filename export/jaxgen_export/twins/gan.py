@@ -41,7 +41,7 @@ class Discriminator(nn.Module):
     def __init__(self, config: GANConfig, size: int, channels: int) -> None:
         super().__init__()
         self.size = size
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = nn.Dropout2d(config.dropout)  # whole channels, as where it was trained
         self.projected = bool(config.classes) and config.conditioning == "projection"
         plane = bool(config.classes) and not self.projected
         maps = [channels + plane, *reversed(config.widths)]
