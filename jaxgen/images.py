@@ -71,6 +71,15 @@ def grid(images: np.ndarray, columns: int | None = None, padding: int = 2, scale
     return sheet
 
 
+def side_by_side(columns: int, *kinds: np.ndarray) -> np.ndarray:
+    """Pictures [N, H, W, C] of several kinds, each above the next: rows [R, columns, H, W, C], grey where N ends."""
+    count, shape = len(kinds[0]), kinds[0].shape[1:]
+    lines = math.ceil(count / columns)
+    sheet = np.full((len(kinds), lines * columns, *shape), BACKGROUND, np.uint8)
+    sheet[:, :count] = kinds
+    return sheet.reshape(len(kinds), lines, columns, *shape).swapaxes(0, 1).reshape(-1, columns, *shape)
+
+
 def save_png(target: Target, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
     """Write uint8 [H, W, C], C 1 or 3, as a PNG with these text chunks, to a path (atomically) or a stream.
 

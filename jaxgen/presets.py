@@ -177,7 +177,8 @@ def families() -> list[str]:
 
 
 def for_dataset(family: str, dataset: str, *, size: int = 32, channels: int = 3, classes: int = 0) -> Config:
-    """The family's preset for a dataset; where there is none, its largest preset at the dataset's own size.
+    """The family's preset for a dataset; where there is none, FAMILY-mnist, else the last listed, at the
+    dataset's own size.
 
     size, channels, classes: of the dataset, used only where no preset names it; sizes are rounded to what the networks
     can halve, and are at most 64, beyond which they are too small to be of use. Conditional models get the dataset's

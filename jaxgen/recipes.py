@@ -23,12 +23,14 @@ class Recipe(NamedTuple):
 
 @dataclass(frozen=True)
 class Kind:
-    """What the recipes of one kind of process are: the choice of steps for a sampler, the table of a recipe, and those
-    that every file names."""
+    """What the recipes of one kind of process are: the choice of steps for a sampler, the table of a recipe, those
+    that every file names; and the shares of x0 and of noise in x at the times [S] that the network is told, [S] each.
+    """
 
     steps: Callable[[Any, str], int]
     table: Callable[[Any, Recipe], np.ndarray]
     named: Callable[[Any], list[Recipe]]
+    levels: Callable[[Any, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def schedule_of(diffusion: DiffusionConfig) -> np.ndarray:
@@ -52,16 +54,23 @@ def _diffusion_named(process: DiffusionConfig) -> list[Recipe]:
     return [Recipe(sampler, min(steps, process.steps)) for sampler, steps in usual]
 
 
+def _diffusion_levels(process: DiffusionConfig, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    kept = schedule_of(process)[times.round().astype(int)]
+    return np.sqrt(kept), np.sqrt(1 - kept)
+
+
 KINDS: dict[type, Kind] = {
     DiffusionConfig: Kind(
         steps=lambda process, sampler: process.steps if sampler == "ancestral" else process.sampler_steps,
         table=_diffusion_table,
         named=_diffusion_named,
+        levels=_diffusion_levels,
     ),
     FlowConfig: Kind(
         steps=lambda process, sampler: process.sampler_steps,
         table=_flow_table,
         named=lambda process: [Recipe("euler", steps) for steps in (50, 20, 10)],
+        levels=lambda process, times: (1 - times / process.time_scale, times / process.time_scale),
     ),
 }
 

@@ -18,6 +18,7 @@ from jaxgen.images import (
     read_provenance,
     save_gif,
     save_png,
+    side_by_side,
     to_uint8,
     to_unit,
 )
@@ -263,6 +264,19 @@ def test_provenance_that_unpacks_to_megabytes_is_refused(tmp_path):
     assert path.stat().st_size < 10_000
     with pytest.raises(JaxgenError, match=r"a\.png"):
         read_provenance(path)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 7])
+def test_kinds_lie_above_each_other_and_grey_fills_the_last_row(count):
+    above = np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1) * np.ones((2, 3, 1), np.uint8)
+    rows = side_by_side(3, above, above + 100)
+    want = []
+    for start in range(0, count, 3):
+        line = [*range(start, min(start + 3, count))]
+        grey = [128] * (3 - len(line))
+        want += [line + grey, [i + 100 for i in line] + grey]
+    assert rows.shape == (len(want), 3, 2, 3, 1) and rows.dtype == np.uint8
+    assert rows[:, :, 0, 0, 0].tolist() == want and (rows == rows[:, :, :1, :1]).all()
 
 
 def test_other_kinds_of_file_have_no_provenance(tmp_path):

@@ -13,7 +13,9 @@ from jaxgen.cli.latent_options import (
     open_space,
     output_option,
     pictures_options,
+    plan_options,
     read_pictures,
+    refine_option,
     say,
     write,
 )
@@ -36,21 +38,24 @@ def latent() -> None:
 @click.option("--seeds", default="0,1", metavar="A,B,...", help="Walk from seed to seed, if no pictures are given.")
 @click.option("-n", "--rows", type=click.IntRange(1, 256), default=4, help="How many pictures of each seed walk.")
 @click.option("--frames", type=click.IntRange(2, 1000), default=10, help="From one end to the other.")
-@click.option("--path", default="spherical", help="spherical or linear.")
+@click.option("--path", type=click.Choice(["spherical", "linear"]), default="spherical", help="The way.")
+@plan_options("1 between pictures, the model's between seeds")
+@refine_option
 @model_options
 @output_option("interpolation.png", "FILE.png, FILE.gif or FILE.npy.")
 def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, output: Path, **asked: Any) -> None:
-    """Walk between seeds, or between pictures, through latent space.
+    """Walk between seeds, or between pictures.
+
+    The way leads through latent space, so what lies between is drawn and not blended.
 
     \b
     jaxgen latent interpolate model.onnx --seeds 0,1 -n 4 -o walk.png
     jaxgen latent interpolate model.onnx seven.png one.png -o walk.gif
     """
-    from jaxgen.errors import lookup
     from jaxgen.latent import output as outputs, walks
     from jaxgen.latent.paths import PATHS
 
-    way = lookup(PATHS, path, "path")
+    way = PATHS[path]
     outputs.checked(output, ".png", ".gif", ".npy")
     by_seed = not (asked["pictures"] or asked["dataset"])
     chosen = walks.seed_numbers(seeds)
@@ -72,6 +77,8 @@ def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, outp
 @latent.command()
 @model_argument
 @pictures_options(16)
+@plan_options()
+@refine_option
 @model_options
 @output_option("reconstruction.png", "Originals above what becomes of them: FILE.png; these alone: FILE.npy.")
 def reconstruct(model: Path, output: Path, **asked: Any) -> None:
@@ -85,27 +92,33 @@ def reconstruct(model: Path, output: Path, **asked: Any) -> None:
 
     from jaxgen.latent import output as outputs
 
-    outputs.checked(output, ".png", ".npy")
+    is_sheet = outputs.checked(output, ".png", ".npy").suffix.lower() == ".png"
     space = open_space(model, asked)
     pictures = read_pictures(space, asked)
-    outputs.require_room(2 * len(pictures) if output.suffix == ".png" else 0)
+    outputs.require_room(2 * len(pictures) if is_sheet else 0)
     label = space.labels(len(pictures), asked["label"], pictures)
     again = space.decode(space.encode(pictures.images, label), label)
     error = np.abs(again.astype(float) - pictures.images).mean((1, 2, 3)) / 255
     columns = min(len(pictures), 16)
-    rows = outputs.side_by_side(columns, pictures.images, again) if output.suffix == ".png" else again[None]
+    rows = outputs.side_by_side(columns, pictures.images, again) if is_sheet else again[None]
     click.echo(f"mean absolute error {error.mean():.4f}, pixels being from 0 to 1", err=True)
-    each = dict(zip(pictures.names, error.tolist(), strict=True))
+    each = [
+        {"picture": name, "mean_absolute_error": far} for name, far in zip(pictures.names, error.tolist(), strict=True)
+    ]
     write(space, output, rows, asked, {}, mean_absolute_error=float(error.mean()), pictures=each)
 
 
 @latent.command()
 @model_argument
 @pictures_options(None)
+@plan_options()
+@refine_option
 @model_options
 @output_option("latents.npy", "FILE.npy: float32, one row a picture.")
 def encode(model: Path, output: Path, **asked: Any) -> None:
-    """Write the latents of pictures: a VAE's means, or the noise from which a diffusion model draws them.
+    """Write the latents of pictures.
+
+    They are a VAE's means, or the noise from which a diffusion model draws the pictures.
 
     \b
     jaxgen latent encode model.onnx --dataset mnist -o latents.npy
@@ -116,7 +129,7 @@ def encode(model: Path, output: Path, **asked: Any) -> None:
     outputs.checked(output, ".npy")
     space = open_space(model, asked)
     pictures = read_pictures(space, asked)
-    latents = space.encode(pictures.images, space.labels(len(pictures), asked["label"], pictures))
+    latents = space.encode(pictures.images, space.labels_to_encode(pictures, asked["label"]))
     outputs.write_array(output, latents)
     say(asked, output, {"shape": list(latents.shape), "mean": float(latents.mean()), "deviation": float(latents.std())})
 
@@ -133,7 +146,9 @@ def encode(model: Path, output: Path, **asked: Any) -> None:
 def traverse(
     model: Path, seed: int | None, dimensions: str | None, reach: float, frames: int, output: Path, **asked: Any
 ) -> None:
-    """Sweep each dimension of a code, the others left as they are.
+    """Sweep each dimension of a code.
+
+    The others are left as they are.
 
     \b
     jaxgen latent traverse model.onnx --reach 3 -o traversal.png
@@ -162,13 +177,16 @@ def traverse(
 @click.option("--resample", type=click.IntRange(1, 50), default=5, help="How often each step is run, to fit the known.")
 @click.option("--sampler", metavar="NAME", help="[default: the model's]")
 @click.option("--invert", is_flag=True, help="Swap dark and light, as for a digit drawn on paper.")
+@plan_options("the model's")
 @model_options
 @output_option("inpainting.png", "The picture, what is kept of it, ways to fill it: FILE.png; these alone: FILE.npy.")
 def inpaint(
     model: Path, picture: Path, mask: str, count: int, seed: int, resample: int, sampler: str | None, invert: bool,
     output: Path, **asked: Any,
 ) -> None:  # fmt: skip
-    """Draw part of a picture anew, around what is known of it, which stays as it is, pixel for pixel.
+    """Draw part of a picture anew.
+
+    What is known of it stays as it is, pixel for pixel.
 
     \b
     jaxgen latent inpaint model.onnx seven.png --mask bottom -n 7

@@ -33,25 +33,38 @@ def together(*options: Callable) -> Callable:
 
 model_options = together(
     click.option("--label", metavar="CLASS", help="Of conditional models: a class by number or name."),
-    click.option("--steps", type=click.IntRange(1), help="Of models with a plan.  [default: the model's]"),
-    click.option("--guidance", type=click.FloatRange(0, 100), help="Of models with a plan.  [default: 1 for pictures]"),
     threads_option,
     json_option,
 )
-encoder_options = together(
-    click.option("--encoder", type=click.Path(path_type=Path), help="[default: MODEL.encoder.onnx]"),
-    click.option("--refine", type=click.IntRange(0, 20), default=1, help="Iterations a step when a plan is reversed."),
+encoder_option = click.option("--encoder", type=click.Path(path_type=Path), help="[default: MODEL.encoder.onnx]")
+refine_option = click.option(
+    "--refine", type=click.IntRange(0, 20), default=1, help="Iterations a step when a plan is reversed."
 )
+dataset_option = click.option("--dataset", metavar="NAME", help="Pictures and labels of a dataset, in place of files.")
+
+
+def plan_options(guidance: str = "1") -> Callable:
+    """guidance: what help says that it is where nobody does."""
+    guided = f"Of models with a plan.  [default: {guidance}]"
+    return together(
+        click.option("--steps", type=click.IntRange(1), help="Of models with a plan.  [default: the model's]"),
+        click.option("--guidance", type=click.FloatRange(0, 100), help=guided),
+    )
+
+
+def count_option(count: int | None, what: str = "How many, at most.") -> Callable:
+    """count: where nobody says; None: all."""
+    return click.option(
+        "--count", type=click.IntRange(1), default=count, help=what + ("" if count else "  [default: all]")
+    )
 
 
 def dataset_options(count: int | None) -> Callable:
-    """count: of pictures where nobody says how many; None: all."""
-    most = "How many, at most." + ("" if count else "  [default: all]")
     return together(
-        click.option("--dataset", metavar="NAME", help="Pictures and labels of a dataset, in place of files."),
+        dataset_option,
         click.option("--split", default="test", help="Of the dataset."),
         click.option("--first", type=click.IntRange(0), default=0, help="Of the dataset's pictures."),
-        click.option("--count", type=click.IntRange(1), default=count, help=most),
+        count_option(count),
         data_dir_option,
     )
 
@@ -61,7 +74,7 @@ def pictures_options(count: int | None) -> Callable:
         click.argument("pictures", nargs=-1, type=click.Path(path_type=Path)),
         dataset_options(count),
         click.option("--invert", is_flag=True, help="Swap dark and light, as for a digit drawn on paper."),
-        encoder_options,
+        encoder_option,
     )
 
 
@@ -70,7 +83,7 @@ def open_space(model: Path, asked: dict[str, Any], exact: bool = True) -> Space:
     from jaxgen.latent.spaces import open_space as opened
 
     return opened(
-        model, encoder=asked.get("encoder"), steps=asked["steps"], guidance=asked["guidance"],
+        model, encoder=asked.get("encoder"), steps=asked.get("steps"), guidance=asked.get("guidance"),
         refine=asked.get("refine", 0), exact=exact, threads=asked["threads"],
     )  # fmt: skip
 

@@ -10,17 +10,20 @@ import click
 
 from jaxgen.cli.latent_options import (
     SEEDS,
-    dataset_options,
-    encoder_options,
+    count_option,
+    dataset_option,
+    encoder_option,
     model_options,
     open_space,
     output_option,
     pictures_options,
+    plan_options,
     read_pictures,
+    refine_option,
     say,
     write,
 )
-from jaxgen.cli.options import model_argument
+from jaxgen.cli.options import data_dir_option, model_argument
 
 
 @click.command()
@@ -31,7 +34,9 @@ from jaxgen.cli.options import model_argument
 @model_options
 @output_option("anomaly.png", "Pictures, reconstructions, and in red where they differ: FILE.png.")
 def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: Any) -> None:
-    """Score how unlike a VAE's training pictures others are, in nats, and show where.
+    """Score how strange pictures are to a VAE.
+
+    In nats: how unlike its training pictures each is, and in a picture where.
 
     To hold a class out: jaxgen train --model vae --dataset mnist --set data.without=[8].
 
@@ -58,7 +63,11 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
          f"{found.reconstruction[i]:.1f}", f"{found.kl[i]:.1f}"] for i in order[:show]
     ]  # fmt: skip
     head = ["picture", "class", "score", "reconstruction", "kl"]
-    said: dict[str, Any] = {"scores": dict(zip(pictures.names, found.total.tolist(), strict=True))}
+    said: dict[str, Any] = {
+        "scores": [
+            {"picture": name, "score": score} for name, score in zip(pictures.names, found.total.tolist(), strict=True)
+        ]
+    }
     if odd is not None:
         said["auroc"] = scores.auroc(found.total, pictures.labels == odd)
     top = order[:show]
@@ -75,12 +84,14 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
 @pictures_options(2000)
 @click.option("--clusters", type=click.IntRange(2, 1000), help="[default: as many as the dataset has classes, or 10]")
 @click.option("--seed", type=SEEDS, default=0, help="Of k-means.")
+@plan_options()
+@refine_option
 @model_options
 @output_option("clusters.png", "A cluster a row, the most typical first: FILE.png.")
 def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked: Any) -> None:
-    """Group pictures by k-means on their latents; needs jaxgen[train].
+    """Group pictures by their latents.
 
-    Purity: the share of pictures that are of their cluster's commonest class.
+    By k-means; needs jaxgen[train]. Purity: the share of pictures that are of their cluster's commonest class.
 
     \b
     jaxgen latent cluster model.onnx --dataset mnist
@@ -90,7 +101,7 @@ def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked:
     outputs.checked(output, ".png")
     space = open_space(model, asked)
     pictures = read_pictures(space, asked)
-    latents = space.encode(pictures.images, space.labels(len(pictures), asked["label"], pictures))
+    latents = space.encode(pictures.images, space.labels_to_encode(pictures, asked["label"]))
     count = clusters or len(pictures.classes) or 10
     found = probes.k_means(latents.reshape(len(latents), -1), count, seed)
     rows = probes.majorities(found.of, pictures.labels, count)
@@ -101,7 +112,7 @@ def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked:
         said["purity"] = sum(right for _, _, right in rows) / len(pictures)
         said["classes"] = [pictures.called(label) for _, label, _ in rows]
         for line, (size, label, right) in zip(table, rows, strict=True):
-            line += [pictures.called(label), f"{right / size:.3f}"]
+            line += [pictures.called(label), f"{right / size:.3f}" if size else "-"]
     if not asked["as_json"]:
         click.echo(outputs.aligned(["cluster", "size", "class", "purity"][: 4 if labelled else 2], table))
         if labelled:
@@ -111,12 +122,18 @@ def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked:
 
 @click.command()
 @model_argument
-@dataset_options(5000)
-@encoder_options
+@dataset_option
+@count_option(5000, "How many of each split, at most.")
+@data_dir_option
+@encoder_option
 @click.option("--ridge", type=click.FloatRange(0, min_open=True), default=1.0, help="Weight of the squared weights.")
+@plan_options()
+@refine_option
 @model_options
 def classify(model: Path, ridge: float, **asked: Any) -> None:
-    """Tell classes apart by a linear probe on latents: fitted to the training split, measured on the test split.
+    """Tell classes apart by their latents.
+
+    By a linear probe, fitted to the training split and measured on the test split.
 
     \b
     jaxgen latent classify model.onnx --dataset mnist
@@ -129,13 +146,13 @@ def classify(model: Path, ridge: float, **asked: Any) -> None:
     space = open_space(model, asked)
     space.require_way_back()
     latents, labels, names = {}, {}, []
-    for split in ("train", asked["split"]):
-        pictures = read_pictures(space, asked | {"split": split, "pictures": (), "invert": False})
-        found = space.encode(pictures.images, space.labels(len(pictures), asked["label"], pictures))
+    for split in ("train", "test"):
+        pictures = read_pictures(space, asked | {"split": split, "first": 0, "pictures": (), "invert": False})
+        found = space.encode(pictures.images, space.labels_to_encode(pictures, asked["label"]))
         latents[split], labels[split], names = found.reshape(len(found), -1), pictures.labels, list(pictures.classes)
     probe = probes.LinearProbe.fit(latents["train"], labels["train"], ridge)
-    right = probe.predict(latents[asked["split"]]) == labels[asked["split"]]
-    each = {name: right[labels[asked["split"]] == i] for i, name in enumerate(names)}
+    right = probe.predict(latents["test"]) == labels["test"]
+    each = {name: right[labels["test"] == i] for i, name in enumerate(names)}
     said: dict[str, Any] = {
         "accuracy": float(right.mean()),
         "trained_on": len(labels["train"]),
@@ -153,21 +170,27 @@ def classify(model: Path, ridge: float, **asked: Any) -> None:
 @click.command("map")
 @model_argument
 @pictures_options(2000)
-@click.option("--method", help="plain (2-D latents), pca, tsne or manifold.  [default: plain or pca]")
+@click.option(
+    "--method",
+    type=click.Choice(["plain", "pca", "tsne", "manifold"]),
+    help="plain and manifold are for 2-D latents.  [default: plain or pca]",
+)
 @click.option("--side", type=click.IntRange(2, 64), default=20, help="Pictures a side of the manifold.")
 @click.option("--seed", type=SEEDS, default=0, help="Of t-SNE.")
+@plan_options()
+@refine_option
 @model_options
 @output_option("map.png", "FILE.png; for plain, pca and tsne also FILE.npy: the points [N, 2].")
 def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **asked: Any) -> None:
-    """Draw latents in the plane, coloured by class, or what a 2-D latent plane decodes to.
+    """Draw latents in the plane.
 
+    They are coloured by class; --method manifold draws what a plane of 2-D latents decodes to.
     Scatter plots need jaxgen[train]; --method manifold and .npy files of plain and pca do not.
 
     \b
     jaxgen latent map model.onnx --dataset mnist --method tsne -o map.png
     jaxgen latent map model.onnx --method manifold -o manifold.png
     """
-    from jaxgen.errors import lookup
     from jaxgen.latent import maps, output as outputs
 
     outputs.checked(output, ".png", ".npy")
@@ -178,9 +201,9 @@ def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **
         rows = maps.manifold(space.codes(), side, space.labels(1, asked["label"]))
         write(space, output, rows, asked, {"method": method, "side": side})
         return
-    place = lookup(maps.METHODS, method, "method")
+    place = maps.METHODS[method]
     pictures = read_pictures(space, asked)
-    latents = space.encode(pictures.images, space.labels(len(pictures), asked["label"], pictures))
+    latents = space.encode(pictures.images, space.labels_to_encode(pictures, asked["label"]))
     points, title = place(latents.reshape(len(latents), -1), seed)
     if output.suffix.lower() == ".npy":
         outputs.write_array(output, points)

@@ -155,17 +155,21 @@ def _certificate(artifact: Artifact) -> str:
     """The worst row of a file's certificate, in words."""
     from jaxgen.errors import JaxgenError
     from jaxgen.parity import worst
+    from jaxgen.sampler import kind_of
 
-    if "certificate" not in artifact.manifest:
+    if artifact.value("training", dict).get("untrained"):
         return "none"
+    trajectories = artifact.value("certificate.trajectories", list)
+    draws = kind_of(artifact) == "sampler"
     try:
+        if draws and not trajectories:
+            raise ValueError("it compares no pictures")
         rows = list(worst(artifact.value("certificate", dict)).values())
         relative = max(row["relative"] for row in rows)
         identical, off_by = min(row["identical"] for row in rows), max(row["off_by"] for row in rows)
     except (KeyError, TypeError, ValueError) as err:
         raise JaxgenError(f"{artifact.path}: its certificate is not understood: {err!r}") from err
-    trajectories = artifact.value("certificate.trajectories", list)
-    if not trajectories:
+    if not draws:
         return f"one evaluation within {relative:.1e} of JAX's"
     return (
         f"{identical:.3%} of pixels identical to JAX's or more, off by at most {off_by}, "

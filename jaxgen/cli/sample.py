@@ -72,7 +72,8 @@ def sample(
 
     if gif and output and not output.lower().endswith(".gif"):
         raise UsageError(f"--gif writes a GIF, but -o names {output}")
-    output = output or ("denoise.gif" if gif else "grid.png")
+    if output is None:
+        output = "denoise.gif" if gif else "grid.png"
     if (model is None) == (preset is None) or untrained != (preset is not None):
         raise UsageError("give a MODEL.onnx, or --preset NAME with --untrained")
     writer = drawing.writer_for(output, count)

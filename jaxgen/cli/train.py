@@ -18,12 +18,19 @@ if TYPE_CHECKING:
     "--model",
     "family",
     metavar="FAMILY",
-    help="The preset for the dataset of: vae, cvae, gan, cgan, dcgan, ddpm, cddpm, flow, classifier.",
+    help="The preset for the dataset of: vae, cvae, gan, cgan, dcgan, ddpm, cddpm, flow, classifier. "
+    "Without --dataset: for the digits, or where there is none, the first of 'jaxgen presets'.",
 )
 @click.option("--preset", metavar="NAME", help="A named configuration; see 'jaxgen presets'.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file, over the preset.")
 @click.option("--dataset", metavar="NAME", help="digits, mnist, ..., folder:PATH; see 'jaxgen data list'.")
 @data_dir_option
+@click.option(
+    "--classifier",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="A classifier's run, to watch which classes a GAN draws.",
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key; may be repeated.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/PRESET]")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run, bit for bit.")
@@ -33,6 +40,7 @@ def train(
     config_file: Path | None,
     dataset: str | None,
     data_dir: Path | None,
+    classifier: Path | None,
     settings: tuple[str, ...],
     out: Path | None,
     resume: Path | None,
@@ -47,7 +55,7 @@ def train(
     from jaxgen.errors import UsageError, extra
 
     if resume and (family or preset or config_file or dataset or out):
-        raise UsageError("--resume takes the run's own config; only --set training.KEY=VALUE and --data-dir go with it")
+        raise UsageError("--resume takes the run's own config; only --set, --data-dir and --classifier go with it")
     with extra("train"):
         from jaxgen.training import distributed
         from jaxgen.training.loop import train as run_training
@@ -63,7 +71,9 @@ def train(
             config = _chosen(family, preset, config_file, dataset, data_dir, settings)
             run = RunFolder(out or Path("runs") / config.name)
         distributed.initialize()
-        last = run_training(config, run.path, data_dir=data_dir, stop=stop, resume=resume is not None)
+        last = run_training(
+            config, run.path, data_dir=data_dir, classifier=classifier, stop=stop, resume=resume is not None
+        )
     click.echo(last)
 
 
@@ -86,8 +96,7 @@ def _chosen(
     if preset:
         config = presets.preset(preset)
     elif family:
-        name = dataset or "digits"
-        config = _for_dataset(family, name, data_dir)
+        config = _for_dataset(family, dataset or _first_dataset(family), data_dir)
     elif config_file:
         config = configs.load(config_file)
     else:
@@ -99,6 +108,14 @@ def _chosen(
     if dataset:
         config = replace(config, data=replace(config.data, dataset=dataset))
     return configs.override(config, settings)
+
+
+def _first_dataset(family: str) -> str:
+    """The digits if the family has a preset for them, else the set of its first preset."""
+    from jaxgen.presets import PRESETS
+
+    own = [config.data.dataset for name, config in PRESETS.items() if name.startswith(f"{family}-")]
+    return own[0] if own and f"{family}-digits" not in PRESETS else "digits"
 
 
 def _for_dataset(family: str, dataset: str, data_dir: Path | None) -> Config:
@@ -113,16 +130,14 @@ def _for_dataset(family: str, dataset: str, data_dir: Path | None) -> Config:
 
 
 def _resumed(config: Config, settings: tuple[str, ...]) -> Config:
-    """A run's config with changes to how it is trained; what it is cannot change any more.
-
-    Nor can the optimiser, whose state is in the checkpoints.
-    """
+    """A run's config with changes to how it is trained; what it is cannot change any more."""
     from jaxgen import config as configs
     from jaxgen.errors import UsageError
+    from jaxgen.training.run import may_change
 
     changed = configs.override(config, settings)
     for key, (old, new) in configs.differences(config, changed).items():
-        if not key.startswith("training.") or key == "training.optimizer":
+        if not may_change(key):
             raise UsageError(f"{key} cannot change from {old} to {new} when a run is resumed; start a new run")
     return changed
 

@@ -76,9 +76,8 @@ class VAEObjective:
 class GANObjective:
     loss: Literal["non-saturating", "hinge", "wgan-gp"] = "non-saturating"
     gradient_penalty: float = 10.0  # wgan-gp only
-    critic_steps: int = 1  # discriminator steps for each step of the generator
+    critic_steps: int = 1  # discriminator steps for each step of the generator, each on its own part of the batch
     discriminator_lr: float = 0.0  # 0: training.lr
-    classifier: str = ""  # the run of a classifier of the same data, which then watches for classes that go missing
 
     def __post_init__(self) -> None:
         require(self.gradient_penalty >= 0, "gan.gradient_penalty", ">= 0", self.gradient_penalty)

@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from jaxgen.config import DiffusionConfig, FlowConfig, Process
+from jaxgen.config import Process
 from jaxgen.images import to_unit
 from jaxgen.latent.inversion import advance
 from jaxgen.plan import COLUMNS
 from jaxgen.prng import image_noise
-from jaxgen.recipes import schedule_of
+from jaxgen.recipes import KINDS
 from jaxgen.sampler import Sampler
 
 Array = np.ndarray
 DRAW = COLUMNS.index("draw")
 
 
-# The share of x0 and of noise in x at the times [S] that the network is told, [S] each.
-LEVELS: dict[type, Callable[[Any, Array], tuple[Array, Array]]] = {
-    DiffusionConfig: lambda process, t: _of_variance(schedule_of(process)[t.round().astype(int)]),
-    FlowConfig: lambda process, t: (1 - t / process.time_scale, t / process.time_scale),
-}
-
-
-def _of_variance(kept: Array) -> tuple[Array, Array]:
-    return np.sqrt(kept), np.sqrt(1 - kept)
-
-
 def levels(process: Process, plan: Array) -> Array:
     """How much of x0 and of noise a network expects in x before each row, and after the last: float64 [S + 1, 2]."""
     times = plan[:, COLUMNS.index("t")].astype(np.float64)
-    return np.append(np.stack(LEVELS[type(process)](process, times), axis=1), [[1.0, 0.0]], axis=0)
+    return np.append(np.stack(KINDS[type(process)].levels(process, times), axis=1), [[1.0, 0.0]], axis=0)
 
 
 def inpaint(

@@ -11,6 +11,7 @@ import numpy as np
 from jaxgen.errors import UsageError
 
 Array = np.ndarray
+Way = Callable[[Array, Array, Array], Array]  # the ends and the shares, as `linear` takes them
 PARALLEL = 1e-6  # sine of the angle below which the arc is the straight line
 
 
@@ -34,10 +35,10 @@ def spherical(a: Array, b: Array, share: Array) -> Array:
     return ((np.sin((1 - s) * angle) * a + np.sin(s * angle) * b) / np.sin(angle)).astype(np.float32)
 
 
-PATHS: dict[str, Callable[[Array, Array, Array], Array]] = {"linear": linear, "spherical": spherical}
+PATHS: dict[str, Way] = {"linear": linear, "spherical": spherical}
 
 
-def walk(points: Array, frames: int, path: Callable[[Array, Array, Array], Array]) -> Array:
+def walk(points: Array, frames: int, path: Way) -> Array:
     """From each of the points [P, *shape] to the next, both ends included: [P - 1, frames, *shape].
 
     Raises UsageError on fewer than 2 points or frames.

@@ -25,7 +25,8 @@ REGIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """images: uint8 [N, H, W, C]; labels: int [N], -1 where there is none; names: what tables call each."""
+    """images: uint8 [N, H, W, C]; labels: int [N], -1 where there is none; names: what tables call each, files by the
+    path that was given."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -48,7 +49,7 @@ class Pictures:
         for file in (file for path in paths for file in _files(path)):
             images.append(read_pictures([file], shape[0], shape[2]))
             count = len(images[-1])
-            names += [file.name] if count == 1 else [f"{file.name}[{i}]" for i in range(count)]
+            names += [str(file)] if count == 1 else [f"{file}[{i}]" for i in range(count)]
         if not images:
             raise UsageError("no pictures: name files, folders or .npy arrays, or a --dataset")
         stacked = np.concatenate(images)

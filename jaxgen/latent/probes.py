@@ -57,10 +57,14 @@ def k_means(latents: Array, count: int, seed: int) -> Clusters:
 
 
 def majorities(clusters: Array, labels: Array, count: int) -> list[tuple[int, int, int]]:
-    """Of each cluster: how many it has, the commonest label among them, and how many have that."""
+    """Of each cluster: how many it has, the commonest label among them, and how many have that; (0, -1, 0) of an empty
+    one, which k-means leaves where fewer latents differ than there are clusters."""
     rows = []
     for cluster in range(count):
         values, counts = np.unique(labels[clusters == cluster], return_counts=True)
+        if not len(values):
+            rows.append((0, -1, 0))
+            continue
         best = int(counts.argmax())
         rows.append((int(counts.sum()), int(values[best]), int(counts[best])))
     return rows

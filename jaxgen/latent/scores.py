@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxgen.errors import JaxgenError
+from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.latent.output import side_by_side
 from jaxgen.latent.spaces import Codes
 
@@ -41,7 +41,8 @@ def kl_divergence(mean: Array, log_variance: Array) -> Array:
 
 @dataclass(frozen=True)
 class Scores:
-    """In nats, [N] each: a bound on -log p(x), which is their sum."""
+    """In nats, [N] each: the ELBO's terms at the mean of q(z | x), not in expectation over q: so no bound on -log p(x),
+    but the same each time."""
 
     again: Array  # uint8 [N, H, W, C]: what the mean of q(z | x) is decoded to
     reconstruction: Array
@@ -67,15 +68,18 @@ def score(codes: Codes, images: Array, label: Array | None) -> Scores:
 
 
 def auroc(scores: Array, outlier: Array) -> float:
-    """The chance that an outlier scores above another picture, ties counting half; nan if one group is empty.
+    """The chance that an outlier scores above another picture, ties counting half.
 
-    scores: [N]; outlier: bool [N]. Source: Mann & Whitney 1947, from the ranks.
+    scores: [N]; outlier: bool [N]. Raises UsageError if one of the groups is empty.
+    Source: Mann & Whitney 1947, from the ranks.
     """
     _, tied, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[tied]  # of equal scores, the mean; from 1
     n = int(outlier.sum())
-    pairs = n * (len(scores) - n)
-    return float((ranks[outlier].sum() - n * (n + 1) / 2) / pairs) if pairs else math.nan
+    rest = len(scores) - n
+    if not (n and rest):
+        raise UsageError(f"AUROC tells outliers from other pictures: it needs both, got {n} and {rest}")
+    return float((ranks[outlier].sum() - n * (n + 1) / 2) / (n * rest))
 
 
 def heat(images: Array, again: Array) -> Array:

@@ -70,6 +70,10 @@ class Space(ABC):
             raise UsageError(f"{self.name} must be told the pictures' class ({known}): give --label")
         return np.arange(count) % len(model.classes)
 
+    def labels_to_encode(self, pictures: Pictures, asked: str | None) -> Array | None:
+        """What `encode` is to be told of pictures that are not decoded again: `labels`."""
+        return self.labels(len(pictures), asked, pictures)
+
     @abstractmethod
     def require_way_back(self) -> None:
         """Raise UsageError if pictures cannot be encoded."""
@@ -118,6 +122,10 @@ class Codes(Space):
 
     def require_way_back(self) -> None:
         _ = self.reader
+
+    def labels_to_encode(self, pictures: Pictures, asked: str | None) -> Array | None:
+        """None: an encoder takes no class. One that was asked for is checked all the same."""
+        return None if asked is None else super().labels_to_encode(pictures, asked)
 
     def codes(self) -> Codes:
         return self

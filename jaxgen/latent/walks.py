@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from jaxgen.errors import UsageError
-from jaxgen.latent.paths import sweep, walk
+from jaxgen.latent.paths import Way, sweep, walk
 from jaxgen.latent.pictures import Pictures
 from jaxgen.latent.spaces import Codes, Space
 
 Array = np.ndarray
-Path_ = Callable[[Array, Array, Array], Array]  # of jaxgen.latent.paths
 DIMENSIONS = 32  # swept, where nobody says which
 
 
-def between_seeds(space: Space, seeds: list[int], rows: int, frames: int, path: Path_, label: Array | None) -> Array:
+def between_seeds(space: Space, seeds: list[int], rows: int, frames: int, path: Way, label: Array | None) -> Array:
     """Pictures 0 to rows - 1 of each seed to those of the next: uint8 [rows, len(seeds) - 1, frames, H, W, C].
 
     label: [rows], None for unconditional models.
@@ -28,7 +26,7 @@ def between_seeds(space: Space, seeds: list[int], rows: int, frames: int, path: 
     )
 
 
-def between_pictures(space: Space, images: Array, frames: int, path: Path_, label: Array | None) -> Array:
+def between_pictures(space: Space, images: Array, frames: int, path: Way, label: Array | None) -> Array:
     """Each picture to the next: uint8 [1, N - 1, frames, H, W, C]; a class lasts until halfway to the next."""
     return _drawn(space, walk(space.encode(images, label), frames, path), label)[None]
 

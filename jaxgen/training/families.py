@@ -21,18 +21,20 @@ from jaxgen.training.watch import Watch, watch_gan, watch_nothing, watch_samples
 @dataclass(frozen=True)
 class Family:
     """loss: (config, network) -> the objective, also of test pictures; None where no single one tells how good a model
-    is. learner: how it is trained, where that is more than going down the loss. watch: what to show of a run."""
+    is. learner: how it is trained, where that is more than going down the loss. watch: what to show of a run. judged:
+    whether a classifier may watch what it draws."""
 
     loss: Callable[[Any, Network], Loss] | None = None
     learner: Callable[[Any, Network, optax.Schedule], Learner] | None = None
     watch: Watch = watch_samples
+    judged: bool = False
 
 
 FAMILIES: dict[str, Family] = {
     "ddpm": Family(ddpm),
     "flow": Family(flow),
     "vae": Family(vae, watch=watch_vae),
-    "gan": Family(learner=gan.learner, watch=watch_gan),
+    "gan": Family(learner=gan.learner, watch=watch_gan, judged=True),
     "classifier": Family(classifier, watch=watch_nothing),
 }
 

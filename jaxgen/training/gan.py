@@ -67,14 +67,17 @@ def side(params: Params, name: str) -> Params:
 
 
 def learner(config: GAN, network: Network, schedule: optax.Schedule) -> Learner:
-    """The adversarial game of `gan.loss`: `gan.critic_steps` steps of the discriminator, then one of the generator."""
+    """The adversarial game of `gan.loss`: `gan.critic_steps` steps of the discriminator, then one of the generator.
+
+    The batch is dealt out among the discriminator's steps, so that each sees pictures of its own (Gulrajani et al.
+    2017, algorithm 1); the generator's step draws as many pictures as one of them sees: batch_size / critic_steps.
+    """
     training, objective = config.training, config.gan
     game = GAMES[objective.loss]
-    ratio = (objective.discriminator_lr or training.lr) / training.lr
-    optimizers = {
-        "discriminator": make_optimizer(training, lambda count: ratio * schedule(count // objective.critic_steps)),
-        "generator": make_optimizer(training, schedule),
-    }
+    ratios = {"discriminator": (objective.discriminator_lr or training.lr) / training.lr, "generator": 1.0}
+    # Steps of length 1, times the rate of the run's step: an optimiser's own count depends on `critic_steps`, which may
+    # change in between.
+    optimizers = {name: make_optimizer(training, lambda count: 1.0) for name in ratios}
 
     def trained(params: Params, name: str) -> Params:
         return {key: value for key, value in side(params, name).items() if key in network.trainable}
@@ -105,13 +108,15 @@ def learner(config: GAN, network: Network, schedule: optax.Schedule) -> Learner:
         if game.penalized:
             penalty = gradient_penalty(lambda x: score(params, x, label, fake_key)[0], real, fake, key=penalty_key)
             loss = loss + objective.gradient_penalty * penalty
-        beliefs = {"real": game.belief(on_real).mean(), "fake": game.belief(on_fake).mean()}
+        beliefs = {"d_real": game.belief(on_real).mean(), "d_fake": game.belief(on_fake).mean()}
         return loss, (statistics, {"discriminator_loss": loss, **beliefs})
 
     def moved(state: TrainState, name: str, grads: Params, statistics: Params) -> TrainState:
         """The state after one optimiser step of one side."""
         weights = trained(state.params, name)
         updates, optimizer = optimizers[name].update(grads, state.optimizer[name], weights)
+        rate = ratios[name] * schedule(state.step)
+        updates = {key: rate * value for key, value in updates.items()}
         params = state.params | optax.apply_updates(weights, updates) | statistics
         return state._replace(params=params, optimizer=state.optimizer | {name: optimizer})
 
@@ -119,22 +124,24 @@ def learner(config: GAN, network: Network, schedule: optax.Schedule) -> Learner:
         z_key, critic_key, generator_key = jax.random.split(key, 3)
         lr = jnp.asarray(schedule(state.step))
         own = trained(state.params, "generator")
-        for i in range(objective.critic_steps):
-            draw = partial(generate, state.params, label, jax.random.fold_in(z_key, i))
+        steps = objective.critic_steps
+        for i in range(steps):
+            seen, asked = images[i::steps], label[i::steps]  # not one run of rows each, which lies on few devices
+            draw = partial(generate, state.params, asked, jax.random.fold_in(z_key, i))
             fake, back, drawn = jax.vjp(draw, own, has_aux=True)
             critic = jax.value_and_grad(discriminator_loss, has_aux=True)
-            (_, (statistics, seen)), d_grads = critic(
-                trained(state.params, "discriminator"), state.params, images, fake, label,
+            (_, (statistics, terms)), d_grads = critic(
+                trained(state.params, "discriminator"), state.params, seen, fake, asked,
                 jax.random.fold_in(critic_key, i),
             )  # fmt: skip
             state = moved(state, "discriminator", d_grads, statistics)
         # From the pictures that the discriminator saw last, as DCGANs do: they need not be drawn again.
         params = state.params
-        loss, slope = jax.value_and_grad(lambda x: game.generator(score(params, x, label, generator_key)[0]))(fake)
+        loss, slope = jax.value_and_grad(lambda x: game.generator(score(params, x, asked, generator_key)[0]))(fake)
         (g_grads,) = back(slope)
         state = moved(state, "generator", g_grads, drawn)
         ema = averaged(state.ema, state.params, ema_decay(training.ema, state.step))
         grad_norm = jnp.maximum(optax.tree.norm(d_grads), optax.tree.norm(g_grads))
-        return state._replace(step=state.step + 1, ema=ema), {"loss": loss, **seen, "grad_norm": grad_norm, "lr": lr}
+        return state._replace(step=state.step + 1, ema=ema), {"loss": loss, **terms, "grad_norm": grad_norm, "lr": lr}
 
     return Learner(init, update)

@@ -28,28 +28,23 @@ from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.families import learner
 from jaxgen.training.inputs import open_data
 from jaxgen.training.judge import judge_of
-from jaxgen.training.monitor import Monitor
+from jaxgen.training.monitor import Judge, Monitor
 from jaxgen.training.pace import chunk_length, compute_dtype, scan_steps, total_steps
 from jaxgen.training.report import Report
 from jaxgen.training.run import RunFolder
 from jaxgen.training.signals import Stop
-from jaxgen.training.step import (
-    TrainState,
-    abstract_state,
-    device_mesh,
-    learning_rate,
-    make_init,
-    make_steps,
-)
+from jaxgen.training.step import TrainState, abstract_state, device_mesh, learning_rate, make_init, make_steps
 
 
 def train(
-    config: Config, folder: Path, *, data_dir: Path | None = None, stop: Stop | None = None, resume: bool = False
-) -> Path:
+    config: Config, folder: Path, *, data_dir: Path | None = None, classifier: Path | None = None,
+    stop: Stop | None = None, resume: bool = False,
+) -> Path:  # fmt: skip
     """Train, or go on where the folder's newest whole checkpoint stands; returns the last checkpoint.
 
     resume: `config` may differ from the one that the folder holds, and takes its place. The folder's config is written
     once all that can be refused has been, so that a refused command leaves nothing that refuses the mended one.
+    classifier: the run of one that watches which classes are drawn; by default, of a resumed run, the one it had.
     Raises UsageError if the folder holds something else, Interrupted after saving on SIGINT or SIGTERM, JaxgenError
     on a loss that is not finite.
     """
@@ -61,12 +56,14 @@ def train(
             run.check(config)
         if is_main:
             stack.enter_context(run.locked())
-        trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, stop))
+        watching = classifier or (run.classifier() if resume else None)
+        judge = partial(judge_of, config, watching, again=classifier is None)
+        trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, judge, stop))
         with stop.deferred():
             if trainer is None:  # the signal came as this began
                 raise Interrupted("interrupted before there was anything to save", stop.signal or signal.SIGINT)
             if is_main:
-                run.write(config, data_dir, trainer.batches.classes)
+                run.write(config, data_dir, trainer.batches.classes, watching)
             return trainer.run_to_end()
 
 
@@ -93,7 +90,9 @@ class Trainer:
     newest: dict[str, float] = field(default_factory=dict)  # metrics of the last finite step
 
     @classmethod
-    def prepare(cls, config: Config, run: RunFolder, data_dir: Path | None, stop: Stop) -> Trainer:
+    def prepare(
+        cls, config: Config, run: RunFolder, data_dir: Path | None, judge: Callable[[], Judge | None], stop: Stop
+    ) -> Trainer:
         """Load the data, build the network, restore the newest checkpoint."""
         training = config.training
         batches, test = open_data(config, data_dir)
@@ -110,7 +109,7 @@ class Trainer:
         if state is None:
             state = make_init(learns, mesh)(jax.random.key(training.seed))
         return cls(
-            config=config, run=run, stop=stop, batches=batches, monitor=Monitor(config, test, judge_of(config)),
+            config=config, run=run, stop=stop, batches=batches, monitor=Monitor(config, test, judge()),
             state=state, start=int(state.step), total=total,
             sample_every=training.sample_every or batches.steps_per_epoch,
             checkpoint_every=training.checkpoint_every or training.checkpoint_epochs * batches.steps_per_epoch,
@@ -220,7 +219,7 @@ class Trainer:
                 report.pictures(step, seen.pictures)
                 if seen.scalars:
                     report.scalars(step, seen.scalars)
-                for warning in seen.warnings:
+                for warning in seen.warnings.values():
                     report.say(f"warning: step {step}: {warning}")
             report.restart_clock(step)
 

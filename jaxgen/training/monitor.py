@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -19,10 +20,12 @@ from jaxgen.training.families import FAMILIES
 from jaxgen.training.inputs import Batch
 from jaxgen.training.watch import Seen
 
-BATCH = 128  # pictures of the test loss at a time
+BATCH = 128  # test pictures at a time
+SETTLED = 500  # steps before which nothing is wrong yet: an untrained generator draws one grey
 
-# uint8 pictures -> the share of each class among them, and how many are of the class asked for (None: none was)
-Judge = Callable[[np.ndarray], tuple[np.ndarray, float | None]]
+# uint8 pictures, and the class asked for of each (None: none was) -> the share of each class among them, and how many
+# are as asked (None: nothing was)
+Judge = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, float | None]]
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Monitor:
     config: Config
     test: Batch | None  # None if the set has no test split
     judge: Judge | None = None  # a classifier, where there is one
+    _said: set[str] = field(default_factory=set, init=False)  # kinds of warnings, each of which is said once
 
     @cached_property
     def network(self) -> networks.Network:
@@ -64,16 +68,38 @@ class Monitor:
         weights = [len(images[part]) for part in parts]
         return {name: float(np.average([float(row[name]) for row in rows], weights=weights)) for name in rows[0]}
 
+    def encode(self, params: Params, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What an encoder says of uint8 pictures [N, H, W, C]: mean and log-variance, both [N, latent]."""
+        parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+        said = [self.apply(params, to_unit(part), method="encode") for part in parts]
+        mean, log_variance = (np.concatenate(part) for part in zip(*said, strict=True))
+        return mean, log_variance
+
+    def labels(self, count: int) -> np.ndarray | None:
+        """The classes that the first `count` pictures are of, in turn: [count] int; None of an unconditional model."""
+        return np.arange(count) % self.config.classes if self.config.classes else None
+
     def draw(self, params: Params, count: int = 0) -> np.ndarray:
         """The first `count` (0: `sample_count`) pictures of seed 0, as the config draws them: uint8 [N, H, W, C]."""
-        count, classes = count or self.config.training.sample_count, self.config.classes
-        labels = jnp.arange(count) % classes if classes else jnp.full(count, -1)
+        count = count or self.config.training.sample_count
+        labels = self.labels(count)
         pictures = sampling.draw(
             self.config, self.network.apply, params,
-            jnp.zeros(count, jnp.uint32), jnp.arange(count, dtype=jnp.uint32), labels,
+            jnp.zeros(count, jnp.uint32), jnp.arange(count, dtype=jnp.uint32),
+            jnp.full(count, -1) if labels is None else jnp.asarray(labels),
         )  # fmt: skip
         return to_uint8(np.asarray(pictures))
 
     def watch(self, params: Params, metrics: Mapping[str, float]) -> Seen:
-        """What the family has to show; metrics: of the newest step."""
-        return FAMILIES[self.config.family].watch(self, params, metrics)
+        """What the family has to show; metrics: of the newest step.
+
+        It warns of nothing before the run has settled, and of each kind of trouble once.
+        """
+        seen = FAMILIES[self.config.family].watch(self, params, metrics)
+        finite = {name: value for name, value in seen.scalars.items() if math.isfinite(value)}
+        warnings = seen.warnings if metrics.get("step", SETTLED) >= SETTLED else {}
+        if lost := [f"{name} {value}" for name, value in seen.scalars.items() if name not in finite]:
+            warnings = {**warnings, "not finite": f"{', '.join(lost)}: not finite, so left out of the metrics"}
+        fresh = {kind: line for kind, line in warnings.items() if kind not in self._said}
+        self._said.update(fresh)
+        return replace(seen, scalars=finite, warnings=fresh)

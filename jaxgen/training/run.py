@@ -22,6 +22,17 @@ from jaxgen.files import write_atomically
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets", "grain")
 
 
+def may_change(key: str) -> bool:
+    """Whether a run that is resumed may change this key of its config.
+
+    Not what decides the shapes of its weights or of the optimiser's state, which are in the checkpoints, nor what it is
+    a model of.
+    """
+    section = key.partition(".")[0]
+    how = section in ("training", "gan", "vae") or key in ("model.dropout", "model.label_dropout")
+    return how and key != "training.optimizer"
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Paths of a run; nothing is created before `locked` and `write`."""
@@ -63,7 +74,14 @@ class RunFolder:
 
     def data_dir(self) -> Path | None:
         """Where its data was read from, if a folder was named."""
-        named = self._environment().get("data_dir")
+        return self._path("data_dir")
+
+    def classifier(self) -> Path | None:
+        """The run of the classifier that watches it, if one was named."""
+        return self._path("classifier")
+
+    def _path(self, key: str) -> Path | None:
+        named = self._environment().get(key)
         return Path(named) if isinstance(named, str) else None
 
     def classes(self) -> tuple[str, ...]:
@@ -85,7 +103,7 @@ class RunFolder:
             changed = configs.differences(self.config(), config)
             if changed and self.checkpoints.is_dir():
                 key, (old, new) = next(iter(changed.items()))
-                change = f" --set {key}={new}" if key.startswith("training.") else ""
+                change = f" --set {key}={new}" if may_change(key) else ""
                 again = f"jaxgen train --resume {shlex.quote(str(self.path))}{change}"
                 raise UsageError(
                     f"{self.path} holds a run with {key} = {old}, not {new}; "
@@ -119,8 +137,10 @@ class RunFolder:
                 with suppress(OSError):
                     self.path.rmdir()  # if it is still empty: the run was refused, or stopped at its start
 
-    def write(self, config: Config, data_dir: Path | None, classes: Sequence[str] = ()) -> None:
-        """(Re)write the config, and the environment with the data's folder and classes.
+    def write(
+        self, config: Config, data_dir: Path | None, classes: Sequence[str] = (), classifier: Path | None = None
+    ) -> None:
+        """(Re)write the config, and the environment with the folders of data and classifier, and the data's classes.
 
         Raises JaxgenError if they cannot be written.
         """
@@ -129,7 +149,10 @@ class RunFolder:
         except OSError as err:
             raise JaxgenError(f"{self.samples}: cannot be made: {err.strerror}") from err
         write_atomically(self.config_file, configs.dumps(config).encode())
-        write_atomically(self.environment_file, json.dumps(_environment(data_dir, classes), indent=2).encode())
+        folders = {"data_dir": data_dir, "classifier": classifier}
+        environment = _environment() | {key: path and str(Path(path).absolute()) for key, path in folders.items()}
+        environment["classes"] = list(classes)
+        write_atomically(self.environment_file, json.dumps(environment, indent=2).encode())
 
     def forget_after(self, step: int) -> None:
         """Drop the metrics of steps after `step`: a run that goes on from there writes them again."""
@@ -158,7 +181,7 @@ def _step_of(line: str) -> float:
         return float("inf")
 
 
-def _environment(data_dir: Path | None, classes: Sequence[str]) -> dict[str, Any]:
+def _environment() -> dict[str, Any]:
     import jax
 
     versions: dict[str, str | None] = {}
@@ -173,7 +196,5 @@ def _environment(data_dir: Path | None, classes: Sequence[str]) -> dict[str, Any
         "platform": platform.platform(),
         "devices": [str(device) for device in jax.devices()],
         "processes": jax.process_count(),
-        "data_dir": str(Path(data_dir).absolute()) if data_dir else None,
-        "classes": list(classes),
         "packages": versions,
     }

@@ -46,17 +46,25 @@ def binarized(pixels: Array, *, key: Array) -> Array:
     return jax.random.bernoulli(key, pixels).astype(pixels.dtype)
 
 
-def log_weights(
+def log_terms(
     config: VAE, network: Network, params: Params, pixels: Array, label: Array, samples: int, *, key: Array
-) -> Array:
-    """log p(x, z) - log q(z | x) for z drawn from q: [samples, B] (Burda et al. 2016, equation 8)."""
+) -> tuple[Array, Array]:
+    """log p(x | z) and log q(z | x) - log p(z), whose mean is the KL, for z drawn from q: both [samples, B]."""
     mean, log_variance = network.apply(params, 2 * pixels - 1, method="encode")
     eps = jax.random.normal(key, (samples, *mean.shape))
     z = mean + jnp.exp(log_variance / 2) * eps  # [samples, B, latent]
     labels = jnp.broadcast_to(label, z.shape[:2]).reshape(-1)
     logits = network.apply(params, z.reshape(-1, z.shape[-1]), labels, method="decode")
     likelihood = LIKELIHOODS[config.vae.likelihood](logits.reshape(samples, *pixels.shape), pixels, config.vae)
-    return likelihood + log_normal(z, jnp.zeros(()), jnp.zeros(())) - log_normal(z, mean, log_variance)
+    return likelihood, log_normal(z, mean, log_variance) - log_normal(z, jnp.zeros(()), jnp.zeros(()))
+
+
+def log_weights(
+    config: VAE, network: Network, params: Params, pixels: Array, label: Array, samples: int, *, key: Array
+) -> Array:
+    """log p(x, z) - log q(z | x) for z drawn from q: [samples, B] (Burda et al. 2016, equation 8)."""
+    likelihood, kl = log_terms(config, network, params, pixels, label, samples, key=key)
+    return likelihood - kl
 
 
 def vae(config: VAE, network: Network) -> Loss:
@@ -74,13 +82,13 @@ def vae(config: VAE, network: Network) -> Loss:
         kl = kl_divergence(mean, log_variance).mean(0)  # [latent]
         # Free bits are of the mean over the batch, as Kingma et al. 2016 have them (appendix C.8).
         cost = objective.beta * jnp.maximum(kl, objective.free_bits).sum()
-        active = (mean.var(0) > ACTIVE).sum().astype(jnp.float32)
-        return reconstruction + cost, {"reconstruction": reconstruction, "kl": kl.sum(), "active_units": active}
+        return reconstruction + cost, {"reconstruction": reconstruction, "kl": kl.sum()}
 
     def weighted(params: Params, pixels: Array, label: Array, *, key: Array) -> tuple[Array, Metrics]:
-        weights = log_weights(config, network, params, pixels, label, objective.samples, key=key)
-        bound = jax.nn.logsumexp(weights, axis=0) - math.log(objective.samples)
-        return -bound.mean(), {"elbo": weights.mean()}
+        likelihood, kl = log_terms(config, network, params, pixels, label, objective.samples, key=key)
+        bound = jax.nn.logsumexp(likelihood - kl, axis=0) - math.log(objective.samples)
+        terms = {"reconstruction": -likelihood.mean(), "kl": kl.mean(), "elbo": (likelihood - kl).mean()}
+        return -bound.mean(), terms
 
     def loss(params: Params, x0: Array, label: Array, *, key: Array, train: bool = True) -> tuple[Array, Metrics]:
         """x0: [B, H, W, C] in [-1, 1]; label: [B] int."""

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.charts import latent_scatter
-from jaxgen.images import grid, to_uint8, to_unit
+from jaxgen.config import GAN, VAEObjective
+from jaxgen.images import grid, side_by_side, to_uint8
 from jaxgen.models.network import Params
 from jaxgen.training.gan import GAMES
 from jaxgen.training.vae import ACTIVE, kl_divergence
@@ -20,18 +21,17 @@ if TYPE_CHECKING:
 
 RECONSTRUCTIONS = 32  # pictures of the grid
 MOST_DIMENSIONS = 64  # whose KL is logged one by one
-SETTLED = 500  # steps of a GAN before which nothing is wrong yet: an untrained generator draws one grey
 JUDGED = 500  # pictures that a classifier looks at: of ten equal classes each is among them, of 64 not always
-COLLAPSE = "lower training.lr, or try gan.loss=hinge, or raise model.dropout"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """pictures: uint8 [H, W, C] by name, 'samples' first among them; warnings: what is wrong and what to change."""
+    """pictures: uint8 [H, W, C] by name, 'samples' first among them; warnings: what is wrong, and what to
+    change that a resumed run lets change, by the kind of trouble."""
 
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
     scalars: dict[str, float] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    warnings: dict[str, str] = field(default_factory=dict)
 
 
 Watch = Callable[["Monitor", Params, Mapping[str, float]], Seen]  # (monitor, weights, newest metrics and their "step")
@@ -49,28 +49,35 @@ def watch_samples(monitor: Monitor, params: Params, metrics: Mapping[str, float]
 
 def watch_vae(monitor: Monitor, params: Params, metrics: Mapping[str, float]) -> Seen:
     """Samples, reconstructions below what they are of, the latent plane if it is one, dimensions that say nothing."""
+    config: Any = monitor.config
     seen = watch_samples(monitor, params, metrics)
     if monitor.test is None:
         return seen
     images, labels = monitor.test
-    mean, log_variance = monitor.apply(params, to_unit(images), method="encode")
+    mean, log_variance = monitor.encode(params, images)
     again = monitor.apply(params, mean[:RECONSTRUCTIONS], jnp.asarray(labels[:RECONSTRUCTIONS]))
-    pairs = np.stack([images[:RECONSTRUCTIONS], to_uint8(np.asarray(again))], axis=1)  # [N, 2, H, W, C]
-    rows = pairs.reshape(-1, 8, *pairs.shape[1:]).swapaxes(1, 2)  # eight originals, then their reconstructions
-    seen.pictures["reconstructions"] = grid(rows.reshape(-1, *pairs.shape[2:]), columns=8)
+    rows = side_by_side(8, images[:RECONSTRUCTIONS], to_uint8(np.asarray(again)))
+    seen.pictures["reconstructions"] = grid(rows.reshape(-1, *images.shape[1:]), columns=8)
     latent = mean.shape[1]
     if latent == 2:
-        seen.pictures["latents"] = latent_scatter(np.asarray(mean), labels)
-    kl = np.asarray(kl_divergence(mean, log_variance).mean(0))
-    active = int((np.asarray(mean).var(0) > ACTIVE).sum())
+        seen.pictures["latents"] = latent_scatter(mean, labels)
+    kl = np.asarray(kl_divergence(jnp.asarray(mean), jnp.asarray(log_variance)).mean(0))
+    active = int((mean.var(0) > ACTIVE).sum())
     seen.scalars.update({f"kl_of_dimension/{i:02d}": float(nats) for i, nats in enumerate(kl[:MOST_DIMENSIONS])})
     seen.scalars["active_units"] = float(active)
     if active <= latent // 4:
-        seen.warnings.append(
+        seen.warnings["posterior collapse"] = (
             f"posterior collapse: {active} of {latent} latent dimensions say anything of the picture; "
-            "lower vae.beta, or set vae.free_bits (0.1 is usual), or model.latent to fewer"
+            f"{against_collapse(config.vae)}, or start a run with fewer dimensions (model.latent)"
         )
     return seen
+
+
+def against_collapse(objective: VAEObjective) -> str:
+    """What makes more latent dimensions say something."""
+    if objective.samples > 1:  # these bounds have neither
+        return "set vae.samples=1 and vae.free_bits=0.1"
+    return f"lower vae.beta, or set vae.free_bits={2 * objective.free_bits or 0.1:g}"
 
 
 def watch_gan(monitor: Monitor, params: Params, metrics: Mapping[str, float]) -> Seen:
@@ -79,22 +86,21 @@ def watch_gan(monitor: Monitor, params: Params, metrics: Mapping[str, float]) ->
     count = config.training.sample_count
     pictures = monitor.draw(params, max(count, JUDGED) if monitor.judge else count)
     seen = Seen(pictures={"samples": grid(pictures[:count])})
-    warnings = [*imbalance(metrics)] if GAMES[config.gan.loss].beliefs else []
+    labels = monitor.labels(len(pictures))
+    if GAMES[config.gan.loss].beliefs:
+        seen.warnings.update(imbalance(metrics, config))
     if monitor.test is not None:
-        labels = np.arange(len(pictures)) % config.classes if config.classes else None
         images, classes = monitor.test
         ours, real = spread(pictures, labels), spread(images, classes if config.classes else None)
         if ours is not None and real:
             seen.scalars["diversity"] = ours / real
-            warnings += sameness(ours / real)
+            seen.warnings.update(sameness(ours / real, config))
     if monitor.judge:
-        shares, right = monitor.judge(pictures)
+        shares, right = monitor.judge(pictures, labels)
         seen.scalars.update({f"class_share/{i}": float(share) for i, share in enumerate(shares)})
-        warnings += missing(shares, len(pictures), config.data.without)
+        seen.warnings.update(missing(shares, len(pictures), config))
         if right is not None:
             seen.scalars["drawn_as_asked"] = right
-    if metrics.get("step", SETTLED) >= SETTLED:
-        seen.warnings.extend(warnings)
     return seen
 
 
@@ -108,36 +114,45 @@ def spread(pictures: np.ndarray, labels: np.ndarray | None = None) -> float | No
     return float(np.abs(unit[1:] - unit[:-1])[same].mean()) if same.any() else None
 
 
-def sameness(diversity: float) -> list[str]:
+def sameness(diversity: float, config: GAN) -> dict[str, str]:
     """A warning if samples are too much alike; diversity: their spread over that of real pictures."""
     if diversity >= 0.5:
-        return []
-    return [f"mode collapse: samples differ from each other {diversity:.0%} as much as real pictures do; {COLLAPSE}"]
+        return {}
+    alike = f"mode collapse: samples differ from each other {diversity:.0%} as much as real pictures do"
+    return {"sameness": f"{alike}; {against_modes(config)}"}
 
 
-def missing(shares: np.ndarray, count: int, without: tuple[int, ...] = ()) -> list[str]:
-    """A warning if classes have less than a tenth of their due; shares: of each among `count` samples; without: classes
-    that the model was never shown."""
+def missing(shares: np.ndarray, count: int, config: GAN) -> dict[str, str]:
+    """A warning if classes that the model is shown have less than a tenth of their due; shares: of each among `count`
+    samples."""
+    without = config.data.without
     due = 1 / max(len(shares) - len(without), 1)
     few = [str(i) for i, share in enumerate(shares) if share < 0.1 * due and i not in without]
     if not few:
-        return []
-    return [f"mode collapse: the classifier sees hardly any {', '.join(few)} among {count} samples; {COLLAPSE}"]
+        return {}
+    hardly = f"mode collapse: the classifier sees hardly any {', '.join(few)} among {count} samples"
+    return {"missing": f"{hardly}; {against_modes(config)}"}
 
 
-def imbalance(metrics: Mapping[str, float]) -> list[str]:
+def against_modes(config: GAN) -> str:
+    """What makes a generator draw more kinds of picture."""
+    other = "" if config.gan.loss == "hinge" else "try gan.loss=hinge, or "
+    return f"lower training.lr, or {other}raise model.dropout"
+
+
+def imbalance(metrics: Mapping[str, float], config: GAN) -> dict[str, str]:
     """A warning if one side of the game has won: D tells all pictures apart, or takes most of them for the opposite."""
-    real, fake = metrics.get("real"), metrics.get("fake")
+    real, fake = metrics.get("d_real"), metrics.get("d_fake")
     if real is None or fake is None:
-        return []
+        return {}
+    beliefs, lr = f"D(real) {real:.2f}, D(fake) {fake:.2f}", config.gan.discriminator_lr or config.training.lr
     if real > 0.97 and fake < 0.03:
-        return [
-            f"the discriminator wins (D(real) {real:.2f}, D(fake) {fake:.2f}), so the generator learns little: "
-            "lower gan.discriminator_lr, or raise model.dropout"
-        ]
+        line = f"the discriminator wins ({beliefs}), so the generator learns little"
+        return {"discriminator wins": f"{line}: set gan.discriminator_lr={lr / 2:g}, or raise model.dropout"}
     if real < 0.4 and fake > 0.6:
-        return [
-            f"the generator wins (D(real) {real:.2f}, D(fake) {fake:.2f}): raise gan.discriminator_lr, "
-            "or lower model.dropout, or set gan.critic_steps=2"
-        ]
-    return []
+        steps = 2 * config.gan.critic_steps
+        what = [f"set gan.discriminator_lr={lr * 2:g}"]
+        what += ["lower model.dropout"] if config.model.dropout else []
+        what += [f"set gan.critic_steps={steps}"] if config.training.batch_size % steps == 0 else []
+        return {"generator wins": f"the generator wins ({beliefs}): {', or '.join(what)}"}
+    return {}

@@ -1,6 +1,7 @@
 """jaxgen latent ..., as a person or a script uses it, on tiny models of random weights."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -88,9 +89,10 @@ def test_reconstruct_shows_pairs_and_says_how_far_apart_they_are(latent, family)
     said = latent("reconstruct", model, "one.png", "two.png", "--label", "bee", "-o", "a.npy")
     again = np.load("a.npy")[..., 0].astype(float)
     error = {name: np.abs(again[i] - pixels(name)).mean() / 255 for i, name in enumerate(("one.png", "two.png"))}
-    assert said["pictures"] == pytest.approx(error)
-    latent("reconstruct", model, "one.png", "two.png", "--label", "bee")
-    sheet = pixels("reconstruction.png")
+    found = {entry["picture"]: entry["mean_absolute_error"] for entry in said["pictures"]}
+    assert found == pytest.approx(error)
+    latent("reconstruct", model, "one.png", "two.png", "--label", "bee", "-o", "SHEET.PNG")
+    sheet = pixels("SHEET.PNG")
     assert sheet.shape == (2 + 2 * 58, 2 + 2 * 58)
     np.testing.assert_array_equal(sheet[2:58:7, 60:116:7], pixels("two.png"))
 
@@ -102,8 +104,8 @@ def test_anomaly_scores_the_dataset_and_its_auroc_is_that_of_its_scores(latent, 
     from jaxgen import data
 
     labels = data.load("digits", "test").labels
-    assert said["auroc"] == pytest.approx(roc_auc_score(labels == 8, list(said["scores"].values())))
-    assert said["shown"][0] == max(said["scores"], key=said["scores"].get)
+    assert said["auroc"] == pytest.approx(roc_auc_score(labels == 8, [entry["score"] for entry in said["scores"]]))
+    assert said["shown"][0] == max(said["scores"], key=lambda entry: entry["score"])["picture"]
     assert pixels("anomaly.png").shape == (2 + 3 * 58, 2 + 3 * 58, 3)
     result = command("latent", *arguments)
     head, first, *_, auroc, path = result.out.splitlines()
@@ -114,9 +116,42 @@ def test_anomaly_scores_the_dataset_and_its_auroc_is_that_of_its_scores(latent, 
     assert "was not trained without class 8" in result.err
 
 
+@pytest.mark.parametrize(("name", "key"), [("anomaly", "scores"), ("reconstruct", "pictures")])
+def test_pictures_of_one_name_in_two_folders_are_both_told_of(name, key, latent, family, tmp_path):
+    for folder, old in (("x", "one"), ("y", "two")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / f"{old}.png").rename(tmp_path / folder / "1.png")
+    said = latent(name, family("vae").onnx, "x/1.png", "y/1.png", "--label", 0)[key]
+    assert [entry["picture"] for entry in said] == ["x/1.png", "y/1.png"]
+    a, b = ([value for value in entry.values() if isinstance(value, float)] for entry in said)
+    assert a != b and len(a) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [("encode", "-o", "a.npy"), ("cluster", "--clusters", 2), ("map", "-o", "a.npy")], ids=lambda a: a[0]
+)
+def test_an_encoder_is_told_no_class(arguments, latent, family):
+    name, *rest = arguments
+    latent(name, family("vae").onnx, "one.png", "two.png", "two.png", *rest)
+
+
+def test_cluster_that_is_empty_has_no_class(latent, family, command, monkeypatch):
+    from jaxgen.latent.pictures import Pictures
+
+    found = Pictures(
+        images=np.zeros((3, 8, 8, 1), np.uint8), labels=np.zeros(3, int), names=list("abc"), classes=("no",)
+    )
+    monkeypatch.setattr(Pictures, "from_dataset", lambda *arguments, **options: found)
+    arguments = ("cluster", family("vae").onnx, *DIGITS, "--clusters", 2)
+    with pytest.warns(match="distinct clusters"):
+        said = latent(*arguments)
+        assert (said["sizes"], said["classes"], said["purity"]) == ([3, 0], ["no", "-"], 1)
+        assert command("latent", *arguments).out.splitlines()[2].split() == ["1", "0", "-", "-"]
+
+
 def test_classify_is_a_ridge_classifier_on_the_encoders_means(latent, family):
     vae = family("vae")
-    said = latent("classify", vae.onnx, *DIGITS, "--label", 0)
+    said = latent("classify", vae.onnx, *DIGITS)
     from jaxgen import data
 
     reader, splits = Reader.open(vae.encoder), [data.load("digits", split) for split in ("train", "test")]
@@ -169,12 +204,43 @@ def test_refusals_are_one_line(refused, family, unconditional, latent):
     assert "not both" in refused(2, "latent", "encode", vae, "one.png", *DIGITS)
     assert "no pictures" in refused(2, "latent", "encode", vae)
     assert "-o takes FILE.npy" in refused(2, "latent", "encode", vae, "one.png", "-o", "a.png")
-    assert "did you mean 'linear'" in refused(2, "latent", "interpolate", vae, "--path", "linaer")
+    assert "'spherical', 'linear'" in refused(2, "latent", "interpolate", vae, "--path", "linaer")
+    assert "'tsne', 'manifold'" in refused(2, "latent", "map", vae, "--method", "foo")
+    assert "--split" in refused(2, "latent", "classify", vae, *DIGITS, "--split", "train")
+    assert "--first" in refused(2, "latent", "classify", vae, *DIGITS, "--first", 9)
+    odd = ("--label", 0, "--count", 1, "--outlier")
+    assert "it needs both, got 0 and 1" in refused(2, "latent", "anomaly", vae, *DIGITS, *odd, 8)
     assert "--seeds takes" in refused(2, "latent", "interpolate", vae, "--seeds", "1,x")
     assert "--dimensions takes numbers from 0 to 4" in refused(2, "latent", "traverse", gan, "--dimensions", "5")
     assert "a manifold is drawn of 2" in refused(2, "latent", "map", vae, "--method", "manifold")
     assert "at most 4096" in refused(2, "latent", "interpolate", vae, "-n", 256, "--frames", 1000)
     assert "no folder" in refused(3, "latent", "traverse", vae, "-o", "missing/a.png")
+
+
+def test_help_names_what_a_command_takes_and_what_happens_without_it(command):
+    from jaxgen.latent.maps import METHODS
+    from jaxgen.latent.paths import PATHS
+
+    def shown(*arguments):
+        return " ".join(command("latent", *arguments, "--help").out.split())
+
+    assert "..." not in shown().split("Commands:")[1]
+    for name in ("anomaly", "traverse"):  # codes have no plan
+        assert not any(option in shown(name) for option in ("--steps", "--guidance", "--refine"))
+    assert set(re.search(r"--path \[(.*?)\]", shown("interpolate"))[1].split("|")) == set(PATHS)
+    assert set(re.search(r"--method \[(.*?)\]", shown("map"))[1].split("|")) == {*METHODS, "manifold"}
+    default = {name: re.search(r"--guidance .*?\[default: (.*?)\]", shown(name))[1] for name in ("inpaint", "encode")}
+    assert default == {"inpaint": "the model's", "encode": "1"}
+
+
+def test_inpaint_is_guided_as_its_help_says(latent, conditional):
+    arguments = ("inpaint", conditional.onnx, "one.png", "--label", 1, "-n", 2, "--steps", 4, "-o", "a.npy")
+    drawn = []
+    for guidance in ((), ("--guidance", conditional.config.process.guidance), ("--guidance", 1)):
+        latent(*arguments, *guidance)
+        drawn.append(np.load("a.npy"))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0] != drawn[2]).any()
 
 
 def test_base_install_does_all_but_clusters_and_scatter_plots(latent, family, unconditional, tmp_path):

@@ -35,7 +35,7 @@ def test_verify_as_json(command, model):
     outcome = command("verify", model.onnx, "--json", "--threads", 1)
     assert (outcome.code, outcome.err) == (0, "")
     result = json.loads(outcome.out)
-    assert set(result) == {"same", "identical", "off_by", "pictures"}
+    assert set(result) == {"same", "identical", "off_by", "pictures", "line"}
     assert (result["same"], result["pictures"]) == (True, 8)
 
 
@@ -54,7 +54,8 @@ def test_info_says_what_the_file_is(command, model):
     assert said["pictures"] == f"8x8x{model.config.data.channels}"
     assert said["classes"] == (", ".join(model.classes) or "none (unconditional)")
     assert said["trained on"] == "digits, 1,234 steps, test loss not measured"
-    assert said["noise"] == f"{diffusion.schedule}, T = {diffusion.steps}, predicts {diffusion.prediction}"
+    words = (f"T = {diffusion.steps}", diffusion.schedule, f"predicts {diffusion.prediction}")
+    assert said["process"] == f"diffusion: {', '.join(words)}"
     assert said["default"] == f"ddim, {diffusion.sampler_steps} steps"
     assert said["sha256"] == model.manifest["sha256"]
     assert said["certificate"].endswith(f"in {len(model.manifest['certificate']['trajectories'])} comparisons")
@@ -72,11 +73,11 @@ def other_weights(proto):
 
 def test_verify_exits_3_on_other_weights_with_a_right_hash(command, refused, restamped, unconditional):
     path = restamped(unconditional.onnx, proto=other_weights)
-    assert "does not draw its certificate's pictures on this machine" in refused(3, "verify", path)
+    assert "does not give on this machine what its certificate says" in refused(3, "verify", path)
     outcome = command("verify", path, "--json")
     assert outcome.code == 3
     assert json.loads(outcome.out)["same"] is False
-    assert "does not draw" in outcome.line
+    assert "does not give" in outcome.line
 
 
 # --- bad files

@@ -246,7 +246,7 @@ USAGE = [
     ("--eta", "0.5", "--sampler", "ancestral"), ("--eta", "0.1", "--sampler", "dpmpp-2m"),
     ("--guidance", "-1"), ("--guidance", "101"), ("--guidance", "nan"), ("--guidance", "inf"),
     ("--batch-size", "0"), ("--batch-size", "4097"), ("--threads", "0"), ("--threads", "-2"), ("--threads", "9999"),
-    ("-o", "a.jpg"), ("-o", "a"), ("-o", ""), ("-n", "4097", "-o", "a.png"), ("-n", "257", "-o", "a.gif"),
+    ("-o", "a.bmp"), ("-o", "a"), ("-o", ""), ("-n", "4097", "-o", "a.png"), ("-n", "257", "-o", "a.gif"),
     ("-n", "4097", "-o", "-"), ("--color", "red"), ("more",),
 ]  # fmt: skip
 

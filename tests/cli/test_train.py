@@ -43,6 +43,48 @@ def test_model_means_the_preset_of_the_dataset(command, asked):
         assert (config, folder) == (preset(name), Path(out))
 
 
+@pytest.mark.parametrize("family", ["vae", "cvae", "gan", "ddpm", "cddpm", "flow", "classifier"])
+def test_model_without_a_dataset_is_of_the_digits(command, asked, family):
+    command("train", "--model", family)
+    assert asked[0][0] == preset(f"{family}-digits")
+
+
+def test_model_without_a_preset_for_the_digits_is_of_its_first_set(command, asked):
+    command("train", "--model", "dcgan")
+    command("train", "--model", "cgan")
+    assert [config for config, _, _ in asked] == [preset("dcgan-cryptopunks"), preset("cgan-digits")]
+
+
+def test_classifier_is_passed_on(command, asked, run):
+    command("train", "--model", "gan", "--classifier", "runs/judge")
+    command("train", "--resume", run, "--classifier", "runs/judge")
+    command("train", "--resume", run)
+    assert [rest["classifier"] for _, _, rest in asked] == [Path("runs/judge"), Path("runs/judge"), None]
+
+
+@pytest.mark.parametrize("arguments", [["--model", "gan"], ["--resume", "made"]])
+def test_classifier_that_is_none_is_one_line_and_leaves_nothing(command, tmp_path, arguments):
+    gan = configs.override(preset("gan-digits"), ["training.steps=1"])
+    RunFolder(tmp_path / "made").write(gan, None)
+    before = (tmp_path / "made" / "environment.json").read_bytes()
+    outcome = command("train", *arguments, "--classifier", "nowhere")
+    assert outcome.code == 2 and outcome.line.startswith("--classifier: nowhere: not a run folder")
+    assert not Path("runs/gan-digits").exists() and (tmp_path / "made" / "environment.json").read_bytes() == before
+
+
+def test_resume_takes_what_warnings_advise(command, asked, tmp_path):
+    settings = {
+        "gan-digits": ["gan.discriminator_lr=0.0001", "gan.loss=hinge", "gan.critic_steps=2", "model.dropout=0.1"],
+        "vae-digits": ["vae.beta=0.5", "vae.free_bits=0.1"],
+        "cddpm-digits": ["model.label_dropout=0.2", "model.dropout=0.1"],
+    }
+    for name, chosen in settings.items():
+        RunFolder(tmp_path / name).write(preset(name), None)
+        command("train", "--resume", name, *(word for setting in chosen for word in ("--set", setting)))
+        config = asked.pop()[0]
+        assert config == configs.override(preset(name), chosen) != preset(name)
+
+
 def test_model_for_a_set_without_a_preset_takes_its_measures(command, asked):
     command("train", "--model", "ddpm", "--dataset", "cryptopunks")
     ((config, folder, _),) = asked
@@ -115,6 +157,7 @@ def test_request_that_cannot_be_meant_is_one_line_and_exit_2(command, asked, arg
         ("model.blocks=2", "model.blocks cannot change from 1 to 2"),
         ("diffusion.steps=60", "diffusion.steps cannot change from 50 to 60"),
         ("name=other", "name cannot change from small to other"),
+        ("model.label_dropout=2", "model.label_dropout must be in [0, 1), got 2"),
         ("training.optimizer=sgd", "training.optimizer cannot change from adam to sgd"),
     ],
 )
@@ -227,7 +270,7 @@ def test_presets_are_listed_a_line_each(command):
     lines = command("presets").out.splitlines()
     assert [line.split()[0] for line in lines] == list(PRESETS)
     (fast,) = [line for line in lines if line.startswith("ddpm-mnist16-fast")]
-    assert all(word in fast for word in ("mnist", "16x16x1", "T 300", "linear", "lr 0.0003", "batch 128", "100 epochs"))
+    assert all(word in fast for word in ("ddpm", "mnist", "16x16x1", "lr 0.0003", "batch 128", "100 epochs"))
 
 
 def test_preset_is_printed_as_toml_that_train_takes(command, asked, tmp_path):
@@ -253,4 +296,5 @@ def test_help_has_examples_and_every_option(command):
     text = command("train", "--help").out
     assert "jaxgen train --resume runs/ddpm-mnist" in text
     options = ["--model", "--preset", "--config", "--dataset", "--data-dir", "--set", "--out", "--resume"]
+    options += ["--classifier"]
     assert all(option in text for option in options) and "JAXGEN_DATA_DIR" in text

@@ -8,7 +8,7 @@ from jaxgen.config import DiffusionConfig, FlowConfig
 from jaxgen.images import to_uint8, to_unit
 from jaxgen.latent.inpainting import inpaint, levels
 from jaxgen.prng import image_noise
-from jaxgen.recipes import from_config
+from jaxgen.recipes import KINDS, Kind, from_config
 from jaxgen.sampler import Sampler
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (8, 8, 1), dtype=np.uint8)
@@ -29,6 +29,18 @@ def test_levels_of_a_diffusion_are_those_of_its_forward_process():
 def test_levels_of_a_flow_are_straight():
     found = levels(FlowConfig(time_scale=10.0), from_config(FlowConfig(time_scale=10.0), steps=4))
     np.testing.assert_allclose(found, [[0, 1], [0.25, 0.75], [0.5, 0.5], [0.75, 0.25], [1, 0]], atol=1e-6)
+
+
+def test_levels_of_a_new_process_are_those_of_its_entry(monkeypatch):
+    class Cosine:
+        pass
+
+    kind = Kind(steps=None, table=None, named=None, levels=lambda process, t: (np.cos(t), np.sin(t)))
+    monkeypatch.setitem(KINDS, Cosine, kind)
+    plan = np.zeros((2, 9), np.float32)
+    plan[:, 0] = 1.5, 0.5
+    want = [[0.0707372, 0.9974950], [0.8775826, 0.4794255], [1, 0]]
+    np.testing.assert_allclose(levels(Cosine(), plan), want, atol=1e-6)
 
 
 class Knowing:

@@ -1,5 +1,7 @@
 """Pictures and masks as a person names them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,13 +12,14 @@ from jaxgen.latent.pictures import Pictures, mask
 SHAPE = (8, 8, 1)
 
 
-def test_files_folders_and_arrays_come_in_order_with_names(tmp_path):
+def test_files_folders_and_arrays_come_in_order_named_as_given(tmp_path, monkeypatch):
     (tmp_path / "folder").mkdir()
     for name, value in (("folder/b.png", 2), ("folder/a.png", 1), ("c.png", 3)):
         Image.fromarray(np.full((8, 8), value, np.uint8)).save(tmp_path / name)
     np.save(tmp_path / "d.npy", np.arange(4, 6, dtype=np.uint8)[:, None, None, None] * np.ones((1, *SHAPE), np.uint8))
-    found = Pictures.from_files([tmp_path / name for name in ("folder", "c.png", "d.npy")], SHAPE)
-    assert found.names == ["a.png", "b.png", "c.png", "d.npy[0]", "d.npy[1]"]
+    monkeypatch.chdir(tmp_path)
+    found = Pictures.from_files([Path("folder"), Path("c.png"), tmp_path / "d.npy"], SHAPE)
+    assert found.names == ["folder/a.png", "folder/b.png", "c.png", f"{tmp_path}/d.npy[0]", f"{tmp_path}/d.npy[1]"]
     assert found.images[:, 0, 0, 0].tolist() == [1, 2, 3, 4, 5]
     assert found.labels.tolist() == [-1] * 5
 

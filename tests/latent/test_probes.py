@@ -40,6 +40,10 @@ def test_majorities_by_hand():
     assert majorities(clusters, labels, 2) == [(3, 3, 2), (4, 4, 3)]
 
 
+def test_majority_of_an_empty_cluster_is_none():
+    assert majorities(np.array([0, 2]), np.array([3, 4]), 3) == [(1, 3, 1), (0, -1, 0), (1, 4, 1)]
+
+
 def test_k_means_finds_groups_that_are_far_apart():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], 20)

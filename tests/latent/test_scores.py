@@ -8,6 +8,7 @@ import torch
 from scipy.stats import norm
 from sklearn.metrics import log_loss, roc_auc_score
 
+from jaxgen.errors import UsageError
 from jaxgen.latent.scores import auroc, bernoulli, gaussian, heat, kl_divergence, score, three_rows
 
 
@@ -55,7 +56,12 @@ def test_auroc_is_scikit_learns_with_and_without_ties(levels):
 def test_auroc_by_hand():
     assert auroc(np.array([1.0, 2.0, 3.0]), np.array([False, False, True])) == 1
     assert auroc(np.array([1.0, 2.0, 2.0]), np.array([False, False, True])) == 0.75
-    assert np.isnan(auroc(np.ones(3), np.zeros(3, bool)))
+
+
+@pytest.mark.parametrize(("outliers", "got"), [(0, "0 and 3"), (3, "3 and 0")])
+def test_auroc_of_one_group_alone_is_refused(outliers, got):
+    with pytest.raises(UsageError, match=f"needs both, got {got}"):
+        auroc(np.ones(3), np.arange(3) < outliers)
 
 
 def test_heat_is_red_where_pictures_differ_and_grey_elsewhere():

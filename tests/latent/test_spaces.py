@@ -84,6 +84,16 @@ def test_labels_are_asked_for_taken_from_the_pictures_or_none(family, conditiona
         open_space(unconditional.onnx).labels(2, "bee")
 
 
+def test_classes_are_asked_for_only_where_the_way_back_needs_them(family, conditional):
+    vae, ddpm = open_space(family("vae").onnx), open_space(conditional.onnx)
+    pictures = Pictures(images=some(vae), labels=np.array([1, 0]), names=["a", "b"], classes=tuple(ddpm.model.classes))
+    assert vae.labels_to_encode(pictures, None) is None
+    assert vae.labels_to_encode(pictures, "bee").tolist() == [2, 2]
+    with pytest.raises(UsageError, match="wasp"):
+        vae.labels_to_encode(pictures, "wasp")
+    assert ddpm.labels_to_encode(pictures, None).tolist() == [1, 0]
+
+
 def test_encoder_of_other_weights_is_refused(family):
     with pytest.raises(JaxgenError, match=r"is not the encoder of .*: their weights differ"):
         open_space(family("vae").onnx, encoder=family("vae-convolutional").encoder)

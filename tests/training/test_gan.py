@@ -7,7 +7,9 @@ import pytest
 
 from jaxgen import config as configs
 from jaxgen.config import GAN, DataConfig, GANConfig, TrainingConfig
+from jaxgen.errors import UsageError
 from jaxgen.models import network as networks
+from jaxgen.models.network import Network
 from jaxgen.training.gan import GAMES, gradient_penalty, learner
 from jaxgen.training.loop import train
 from jaxgen.training.step import TrainState, learning_rate
@@ -115,7 +117,7 @@ def test_a_step_trains_both_sides_and_moves_their_statistics(stepped):
     assert {name for name in same if not name.endswith(".bias")} == set()
     assert any(name.endswith(".mean") for name in changed(before, after))
     assert int(after.step) == 1 and all(map(math.isfinite, metrics.values()))
-    assert metrics.keys() == {"loss", "discriminator_loss", "real", "fake", "grad_norm", "lr"}
+    assert metrics.keys() == {"loss", "discriminator_loss", "d_real", "d_fake", "grad_norm", "lr"}
 
 
 @pytest.mark.parametrize(("stopped", "moving"), [("generator", "discriminator"), ("discriminator", "generator")])
@@ -171,6 +173,54 @@ def test_discriminator_takes_its_steps_for_each_of_the_generator_on_the_same_sch
     assert {name for name in changed(*states[2:]) if not name.endswith((".mean", ".var"))} == set()
 
 
+class Greys:
+    """Each side has one weight: what grey is drawn, and how much light counts as real; keeps what is scored."""
+
+    def __init__(self) -> None:
+        self.scored: list[tuple[np.ndarray, np.ndarray]] = []
+        start = {"generator.w": jnp.zeros(()), "discriminator.w": jnp.ones(())}
+        self.network = Network(init=lambda key: start, apply=self.train, train=self.train, trainable=frozenset(start))
+
+    def train(self, params, x, label, *, method, **_):
+        if method == "generate":
+            return jnp.broadcast_to(params["generator.w"], (len(x), 8, 8, 1)), {}
+        if not isinstance(x, jax.core.Tracer):  # which it is where a gradient goes through it, in the generator's step
+            self.scored.append((np.asarray(x[:, 0, 0, 0]), np.asarray(label)))
+        return (x * params["discriminator.w"]).mean((1, 2, 3)), {}
+
+
+def test_discriminator_has_the_rate_of_the_runs_step_whatever_its_steps_were_before():
+    """The schedule is over after the first step, so a step of twice as many critic steps must move nothing."""
+    network, key = Greys().network, jax.random.key(0)
+    config = configs.override(SMALL, ["training.lr_schedule=linear"])
+    learners = [
+        learner(each, network, learning_rate(each.training, 1))
+        for each in (config, configs.override(config, ["gan.critic_steps=2"]))
+    ]
+    states = [learners[0].init(key)]
+    for learns in learners:
+        states.append(learns.update(states[-1], IMAGES, LABELS, key)[0])
+    assert changed(*states[:2]) == {"generator.w", "discriminator.w"} and changed(*states[1:]) == set()
+
+
+def test_each_step_of_the_discriminator_sees_pictures_of_its_own():
+    game, key = Greys(), jax.random.key(0)
+    config = configs.override(SMALL, ["gan.critic_steps=4"])
+    learns = learner(config, game.network, learning_rate(config.training, 10))
+    images = jnp.broadcast_to(jnp.arange(8.0)[:, None, None, None], (8, 8, 8, 1))
+    learns.update(learns.init(key), images, jnp.arange(8), key)
+    assert [len(x) for x, _ in game.scored] == [2] * 8  # of each step real ones, then drawn ones
+    real, drawn = game.scored[::2], game.scored[1::2]
+    assert sorted(np.concatenate([x for x, _ in real])) == list(range(8))
+    for (x, of_real), (_, of_drawn) in zip(real, drawn, strict=True):
+        assert np.array_equal(x, of_real) and np.array_equal(x, of_drawn)  # with the classes that are theirs
+
+
+def test_batch_that_cannot_be_dealt_out_is_refused():
+    with pytest.raises(UsageError, match=r"training\.batch_size must be a multiple of gan\.critic_steps \(3\), got 8"):
+        configs.override(SMALL, ["gan.critic_steps=3"])
+
+
 @pytest.mark.parametrize("loss", ["hinge", "wgan-gp"])
 def test_other_losses_train_and_stay_finite(loss):
     config = configs.override(SMALL, [f"gan.loss={loss}", "model.discriminator_norm=none"])
@@ -188,7 +238,7 @@ def test_discriminator_learns_to_tell_a_fixed_generator_from_pictures():
         state, metrics = update(state, IMAGES, LABELS, jax.random.key(i))
         seen.append(metrics)
     assert seen[-1]["discriminator_loss"] < 0.2 < seen[0]["discriminator_loss"]
-    assert seen[-1]["real"] > 0.85 and seen[-1]["fake"] < 0.15
+    assert seen[-1]["d_real"] > 0.85 and seen[-1]["d_fake"] < 0.15
 
 
 def test_resumed_run_equals_one_that_was_not_bit_for_bit(tmp_path, metrics_of, assert_same_state):
@@ -197,4 +247,4 @@ def test_resumed_run_equals_one_that_was_not_bit_for_bit(tmp_path, metrics_of, a
     train(SMALL, tmp_path / "run", resume=True)
     assert_same_state(tmp_path / "straight", tmp_path / "run", 4)
     ends = [[line for line in metrics_of(tmp_path / run) if line["step"] > 2] for run in ("straight", "run")]
-    assert ends[0] == ends[1] and any("fake" in line for line in ends[0])
+    assert ends[0] == ends[1] and any("d_fake" in line for line in ends[0])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jaxgen import __version__, config as configs
-from jaxgen.config import DDPM
+from jaxgen.config import DDPM, GAN
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.training.run import RunFolder
 
@@ -25,8 +25,9 @@ def run(tmp_path) -> RunFolder:
 
 def test_written_run_gives_its_config_and_data_folder_back(run, tmp_path):
     assert (run.config(), run.data_dir()) == (DDPM(), None)
-    run.write(OTHER, Path("relative"))
+    run.write(OTHER, Path("relative"), classifier=Path("judge"))
     assert (run.config(), run.data_dir()) == (OTHER, Path("relative").absolute())
+    assert run.classifier() == Path("judge").absolute()
 
 
 def test_environment_holds_what_it_ran_on(run):
@@ -70,6 +71,16 @@ def test_new_and_empty_folders_are_welcome(tmp_path):
 def test_missing_run_is_one_line(tmp_path):
     with pytest.raises(UsageError, match=r"not a run folder \(no config.toml\)"):
         RunFolder(tmp_path / "nothing").config()
+
+
+def test_resume_is_advised_for_what_it_takes(tmp_path):
+    old, run = GAN(), RunFolder(tmp_path / "gan")
+    run.write(old, None)
+    run.checkpoints.mkdir()
+    for setting, taken in [("gan.loss=hinge", True), ("model.dropout=0.1", True), ("model.latent=3", False)]:
+        with pytest.raises(UsageError, match="go on with it") as refusal:
+            run.check(configs.override(old, [setting]))
+        assert (f"--set {setting}" in str(refusal.value)) == taken
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"data_dir": 3}', "\xff"])

@@ -5,16 +5,14 @@ import numpy as np
 import pytest
 
 from jaxgen import config as configs
-from jaxgen.config import GAN, Classifier, ClassifierConfig, DataConfig, GANConfig, TrainingConfig
-from jaxgen.errors import UsageError
-from jaxgen.training.judge import judge_of
-from jaxgen.training.loop import train
-from jaxgen.training.watch import imbalance, missing, sameness, spread, watch_gan
+from jaxgen.config import GAN, VAE, DataConfig, GANConfig, TrainingConfig
+from jaxgen.training.run import may_change
+from jaxgen.training.watch import against_collapse, imbalance, missing, sameness, spread, watch_gan
 
 DIGITS = DataConfig(dataset="digits", size=8, channels=1)
 PLAIN = GAN(data=DIGITS, model=GANConfig(latent=4, widths=(4,), doublings=1))
 CONDITIONAL = replace(PLAIN, model=replace(PLAIN.model, classes=10))
-FAIR = {"real": 0.7, "fake": 0.3, "step": 1000}
+FAIR = {"d_real": 0.7, "d_fake": 0.3, "step": 1000}
 # Ten pictures that differ from each other, one a class
 PATTERNS = np.random.default_rng(0).integers(0, 2, (10, 8, 8, 1)).astype(np.uint8) * 255
 
@@ -40,11 +38,13 @@ class Drawn:
     def draw(self, params, count=0):
         return self._draw(np.arange(count or self.config.training.sample_count))
 
+    def labels(self, count):
+        return np.arange(count) % 10 if self.config.classes else None
+
     @cached_property
     def judge(self):
-        def judge(pictures):
+        def judge(pictures, asked):
             found = nearest(pictures)
-            asked = np.arange(len(pictures)) % 10 if self.config.classes else None
             shares = np.bincount(found, minlength=10) / len(found)
             return shares, None if asked is None else float((found == asked).mean())
 
@@ -79,7 +79,7 @@ def seven_classes(index):
 @pytest.mark.parametrize("judged", [False, True])
 def test_good_generator_warns_of_nothing(config, judged):
     seen = watch_gan(Drawn(config, good, judged=judged), {}, FAIR)
-    assert seen.warnings == [] and 0.9 < seen.scalars["diversity"] < 1.1
+    assert seen.warnings == {} and 0.9 < seen.scalars["diversity"] < 1.1
     assert ("drawn_as_asked" in seen.scalars) == (judged and config.classes > 0)
     assert list(seen.pictures) == ["samples"]
 
@@ -87,27 +87,27 @@ def test_good_generator_warns_of_nothing(config, judged):
 @pytest.mark.parametrize("draw", [grey, one_picture])
 @pytest.mark.parametrize("config", [PLAIN, CONDITIONAL])
 def test_collapse_is_told_without_a_classifier(config, draw):
-    (warning,) = watch_gan(Drawn(config, draw), {}, FAIR).warnings
+    (warning,) = watch_gan(Drawn(config, draw), {}, FAIR).warnings.values()
     assert warning.startswith("mode collapse: samples differ from each other 0%")
     assert all(key in warning for key in ("training.lr", "gan.loss=hinge", "model.dropout"))
 
 
 def test_one_picture_a_class_is_a_collapse_of_a_conditional_model_alone():
-    assert watch_gan(Drawn(PLAIN, one_a_class), {}, FAIR).warnings == []
-    (warning,) = watch_gan(Drawn(CONDITIONAL, one_a_class), {}, FAIR).warnings
+    assert watch_gan(Drawn(PLAIN, one_a_class), {}, FAIR).warnings == {}
+    (warning,) = watch_gan(Drawn(CONDITIONAL, one_a_class), {}, FAIR).warnings.values()
     assert "samples differ from each other 0%" in warning
 
 
 def test_classes_that_are_never_drawn_are_named():
     seen = watch_gan(Drawn(PLAIN, seven_classes, judged=True), {}, FAIR)
-    (warning,) = seen.warnings
+    (warning,) = seen.warnings.values()
     assert "hardly any 7, 8, 9 among 500 samples" in warning
     assert abs(seen.scalars["class_share/2"] - 1 / 7) < 0.01 and seen.scalars["class_share/8"] < 0.01
 
 
 def test_classes_that_the_data_leaves_out_are_not_missed():
     without = replace(PLAIN, data=replace(DIGITS, without=(7, 8, 9)))
-    assert watch_gan(Drawn(without, seven_classes, judged=True), {}, FAIR).warnings == []
+    assert watch_gan(Drawn(without, seven_classes, judged=True), {}, FAIR).warnings == {}
 
 
 def test_generator_that_ignores_the_class_draws_one_in_ten_as_asked():
@@ -115,17 +115,10 @@ def test_generator_that_ignores_the_class_draws_one_in_ten_as_asked():
     assert abs(seen.scalars["drawn_as_asked"] - 0.1) < 0.06  # four deviations of 500 draws
 
 
-def test_untrained_generator_is_given_time():
-    lost = {"real": 0.999, "fake": 0.001}
-    early = watch_gan(Drawn(PLAIN, grey, judged=True), {}, {**lost, "step": 300})
-    assert early.warnings == [] and early.scalars["diversity"] == 0
-    assert len(watch_gan(Drawn(PLAIN, grey, judged=True), {}, {**lost, "step": 1000}).warnings) == 3
-
-
 def test_classifier_looks_at_more_pictures_than_are_shown():
     few = replace(PLAIN, training=TrainingConfig(sample_count=4))
     seen = watch_gan(Drawn(few, good, judged=True), {}, FAIR)
-    assert seen.warnings == [] and seen.pictures["samples"].shape == watch_gan(Drawn(few, good), {}, FAIR).pictures[
+    assert seen.warnings == {} and seen.pictures["samples"].shape == watch_gan(Drawn(few, good), {}, FAIR).pictures[
         "samples"
     ].shape  # fmt: skip
 
@@ -138,19 +131,51 @@ def test_classifier_looks_at_more_pictures_than_are_shown():
     ],
 )  # fmt: skip
 def test_imbalance_names_who_wins_and_what_to_change(real, fake, winner):
-    warnings = imbalance({"real": real, "fake": fake})
-    assert len(warnings) == (winner is not None)
+    config = configs.override(PLAIN, ["training.lr=0.002", "model.dropout=0.3"])
+    warnings = imbalance({"d_real": real, "d_fake": fake}, config)
+    assert list(warnings) == ([f"{winner} wins"] if winner else [])
     if winner:
-        assert warnings[0].startswith(f"the {winner} wins (D(real) {real:.2f}, D(fake) {fake:.2f})")
-        assert "gan.discriminator_lr" in warnings[0] and "model.dropout" in warnings[0]
+        (warning,) = warnings.values()
+        rate = {"discriminator": "0.001", "generator": "0.004"}[winner]
+        assert warning.startswith(f"the {winner} wins (D(real) {real:.2f}, D(fake) {fake:.2f})")
+        assert f"gan.discriminator_lr={rate}," in warning and "model.dropout" in warning
+
+
+def advised(warnings):
+    """The KEY=VALUE settings and keys that some warnings name."""
+    words = " ".join(warnings.values()).replace(",", " ").replace(";", " ").split()
+    return [word for word in words if word.startswith(("gan.", "model.", "training.", "vae."))]
+
+
+@pytest.mark.parametrize("settings", [[], ["gan.loss=hinge"], ["gan.critic_steps=2", "training.batch_size=6"]])
+def test_advice_is_of_what_a_resumed_run_lets_change_and_has_not_already(settings):
+    config = configs.override(PLAIN, settings)
+    for warnings in (
+        imbalance({"d_real": 0.1, "d_fake": 0.9}, config), imbalance({"d_real": 1.0, "d_fake": 0.0}, config),
+        sameness(0.1, config), missing(np.eye(10)[0], 500, config),
+    ):  # fmt: skip
+        named = advised(warnings)
+        assert named and all(may_change(word.partition("=")[0]) for word in named)
+        for setting in named:
+            if "=" in setting:
+                assert configs.override(config, [setting]) != config
+
+
+@pytest.mark.parametrize("settings", [[], ["vae.free_bits=0.1"], ["vae.samples=5"]])
+def test_advice_against_posterior_collapse_is_taken_by_the_config(settings):
+    config = configs.override(VAE(), settings)
+    named = advised({"": against_collapse(config.vae)})
+    assert all(may_change(word.partition("=")[0]) for word in named)
+    changed = configs.override(config, [word for word in named if "=" in word])
+    assert changed.vae.free_bits > config.vae.free_bits
 
 
 def test_scores_that_are_no_beliefs_are_not_called_an_imbalance():
     settings = ["gan.loss=wgan-gp", "model.discriminator_norm=none"]
-    scores = {"real": 40.0, "fake": -35.0, "step": 1000}
-    assert watch_gan(Drawn(configs.override(PLAIN, settings), good), {}, scores).warnings == []
+    scores = {"d_real": 40.0, "d_fake": -35.0}
+    assert watch_gan(Drawn(configs.override(PLAIN, settings), good), {}, scores).warnings == {}
     hinge = configs.override(PLAIN, ["gan.loss=hinge"])
-    assert len(watch_gan(Drawn(hinge, good), {}, {"real": 1.0, "fake": 0.0, "step": 1000}).warnings) == 1
+    assert len(watch_gan(Drawn(hinge, good), {}, {"d_real": 1.0, "d_fake": 0.0}).warnings) == 1
 
 
 def test_spread_is_the_mean_distance_of_neighbours_of_a_class():
@@ -161,52 +186,7 @@ def test_spread_is_the_mean_distance_of_neighbours_of_a_class():
 
 
 def test_sameness_and_missing_are_silent_above_their_thresholds():
-    assert sameness(0.6) == [] and len(sameness(0.4)) == 1
-    assert missing(np.full(10, 0.1), 500) == [] and missing(np.array([0.02] + [0.98 / 9] * 9), 500) == []
-    assert len(missing(np.array([0.005] + [0.995 / 9] * 9), 500)) == 1
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    """A classifier of the digits that has learned something."""
-    config = Classifier(
-        data=DIGITS,
-        model=ClassifierConfig(widths=(16,), features=32, dropout=0.0),
-        training=TrainingConfig(steps=150, batch_size=64, lr=3e-3, checkpoint_every=150, sample_every=150),
-    )
-    folder = tmp_path_factory.mktemp("classifier") / "run"
-    train(config, folder)
-    return folder
-
-
-def naming(config: GAN, folder) -> GAN:
-    return replace(config, gan=replace(config.gan, classifier=str(folder)))
-
-
-def test_judge_reads_real_digits(classifier):
-    from jaxgen import data
-
-    digits = data.load("digits", "test")
-    ordered = np.concatenate([np.flatnonzero(digits.labels == i)[:8] for i in range(10)]).reshape(10, 8).T.ravel()
-    pictures = digits.images[ordered]  # 0, 1, ..., 9, 0, 1, ...
-    shares, right = judge_of(naming(CONDITIONAL, classifier))(pictures)
-    assert right > 0.8 and np.abs(shares - 0.1).max() < 0.06
-    again, none = judge_of(naming(PLAIN, classifier))(pictures)
-    assert none is None and np.array_equal(again, shares)
-
-
-def test_judge_is_there_only_where_one_is_named(classifier):
-    assert judge_of(PLAIN) is None and judge_of(Classifier(data=DIGITS)) is None
-
-
-def test_judge_of_other_data_is_refused(classifier):
-    other = replace(PLAIN, data=replace(DIGITS, size=16))
-    with pytest.raises(UsageError, match=r"gan\.classifier: .* is not a classifier of digits at \(16, 16, 1\)"):
-        judge_of(naming(other, classifier))
-
-
-def test_run_with_a_classifier_logs_the_share_of_each_class(classifier, tmp_path, metrics_of):
-    training = TrainingConfig(steps=2, batch_size=8, sample_every=2, checkpoint_every=2, sample_count=4)
-    train(naming(replace(CONDITIONAL, training=training), classifier), tmp_path / "run")
-    (line,) = [line for line in metrics_of(tmp_path / "run") if "diversity" in line or "class_share/0" in line]
-    assert abs(sum(line[f"class_share/{i}"] for i in range(10)) - 1) < 1e-6 and 0 <= line["drawn_as_asked"] <= 1
+    assert sameness(0.6, PLAIN) == {} and len(sameness(0.4, PLAIN)) == 1
+    for most, count in [(0.1, 0), (0.02, 0), (0.005, 1)]:
+        shares = np.array([most] + [(1 - most) / 9] * 9)
+        assert len(missing(shares, 500, PLAIN)) == count
