@@ -90,6 +90,7 @@ def reconstruct(model: Path, output: Path, **asked: Any) -> None:
     """
     import numpy as np
 
+    from jaxgen.images import side_by_side
     from jaxgen.latent import output as outputs
 
     is_sheet = outputs.checked(output, ".png", ".npy").suffix.lower() == ".png"
@@ -100,7 +101,7 @@ def reconstruct(model: Path, output: Path, **asked: Any) -> None:
     again = space.decode(space.encode(pictures.images, label), label)
     error = np.abs(again.astype(float) - pictures.images).mean((1, 2, 3)) / 255
     columns = min(len(pictures), 16)
-    rows = outputs.side_by_side(columns, pictures.images, again) if is_sheet else again[None]
+    rows = side_by_side(columns, pictures.images, again) if is_sheet else again[None]
     click.echo(f"mean absolute error {error.mean():.4f}, pixels being from 0 to 1", err=True)
     each = [
         {"picture": name, "mean_absolute_error": far} for name, far in zip(pictures.names, error.tolist(), strict=True)

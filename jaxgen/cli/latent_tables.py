@@ -54,8 +54,6 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
     codes.require_way_back()
     pictures = read_pictures(space, asked)
     odd = None if outlier is None else pictures.number(outlier)
-    if odd is not None and odd not in space.model.config.data.without:
-        click.echo(f"note: the model was not trained without class {outlier}; see --help", err=True)
     found = scores.score(codes, pictures.images, space.labels(len(pictures), asked["label"], pictures))
     order = np.argsort(-found.total, kind="stable")
     table = [
@@ -70,6 +68,8 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
     }
     if odd is not None:
         said["auroc"] = scores.auroc(found.total, pictures.labels == odd)
+        if odd not in space.model.config.data.without:
+            click.echo(f"note: the model was not trained without class {outlier}; see --help", err=True)
     top = order[:show]
     rows = scores.three_rows(pictures.images[top], found.again[top], columns=min(16, len(top)))
     if not asked["as_json"]:

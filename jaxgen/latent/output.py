@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxgen.errors import UsageError
 from jaxgen.files import check_writable, write_atomically
-from jaxgen.images import BACKGROUND, grid, provenance_text, save_gif, save_png
+from jaxgen.images import grid, provenance_text, save_gif, save_png
 
 MAX_SHEET = 4096  # pictures on one
 FRAME_MS = 90
@@ -47,18 +47,6 @@ def write_array(output: Path, array: np.ndarray) -> None:
         np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
 
     write_atomically(output, write)
-
-
-def side_by_side(columns: int, *kinds: np.ndarray) -> np.ndarray:
-    """Pictures [N, H, W, C] of several kinds, each above the next: rows [R, columns, H, W, C], grey where N ends."""
-    count = len(kinds[0])
-    lines = -(-count // columns)
-    sheet = np.full((lines, len(kinds), columns, *kinds[0].shape[1:]), BACKGROUND, np.uint8)
-    for number, pictures in enumerate(kinds):
-        for line in range(lines):
-            part = pictures[line * columns : (line + 1) * columns]
-            sheet[line, number, : len(part)] = part
-    return sheet.reshape(-1, columns, *kinds[0].shape[1:])
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

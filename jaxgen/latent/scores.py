@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.latent.output import side_by_side
+from jaxgen.images import side_by_side
 from jaxgen.latent.spaces import Codes
 
 Array = np.ndarray
