@@ -2,7 +2,7 @@
 
     python experiments/presets/table.py runs/cvae-mnist runs/gan-mnist ...
 
-Writes experiments/presets/NAME.png and out/presets/NAME.onnx. The time is the wall time from the start of the run to its
+Writes experiments/presets/NAME.png and out/presets/NAME.onnx. The time is the wall time from a run's start to its
 last checkpoint, testing and sampling included; of a run that was interrupted, that of its steps alone.
 """
 

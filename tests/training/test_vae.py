@@ -188,7 +188,7 @@ def test_bound_rises_with_its_samples_from_the_elbo_to_the_evidence():
     bounds = [bound(samples) for samples in (1, 4, 40)]
     assert bounds[0] == pytest.approx(elbo, abs=0.01)  # about three standard errors
     assert all(b > a + 0.002 for a, b in pairwise(bounds))
-    assert bounds[2] == pytest.approx(evidence, abs=0.005)
+    assert bounds[2] == pytest.approx(evidence, abs=0.01)
 
 
 # ---- pixels
