@@ -112,10 +112,10 @@ def test_broken_provenance_is_the_pictures_fault(plain, key, value):
 # --- where to write
 
 
-@pytest.mark.parametrize("output", ["grid", "grid.jpg", "grid.onnx", "", "png", ".png", "a.png.bak"])
+@pytest.mark.parametrize("output", ["grid", "grid.bmp", "grid.onnx", "", "png", ".png", "a.png.bak"])
 def test_ending_that_means_nothing_is_refused(output, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=r"-o takes FILE\.png, FOLDER/, FILE\.npy, FILE\.gif or -, got"):
+    with pytest.raises(UsageError, match=r"-o takes FILE\.png, FILE\.jpg, FOLDER/, FILE\.npy, FILE\.gif or -, got"):
         drawing.writer_for(output, 4)
 
 
