@@ -222,7 +222,7 @@ def with_unknown_operator(proto):
 CHANGES = {
     "input of another name": ({"proto": renamed("seed", "sead")}, r"expected the inputs \['index', 'plan', 'seed'"),
     "output of another name": ({"proto": renamed("images", "image")}, "expected the outputs"),
-    "pictures of another size": ({"manifest": in_colour}, r"with images \[8, 8, 3\], got"),
+    "pictures of another size": ({"manifest": in_colour}, r"with \{'images': \[8, 8, 3\]\}, got"),
     "more class names than classes": ({"manifest": with_a_class}, "expected the names of 0 classes .*, got 1"),
     "no class names": ({"manifest": without_classes}, "has no 'classes'"),
     "unknown config key": (
