@@ -24,7 +24,7 @@ demo: $(VENV)/installed-export
 	@echo "noise to them: $(DEMO)/denoise.gif"
 
 test: lint
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not slow"
 
 test-all: lint
 	$(BIN)/pytest
