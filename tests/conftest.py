@@ -56,25 +56,32 @@ def jaxgen():
 
 
 @pytest.fixture(scope="session")
-def family(tmp_path_factory):
+def models(tmp_path_factory) -> Path:
+    """Where tiny models are exported to, one folder for all workers of a test run: an export takes up to a minute."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "models"
+
+
+@pytest.fixture(scope="session")
+def family(models):
     """family(name): that one of FAMILIES, exported once."""
 
     @functools.cache
     def get(name: str) -> Exported:
         config = FAMILIES[name]
-        return exported(config, CLASSES[: config.classes], tmp_path_factory.mktemp(name))
+        return exported(config, CLASSES[: config.classes], models / name)
 
     return get
 
 
 @pytest.fixture(scope="session")
-def unconditional(tmp_path_factory) -> Exported:
-    return exported(UNCONDITIONAL, (), tmp_path_factory.mktemp("unconditional"))
+def unconditional(models) -> Exported:
+    return exported(UNCONDITIONAL, (), models / "unconditional")
 
 
 @pytest.fixture(scope="session")
-def conditional(tmp_path_factory) -> Exported:
-    return exported(CONDITIONAL, CLASSES, tmp_path_factory.mktemp("conditional"))
+def conditional(models) -> Exported:
+    return exported(CONDITIONAL, CLASSES, models / "conditional")
 
 
 @pytest.fixture(scope="session", params=["unconditional", "conditional"])

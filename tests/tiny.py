@@ -91,16 +91,34 @@ def random_weights(config: Config) -> dict[str, np.ndarray]:
 
 
 def exported(config: Config, classes: tuple[str, ...], folder: Path) -> Exported:
+    """The model in every kind of file, in `folder`: made there by the first of the test processes that asks for it."""
+    from filelock import FileLock
+
+    from jaxgen import artifact
+
+    paths = {"torchscript": "model.ts", "safetensors": "weights.safetensors", "state": "state.pth"}
+    places = {name: folder / file for name, file in paths.items()}
+    params, onnx, encoder = random_weights(config), folder / "model.onnx", folder / "model.encoder.onnx"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not (folder / "whole").exists():
+            _export(config, params, classes, onnx, encoder, places)
+            (folder / "whole").touch()
+    manifest = artifact.read(onnx).manifest
+    return Exported(
+        config=config, params=params, classes=classes, onnx=onnx, encoder=encoder, manifest=manifest, **places
+    )
+
+
+def _export(
+    config: Config, params: dict[str, np.ndarray], classes: tuple[str, ...], onnx: Path, encoder: Path,
+    places: dict[str, Path],
+) -> None:  # fmt: skip
     from jaxgen_export.export import Places, export_model
 
-    paths = {"torchscript": "model.ts", "safetensors": "weights.safetensors"}
-    places = {name: folder / file for name, file in paths.items()}
-    onnx, encoder, state = (folder / file for file in ("model.onnx", "model.encoder.onnx", "state.pth"))
-    beside = Places(encoder=encoder if isinstance(config, VAE) else None, torch=state, **places)
-    training = {"dataset": "digits", "steps": 1234, "test_loss": None}
-    params = random_weights(config)
-    manifest = export_model(config, params, onnx, classes=classes, training=training, beside=beside)
-    return Exported(
-        config=config, params=params, classes=classes, onnx=onnx, encoder=encoder, state=state, manifest=manifest,
-        **places,
+    beside = Places(
+        encoder=encoder if isinstance(config, VAE) else None, torch=places["state"],
+        torchscript=places["torchscript"], safetensors=places["safetensors"],
     )  # fmt: skip
+    training = {"dataset": "digits", "steps": 1234, "test_loss": None}
+    export_model(config, params, onnx, classes=classes, training=training, beside=beside)
