@@ -14,7 +14,7 @@ from jaxgen.arguments import finite, integers, require_range, require_shape, wor
 from jaxgen.artifact import Artifact
 from jaxgen.config import Process
 from jaxgen.errors import JaxgenError, UsageError, nearest
-from jaxgen.session import Session
+from jaxgen.session import Session, Stop
 
 # Inputs by what the model is; conditional models have "label" too, those with a plan also "guidance".
 BY_PLAN = {"seed", "index", "plan", "state"}
@@ -109,6 +109,27 @@ class Sampler:
         [N, D] in place of plan and state, to be decoded instead of their own noise, and give no state.
         Raises UsageError on values outside these, JaxgenError if the run fails or gives NaN.
         """
+        feeds = self.feeds(seed, index, label=label, guidance=guidance, plan=plan, state=state, latent=latent)
+        images, after = self.run(feeds, deadline)
+        if after is not None and np.isnan(after).any():
+            raise self.diverged()
+        return images, after
+
+    def feeds(
+        self,
+        seed: np.ndarray,
+        index: np.ndarray,
+        *,
+        label: np.ndarray | None = None,
+        guidance: float | None = None,
+        plan: np.ndarray | None = None,
+        state: np.ndarray | None = None,
+        latent: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        """What `draw` gives the graph, by the names of its inputs: checked, with the types it takes.
+
+        Those of several calls with the same plan and guidance, put together, are one call's.
+        """
         feeds = {"seed": words(seed, "seed"), "index": words(index, "index")}
         count = len(feeds["seed"])
         require_shape(feeds["index"], (count,), "index")
@@ -135,12 +156,20 @@ class Sampler:
             require_shape(feeds["latent"], (count, *self.config.noise_shape), "latent")
             if not np.isfinite(feeds["latent"]).all():
                 raise UsageError("latent must be finite numbers")
+        return feeds
+
+    def run(
+        self, feeds: dict[str, np.ndarray], deadline: float | None = None, stop: Stop | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """`draw` for what `feeds` gave, NaN included; stop: see `jaxgen.session.Session.run`."""
         if self.config.process is None:
-            return self._session.run(["images"], feeds, deadline)[0], None
-        images, after = self._session.run(["images", "state_out"], feeds, deadline)
-        if np.isnan(after).any():
-            raise JaxgenError(f"{self.artifact.path}: drew NaN; its weights, or the plan or state given, have diverged")
+            return self._session.run(["images"], feeds, deadline, stop)[0], None
+        images, after = self._session.run(["images", "state_out"], feeds, deadline, stop)
         return images, after
+
+    def diverged(self) -> JaxgenError:
+        """The error for NaN in a state."""
+        return JaxgenError(f"{self.artifact.path}: drew NaN; its weights, or the plan or state given, have diverged")
 
     def stream(
         self,

@@ -12,6 +12,18 @@ from jaxgen.artifact import Artifact
 from jaxgen.errors import JaxgenError, one_line
 
 
+class Stop:
+    """Ends the run that it is given to, from any thread; a run that is given it afterwards ends at once."""
+
+    def __init__(self) -> None:
+        import onnxruntime as ort
+
+        self.options = ort.RunOptions()
+
+    def __call__(self) -> None:
+        self.options.terminate = True
+
+
 class Session:
     """Raises JaxgenError if onnxruntime cannot load the file."""
 
@@ -44,12 +56,17 @@ class Session:
             wanted = {name: list(want) for name, want in outputs.items() if want is not None}
             raise JaxgenError(f"{self._path}: expected the outputs {list(outputs)} with {wanted}, got {given}")
 
-    def run(self, outputs: Sequence[str], feeds: dict[str, np.ndarray], deadline: float | None = None) -> list[Any]:
-        """The outputs, in this order. deadline: in seconds, after which the run is stopped with a JaxgenError."""
-        import onnxruntime as ort
-
-        options = ort.RunOptions()
-        running = self._runner.submit(self._session.run, list(outputs), feeds, options)
+    def run(
+        self,
+        outputs: Sequence[str],
+        feeds: dict[str, np.ndarray],
+        deadline: float | None = None,
+        stop: Stop | None = None,
+    ) -> list[Any]:
+        """The outputs, in this order. deadline: in seconds, after which the run is stopped with a JaxgenError; stop:
+        for another thread to end it by, with a JaxgenError too. Of one run alone."""
+        stop = stop or Stop()
+        running = self._runner.submit(self._session.run, list(outputs), feeds, stop.options)
         try:
             return running.result(timeout=deadline)
         except TimeoutError as err:
@@ -57,4 +74,4 @@ class Session:
         except Exception as err:
             raise JaxgenError(f"{self._path}: onnxruntime failed: {one_line(err)}") from err
         finally:
-            options.terminate = True  # no effect on a run that ended
+            stop()  # no effect on a run that ended
