@@ -31,6 +31,8 @@ def decode(picture: Path | bytes, name: str) -> np.ndarray:
             return _to_array(image)
     except JaxgenError:
         raise
+    except FileNotFoundError as err:
+        raise JaxgenError(f"{name}: no such file") from err
     except Exception as err:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, ...
         raise JaxgenError(f"{name}: cannot be read as a picture ({one_line(err)}); remove or replace it") from err
 
