@@ -1,6 +1,6 @@
 """The README's table of presets, from runs that were trained: exports each, draws its pictures, prints a row.
 
-    python experiments/presets/table.py runs/cvae-mnist runs/gan-mnist ...
+    JAXGEN_DATA_DIR=~/data python experiments/presets/table.py runs/cvae-mnist runs/gan-mnist ...
 
 Writes experiments/presets/NAME.png and out/presets/NAME.onnx. The time is the wall time from a run's start to its
 last checkpoint, testing and sampling included; of a run that was interrupted, that of its steps alone.
@@ -14,8 +14,10 @@ import sys
 from pathlib import Path
 
 from jaxgen import artifact
-from jaxgen.config import load
+from jaxgen.config import Config, load
 from jaxgen.parity import worst
+from jaxgen.training.inputs import open_data
+from jaxgen.training.pace import total_steps
 from jaxgen.training.trained import load_trained
 
 HERE, OUT = Path(__file__).parent, Path("out/presets")
@@ -35,6 +37,13 @@ def seconds(run: Path, batch_size: int, step: int) -> float:
     return max(wall, total)
 
 
+def steps(config: Config, done: int) -> str:
+    """How far it was trained, and how far the preset goes where that is farther."""
+    batches, _ = open_data(config, None)
+    total = total_steps(config, batches.steps_per_epoch)
+    return f"{done:,} steps" if done >= total else f"{done:,} of {total:,} steps"
+
+
 def jaxgen(*arguments: object) -> None:
     subprocess.run([sys.executable, "-m", "jaxgen", *map(str, arguments)], check=True)
 
@@ -52,11 +61,12 @@ def row(run: Path) -> str:
         picture = f"![{config.name}](experiments/presets/{config.name}.png)"
     count, size = model.value("weights.parameters", int), len(model.data) / 1e6
     minutes = seconds(run, config.training.batch_size, trained.step) / 60
+    length = f"{minutes:.0f} min" if minutes >= 1 else f"{60 * minutes:.0f} s"
     least = min(found["identical"] for found in worst(model.value("certificate", dict)).values())
     score = "" if trained.score is None else f"{trained.score:.4g}"
     same = f"{least:.2%}" if config.draws else "numbers"
     return (
-        f"| `{config.name}` | {count:,} | {trained.step:,} steps, {minutes:.0f} min | {score} | {size:.1f} MB "
+        f"| `{config.name}` | {count:,} | {steps(config, trained.step)}, {length} | {score} | {size:.1f} MB "
         f"| {same} | {picture} |"
     )
 
