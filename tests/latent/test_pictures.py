@@ -37,7 +37,7 @@ def test_no_pictures_are_refused(tmp_path):
         Pictures.from_files([], SHAPE)
     with pytest.raises(UsageError, match="no pictures"):
         Pictures.from_files([tmp_path], SHAPE)
-    with pytest.raises(JaxgenError, match="missing.png: no such file"):
+    with pytest.raises(JaxgenError, match=r"missing\.png: no such file"):
         Pictures.from_files([tmp_path / "missing.png"], SHAPE)
 
 
