@@ -1,0 +1,32 @@
+"""Pictures for the gallery's tests, and what lies in its folder."""
+
+from pathlib import Path
+
+import numpy as np
+
+from jaxgen.images import png_bytes
+from jaxgen_serve.gallery import Gallery
+
+
+def used(**changed) -> dict:
+    """What a picture was drawn from."""
+    return {
+        "model": "digits", "sha256": "a" * 64, "seed": 7, "index": 0, "label": None, "class_name": None,
+        "guidance": None, "sampler": "ddim", "steps": 20, "eta": 0.0, "untrained": False,
+    } | changed  # fmt: skip
+
+
+def png(shade: int = 0) -> bytes:
+    return png_bytes(np.full((4, 4, 1), shade, np.uint8))
+
+
+def keep(gallery: Gallery, count: int = 1, **changed) -> list[str]:
+    return [picture.id for picture in gallery.add([(used(**changed), png(shade)) for shade in range(count)])]
+
+
+def ids(gallery: Gallery, **query) -> list[str]:
+    return [picture.id for picture in gallery.search(**query).pictures]
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "pictures").iterdir()}
