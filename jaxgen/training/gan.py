@@ -72,76 +72,94 @@ def learner(config: GAN, network: Network, schedule: optax.Schedule) -> Learner:
     The batch is dealt out among the discriminator's steps, so that each sees pictures of its own (Gulrajani et al.
     2017, algorithm 1); the generator's step draws as many pictures as one of them sees: batch_size / critic_steps.
     """
-    training, objective = config.training, config.gan
-    game = GAMES[objective.loss]
-    ratios = {"discriminator": (objective.discriminator_lr or training.lr) / training.lr, "generator": 1.0}
-    # Steps of length 1, times the rate of the run's step: an optimiser's own count depends on `critic_steps`, which may
-    # change in between.
-    optimizers = {name: make_optimizer(training, lambda count: 1.0) for name in ratios}
+    players = Players(config, network, schedule)
+    return Learner(players.init, players.update)
 
-    def trained(params: Params, name: str) -> Params:
-        return {key: value for key, value in side(params, name).items() if key in network.trainable}
 
-    def init(key: Array) -> TrainState:
-        params = network.init(key)
-        states = {name: optimizer.init(trained(params, name)) for name, optimizer in optimizers.items()}
+class Players:
+    """The two sides of one run's game. Every method is a pure function of its arguments."""
+
+    def __init__(self, config: GAN, network: Network, schedule: optax.Schedule) -> None:
+        training = config.training
+        self.config, self.network, self.schedule = config, network, schedule
+        self.game = GAMES[config.gan.loss]
+        self.ratios = {"discriminator": (config.gan.discriminator_lr or training.lr) / training.lr, "generator": 1.0}
+        # Steps of length 1, times the rate of the run's step: an optimiser's own count depends on `critic_steps`, which
+        # may change in between.
+        self.optimizers = {name: make_optimizer(training, lambda count: 1.0) for name in self.ratios}
+
+    def init(self, key: Array) -> TrainState:
+        """The state of step 0."""
+        params = self.network.init(key)
+        states = {name: optimizer.init(self.trained(params, name)) for name, optimizer in self.optimizers.items()}
         ema = jax.tree.map(jnp.copy, side(params, "generator"))
         return TrainState(jnp.zeros((), jnp.int32), params, ema, states)
 
-    def generate(params: Params, label: Array, key: Array, weights: Params) -> tuple[Array, Params]:
-        z = jax.random.normal(key, (len(label), config.model.latent))
-        fake, statistics = network.train(params | weights, z, label, method="generate", train=True)
-        return fake, side(statistics, "generator")
+    def update(self, state: TrainState, images: Array, label: Array, key: Array) -> tuple[TrainState, Metrics]:
+        """All steps of the discriminator, then the generator's."""
+        z_key, critic_key, generator_key = jax.random.split(key, 3)
+        lr = jnp.asarray(self.schedule(state.step))
+        own = self.trained(state.params, "generator")
+        steps = self.config.gan.critic_steps
+        for i in range(steps):
+            seen, asked = images[i::steps], label[i::steps]  # not one run of rows each, which lies on few devices
+            draw = partial(self.generate, state.params, asked, jax.random.fold_in(z_key, i))
+            fake, back, drawn = jax.vjp(draw, own, has_aux=True)
+            state, terms, d_grads = self.critic_step(state, seen, fake, asked, key=jax.random.fold_in(critic_key, i))
+        # From the pictures that the discriminator saw last, as DCGANs do: they need not be drawn again.
+        params = state.params
+        fooled = jax.value_and_grad(lambda x: self.game.generator(self.score(params, x, asked, generator_key)[0]))
+        loss, slope = fooled(fake)
+        (g_grads,) = back(slope)
+        state = self.moved(state, "generator", g_grads, drawn)
+        ema = averaged(state.ema, state.params, ema_decay(self.config.training.ema, state.step))
+        grad_norm = jnp.maximum(optax.tree.norm(d_grads), optax.tree.norm(g_grads))
+        return state._replace(step=state.step + 1, ema=ema), {"loss": loss, **terms, "grad_norm": grad_norm, "lr": lr}
 
-    def score(params: Params, x: Array, label: Array, key: Array) -> tuple[Array, Params]:
-        on_x, statistics = network.train(params, x, label, method="discriminate", train=True, key=key)
-        return on_x, side(statistics, "discriminator")
+    def critic_step(
+        self, state: TrainState, real: Array, fake: Array, label: Array, *, key: Array
+    ) -> tuple[TrainState, Metrics, Params]:
+        """One step of the discriminator: the state after it, what is logged of it, and its gradients."""
+        loss = jax.value_and_grad(self.discriminator_loss, has_aux=True)
+        weights = self.trained(state.params, "discriminator")
+        (_, (statistics, terms)), grads = loss(weights, state.params, real, fake, label, key)
+        return self.moved(state, "discriminator", grads, statistics), terms, grads
 
     def discriminator_loss(
-        weights: Params, params: Params, real: Array, fake: Array, label: Array, key: Array
+        self, weights: Params, params: Params, real: Array, fake: Array, label: Array, key: Array
     ) -> tuple[Array, tuple[Params, Metrics]]:
+        """What its `weights` are to minimise; the statistics of its norms afterwards, and what is logged."""
         real_key, fake_key, penalty_key = jax.random.split(key, 3)
         params = params | weights
-        on_real, statistics = score(params, real, label, real_key)
-        on_fake, statistics = score(params | statistics, fake, label, fake_key)
-        loss = game.discriminator(on_real, on_fake)
-        if game.penalized:
-            penalty = gradient_penalty(lambda x: score(params, x, label, fake_key)[0], real, fake, key=penalty_key)
-            loss = loss + objective.gradient_penalty * penalty
-        beliefs = {"d_real": game.belief(on_real).mean(), "d_fake": game.belief(on_fake).mean()}
+        on_real, statistics = self.score(params, real, label, real_key)
+        on_fake, statistics = self.score(params | statistics, fake, label, fake_key)
+        loss = self.game.discriminator(on_real, on_fake)
+        if self.game.penalized:
+            penalty = gradient_penalty(lambda x: self.score(params, x, label, fake_key)[0], real, fake, key=penalty_key)
+            loss = loss + self.config.gan.gradient_penalty * penalty
+        beliefs = {"d_real": self.game.belief(on_real).mean(), "d_fake": self.game.belief(on_fake).mean()}
         return loss, (statistics, {"discriminator_loss": loss, **beliefs})
 
-    def moved(state: TrainState, name: str, grads: Params, statistics: Params) -> TrainState:
+    def generate(self, params: Params, label: Array, key: Array, weights: Params) -> tuple[Array, Params]:
+        """Fake pictures [B, H, W, C], drawn with `weights`, and the statistics of the generator's norms afterwards."""
+        z = jax.random.normal(key, (len(label), self.config.model.latent))
+        fake, statistics = self.network.train(params | weights, z, label, method="generate", train=True)
+        return fake, side(statistics, "generator")
+
+    def score(self, params: Params, x: Array, label: Array, key: Array) -> tuple[Array, Params]:
+        """The discriminator's scores [B], and the statistics of its norms afterwards."""
+        on_x, statistics = self.network.train(params, x, label, method="discriminate", train=True, key=key)
+        return on_x, side(statistics, "discriminator")
+
+    def moved(self, state: TrainState, name: str, grads: Params, statistics: Params) -> TrainState:
         """The state after one optimiser step of one side."""
-        weights = trained(state.params, name)
-        updates, optimizer = optimizers[name].update(grads, state.optimizer[name], weights)
-        rate = ratios[name] * schedule(state.step)
+        weights = self.trained(state.params, name)
+        updates, optimizer = self.optimizers[name].update(grads, state.optimizer[name], weights)
+        rate = self.ratios[name] * self.schedule(state.step)
         updates = {key: rate * value for key, value in updates.items()}
         params = state.params | optax.apply_updates(weights, updates) | statistics
         return state._replace(params=params, optimizer=state.optimizer | {name: optimizer})
 
-    def update(state: TrainState, images: Array, label: Array, key: Array) -> tuple[TrainState, Metrics]:
-        z_key, critic_key, generator_key = jax.random.split(key, 3)
-        lr = jnp.asarray(schedule(state.step))
-        own = trained(state.params, "generator")
-        steps = objective.critic_steps
-        for i in range(steps):
-            seen, asked = images[i::steps], label[i::steps]  # not one run of rows each, which lies on few devices
-            draw = partial(generate, state.params, asked, jax.random.fold_in(z_key, i))
-            fake, back, drawn = jax.vjp(draw, own, has_aux=True)
-            critic = jax.value_and_grad(discriminator_loss, has_aux=True)
-            (_, (statistics, terms)), d_grads = critic(
-                trained(state.params, "discriminator"), state.params, seen, fake, asked,
-                jax.random.fold_in(critic_key, i),
-            )  # fmt: skip
-            state = moved(state, "discriminator", d_grads, statistics)
-        # From the pictures that the discriminator saw last, as DCGANs do: they need not be drawn again.
-        params = state.params
-        loss, slope = jax.value_and_grad(lambda x: game.generator(score(params, x, asked, generator_key)[0]))(fake)
-        (g_grads,) = back(slope)
-        state = moved(state, "generator", g_grads, drawn)
-        ema = averaged(state.ema, state.params, ema_decay(training.ema, state.step))
-        grad_norm = jnp.maximum(optax.tree.norm(d_grads), optax.tree.norm(g_grads))
-        return state._replace(step=state.step + 1, ema=ema), {"loss": loss, **terms, "grad_norm": grad_norm, "lr": lr}
-
-    return Learner(init, update)
+    def trained(self, params: Params, name: str) -> Params:
+        """Those weights of one side that its optimiser moves."""
+        return {key: value for key, value in side(params, name).items() if key in self.network.trainable}
