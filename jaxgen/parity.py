@@ -9,8 +9,9 @@ import numpy as np
 
 from jaxgen.artifact import Artifact, decode_pictures
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.loaded import kind_of
 from jaxgen.reader import Reader
-from jaxgen.sampler import Sampler, kind_of
+from jaxgen.sampler import Sampler
 
 LIMITS = {"identical": 0.995, "off_by": 2}  # share of equal pixels, at least; largest difference of one, at most
 MAX_RELATIVE = 1e-4  # of one evaluation: largest difference over largest value

@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-import os
-from typing import Self
-
 import numpy as np
 
-from jaxgen import artifact as artifacts
 from jaxgen.arguments import require_shape
 from jaxgen.artifact import Artifact
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.sampler import class_names, config_of, kind_of
-from jaxgen.session import Session
+from jaxgen.loaded import Loaded, kind_of
 
 # What each kind of file gives, float32 [N, ...] each.
 OUTPUTS = {"encoder": ("mean", "log_variance"), "classifier": ("logits",)}
 
 
-class Reader:
+class Reader(Loaded):
     """A loaded encoder or classifier: uint8 pictures in, numbers out.
 
     Raises JaxgenError if the file draws instead, or its graph is not what the contract says.
     """
 
-    def __init__(self, artifact: Artifact, *, threads: int | None = None) -> None:
-        self.artifact = artifact
-        self.config = config_of(artifact)
+    def __init__(self, artifact: Artifact, *, threads: int | None = None, spin: bool = True) -> None:
+        """threads, spin: of onnxruntime; see `jaxgen.session.Session`."""
         self.kind = kind_of(artifact)
         if self.kind not in OUTPUTS:
             hint = "; a VAE's encoder is the second file that 'jaxgen export' writes" if self.kind == "sampler" else ""
             raise JaxgenError(f"{artifact.path}: reads no pictures: it is a {self.kind[:40]}{hint}")
-        self.classes = class_names(artifact, self.config.classes)
+        super().__init__(artifact, threads=threads, spin=spin)
         self.outputs = OUTPUTS[self.kind]
-        self._session = Session(artifact, threads)
         self._session.require({"images"}, dict.fromkeys(self.outputs))
-
-    @classmethod
-    def open(cls, path: str | os.PathLike[str], *, threads: int | None = None) -> Self:
-        """Read, check and load a model file; see `jaxgen.artifact.read` for what is refused."""
-        return cls(artifacts.read(path), threads=threads)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of a picture."""
-        return self.config.data.shape
 
     def read(
         self, images: np.ndarray, *, batch_size: int = 512, deadline: float | None = None

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 
-from jaxgen import artifact as artifacts, config as configs, plan as plans, recipes
+from jaxgen import plan as plans, recipes
 from jaxgen.arguments import finite, integers, require_range, require_shape, words
 from jaxgen.artifact import Artifact
 from jaxgen.config import Process
 from jaxgen.errors import JaxgenError, UsageError, nearest
-from jaxgen.session import Session, Stop
+from jaxgen.loaded import Loaded, kind_of
+from jaxgen.session import Stop
 
 # Inputs by what the model is; conditional models have "label" too, those with a plan also "guidance".
 BY_PLAN = {"seed", "index", "plan", "state"}
@@ -23,37 +23,25 @@ AT_ONCE = {"seed", "index", "latent"}
 Label = int | Literal["all"]  # a class's number, -1 for none; "all": each picture's index modulo the classes
 
 
-class Sampler:
+class Sampler(Loaded):
     """A loaded model. Picture `index` of `seed` is the same in every batch, process and machine.
 
     Raises JaxgenError if the model's manifest or graph is not what the contract says.
     """
 
-    def __init__(self, artifact: Artifact, *, threads: int | None = None) -> None:
-        """threads: of onnxruntime; None: as many as it thinks right."""
-        self.artifact = artifact
-        self.config = config_of(artifact)
+    def __init__(self, artifact: Artifact, *, threads: int | None = None, spin: bool = True) -> None:
+        """threads, spin: of onnxruntime; see `jaxgen.session.Session`."""
         kind = kind_of(artifact)
         if kind != "sampler":
             raise JaxgenError(f"{artifact.path}: draws nothing: it is {_article(kind)}, which reads pictures")
-        self.classes = class_names(artifact, self.config.classes)
-        self._session = Session(artifact, threads)
+        super().__init__(artifact, threads=threads, spin=spin)
         self._check_contract()
-
-    @classmethod
-    def open(cls, path: str | os.PathLike[str], *, threads: int | None = None) -> Self:
-        """Read, check and load a model file; see `jaxgen.artifact.read` for what is refused."""
-        return cls(artifacts.read(path), threads=threads)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of a picture."""
-        return self.config.data.shape
 
     @property
     def untrained(self) -> bool:
         """Whether its weights are fresh, so that its pictures mean nothing."""
-        return (self.artifact.manifest.get("training") or {}).get("untrained") is True
+        training = self.artifact.manifest.get("training")
+        return isinstance(training, dict) and training.get("untrained") is True
 
     @property
     def least_label(self) -> int:
@@ -162,10 +150,13 @@ class Sampler:
         self, feeds: dict[str, np.ndarray], deadline: float | None = None, stop: Stop | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """`draw` for what `feeds` gave, NaN included; stop: see `jaxgen.session.Session.run`."""
-        if self.config.process is None:
-            return self._session.run(["images"], feeds, deadline, stop)[0], None
-        images, after = self._session.run(["images", "state_out"], feeds, deadline, stop)
-        return images, after
+        names = ["images"] if self.config.process is None else ["images", "state_out"]
+        images, *after = self._session.run(names, feeds, deadline, stop)
+        want = (len(feeds["seed"]), *self.shape)
+        # A forged graph can give what it did not declare.
+        if images.shape != want or images.dtype != np.uint8 or any(state.shape != (2, *want) for state in after):
+            raise JaxgenError(f"{self.artifact.path}: expected pictures {want}, got {images.shape} from its graph")
+        return images, after[0] if after else None
 
     def diverged(self) -> JaxgenError:
         """The error for NaN in a state."""
@@ -239,27 +230,6 @@ class Sampler:
         require_shape(labels, (len(index),), "label")
         require_range(labels, self.least_label, len(self.classes) - 1, "label")
         return labels.astype(np.int64)
-
-
-def config_of(artifact: Artifact) -> configs.Config:
-    """The config in a file's manifest. Raises JaxgenError if it is not understood."""
-    try:
-        return configs.from_dict(artifact.config)
-    except UsageError as err:
-        raise JaxgenError(f"{artifact.path}: its config is not understood: {err}") from err
-
-
-def kind_of(artifact: Artifact) -> str:
-    """What a file does: 'sampler', 'encoder' or 'classifier'."""
-    return artifact.value("kind", str) if "kind" in artifact.manifest else "sampler"
-
-
-def class_names(artifact: Artifact, count: int) -> list[str]:
-    """The names of a file's `count` classes. Raises JaxgenError if they are not in its manifest."""
-    names = [str(name) for name in artifact.value("classes", list)]
-    if len(names) != count:
-        raise JaxgenError(f"{artifact.path}: expected the names of {count} classes in its manifest, got {len(names)}")
-    return names
 
 
 def _article(kind: str) -> str:

@@ -27,14 +27,16 @@ class Stop:
 class Session:
     """Raises JaxgenError if onnxruntime cannot load the file."""
 
-    def __init__(self, artifact: Artifact, threads: int | None = None) -> None:
-        """threads: None: as many as onnxruntime thinks right."""
+    def __init__(self, artifact: Artifact, threads: int | None = None, *, spin: bool = True) -> None:
+        """threads: None: as many as onnxruntime thinks right; spin: whether they wait for work with a busy core, which
+        is faster where nothing else needs the cores, and slower where something does."""
         import onnxruntime as ort
 
         self._path = artifact.path
         options = ort.SessionOptions()
         options.log_severity_level = 4  # it warns of every input with a default, and errors are raised besides
         options.intra_op_num_threads = threads or 0
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
         try:
             self._session = ort.InferenceSession(artifact.data, options, providers=["CPUExecutionProvider"])
         except Exception as err:

@@ -112,7 +112,7 @@ def bench(
 def _summary(artifact: Artifact) -> dict[str, str]:
     """A model file in a dozen lines."""
     from jaxgen import recipes
-    from jaxgen.sampler import config_of, kind_of
+    from jaxgen.loaded import config_of, kind_of
 
     config, training = config_of(artifact), artifact.value("training", dict)
     data, process = config.data, config.process
@@ -154,8 +154,8 @@ def _training(dataset: str, facts: Mapping[str, object]) -> str:
 def _certificate(artifact: Artifact) -> str:
     """The worst row of a file's certificate, in words."""
     from jaxgen.errors import JaxgenError
+    from jaxgen.loaded import kind_of
     from jaxgen.parity import worst
-    from jaxgen.sampler import kind_of
 
     if artifact.value("training", dict).get("untrained"):
         return "none"
