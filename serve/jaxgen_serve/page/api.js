@@ -1,0 +1,86 @@
+// Requests to the server: JSON, forms, bytes and server-sent events. Every failure is one line, the server's own.
+
+export class Refused extends Error {
+  constructor(status, line, retryAfter = null) {
+    super(line ?? ""); // none: the server did not answer
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** base: where the API is; logIn(): resolves when the server's cookie is there, for a server that wants a token. */
+export function connect(base, logIn) {
+  const root = new URL(base, document.baseURI);
+
+  function url(path, query = {}) {
+    const at = new URL(path, root);
+    for (const [key, value] of Object.entries(query)) {
+      if (value !== null && value !== undefined && value !== "") at.searchParams.set(key, value);
+    }
+    return at.href;
+  }
+
+  async function ask(path, { method = "GET", query, body, form, signal, accept = "application/json", open = false } = {}) {
+    const headers = { Accept: accept };
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    const content = form ?? (body === undefined ? undefined : JSON.stringify(given(body)));
+    let response;
+    try {
+      response = await fetch(url(path, query), { method, headers, body: content, signal, cache: "no-cache" });
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Refused(0, null);
+    }
+    if (response.status === 401 && !open) {
+      await logIn();
+      return ask(path, { method, query, body, form, signal, accept });
+    }
+    if (!response.ok) throw new Refused(response.status, await line(response), response.headers.get("Retry-After"));
+    return response;
+  }
+
+  async function json(path, options) {
+    const response = await ask(path, options);
+    return response.status === 204 ? null : response.json();
+  }
+
+  /** Calls onEvent(name, data) for each event until the server ends; an `error` event is raised. */
+  async function events(path, query, onEvent, signal) {
+    const response = await ask(path, { query, signal, accept: "text/event-stream" });
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      text += value.replaceAll("\r", "");
+      for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
+        const { name, data } = parsed(text.slice(0, end));
+        text = text.slice(end + 2);
+        if (name === "error") throw new Refused(0, data.detail);
+        if (name) onEvent(name, data);
+      }
+    }
+  }
+
+  return { ask, json, events, url };
+}
+
+/** What is null is left to the server. */
+const given = (body) => Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null && value !== undefined));
+
+async function line(response) {
+  try {
+    return (await response.json()).detail;
+  } catch {
+    return `${response.status} ${response.statusText}`;
+  }
+}
+
+function parsed(block) {
+  let [name, data] = ["", ""];
+  for (const row of block.split("\n")) {
+    if (row.startsWith("event:")) name = row.slice(6).trim();
+    if (row.startsWith("data:")) data += row.slice(5).trim();
+  }
+  return { name: data ? name : "", data: data ? JSON.parse(data) : null };
+}

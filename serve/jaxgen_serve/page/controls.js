@@ -1,0 +1,187 @@
+// The settings of a drawing: model, class, count, seed, sampler. What a model does not have is not shown.
+
+import { $, el, problem, roving, setIcon } from "./dom.js";
+import { number, onLanguage, t } from "./i18n.js";
+import { change, newSeed, state, watch } from "./state.js";
+
+const COUNTS = [1, 4, 5, 16, 64];
+const MOST_BUTTONS = 20; // classes; more are a list
+
+let settleClasses = () => {};
+
+/** draw(): what a class's button and the main button do. */
+export function setUpControls(draw) {
+  $("model").addEventListener("change", (event) => chooseModel(event.target.value));
+  $("controls").addEventListener("submit", (event) => {
+    event.preventDefault();
+    draw();
+  });
+  setUpClasses(draw);
+  setUpCounts();
+  setUpSeed();
+  setUpPlan();
+  watch(show);
+  onLanguage(() => show(new Set(["model", "count", "label", "locked"])));
+}
+
+export function showModels(models, refused) {
+  $("model").replaceChildren(...models.map(({ name }) => el("option", { value: name }, name)));
+  const why = Object.entries(refused).map(([file, line]) => (line.startsWith(file) ? line : `${file}: ${line}`));
+  if (!models.length) problem([t("models.none"), ...why].join(" "));
+}
+
+/** Makes a model the current one, with its own choice of sampler, steps and guidance. */
+export function chooseModel(name) {
+  const model = state.models.find((one) => one.name === name) ?? state.models[0];
+  const plan = model.plan;
+  change({
+    model,
+    label: model.classes.length > (state.label ?? -1) ? state.label : null,
+    sampler: plan?.sampler ?? null,
+    steps: plan?.steps ?? null,
+    eta: plan ? (plan.eta ?? 0) : null,
+    guidance: model.guidance?.default ?? null,
+  });
+}
+
+function setUpClasses(draw) {
+  const columns = () => 5;
+  settleClasses = roving($("classes"), "button", { columns });
+  $("classes").addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    change({ label: button.value === "" ? null : Number(button.value) });
+    draw();
+  });
+  $("class-list").addEventListener("change", (event) => {
+    change({ label: event.target.value === "" ? null : Number(event.target.value) });
+  });
+}
+
+function setUpCounts() {
+  const radios = COUNTS.map((n) => el("label", {}, el("input", { type: "radio", name: "count", value: n }), String(n)));
+  $("counts").append(...radios);
+  $("counts").addEventListener("change", (event) => change({ count: Number(event.target.value) }));
+  if (!COUNTS.includes(state.count)) change({ count: 5 });
+}
+
+function setUpSeed() {
+  $("seed").addEventListener("input", () => {
+    const seed = Number($("seed").value);
+    if (/^\d+$/.test($("seed").value) && seed < 2 ** 32) change({ seed, locked: true });
+  });
+  $("seed").addEventListener("blur", () => ($("seed").value = state.seed));
+  $("dice").addEventListener("click", () => change({ seed: newSeed() }));
+  $("lock").addEventListener("click", () => change({ locked: !state.locked }));
+}
+
+function setUpPlan() {
+  $("sampler").addEventListener("change", (event) => {
+    const sampler = event.target.value;
+    const { plan } = state.model;
+    const steps = sampler === "ancestral" ? plan.max_steps : Math.min(plan.steps, plan.max_steps);
+    change({ sampler, steps: nearestStep(sampler, steps), eta: sampler === plan.sampler ? plan.eta : 0 });
+  });
+  const steps = (event) => {
+    const value = Math.round(Number(event.target.value));
+    if (value >= 1 && value <= state.model.plan.max_steps) change({ steps: value });
+  };
+  for (const id of ["steps-slide", "steps", "steps-list"]) $(id).addEventListener("input", steps);
+  $("steps").addEventListener("blur", () => ($("steps").value = state.steps));
+  $("eta").addEventListener("input", (event) => change({ eta: Number(event.target.value) }));
+  $("guidance").addEventListener("input", (event) => change({ guidance: Number(event.target.value) }));
+}
+
+/** A static site has some plans and no others: of those with this sampler, the nearest. */
+function nearestStep(sampler, steps) {
+  const listed = Object.values(state.model.plans ?? {}).filter((plan) => plan.sampler === sampler);
+  if (!listed.length) return steps;
+  return listed.map((plan) => plan.steps).reduce((a, b) => (Math.abs(b - steps) < Math.abs(a - steps) ? b : a));
+}
+
+function show(changed) {
+  const { model } = state;
+  if (!model) return;
+  if (changed.has("model")) showModel(model);
+  if (changed.has("model") || changed.has("sampler")) showPlan(model);
+  if ((changed.has("model") || changed.has("seed")) && document.activeElement !== $("seed")) $("seed").value = state.seed;
+  if (changed.has("locked")) {
+    $("lock").setAttribute("aria-pressed", state.locked);
+    setIcon($("lock"), state.locked ? "lock" : "unlock");
+    $("lock").title = t(state.locked ? "lock.on" : "lock.off");
+  }
+  for (const radio of $("counts").querySelectorAll("input")) radio.checked = Number(radio.value) === state.count;
+  for (const button of $("classes").children) {
+    button.setAttribute("aria-pressed", button.value === (state.label === null ? "" : String(state.label)));
+  }
+  $("class-list").value = state.label ?? "";
+  $("classes-legend").textContent = state.count === 1 ? t("classes.one") : t("classes", { n: state.count });
+  showValues();
+}
+
+function showValues() {
+  const { steps, eta, guidance } = state;
+  for (const id of ["steps", "steps-slide", "steps-list"]) if (document.activeElement !== $(id)) $(id).value = steps ?? "";
+  $("eta").value = eta ?? 0;
+  $("eta-text").textContent = number(eta ?? 0);
+  $("guidance").value = guidance ?? 0;
+  $("guidance-text").textContent = number(guidance ?? 0);
+}
+
+function showModel(model) {
+  $("model").value = model.name;
+  $("facts").replaceChildren(...factsOf(model));
+  const many = model.classes.length > MOST_BUTTONS;
+  $("classes-field").hidden = !model.classes.length;
+  $("class-list").hidden = !many;
+  $("classes").hidden = many;
+  const any = model.label_optional ? t("any.none") : t("any");
+  const button = (value, text) => el("button", { type: "button", value, "aria-pressed": "false" }, text);
+  const digits = model.classes.map((name, n) => button(String(n), name));
+  const first = button("", any);
+  first.classList.add("any");
+  $("classes").classList.toggle("words", model.classes.some((name) => name.length > 2));
+  $("classes").replaceChildren(...(many ? [] : [...digits, first]));
+  settleClasses();
+  fillClasses($("class-list"), model, any);
+}
+
+/** Puts a model's classes into a list; `none`: the words for no class, null: one must be chosen. */
+export function fillClasses(list, model, none) {
+  const before = list.value;
+  const options = model.classes.map((name, n) => el("option", { value: n }, name));
+  list.replaceChildren(...(none === null ? [] : [el("option", { value: "" }, none)]), ...options);
+  if ([...list.options].some((option) => option.value === before)) list.value = before;
+}
+
+function factsOf(model) {
+  const [height, width, channels] = model.shape;
+  const facts = [
+    t(`family.${model.family}`),
+    `${width} × ${height}, ${t(channels === 1 ? "grey" : "colour")}`,
+    model.classes.length ? t("facts.classes", { n: model.classes.length }) : null,
+    model.size_bytes ? `${number(model.size_bytes / 1e6, 2)} MB` : null,
+    `SHA-256 ${model.sha256.slice(0, 8)}…`,
+  ];
+  const spans = facts.filter(Boolean).map((fact) => el("span", {}, fact));
+  spans.at(-1).title = model.sha256;
+  return model.untrained ? [el("span", { class: "mark-untrained" }, t("untrained")), ...spans] : spans;
+}
+
+function showPlan(model) {
+  const { plan, guidance } = model;
+  for (const id of ["sampler-row", "steps-row"]) $(id).hidden = !plan;
+  $("eta-row").hidden = !plan || state.sampler !== "ddim";
+  $("guidance-row").hidden = !guidance;
+  $("guidance").max = Math.min(guidance?.max ?? 8, 8);
+  if (!plan) return;
+  const listed = Object.values(model.plans ?? {}).filter((one) => one.sampler === state.sampler);
+  $("sampler").replaceChildren(...plan.samplers.map((name) => el("option", { value: name }, t(`sampler.${name}`))));
+  $("sampler").value = state.sampler;
+  $("steps-slide").max = $("steps").max = plan.max_steps;
+  $("steps-slide").min = 1;
+  for (const id of ["steps-slide", "steps"]) $(id).hidden = listed.length > 0;
+  $("steps-list").hidden = !listed.length;
+  $("steps-list").replaceChildren(...listed.map(({ steps }) => el("option", { value: steps }, String(steps))));
+  if (listed.length) $("eta-row").hidden = true;
+}

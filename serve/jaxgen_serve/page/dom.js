@@ -1,0 +1,120 @@
+// Small helpers for the document: elements, icons, toasts, announcements, arrow keys.
+
+export const $ = (id) => document.getElementById(id);
+
+/** An element. Keys of props: `class`, `on` ({event: handler}), `t` and `tLabel` (catalogue keys), else attributes. */
+export function el(tag, props = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(props)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key === "class") node.className = value;
+    else if (key === "on") for (const [event, handler] of Object.entries(value)) node.addEventListener(event, handler);
+    else if (key === "t") node.dataset.t = value;
+    else if (key === "tLabel") node.dataset.tLabel = value;
+    else node.setAttribute(key, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+/** One of the drawings that index.html defines. */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  svg.setAttribute("aria-hidden", "true");
+  use.setAttribute("href", `#i-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+export function setIcon(button, name) {
+  button.querySelector("use").setAttribute("href", `#i-${name}`);
+}
+
+/** Says something to screen readers, and to nobody else. */
+export function announce(text) {
+  $("live").textContent = "";
+  requestAnimationFrame(() => ($("live").textContent = text));
+}
+
+/** A message at the foot of the page for some seconds; `action`: {text, run}, such as undo. */
+export function toast(text, action = null, seconds = 8) {
+  const note = el("div", { class: "toast", role: "status" }, el("span", {}, text));
+  let timer = 0;
+  const close = () => {
+    clearTimeout(timer);
+    note.remove();
+  };
+  const wait = () => (timer = setTimeout(close, seconds * 1000));
+  if (action) {
+    const run = () => {
+      close();
+      action.run();
+    };
+    note.append(el("button", { class: "quiet", type: "button", on: { click: run } }, action.text));
+    note.addEventListener("focusin", () => clearTimeout(timer));
+    note.addEventListener("focusout", wait);
+  }
+  $("toasts").replaceChildren(note);
+  wait();
+  return note;
+}
+
+/** The one line that an error says, shown above the panels until the next success; null hides it. */
+export function problem(text) {
+  $("problem").hidden = !text;
+  $("problem").textContent = text ?? "";
+}
+
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/** One tab stop for the elements of `box` that match; arrows, Home and End move inside. `columns`: of their grid. */
+export function roving(box, selector, { columns = () => 1, follow = null } = {}) {
+  const items = () => [...box.querySelectorAll(selector)].filter((item) => !item.hidden && !item.disabled);
+  const settle = (chosen) => items().forEach((item) => (item.tabIndex = item === chosen ? 0 : -1));
+  box.addEventListener("focusin", (event) => event.target.matches(selector) && settle(event.target));
+  box.addEventListener("keydown", (event) => {
+    const all = items();
+    const at = all.indexOf(event.target);
+    if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    let to = null;
+    if (event.key in STEPS) to = at + STEPS[event.key][0] + STEPS[event.key][1] * columns();
+    else if (event.key === "Home") to = 0;
+    else if (event.key === "End") to = all.length - 1;
+    if (to === null) return;
+    event.preventDefault();
+    const next = all[Math.max(0, Math.min(all.length - 1, to))];
+    settle(next);
+    next.focus();
+    follow?.(next);
+  });
+  /** To be called when the elements have changed: one of them must be reachable. */
+  return (chosen = null) => {
+    const all = items();
+    settle(all.includes(chosen) ? chosen : (all.find((item) => item.tabIndex === 0) ?? all[0]));
+  };
+}
+
+/** The newest call wins: an earlier one is told to stop. Returns run(work(signal)). */
+export function newest() {
+  let current = null;
+  const run = async (work) => {
+    current?.abort();
+    const mine = (current = new AbortController());
+    try {
+      return await work(mine.signal);
+    } finally {
+      if (current === mine) current = null;
+    }
+  };
+  run.stop = () => current?.abort();
+  run.busy = () => current !== null;
+  return run;
+}
+
+/** Hands `data` (bytes or a Blob) to the browser as a file. */
+export function save(data, name, type) {
+  const url = URL.createObjectURL(data instanceof Blob ? data : new Blob([data], { type }));
+  el("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

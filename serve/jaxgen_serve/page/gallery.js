@@ -1,0 +1,157 @@
+// The gallery: pictures that were kept, found by model, class and seed.
+
+import { $, announce, el, icon, problem, roving, save, toast } from "./dom.js";
+import { onLanguage, t } from "./i18n.js";
+import { bytesOf } from "./pixels.js";
+import { newSeed, state } from "./state.js";
+
+const PAGE = 60;
+const WAIT = 200; // milliseconds after a key in the search
+
+let backend = null;
+let again = null; // draws what a row says, and more
+let rows = [];
+let next = null;
+let asked = 0; // the newest search wins
+
+/** redraw(row, {seed, index, count}): draws with a row's settings and shows the Draw panel. */
+export function setUpGallery(current, redraw) {
+  [backend, again] = [current, redraw];
+  let timer = 0;
+  $("search").addEventListener("submit", (event) => event.preventDefault());
+  $("search").addEventListener("input", (event) => {
+    if (event.target === $("find-model")) fillLabels();
+    clearTimeout(timer);
+    timer = setTimeout(openGallery, WAIT);
+  });
+  $("more").addEventListener("click", () => load(next));
+  $("no-cards").querySelector("button").addEventListener("click", () => $("tab-draw").click());
+  roving($("cards"), "button.deed", { columns: () => 5 * columns() });
+  onLanguage(() => {
+    fillFilters();
+    if (!$("panel-gallery").hidden) show();
+  });
+}
+
+export async function openGallery() {
+  if (!backend().gallery) return;
+  fillFilters();
+  await load(null);
+}
+
+async function load(before) {
+  const mine = ++asked;
+  const query = {
+    model: $("find-model").value,
+    label: $("find-label").value,
+    seed: /^\d+$/.test($("find-seed").value) ? $("find-seed").value : null,
+    favourite: $("find-favourite").checked ? true : null,
+    limit: PAGE,
+    before,
+  };
+  try {
+    const page = await backend().gallery.list(query);
+    if (mine !== asked) return;
+    rows = before === null ? page.pictures : [...rows, ...page.pictures];
+    next = page.next;
+    $("found").textContent = t("gallery.found", { n: page.total });
+    problem(null);
+    show();
+  } catch (error) {
+    problem(error.message || t("offline"));
+  }
+}
+
+function show() {
+  $("cards").replaceChildren(...rows.map(card));
+  $("more").hidden = next === null;
+  $("no-cards").hidden = rows.length > 0;
+  const filtered = [...$("search").elements].some((field) => (field.type === "checkbox" ? field.checked : field.value));
+  $("no-cards").querySelector("p").textContent = t(filtered ? "gallery.nothing" : "gallery.empty");
+}
+
+function card(row) {
+  const [name, seed] = [row.class_name ?? null, String(row.seed)];
+  const words = name === null ? t("gallery.picture", { seed }) : t("gallery.picture.of", { name, seed });
+  const place = t("facts.seed", { seed: row.index ? `${seed} / ${row.index}` : seed });
+  const deed = (key, picture, click, pressed = null) => {
+    const label = { title: t(key), "aria-label": `${t(key)}: ${words}`, "aria-pressed": pressed };
+    return el("button", { class: "icon deed", type: "button", ...label, on: { click } }, icon(picture));
+  };
+  const box = el(
+    "article",
+    { class: "card" },
+    el("img", { src: backend().gallery.src(row), alt: words, loading: "lazy" }),
+    el("p", { class: "said" }, el("b", {}, name ?? row.model), ` ${name === null ? "" : row.model}`, el("br"), place),
+    el(
+      "div",
+      { class: "deeds" },
+      deed("gallery.favourite", "heart", (event) => favourite(row, event.currentTarget), String(row.favourite)),
+      deed("gallery.again", "again", () => again(row, { seed: row.seed, index: row.index, count: 1 })),
+      deed("gallery.vary", "vary", () => again(row, { seed: newSeed(), index: 0, count: 5 })),
+      deed("gallery.save", "save", () => download(row)),
+      deed("gallery.delete", "delete", () => remove(row, box)),
+    ),
+  );
+  return box;
+}
+
+async function favourite(row, button) {
+  try {
+    await backend().gallery.favourite(row.id, !row.favourite);
+    row.favourite = !row.favourite;
+    button.setAttribute("aria-pressed", String(row.favourite));
+  } catch (error) {
+    problem(error.message || t("offline"));
+  }
+}
+
+async function remove(row, box) {
+  try {
+    await backend().gallery.remove(row.id);
+  } catch (error) {
+    return problem(error.message || t("offline"));
+  }
+  const focus = (box.nextElementSibling ?? box.previousElementSibling)?.querySelector(".deed:last-child");
+  rows = rows.filter((one) => one !== row);
+  box.remove();
+  (focus ?? $("find-model")).focus();
+  if (!rows.length) await load(null);
+  const undo = toast(t("gallery.deleted"), { text: t("undo"), run: () => restore(row) }, 12);
+  announce(t("gallery.deleted"));
+  return undo;
+}
+
+async function restore(row) {
+  try {
+    await backend().gallery.restore(row.id);
+    await load(null);
+    announce(t("gallery.restored"));
+  } catch (error) {
+    problem(error.message || t("offline"));
+  }
+}
+
+async function download(row) {
+  const name = `${row.model}-seed${row.seed}-${row.index}.png`;
+  save(await bytesOf(backend().gallery.src(row)), name, "image/png");
+}
+
+function fillFilters() {
+  const before = $("find-model").value;
+  const names = state.models.map(({ name }) => el("option", { value: name }, name));
+  $("find-model").replaceChildren(el("option", { value: "" }, t("all")), ...names);
+  $("find-model").value = before;
+  fillLabels();
+}
+
+function fillLabels() {
+  const before = $("find-label").value;
+  const chosen = state.models.filter(({ name }) => !$("find-model").value || name === $("find-model").value);
+  const { classes } = chosen.reduce((most, one) => (one.classes.length > most.classes.length ? one : most), { classes: [] });
+  $("find-label").replaceChildren(el("option", { value: "" }, t("all")), ...classes.map((name) => el("option", { value: name }, name)));
+  $("find-label").value = before;
+  if ($("find-label").value !== before) $("find-label").value = "";
+}
+
+const columns = () => getComputedStyle($("cards")).gridTemplateColumns.split(" ").length;

@@ -1,0 +1,78 @@
+// PNG files from pixels, with the text chunk by which a picture says how it was drawn.
+
+const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
+const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
+  for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
+  return n;
+});
+
+export function crc32(bytes) {
+  let crc = 0xffffffff;
+  for (const byte of bytes) crc = TABLE[(crc ^ byte) & 0xff] ^ (crc >>> 8);
+  return (crc ^ 0xffffffff) >>> 0;
+}
+
+export function joined(parts) {
+  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** A picture {width, height, channels (1 or 3), data: Uint8Array} as a PNG, packed; text: {keyword: string} or null. */
+export async function packedPng(picture, text = null) {
+  const stream = new Blob([scanlines(picture)]).stream().pipeThrough(new CompressionStream("deflate"));
+  return file(picture, new Uint8Array(await new Response(stream).arrayBuffer()), text);
+}
+
+/** The same, not packed: at once, for the many small pictures of a drawing that is under way. */
+export function plainPng(picture, text = null) {
+  return file(picture, stored(scanlines(picture)), text);
+}
+
+/** Bytes as a data URL. */
+export function dataUrl(bytes, type = "image/png") {
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+  return `data:${type};base64,${btoa(text)}`;
+}
+
+function scanlines({ width, height, channels, data }) {
+  const line = width * channels;
+  const lines = new Uint8Array(height * (line + 1)); // each starts with its filter: 0, none
+  for (let y = 0; y < height; y++) lines.set(data.subarray(y * line, (y + 1) * line), y * (line + 1) + 1);
+  return lines;
+}
+
+function stored(bytes) {
+  const parts = [Uint8Array.of(0x78, 0x01)];
+  for (let at = 0; at < bytes.length; at += 65535) {
+    const part = bytes.subarray(at, at + 65535);
+    const size = part.length;
+    const last = at + size === bytes.length ? 1 : 0;
+    parts.push(Uint8Array.of(last, size & 255, size >> 8, ~size & 255, (~size >> 8) & 255), part);
+  }
+  let [a, b] = [1, 0];
+  for (const byte of bytes) {
+    a = (a + byte) % 65521;
+    b = (b + a) % 65521;
+  }
+  return joined([...parts, bigEndian(((b << 16) | a) >>> 0)]);
+}
+
+function file({ width, height, channels }, packed, text) {
+  const header = joined([bigEndian(width), bigEndian(height), Uint8Array.of(8, channels === 3 ? 2 : 0, 0, 0, 0)]);
+  const texts = Object.entries(text ?? {}).map(([key, value]) => chunk("tEXt", latin(`${key}\0${value}`)));
+  return joined([Uint8Array.from(SIGNATURE), chunk("IHDR", header), ...texts, chunk("IDAT", packed), chunk("IEND", [])]);
+}
+
+function chunk(kind, content) {
+  const body = joined([latin(kind), Uint8Array.from(content)]);
+  return joined([bigEndian(body.length - 4), body, bigEndian(crc32(body))]);
+}
+
+const latin = (text) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+const bigEndian = (n) => Uint8Array.of(n >>> 24, (n >>> 16) & 255, (n >>> 8) & 255, n & 255);

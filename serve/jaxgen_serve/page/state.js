@@ -1,0 +1,71 @@
+// What is chosen, in one object; whoever shows a part of it watches it.
+
+const REMEMBERED = ["count", "locked", "theme", "language", "keys"];
+
+export const state = {
+  models: [],
+  model: null, // one of models, as GET /models describes it
+  label: null, // a class's number; null: any
+  count: 5,
+  seed: 0,
+  locked: false, // whether the seed stays for the next drawing
+  sampler: null,
+  steps: null,
+  eta: null,
+  guidance: null,
+  device: false, // whether to draw here and not on the server
+  keys: true, // whether single keys are shortcuts
+  theme: null, // "light" or "dark"; null: the system's
+  language: null,
+};
+
+const watchers = new Set();
+
+/** Calls `watcher(changed keys)` after every change. */
+export function watch(watcher) {
+  watchers.add(watcher);
+}
+
+export function change(patch) {
+  const changed = new Set(Object.keys(patch).filter((key) => state[key] !== patch[key]));
+  if (!changed.size) return;
+  Object.assign(state, patch);
+  for (const key of REMEMBERED) if (changed.has(key)) remember(key);
+  for (const watcher of watchers) watcher(changed);
+}
+
+/** Restores what an earlier visit chose. */
+export function restore() {
+  for (const key of REMEMBERED) {
+    try {
+      const value = JSON.parse(localStorage.getItem(`jaxgen.${key}`));
+      if (value !== null && (state[key] === null || typeof value === typeof state[key])) state[key] = value;
+    } catch {
+      // Storage is forbidden or holds something else: what is not remembered has its default.
+    }
+  }
+}
+
+function remember(key) {
+  try {
+    localStorage.setItem(`jaxgen.${key}`, JSON.stringify(state[key]));
+  } catch {
+    // As above.
+  }
+}
+
+export const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
+
+/** What a drawing is asked for with: the settings that the chosen model has. */
+export function settings() {
+  const { model, label, sampler, steps, eta, guidance } = state;
+  return {
+    model: model.name,
+    label: model.classes.length ? label : null,
+    ...(model.plan ? { sampler, steps, eta: sampler === "ddim" ? eta : null } : {}),
+    ...(model.guidance ? { guidance } : {}),
+  };
+}
+
+/** What to call a class, a picture's or a chosen one. */
+export const className = (model, label) => (label === null || label < 0 ? null : (model.classes[label] ?? String(label)));

@@ -1,0 +1,261 @@
+"""The page at /app in a real browser, against a real server: what it shows is compared with what the API says."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import json
+import re
+import zipfile
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from browser import visiting
+from PIL import Image
+from playwright.sync_api import expect
+from servers import serving
+from shown import DRAWN, WORDS, as_source, batch, content, drawn, lock, saved, sources
+
+from jaxgen.images import grid, png_pixels, read_provenance
+from jaxgen_serve import ort_web
+from jaxgen_serve.routes.page import PAGE
+
+
+def test_one_click_on_a_class_shows_five_pictures_of_the_api(visit, client):
+    with visit() as page:
+        lock(page, 42)
+        shown = drawn(page, "#classes button:has-text('bee')")
+        assert shown == batch(client, 5, model="vae", seed=42, label=2)
+        expect(page.locator("#used")).to_contain_text("class bee · seed 42")
+        page.check("#counts input[value='16']")
+        expect(page.locator("#classes-legend")).to_have_text("Draw 16 variations of")
+        assert drawn(page, "#go") == batch(client, 16, model="vae", seed=42, label=2)
+
+
+def test_unlocked_seed_is_a_new_one_for_each_drawing(visit):
+    with visit() as page:
+        expect(page.locator("#used")).to_have_text(DRAWN)
+        first = page.input_value("#seed")
+        drawn(page, "#go")
+        assert page.input_value("#seed") != first
+
+
+def test_stream_is_shown_live_and_scrubbed_back_to_its_frames(visit, client):
+    with visit("classes") as page:
+        lock(page, 7)
+        page.check("#counts input[value='4']")
+        shown = drawn(page, "#classes button:has-text('ant')")
+        query = {"model": "classes", "seed": 7, "label": 0, "num_images": 4}
+        events = [block.split("\ndata: ") for block in client.get("/stream", params=query).text.split("\n\n") if block]
+        frames = [json.loads(data) for name, data in events if name == "event: frame"]
+        assert shown == [as_source(one["image"]) for one in json.loads(events[-1][1])["images"]]
+        assert len(frames) > 2
+        assert page.get_attribute("#frame", "max") == str(len(frames) - 1)
+        for i in (0, len(frames) // 2):
+            page.fill("#frame", str(i))
+            assert sources(page) == [as_source(image) for image in frames[i]["images"]]
+            row = f"Step {frames[i]['row']} of {frames[i]['rows']}"
+            expect(page.locator("#frame-text")).to_have_text(row)
+        page.click("#play")  # to the end, where it stops
+        expect(page.locator("#play")).to_have_attribute("aria-label", "Play")
+        assert sources(page) == shown
+
+
+def test_downloads_hold_the_pictures_that_are_shown(visit, tmp_path):
+    with visit("classes") as page:
+        lock(page, 3)
+        shown = [content(src) for src in drawn(page, "#classes button:has-text('bee')")]
+        pixels = np.stack([png_pixels(png, "shown") for png in shown])
+        archive = saved(page, "#save-zip")
+        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+            assert opened.testzip() is None
+            assert [opened.read(one) for one in opened.namelist()] == shown
+            assert opened.namelist()[1] == "seed3-000001-class2.png"  # bee's number, which is another one's name
+        sheet = tmp_path / "sheet.png"
+        sheet.write_bytes(saved(page, "#save-png"))
+        assert np.array_equal(png_pixels(sheet.read_bytes(), "sheet"), grid(pixels))
+        assert read_provenance(sheet) | {"plan": None} == {
+            "model": page.locator("#facts span").last.get_attribute("title"),
+            "seed": 3, "index": 0, "count": 5, "label": 2, "guidance": 1.5, "plan": None,
+        }  # fmt: skip
+        with Image.open(io.BytesIO(saved(page, "#save-gif"))) as moving:
+            moving.seek(moving.n_frames - 1)
+            last = np.asarray(moving.convert("RGB")).astype(int)
+        assert np.abs(last - grid(pixels)).mean() < 3  # 256 colours for all of them
+        page.locator(".tile").nth(3).click()
+        assert saved(page, "#save-png") == shown[3]
+
+
+def test_grey_gif_is_exact(visit):
+    with visit() as page:
+        expect(page.locator("#used")).to_have_text(DRAWN)
+        page.locator(".tile").nth(0).click()
+        page.locator(".tile").nth(2).click()
+        page.click("#to-blend")
+        expect(page.locator("#blend-actions")).to_be_visible()
+        ends = []
+        for i in ("0", "15"):
+            page.fill("#blend-share", i)
+            ends.append(png_pixels(content(page.get_attribute("#blend-picture", "src")), "end"))
+        with Image.open(io.BytesIO(saved(page, "#blend-gif"))) as moving:
+            assert moving.n_frames == 30
+            for at, end in ((0, ends[0]), (15, ends[1])):
+                moving.seek(at)
+                assert np.array_equal(np.asarray(moving.convert("L"))[..., None], grid(end[None]))
+
+
+def test_blend_leads_from_one_selected_picture_to_the_other(visit):
+    with visit("classes") as page:
+        lock(page, 5)
+        shown = drawn(page, "#classes button:has-text('ant')")
+        page.locator(".tile").nth(1).click()
+        page.locator(".tile").nth(4).click()
+        expect(page.locator("#used")).to_contain_text("2 selected")
+        page.click("#to-blend")
+        assert sources(page, "#panel-blend .slot img") == [shown[1], shown[4]]
+        expect(page.locator("#blend-actions")).to_be_visible()
+        expect(page.locator("#blend-strip img")).to_have_count(12)
+        strip = [png_pixels(content(src), "strip").astype(int) for src in sources(page, "#blend-strip img")]
+        assert not any(np.array_equal(one, other) for one, other in itertools.pairwise(strip))
+
+
+def test_gallery_finds_draws_again_and_undoes_a_deletion(visit, client):
+    with visit() as page:
+        lock(page, 987_654)
+        shown = drawn(page, "#classes button:has-text('ant')")
+        page.click("#keep")
+        expect(page.locator(".toast")).to_contain_text("5 pictures kept")
+        page.click("#tab-gallery")
+        page.fill("#find-seed", "987654")
+        expect(page.locator("#found")).to_have_text("5 pictures")
+        expect(page.locator(".card")).to_have_count(5)  # the newest first
+        page.locator(".card").nth(1).get_by_role("button", name="Delete").click()
+        expect(page.locator(".card")).to_have_count(4)
+        assert client.get("/gallery?seed=987654").json()["total"] == 4
+        page.get_by_role("button", name="Undo").click()
+        expect(page.locator(".card")).to_have_count(5)
+        assert client.get("/gallery?seed=987654").json()["total"] == 5
+        width = "async (image) => (await image.decode(), image.naturalWidth)"
+        assert page.locator(".card img").nth(1).evaluate(width) == 8
+        page.locator(".card").nth(4).get_by_role("button", name="Favourite").click()
+        page.check("#find-favourite")
+        expect(page.locator(".card")).to_have_count(1)
+        again = page.locator(".card").get_by_role("button", name="Again")
+        again.click()
+        expect(page.locator(".tile img")).to_have_count(1)
+        expect(page.locator("#used")).to_contain_text("seed 987654")
+        assert sources(page) == shown[:1]
+
+
+def test_map_decodes_the_point_that_the_keys_move(visit, client):
+    with visit("plane", "map") as page:
+        expect(page.locator("#where")).to_have_text("x 0.00 · y 0.00")
+        page.locator("#puck").focus()
+        page.keyboard.press("Shift+ArrowRight")
+        page.keyboard.press("ArrowUp")
+        normal = NormalDist()
+        x, y = normal.inv_cdf(0.6), normal.inv_cdf(0.52)
+        expect(page.locator("#where")).to_have_text(f"x {x:.2f} · y {y:.2f}")
+        wanted = client.post("/generate", json={"model": "plane", "latent": [x, y]}).json()["image"]
+        expect(page.locator("#decoded")).to_have_attribute("alt", f"The picture at x {x:.2f}, y {y:.2f}")
+        found = png_pixels(content(page.get_attribute("#decoded", "src")), "decoded").astype(int)
+        assert np.abs(found - png_pixels(base64.b64decode(wanted), "wanted")).max() <= 1  # the point in float32
+        shares = [0.001, 0.02, 0.3, 0.5, 0.77, 0.999]
+        quantiles = "async (shares) => shares.map((await import('/app/normal.js')).quantile)"
+        assert page.evaluate(quantiles, shares) == pytest.approx(
+            [normal.inv_cdf(s) for s in shares], rel=1e-8, abs=1e-12
+        )
+
+
+def test_uploaded_picture_is_scored_as_the_api_scores_it(visit, client, tmp_path):
+    picture = np.zeros((280, 280), np.uint8)
+    picture[60:220, 120:160] = 255
+    file = tmp_path / "one.png"
+    Image.fromarray(picture).save(file)
+    with visit("vae", "hand") as page:
+        page.set_input_files("#upload", file)
+        page.select_option("#hand-class", "1")
+        page.click("#anomaly")
+        expect(page.locator("#findings img")).to_have_count(3)
+        with file.open("rb") as sent:
+            wanted = client.post("/anomaly", data={"model": "vae", "label": "1"}, files={"file": sent}).json()
+        assert sources(page, "#findings img")[2] == as_source(wanted["heat"])
+        shown = float(page.locator("#findings strong").text_content().removesuffix(" nats"))
+        assert shown == pytest.approx(wanted["score"], rel=0.005)
+
+
+def test_part_of_a_drawing_is_drawn_anew(visit):
+    with visit("classes", "hand") as page:
+        page.click("#inpaint")
+        expect(page.locator("#problem")).to_have_text(WORDS["en"]["hand.blank"])
+        box = page.locator("#paper").bounding_box()
+        for tool, height in (("pen", 0.3), ("mask", 0.8)):
+            page.check(f"#tool-{tool} input")
+            page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + height * box["height"])
+            page.mouse.down()
+            page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + height * box["height"], steps=4)
+            page.mouse.up()
+        expect(page.locator("#region")).to_have_value("painted")
+        page.click("#inpaint")
+        expect(page.locator("#findings img")).to_have_count(3)
+        found = [png_pixels(content(src), "found") for src in sources(page, "#findings img")]
+        assert all((one[2, 2:6] > 100).all() and (one[0] == 0).all() for one in found)  # as it was drawn
+        assert not np.array_equal(found[0][6], found[1][6])
+
+
+def test_page_asks_for_the_token_once_and_shows_what_the_server_says(browser, model_files, tmp_path):
+    with (
+        serving(model_files["vae"], "--token", "open sesame", data=tmp_path) as server,
+        visiting(browser, f"{server.url}/app/", errors=("401",)) as page,
+    ):
+        page.fill("#token", "friend")
+        page.keyboard.press("Enter")
+        expect(page.locator("#login-problem")).to_have_text("this is not the server's token")
+        page.fill("#token", "open sesame")
+        page.keyboard.press("Enter")
+        expect(page.locator("#used")).to_have_text(DRAWN)
+        page.reload()
+        expect(page.locator("#used")).to_have_text(DRAWN)
+
+
+def test_device_switch_is_there_if_onnxruntimes_files_are(visit):
+    with visit() as page:
+        expect(page.locator("#used")).to_have_text(DRAWN)
+        assert page.locator("#device-line").is_visible() == (ort_web.folder() is not None)
+
+
+def test_files_are_cached_by_content_and_nothing_else_is_served(client):
+    page = client.get("/app/")
+    assert "script-src 'self' 'wasm-unsafe-eval';" in page.headers["content-security-policy"]
+    assert page.headers["cross-origin-opener-policy"] == "same-origin"
+    assert page.headers["cross-origin-embedder-policy"] == "require-corp"
+    again = client.get("/app/", headers={"If-None-Match": page.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get("/app", follow_redirects=False).headers["location"] == "/app/"
+    assert client.get("/app/main.js").headers["content-type"].startswith("text/javascript")
+    for path in (
+        "/app/nothing.js",
+        "/app/..%2fapp.py",
+        "/app/%2e%2e/app.py",
+        "/app/ort/nothing.wasm",
+        "/app/ort/..%2fx",
+    ):
+        refused = client.get(path)
+        assert refused.status_code == 404, path
+        assert "\n" not in refused.json()["detail"]
+    assert not re.search(
+        r"https?://", "".join(path.read_text() for path in PAGE.iterdir()).replace("http://www.w3.org/", "")
+    )
+
+
+def test_silent_server_is_said_in_one_line(visit):
+    with visit(errors=("ERR_INTERNET_DISCONNECTED",)) as page:
+        expect(page.locator("#used")).to_have_text(DRAWN)
+        page.context.set_offline(True)
+        page.click("#go")
+        expect(page.locator("#problem")).to_have_text(WORDS["en"]["offline"])
+        page.context.set_offline(False)
+        drawn(page, "#go")
+        expect(page.locator("#problem")).to_be_hidden()
