@@ -1,0 +1,73 @@
+"""Which pictures are drawn next, of one model: the oldest request's first, with those that can share its calls."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Hashable
+
+from jaxgen_serve.batches import Batch
+from jaxgen_serve.jobs import Job, Part, group
+
+
+class Lane:
+    """What waits for a model and what is under way. To be used under the engine's lock."""
+
+    def __init__(self, max_batch: int) -> None:
+        self._max_batch = max_batch
+        self._waiting: dict[Hashable, list[Part]] = {}  # by group, the oldest first
+        self._under_way: list[Batch] = []
+
+    def add(self, job: Job) -> None:
+        parts = self._waiting.setdefault(group(job.feeds), [])
+        for part in job.parts(self._max_batch):
+            bisect.insort(parts, part, key=_since)
+
+    def seconds_to_gather(self, now: float, max_delay: float) -> float:
+        """How much longer it is worth waiting for company, if there is nothing else to do; 0: not at all."""
+        waiting = [part for parts in self._waiting.values() for part in parts]
+        if self._under_way or not waiting or sum(part.count for part in waiting) >= self._max_batch:
+            return 0.0
+        return max(0.0, min(map(_since, waiting)) + max_delay - now)
+
+    def next(self) -> Batch | None:
+        """The batch to be advanced now; None if nobody waits for any."""
+        self._drop_dead()
+        oldest = min(self._under_way, key=lambda batch: batch.since, default=None)
+        key = min(self._waiting, key=lambda key: _since(self._waiting[key][0]), default=None)
+        if key is not None and (oldest is None or _since(self._waiting[key][0]) < oldest.since):
+            return self._start(key)
+        return oldest
+
+    def finish(self, batch: Batch) -> None:
+        """It is at the end of its plan."""
+        self._under_way.remove(batch)
+
+    def split(self, batch: Batch) -> None:
+        """Go on with each of its parts alone."""
+        self._under_way.remove(batch)
+        self._under_way += batch.split()
+
+    def _drop_dead(self) -> None:
+        for key in list(self._waiting):
+            self._waiting[key] = [part for part in self._waiting[key] if part.job.alive]
+            if not self._waiting[key]:
+                del self._waiting[key]
+        for batch in self._under_way:
+            batch.drop_dead()
+        self._under_way = [batch for batch in self._under_way if batch.parts]
+
+    def _start(self, key: Hashable) -> Batch:
+        """A batch of the oldest parts of a group, as many as there is room for."""
+        parts = self._waiting[key]
+        taken = [parts.pop(0)]
+        while parts and sum(part.count for part in taken) + parts[0].count <= self._max_batch:
+            taken.append(parts.pop(0))
+        if not parts:
+            del self._waiting[key]
+        batch = Batch(taken)
+        self._under_way.append(batch)
+        return batch
+
+
+def _since(part: Part) -> float:
+    return part.job.since

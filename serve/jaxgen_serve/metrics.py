@@ -1,0 +1,50 @@
+"""What a server counts and times, in Prometheus' text format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+LATENCY = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)  # seconds
+BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # pictures
+
+
+class Metrics:
+    """A registry of its own, so that several servers in one process do not count together."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "jaxgen_requests", "Requests answered", ["route", "method", "status"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "jaxgen_request_seconds", "From a request to its answer", ["route"], buckets=LATENCY, registry=self.registry
+        )
+        self._images = Counter("jaxgen_images", "Pictures drawn", ["model"], registry=self.registry)
+        self._batch = Histogram(
+            "jaxgen_batch_size", "Pictures in one call of onnxruntime", buckets=BATCH, registry=self.registry
+        )
+        self._queue = Gauge("jaxgen_queue_depth", "Pictures asked for and not drawn yet", registry=self.registry)
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """route: the path's pattern and not the path, of which there is no end."""
+        self._requests.labels(route, method, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def drew(self, model: str, count: int) -> None:
+        self._images.labels(model).inc(count)
+
+    def called(self, count: int) -> None:
+        """One call of onnxruntime for so many pictures."""
+        self._batch.observe(count)
+
+    def watch_queue(self, depth: Callable[[], float]) -> None:
+        """depth: asked each time that somebody looks."""
+        self._queue.set_function(depth)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
