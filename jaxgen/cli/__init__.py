@@ -10,12 +10,14 @@ from typing import NoReturn
 import click
 
 from jaxgen import __version__
+from jaxgen.cli.dashboard import dashboard
 from jaxgen.cli.data import data
 from jaxgen.cli.export import export
 from jaxgen.cli.latent import latent
 from jaxgen.cli.model import bench, info, verify
 from jaxgen.cli.picture import noise_gif, plot
 from jaxgen.cli.sample import replay, sample
+from jaxgen.cli.serve import serve
 from jaxgen.cli.train import presets, train
 from jaxgen.cli.weights import import_
 from jaxgen.errors import Interrupted, JaxgenError, one_line
@@ -35,7 +37,11 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (train, presets, data, plot, export, import_, sample, replay, noise_gif, latent, verify, info, bench):
+COMMANDS = (
+    train, presets, data, plot, export, import_, sample, replay, noise_gif, latent, verify, info, bench, serve,
+    dashboard,
+)  # fmt: skip
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -22,13 +22,13 @@ def between_seeds(space: Space, seeds: list[int], rows: int, frames: int, path: 
     """
     points = np.stack([space.of_seed(seed, np.arange(rows)) for seed in seeds])  # [seeds, rows, *shape]
     return np.stack(
-        [_drawn(space, walk(points[:, row], frames, path), _same(label, row, len(seeds))) for row in range(rows)]
+        [drawn(space, walk(points[:, row], frames, path), _same(label, row, len(seeds))) for row in range(rows)]
     )
 
 
 def between_pictures(space: Space, images: Array, frames: int, path: Way, label: Array | None) -> Array:
     """Each picture to the next: uint8 [1, N - 1, frames, H, W, C]; a class lasts until halfway to the next."""
-    return _drawn(space, walk(space.encode(images, label), frames, path), label)[None]
+    return drawn(space, walk(space.encode(images, label), frames, path), label)[None]
 
 
 def laid_out(walks: Array, output: Path) -> Array:
@@ -52,7 +52,7 @@ def traversal(
     codes: Codes, start: Array, dimensions: list[int], reach: float, frames: int, label: Array | None
 ) -> Array:
     """A dimension a row: uint8 [len(dimensions), frames, H, W, C]; label: [1]."""
-    return _drawn(codes, sweep(start, np.array(dimensions), reach, frames), label)
+    return drawn(codes, sweep(start, np.array(dimensions), reach, frames), label)
 
 
 def seed_numbers(text: str) -> list[int]:
@@ -79,7 +79,7 @@ def _same(label: Array | None, row: int, count: int) -> Array | None:
     return None if label is None else np.full(count, label[row])
 
 
-def _drawn(space: Space, latents: Array, label: Array | None) -> Array:
+def drawn(space: Space, latents: Array, label: Array | None) -> Array:
     """[segments, frames, *shape] -> uint8 [segments, frames, H, W, C].
 
     label: of each end [segments + 1], or of all [1]; None for unconditional models.

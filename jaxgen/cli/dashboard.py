@@ -1,0 +1,48 @@
+"""jaxgen dashboard."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    help="The folder that holds the runs; it is made if need be.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=8501)
+@click.option("--host", default="127.0.0.1", help="The address to listen on; anybody who reaches it may train.")
+def dashboard(runs: Path, port: int, host: str) -> None:
+    """Train, compare, draw and explore in a browser.
+
+    Training goes on in a process of its own when the page is closed, and when this command ends. Drawing needs the
+    base install and jaxgen[dashboard] alone; training needs jaxgen[train] besides, and exporting jaxgen[export].
+
+    \b
+    jaxgen dashboard
+    jaxgen dashboard --runs ~/runs --port 8600
+    """
+    from jaxgen.errors import JaxgenError, extra
+
+    with extra("dashboard"):
+        importlib.import_module("streamlit")  # told here if it is missing, and used by the process that follows
+    from jaxgen_serve.dashboard import serving
+
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise JaxgenError(f"{runs}: cannot be made: {err.strerror}; choose another --runs") from err
+    if host not in serving.LOOPBACK:
+        click.echo(f"warning: whoever reaches {host}:{port} may train and draw here; there is no password", err=True)
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"jaxgen dashboard: http://{shown}:{port}", err=True)
+    environment = {**os.environ, serving.RUNS_VARIABLE: str(runs.absolute())}
+    sys.stderr.flush()
+    os.execve(sys.executable, [sys.executable, "-m", *serving.arguments(host, port)], environment)

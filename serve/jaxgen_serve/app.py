@@ -1,0 +1,79 @@
+"""The application: every route and layer around a library of models and the engine that runs them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from jaxgen import __version__
+from jaxgen_serve import errors
+from jaxgen_serve.counting import Counting
+from jaxgen_serve.engine import Engine
+from jaxgen_serve.gallery import Gallery, Unavailable
+from jaxgen_serve.library import Library
+from jaxgen_serve.metrics import Metrics
+from jaxgen_serve.routes import about, draw, gallery, latent, models, page, stream
+from jaxgen_serve.security import AnswerHeaders, Guard, Limits
+from jaxgen_serve.service import Service
+from jaxgen_serve.settings import Settings
+
+ROUTES = (about, models, draw, stream, latent, gallery, page)
+log = logging.getLogger("uvicorn.error")
+OWN_HEADERS = ("X-Jaxgen", "X-Jaxgen-Reach", "Retry-After", "ETag")
+
+
+def opened(settings: Settings) -> Gallery | Unavailable:
+    """The gallery, or why there is none: pictures can be drawn without."""
+    try:
+        return Gallery(settings.data / "gallery")
+    except Unavailable as err:
+        log.warning("no gallery: %s", err)
+        return err
+
+
+def create_app(settings: Settings, library: Library, engine: Engine, metrics: Metrics) -> FastAPI:
+    """An ASGI application. It starts the library, and closes both it and the engine, whose metrics are these."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = Service(settings=settings, library=library, engine=engine, metrics=metrics, gallery=opened(settings))
+        app.state.jaxgen = service
+        library.start()
+        try:
+            yield
+        finally:
+            engine.close()  # first: threads that wait for it end
+            service.threads.close()
+            library.close()
+            if isinstance(service.gallery, Gallery):
+                service.gallery.close()
+
+    app = FastAPI(
+        title="jaxgen",
+        version=__version__,
+        summary=about.WHAT,
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's page loads its code from another host; ours is /docs of routes/about.py
+        redoc_url=None,
+    )
+    for route in ROUTES:
+        app.include_router(route.router)
+    errors.install(app)
+    # The last one added is the outermost.
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Limits, settings=settings)
+    app.add_middleware(AnswerHeaders)
+    if settings.cors:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=OWN_HEADERS,
+        )
+    app.add_middleware(Counting, metrics=metrics)
+    return app

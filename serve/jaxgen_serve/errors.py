@@ -1,0 +1,92 @@
+"""Every failure as {"detail": "one line"}: what was wrong, with no path of this machine in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from jaxgen.errors import JaxgenError, one_line
+from jaxgen_serve.engine import Busy
+from jaxgen_serve.gallery import NotKept, Unavailable
+from jaxgen_serve.library import NotServed
+
+LONGEST = 500  # characters
+CLIENT_GONE = 499  # nobody reads it; a log and a metric do
+RETRY = 5.0  # seconds, where an error does not know better
+log = logging.getLogger("uvicorn.error")
+
+
+class Gone(Exception):
+    """The client left before its answer was ready."""
+
+
+# What is not here is 400: a request that cannot be meant, or a model that cannot do it.
+STATUS: dict[type[JaxgenError], int] = {NotServed: 404, NotKept: 404, Busy: 503, Unavailable: 503}
+
+PLAIN = {  # what starlette says in two words
+    "Not Found": "there is nothing at this path; /docs says what there is",
+    "Method Not Allowed": "this path does not take this method; /docs says which it takes",
+    "There was an error parsing the body": "the body cannot be read",
+}
+
+
+def failure(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer to a request that failed; detail is folded to one line."""
+    body = json.dumps({"detail": " ".join(detail.split())[:LONGEST]})  # ASCII, whatever a client put into a name
+    return Response(body, status, {**(headers or {}), "cache-control": "no-store"}, media_type="application/json")
+
+
+def install(app: FastAPI) -> None:
+    """Have every failure inside `app` answered by `failure`."""
+    app.add_exception_handler(JaxgenError, _jaxgen)
+    app.add_exception_handler(RequestValidationError, _schema)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Gone, _gone)
+    app.add_exception_handler(Exception, _internal)
+
+
+async def _jaxgen(request: Request, err: Exception) -> Response:
+    status = next((code for kind, code in STATUS.items() if isinstance(err, kind)), 400)
+    if status != 503:
+        return failure(status, str(err))
+    wait = max(1, math.ceil(getattr(err, "retry_after", RETRY)))
+    return failure(status, str(err), {"retry-after": str(wait)})
+
+
+async def _schema(request: Request, err: Exception) -> Response:
+    assert isinstance(err, RequestValidationError)
+    return failure(422, described(err.errors()))
+
+
+async def _http(request: Request, err: Exception) -> Response:
+    assert isinstance(err, HTTPException)
+    return failure(err.status_code, PLAIN.get(str(err.detail), str(err.detail)), err.headers)
+
+
+async def _gone(request: Request, err: Exception) -> Response:
+    return Response(status_code=CLIENT_GONE)
+
+
+async def _internal(request: Request, err: Exception) -> Response:
+    """Ours to mend: the trace goes to the log, and not to the client."""
+    return failure(500, f"internal error: {type(err).__name__}; the server's log says where")
+
+
+def described(errors: Sequence[Mapping[str, Any]]) -> str:
+    """The first of pydantic's complaints: where, what, and what was given."""
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        return f"the body is no JSON: {one_line(ValueError(first.get('ctx', {}).get('error', first['msg'])))}"
+    where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    given = first.get("input")
+    shown = f", got {ascii(given)[:60]}" if isinstance(given, str | int | float | bool) else ""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{ascii(where)[1:-1][:100]}: {one_line(ValueError(message))}{shown}{more}"

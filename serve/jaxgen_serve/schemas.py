@@ -1,0 +1,193 @@
+"""What requests hold, checked before anything is drawn. `MODEL.label()` and the rest are checked against the model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+MAX_LATENT = 4096  # numbers of a code
+MAX_POINTS = 64  # that a walk leads through
+
+Name = Annotated[str, StringConstraints(max_length=200)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Count = Annotated[int, Field(ge=1, description="How many pictures; the server's own limit may be lower.", le=4096)]
+Steps = Annotated[int, Field(ge=1, le=100_000, description="Network evaluations; default: the model's.")]
+Eta = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="Noise of ddim; default: the model's.")]
+Guidance = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, description="Pull towards the label.")]
+Code = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1, max_length=MAX_LATENT)]
+Label = Annotated[int | Name, Field(description="A class by its number or name; 'all': each picture's in turn.")]
+
+
+class Strict(BaseModel):
+    """As JSON says it: no text for a number, and no field that nobody reads."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class Plan(Strict):
+    """What models that draw by a plan may be told of it."""
+
+    sampler: Name | None = Field(default=None, description="ddim, dpmpp-2m, ancestral; euler. Default: the model's.")
+    steps: Steps | None = None
+    guidance: Guidance | None = None
+
+
+class Draw(Plan):
+    """Which picture. It is a function of these and the model's file alone."""
+
+    model: Name | None = Field(default=None, description="Default: the first of /models.")
+    seed: Seed | None = Field(default=None, description="Default: one is chosen, and returned.")
+    index: Seed = Field(default=0, description="Which picture of the seed, or the first of them.")
+    label: Label | None = None
+    eta: Eta | None = None
+    latent: Code | None = Field(default=None, description="Of models with short codes: draw this, and not the seed's.")
+
+
+class Stream(BaseModel):
+    """`Draw` as a query has it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: Name | None = None
+    seed: Seed | None = None
+    index: Seed = 0
+    num_images: Count = 1
+    label: Name | None = None
+    sampler: Name | None = None
+    steps: Steps | None = None
+    guidance: Guidance | None = None
+    eta: Eta | None = None
+
+    def body(self) -> Draw:
+        return Draw(**self.model_dump(exclude={"num_images"}))
+
+
+class Walk(Plan):
+    """From each seed, or each code, to the next."""
+
+    model: Name | None = None
+    seeds: Annotated[list[Seed], Field(min_length=2, max_length=MAX_POINTS)] | None = None
+    latents: Annotated[list[Code], Field(min_length=2, max_length=MAX_POINTS)] | None = None
+    frames: Annotated[int, Field(ge=2, le=1000, description="From one end to the other.")] = 8
+    path: Literal["spherical", "linear"] = "spherical"
+    indices: Annotated[list[Seed], Field(max_length=MAX_POINTS)] | None = Field(
+        default=None, description="Which picture of each seed; default: 0."
+    )
+    label: Label | None = None
+    labels: Annotated[list[Label | None], Field(max_length=MAX_POINTS)] | None = Field(
+        default=None, description="Of each end; a frame has the class of the nearer one. Default: label."
+    )
+
+
+class Used(BaseModel):
+    """What a picture was drawn from: sent back, it draws the same picture again."""
+
+    model: str
+    sha256: str = Field(description="Of the model's file.")
+    seed: int | None
+    index: int
+    label: int | Literal["all"] | None
+    class_name: str | None
+    guidance: float | None
+    sampler: str | None
+    steps: int | None
+    eta: float | None
+    untrained: bool
+    latent: list[float] | None = None
+
+
+class Picture(Used):
+    image: str = Field(description="A PNG in base64.")
+    milliseconds: float
+
+
+class OneOf(BaseModel):
+    image: str
+    index: int
+    label: int | None
+    class_name: str | None
+
+
+class Pictures(Used):
+    images: list[OneOf]
+    milliseconds: float
+
+
+class Sheet(Used):
+    image: str
+    count: int
+    milliseconds: float
+
+
+class Frame(BaseModel):
+    image: str
+
+
+class Walked(BaseModel):
+    """The ends, how they were drawn, and what lies between: images for format=list, image for grid."""
+
+    model: str
+    sha256: str
+    seeds: list[int] | None
+    indices: list[int] | None
+    latents: list[list[float]] | None
+    labels: list[int | None] | None
+    frames: int
+    path: str
+    guidance: float | None
+    sampler: str | None
+    steps: int | None
+    untrained: bool
+    images: list[Frame] | None = None
+    image: str | None = None
+
+
+class Reconstruction(BaseModel):
+    model: str
+    sha256: str
+    label: int | None
+    class_name: str | None
+    untrained: bool
+    original: str = Field(description="As the model sees it: a PNG in base64.")
+    reconstruction: str
+    latent: list[float]
+
+
+class Anomaly(Reconstruction):
+    score: float = Field(description="In nats: reconstruction_nats + kl.")
+    reconstruction_nats: float
+    kl: float
+    heat: str = Field(description="The picture, red where it differs from its reconstruction.")
+
+
+class Login(Strict):
+    token: Annotated[str, StringConstraints(max_length=1000)]
+
+
+class Error(BaseModel):
+    detail: str = Field(description="One line: what was wrong, and what to do.")
+
+
+def responses(*codes: int) -> dict[int | str, dict[str, object]]:
+    """How a route says in the OpenAPI document which failures it has."""
+    return {code: {"model": Error, "description": WHY[code]} for code in (*ALWAYS, *codes)}
+
+
+def answers(model: Any, *media: str) -> dict[str, Any]:
+    """How a route says what it answers with: `model` as JSON, or one of these, as Accept or a parameter asks."""
+    binary: dict[str, Any] = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in media}
+    return {"model": model, "description": "What was asked for.", "content": binary}
+
+
+ALWAYS = (401, 403, 422)
+WHY = {
+    400: "A value that the model cannot be given, or a picture or file that cannot be read.",
+    401: "The server has a token, and this request does not.",
+    403: "From another site's page, by another name of this server, or not allowed here.",
+    404: "There is no such model or picture.",
+    413: "More bytes than the server takes.",
+    415: "Not a kind of content that the server reads.",
+    422: "Not what this document says.",
+    503: "Busy: try again after as many seconds as Retry-After says.",
+}

@@ -1,0 +1,184 @@
+"""Who may ask for what, and how much at a time: ASGI layers around the whole application, from the outside in."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from http.cookies import CookieError, SimpleCookie
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from jaxgen_serve.errors import failure
+from jaxgen_serve.settings import MEGABYTE, Settings
+
+COOKIE = "jaxgen"
+MODEL_UPLOAD = ("POST", "/models")
+SOAKED = 16  # times the limit: how much of a body that is too long is read
+SAFE = {"GET", "HEAD", "OPTIONS"}
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+def ticket_of(token: str) -> str:
+    """What a browser keeps in place of the token: it cannot be turned back into it."""
+    return hashlib.sha256(f"jaxgen cookie {token}".encode()).hexdigest()
+
+
+class AnswerHeaders:
+    """What browsers go by, on every answer that does not know better."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+class Guard:
+    """Foreign hosts and origins, and requests without the token, refused."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app, self.settings = app, settings
+        self.hosts = {"localhost", "127.0.0.1", "[::1]", settings.host} if settings.loopback else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        refusal = self.refusal(scope)
+        if refusal is not None:
+            status, why, more = refusal
+            return await failure(status, why, more)(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+    def refusal(self, scope: Scope) -> tuple[int, str, dict[str, str]] | None:
+        """Status, reason and headers for a request that goes no further; None: it may."""
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if self.hosts is not None and _name(host) not in self.hosts:
+            return 403, "this server is asked by another name than its own; use http://localhost", {}
+        origin = headers.get("origin")
+        if origin is not None and scope["method"] not in SAFE and not self.known(origin, host):
+            return 403, "the page of another site may not ask this server; its owner can allow it with --cors", {}
+        if self.settings.token is None or _open(scope) or self.has_token(headers):
+            return None
+        if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+            return 303, "log in first", {"location": f"{scope.get('root_path', '')}/app/"}
+        return 401, "this server wants a token: Authorization: Bearer TOKEN", {"www-authenticate": "Bearer"}
+
+    def known(self, origin: str, host: str) -> bool:
+        """Whether an origin is this server's own page or was named; a proxy may have changed the scheme."""
+        return origin.partition("://")[2] == host or origin in self.settings.cors
+
+    def has_token(self, headers: Headers) -> bool:
+        token = self.settings.token or ""
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
+            return True
+        try:
+            morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            return False
+        return morsel is not None and hmac.compare_digest(morsel.value.encode(), ticket_of(token).encode())
+
+
+def _name(host: str) -> str:
+    """A Host header without its port."""
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdecimal() else host).lower()
+
+
+def _open(scope: Scope) -> bool:
+    """What needs no token: whether the server lives, the page's own files, and the way to log in."""
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return scope["method"] == "OPTIONS" or path in ("/health", "/login", "/app") or path.startswith("/app/")
+
+
+class Limits:
+    """No more requests at a time than `max_open`, and of each no more bytes, or seconds to send them, than allowed."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app, self.settings, self.open = app, settings, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        if self.open >= self.settings.max_open:
+            busy = failure(503, "too many requests at a time; try again", {"retry-after": "1"})
+            return await busy(scope, receive, send)
+        self.open += 1
+        try:
+            body = Body(scope, receive, self.limit(scope), self.settings.deadline)
+            await self.app(scope, body.receive, body.closing(send))
+        finally:
+            self.open -= 1
+        return None
+
+    def limit(self, scope: Scope) -> int:
+        """Bytes of a body. A form has some of its own around the file."""
+        uploads = (scope["method"], scope["path"]) == MODEL_UPLOAD and self.settings.allow_uploads
+        return self.settings.max_model + MEGABYTE if uploads else self.settings.max_body
+
+
+class Body:
+    """A request's body as it comes in: counted, whatever its header says, and timed."""
+
+    def __init__(self, scope: Scope, receive: Receive, limit: int, seconds: float) -> None:
+        headers = Headers(scope=scope)
+        self._receive, self._limit = receive, limit
+        self._until = asyncio.get_running_loop().time() + seconds
+        self._got, self._whole = 0, False
+        self._open_ended = "transfer-encoding" in headers
+        length = headers.get("content-length", "")
+        self._length = int(length) if length.isdecimal() else 0  # the HTTP parser refused what is no number
+
+    async def receive(self) -> Message:
+        """Raises HTTPException (413, 408) if the body is too long, or too slow."""
+        if self._whole:  # what is waited for now is that the client leaves
+            return await self._receive()
+        if self._length > SOAKED * self._limit:
+            raise self._too_long()
+        message = await self._next()
+        if self._length > self._limit or self._got > self._limit:
+            # A client that is still sending hears no answer: the rest is taken in, within reason, and thrown away.
+            while not self._whole and self._got < SOAKED * self._limit:
+                await self._next()
+            raise self._too_long()
+        return message
+
+    def closing(self, send: Send) -> Send:
+        """`send`, with the connection closed after an answer to a body that may go on for ever."""
+
+        async def send_closing(message: Message) -> None:
+            endless = self._open_ended or self._length > self._limit
+            if message["type"] == "http.response.start" and endless and not self._whole:
+                MutableHeaders(scope=message)["connection"] = "close"
+            await send(message)
+
+        return send_closing
+
+    async def _next(self) -> Message:
+        try:
+            async with asyncio.timeout_at(self._until):
+                message = await self._receive()
+        except TimeoutError as err:
+            raise HTTPException(408, "the request was not sent in time", {"connection": "close"}) from err
+        self._got += len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        return message
+
+    def _too_long(self) -> HTTPException:
+        return HTTPException(413, f"the body is larger than this server takes ({self._limit} bytes)")

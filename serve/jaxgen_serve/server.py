@@ -1,0 +1,106 @@
+"""uvicorn around the application: a socket, logs on stderr, and one line on stdout once it answers."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import uvicorn
+from uvicorn.config import LOGGING_CONFIG
+
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen_serve.app import create_app
+from jaxgen_serve.engine import Engine
+from jaxgen_serve.library import Library
+from jaxgen_serve.metrics import Metrics
+from jaxgen_serve.settings import Settings
+
+GRACE = 5  # seconds that requests have to end once the server is told to stop
+HEADER_BYTES = 2**16  # of one request, all together
+
+
+def serve(settings: Settings, models: Sequence[str], say: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C; say: one line with the address; warn: what somebody should know before.
+
+    models: files, folders, or names of DATA/models; none: that folder. Raises UsageError on a name that is none of
+    these, JaxgenError on a file that cannot be served or a port that cannot be had.
+    """
+    if not settings.loopback and settings.token is None:
+        warn(f"whoever reaches {settings.host} may use this server; give it a --token")
+    places = [place(name, settings.data / "models") for name in models] or [settings.data / "models"]
+    uploads = settings.uploads if settings.allow_uploads else None
+    library = Library(places, extra=uploads, threads=settings.threads)
+    for name, why in library.refused.items():
+        if any(path.name == name and path.is_file() for path in places):
+            raise JaxgenError(why)
+        warn(f"not served: {name}: {why}")
+    if not library.models():
+        warn("no model to draw from yet; the server waits for one" + ("" if models else f" in {places[0]}"))
+    with listening(settings) as listener:
+        metrics = Metrics()
+        engine = Engine(
+            max_batch=settings.max_batch, max_delay=settings.max_delay, max_queue=settings.max_queue, metrics=metrics
+        )
+        app = create_app(settings, library, engine, metrics)
+        config = uvicorn.Config(
+            app,
+            log_config=logs(),
+            ws="none",
+            lifespan="on",
+            server_header=False,
+            h11_max_incomplete_event_size=HEADER_BYTES,
+            timeout_graceful_shutdown=GRACE,
+            proxy_headers=False,
+        )
+        Server(config, lambda: say(f"jaxgen serves at {address(settings, listener)}")).run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """Says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def place(name: str, models: Path) -> Path:
+    """The file or folder that is meant. Raises UsageError if there is none."""
+    path = Path(name)
+    if path.exists():
+        return path
+    kept = models / f"{name}.onnx"
+    if Path(name).name == name and kept.exists():
+        return kept
+    raise UsageError(f"{name}: no such file or folder, and no model of this name in {models}")
+
+
+def listening(settings: Settings) -> socket.socket:
+    """A socket that listens. Raises JaxgenError if the address cannot be had."""
+    try:
+        family, *_, found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(found[:2], family=family, backlog=2048)
+    except (OSError, OverflowError) as err:
+        why = getattr(err, "strerror", None) or err
+        raise JaxgenError(f"cannot listen at {settings.host}, port {settings.port}: {why}; try another --port") from err
+
+
+def address(settings: Settings, listener: socket.socket) -> str:
+    """Where a browser finds the server."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def logs() -> dict:
+    """uvicorn's, with requests on stderr, too: stdout is for the address alone."""
+    config = copy.deepcopy(LOGGING_CONFIG)
+    config["handlers"]["access"]["stream"] = "ext://sys.stderr"
+    config["loggers"]["jaxgen_serve"] = {"handlers": ["default"], "level": logging.INFO, "propagate": False}
+    return config
