@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,39 +15,48 @@ PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("run", type=PATH)
-@click.option("-o", "--output", type=PATH, default=Path("model.onnx"), help="The ONNX file.")
+@click.option("-o", "--output", type=PATH, help="The ONNX file.  [default: model.onnx; none with --web alone]")
 @click.option("--encoder", type=PATH, help="A VAE's encoder, an ONNX file too.  [default: beside it, .encoder.onnx]")
 @click.option("--torchscript", type=PATH, help="Write a TorchScript file, too.")
 @click.option("--safetensors", type=PATH, help="Write the weights by PyTorch's names, too.")
 @click.option("--torch", type=PATH, help="Write them as a PyTorch state dict, too.")
+@click.option("--web", type=PATH, metavar="DIR", help="Write a static site that draws in the browser, too.")
 @click.option("--checkpoint", default="last", metavar="last|best|STEP", help="Which weights; best: lowest test loss.")
 def export(
     run: Path,
-    output: Path,
+    output: Path | None,
     encoder: Path | None,
     torchscript: Path | None,
     safetensors: Path | None,
     torch: Path | None,
+    web: Path | None,
     checkpoint: str,
 ) -> None:
     """Turn a run into one ONNX file: seed in, pictures out (or pictures in, for a classifier).
 
     The certificate inside it says how far JAX, PyTorch, TorchScript and onnxruntime are apart on this model;
     if they do not draw the same pictures, no file is written. A VAE's encoder is a second file beside it.
+    --web needs npm once, for onnxruntime's WebAssembly build, and takes an exported .onnx in place of a run, too.
 
     \b
     jaxgen export runs/ddpm-digits -o model.onnx
     jaxgen export runs/ddpm-digits -o model.onnx --torchscript model.ts --safetensors weights.safetensors
+    jaxgen export runs/ddpm-digits --web site
     """
     from jaxgen.errors import UsageError, extra
-    from jaxgen.parity import worst
 
     def say(line: str) -> None:
         click.echo(line, err=True)
 
-    places = {"-o": output, "--encoder": encoder, "--torchscript": torchscript, "--safetensors": safetensors}
-    places |= {"--torch": torch}
-    _check_places(places)  # before minutes of work, not after
+    beside = {"--encoder": encoder, "--torchscript": torchscript, "--safetensors": safetensors, "--torch": torch}
+    if web:
+        _check_site(web, beside | {"-o": output}, say)  # before minutes of work, not after
+    if run.suffix == ".onnx" and run.is_file():
+        _site_of_file(run, web, beside | {"-o": output}, say)
+        return
+    if output is None and web is None:
+        output = Path("model.onnx")
+    _check_places({"-o": output} | beside)
     # Idle threads of PyTorch sleep and do not spin: on a busy machine the certificate takes seconds and not minutes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with extra("export"):
@@ -55,20 +66,63 @@ def export(
 
     trained = load_trained(run, checkpoint, say)
     config = trained.config
+    if web and config.family == "classifier":
+        raise UsageError(f"--web: {run} is a classifier, which draws nothing")
     if encoder_core(config):
-        encoder = encoder or output.with_suffix(".encoder.onnx")
-        _check_places(places | {"--encoder": encoder})
+        encoder = encoder or (output.with_suffix(".encoder.onnx") if output else None)
+        _check_places({"-o": output} | beside | {"--encoder": encoder})
     elif encoder:
         raise UsageError(f"--encoder: {run} is a {config.family} and has no encoder")
     facts = {"dataset": config.data.dataset, "steps": trained.step, "test_loss": trained.score}
-    beside = Places(encoder=encoder, torchscript=torchscript, safetensors=safetensors, torch=torch)
-    manifest = export_model(
-        config, trained.params, output, classes=trained.classes, training=facts, beside=beside, say=say
-    )
+    places = Places(encoder=encoder, torchscript=torchscript, safetensors=safetensors, torch=torch)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = output or Path(temporary) / "model.onnx"
+        manifest = export_model(
+            config, trained.params, path, classes=trained.classes, training=facts, beside=places, say=say
+        )
+        _report(manifest["certificate"], say)
+        if output:
+            click.echo(output)
+        if web:
+            _write_site(path, web, run.resolve().name, say)
+
+
+def _report(certificate: dict[str, Any], say: Callable[[str], None]) -> None:
+    from jaxgen.parity import worst
+
     say(f"{'against JAX':14}one evaluation    pixels identical   off by at most")
-    for backend, row in worst(manifest["certificate"]).items():
+    for backend, row in worst(certificate).items():
         say(f"{backend:14}{row['relative']:.1e} relative{row['identical']:15.3%}{row['off_by']:17}")
-    click.echo(output)
+
+
+def _check_site(web: Path, places: Mapping[str, Path | None], say: Callable[[str], None]) -> None:
+    """Raise what would stop a site from being written, and fetch what it needs."""
+    from jaxgen.errors import UsageError
+    from jaxgen_serve import ort_web, site
+
+    for option, path in places.items():
+        if path and path.resolve().is_relative_to(web.resolve()):
+            raise UsageError(f"{option}: {path} would be inside --web, whose folder is the site's alone")
+    site.check_folder(web)
+    ort_web.fetch(say)
+
+
+def _site_of_file(model: Path, web: Path | None, places: Mapping[str, Path | None], say: Callable[[str], None]) -> None:
+    """Of a file that was exported before; needs no JAX."""
+    from jaxgen.errors import UsageError
+
+    given = [option for option, path in places.items() if path]
+    if web is None or given:
+        raise UsageError(f"{model} is exported already: it takes --web alone, got {given[0] if given else 'no --web'}")
+    _write_site(model, web, model.stem, say)
+
+
+def _write_site(model: Path, web: Path, name: str, say: Callable[[str], None]) -> None:
+    from jaxgen_serve.site import write_site
+
+    write_site(model, web, name=name, say=say)
+    say(f"a web server that serves {web} is all it needs: python -m http.server -d {web}")
+    click.echo(web)
 
 
 def _check_places(places: Mapping[str, Path | None]) -> None:

@@ -1,0 +1,359 @@
+"""The static site: written whole or not at all, and drawing in headless Chromium what Python draws."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from browser import visiting
+from playwright.sync_api import expect
+from servers import serving
+
+from jaxgen.config import VAE, VAEConfig
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.images import png_pixels
+from jaxgen.latent.paths import PATHS, walk
+from jaxgen.latent.spaces import Codes, Noises
+from jaxgen.latent.walks import drawn
+from jaxgen.sampler import Sampler
+from jaxgen.training.loop import train
+from jaxgen_serve import ort_web
+from jaxgen_serve.site import write_site
+
+SEED = 4_000_000_007  # beyond int32
+COUNT = 5
+SLOW = 30_000  # milliseconds that a busy machine may take
+
+# Opens the site's model with the page's own modules: draw(request) with a named plan, as one JSON-able value.
+OPEN = """async () => {
+  const device = await import("./device.js");
+  const site = await (await fetch("site.json")).json();
+  const model = { ...site.models[0], url: new URL("model.onnx", document.baseURI).href };
+  const named = (name) => {
+    if (!name) return null;
+    const bytes = Uint8Array.from(atob(model.plans[name].table), (letter) => letter.charCodeAt(0));
+    return { rows: bytes.length / 36, table: new Float32Array(bytes.buffer) };
+  };
+  const opened = await device.open(model);
+  const plain = ({ images, ...rest }) => ({ images: [...images], ...rest });
+  window.ask = async (deed, { plan, watch, ...request }) => {
+    const frames = [];
+    const onFrame = watch ? (row, rows, images) => frames.push([row, rows, [...images]]) : null;
+    const given = { label: null, guidance: null, latent: null, signal: null, plan: named(plan), onFrame, ...request };
+    return { ...plain(await opened[deed](given)), frames };
+  };
+  return device.available();
+}"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runtime():
+    """onnxruntime-web's files, in the user's own cache."""
+    if ort_web.folder() is None and shutil.which("npm") is None:
+        pytest.skip("THE STATIC SITE WAS NOT TESTED: npm is not installed (Debian: apt install npm)")
+    try:
+        return ort_web.fetch()
+    except JaxgenError as err:
+        pytest.skip(f"THE STATIC SITE WAS NOT TESTED: {err}")
+
+
+class Handler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def served(folder: Path):
+    """The address of a plain static server, and the server."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def opened(browser, folder: Path):
+    """A page of the site that has `ask`, and its server; see `browser.visiting` for what fails it."""
+    with served(folder) as (url, server), visiting(browser, url) as page:
+        assert page.evaluate(OPEN) is True
+        yield page, server
+
+
+def pixels(answer: dict) -> np.ndarray:
+    return np.array(answer["images"], np.uint8).reshape(answer["shape"])
+
+
+def assert_same(got: np.ndarray, want: np.ndarray) -> None:
+    """What the project calls the same pictures."""
+    assert got.shape == want.shape
+    off = np.abs(got.astype(int) - want)
+    assert (off == 0).mean() >= 0.995
+    assert off.max() <= 2
+    assert want.std() > 10  # and not because there is nothing to see
+
+
+@pytest.fixture(scope="module")
+def diffusion_site(conditional, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("diffusion") / "site"
+    write_site(conditional.onnx, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plane_run(small, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("plane") / "plane"
+    train(VAE(data=small.data, training=small.training, model=VAEConfig(latent=2, hidden=(16,))), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plane_site(plane_run, jaxgen) -> Path:
+    """A site as the command writes it, from a run and with --web alone."""
+    folder = plane_run.parent / "site"
+    done = jaxgen("export", plane_run, "--web", folder)
+    assert (done.returncode, done.stdout) == (0, f"{folder}\n"), done.stderr
+    assert sorted(path.name for path in plane_run.parent.iterdir()) == ["plane", "site"]  # no .onnx, nothing temporary
+    return folder
+
+
+def test_diffusion_model_in_the_browser_draws_what_python_draws(browser, diffusion_site, conditional):
+    model = Sampler.open(conditional.onnx)
+    seed, index, label = [SEED] * COUNT, [0, 1, 2, 3, 2**32 - 1], [0, 1, 2, -1, 1]
+    ours = {"seed": np.array(seed), "index": np.array(index)}
+    with opened(browser, diffusion_site) as (page, _):
+        asked = {"seed": seed, "index": index}
+        seen = page.evaluate(
+            "(asked) => ask('draw', asked)",
+            asked | {"label": label, "guidance": 2.5, "plan": "ancestral-10", "watch": True},
+        )
+        plan = model.plan(sampler="ancestral", steps=10)
+        want, _ = model.draw(**ours, label=np.array(label), guidance=2.5, plan=plan)
+        assert_same(pixels(seen), want)
+        assert seen["milliseconds"] > 0
+
+        rows = [row for row, _, _ in seen["frames"]]
+        assert (rows, {of for _, of, _ in seen["frames"]}) == (list(range(1, 11)), {10})
+        early, _ = model.draw(**ours, label=np.array(label), guidance=2.5, plan=plan[:4])
+        assert_same(np.array(seen["frames"][3][2], np.uint8).reshape(want.shape), early)
+
+        # What is left out has the file's default: plan, guidance and no class.
+        assert_same(pixels(page.evaluate("(asked) => ask('draw', asked)", asked)), model.draw(**ours)[0])
+
+
+def test_walk_in_the_browser_is_pythons(browser, diffusion_site, conditional):
+    model = Sampler.open(conditional.onnx)
+    asked = {
+        "seed": [3, SEED],
+        "index": [1, 0],
+        "label": [0, 2],
+        "frames": 5,
+        "path": "spherical",
+        "plan": "dpmpp-2m-10",
+    }
+    with opened(browser, diffusion_site) as (page, _):
+        got = pixels(page.evaluate("(asked) => ask('interpolate', asked)", asked))
+        noisy = page.evaluate("(asked) => ask('interpolate', asked).catch(String)", asked | {"plan": "ancestral-10"})
+    space = Noises(model)
+    space.plan = model.plan(sampler="dpmpp-2m", steps=10)
+    ends = np.concatenate([space.of_seed(3, np.array([1])), space.of_seed(SEED, np.array([0]))])
+    assert_same(got, drawn(space, walk(ends, 5, PATHS["spherical"]), np.array([0, 2]))[0])
+    assert "adds no noise" in noisy
+
+
+def test_aborted_drawing_leaves_the_worker_to_the_next_one(browser, diffusion_site, conditional):
+    with opened(browser, diffusion_site) as (page, _):
+        found = page.evaluate(
+            """async () => {
+              const many = { seed: Array(32).fill(1), index: [...Array(32).keys()], plan: "ancestral-50" };
+              const one = () => ask("draw", { seed: [1], index: [0], plan: "ddim-10" });
+              const timed = async (work) => {
+                const start = performance.now();
+                return [await work(), performance.now() - start];
+              };
+              await one();
+              const [, whole] = await timed(() => ask("draw", many));
+              const control = new AbortController();
+              const stopped = ask("draw", { ...many, signal: control.signal }).catch(({ name }) => name);
+              control.abort();
+              const [next, wait] = await timed(one);
+              return [await stopped, next.images.length, wait / whole];
+            }"""
+        )
+    assert found[:2] == ["AbortError", int(np.prod(Sampler.open(conditional.onnx).shape))]
+    assert found[2] < 0.5  # a slice of the plan, not all of it
+
+
+def test_site_of_a_run_draws_offline_once_it_has_been_visited(browser, plane_site):
+    model = Sampler.open(plane_site / "model.onnx")
+    seed, index = np.full(COUNT, SEED), np.arange(COUNT)
+    asked = {"seed": seed.tolist(), "index": index.tolist()}
+    want, _ = model.draw(seed, index)
+    with opened(browser, plane_site) as (page, server):
+        assert_same(pixels(page.evaluate("(asked) => ask('draw', asked)", asked)), want)
+        page.evaluate("() => navigator.serviceWorker.ready")
+        server.shutdown()
+        server.server_close()
+        page.context.set_offline(True)
+        page.reload()
+        page.evaluate(OPEN)
+        assert_same(pixels(page.evaluate("(asked) => ask('draw', asked)", asked)), want)
+        assert page.evaluate("crossOriginIsolated") is True  # threads are allowed, without a header of the server's
+
+        latent = np.array([[0.5, -1.25], [2, 0]], np.float32)
+        decoded = page.evaluate(
+            "(asked) => ask('draw', asked)", {"seed": [0, 0], "index": [0, 0], "latent": latent.tolist()}
+        )
+        assert_same(pixels(decoded), model.draw([0, 0], [0, 0], latent=latent)[0])
+        ends = {"seed": [7, SEED], "index": [0, 2], "frames": 4, "path": "linear"}
+        walked = pixels(page.evaluate("(asked) => ask('interpolate', asked)", ends))
+    codes = Codes(model)
+    points = np.concatenate([codes.of_seed(7, np.array([0])), codes.of_seed(SEED, np.array([2]))])
+    assert_same(walked, drawn(codes, walk(points, 4, PATHS["linear"]), None)[0])
+
+
+def test_page_of_a_site_shows_pictures_and_their_time(browser, plane_site):
+    with opened(browser, plane_site) as (page, _):
+        page.wait_for_function("() => document.body.innerText.includes('ms')")  # models that are quick draw at once
+        page.click("#tab-map")
+        page.wait_for_function("() => document.querySelector('#decoded').naturalWidth === 8")
+        page.wait_for_function("() => document.querySelector('#map-picture').naturalWidth === 15 * 8")
+
+
+def test_site_describes_its_model_and_its_plans(diffusion_site, conditional):
+    about = json.loads((diffusion_site / "site.json").read_bytes())
+    (model,) = about["models"]
+    assert (model["name"], model["family"], model["shape"]) == ("model", "ddpm", [8, 8, 3])
+    assert (model["classes"], model["label_optional"], model["quick"]) == (["ant", "2", "bee"], True, False)
+    assert model["plan"]["max_steps"] == 50
+    assert {"ddim-8", "ancestral-50", "dpmpp-2m-10"} <= set(model["plans"])
+    for name in ("ancestral-50", "dpmpp-2m-10", "dpmpp-2m-20"):  # tables that the exporter made
+        plan, theirs = model["plans"][name], conditional.manifest["plans"][name]
+        assert (plan["sampler"], plan["steps"]) == (theirs["sampler"], theirs["steps"])
+        assert base64.b64decode(plan["table"]) == base64.b64decode(theirs["table"])
+    written = {path.relative_to(diffusion_site).as_posix() for path in diffusion_site.rglob("*") if path.is_file()}
+    assert written == set(about["files"])
+    assert (diffusion_site / "model.onnx").read_bytes() == conditional.onnx.read_bytes()
+
+
+def test_earlier_site_is_replaced_and_any_other_folder_refused(conditional, tmp_path):
+    site = tmp_path / "site"
+    site.mkdir()
+    write_site(conditional.onnx, site)
+    write_site(conditional.onnx, site, name="renamed")
+    assert json.loads((site / "site.json").read_bytes())["models"][0]["name"] == "renamed"
+    (site / "notes.txt").write_text("mine")
+    before = sorted(site.rglob("*"))
+    with pytest.raises(UsageError, match=r"holds what is not of an earlier site \(notes.txt\)"):
+        write_site(conditional.onnx, site)
+    assert sorted(site.rglob("*")) == before
+    with pytest.raises(UsageError, match="got a file"):
+        write_site(conditional.onnx, site / "notes.txt")
+    with pytest.raises(UsageError, match="create it first"):
+        write_site(conditional.onnx, tmp_path / "no" / "site")
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_full_disk_leaves_the_earlier_site_as_it_was(conditional, tmp_path):
+    site = tmp_path / "site"
+    write_site(conditional.onnx, site)
+    before = {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
+    code = f"""
+import resource, signal
+from pathlib import Path
+from jaxgen_serve.site import write_site
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
+write_site(Path({str(conditional.onnx)!r}), Path({str(site)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "JaxgenError" in done.stderr.splitlines()[-1]
+    assert {path: path.read_bytes() for path in site.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_missing_npm_exits_4_with_one_line(conditional, tmp_path, jaxgen):
+    done = jaxgen(
+        "export", conditional.onnx, "--web", tmp_path / "site", PATH=str(tmp_path), XDG_CACHE_HOME=str(tmp_path)
+    )
+    assert (done.returncode, done.stdout) == (4, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("jaxgen: this needs onnxruntime-web, which npm fetches")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(
+    shutil.which("npm") is None, reason="THE WAY WITHOUT A NETWORK WAS NOT TESTED: npm is not installed"
+)
+def test_npm_without_network_exits_3_and_names_no_host(conditional, tmp_path, jaxgen):
+    nobody = {"npm_config_registry": "http://127.0.0.1:9/", "npm_config_fetch_retries": "0"}
+    nobody |= {"npm_config_cache": str(tmp_path / "npm"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = jaxgen("export", conditional.onnx, "--web", tmp_path / "site", **nobody)
+    assert (done.returncode, done.stdout) == (3, "")
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("jaxgen: npm could not fetch onnxruntime-web")
+    assert "127.0.0.1" not in done.stderr
+    assert not (tmp_path / "site").exists()
+
+
+def test_changed_file_in_the_cache_is_not_used(runtime, tmp_path, monkeypatch):
+    """Without npm it cannot be fetched again, which shows that it was noticed."""
+    cache = tmp_path / "jaxgen" / runtime.name
+    shutil.copytree(runtime, cache)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert ort_web.fetch() == ort_web.folder() == cache
+    damaged = bytearray((cache / "ort.js").read_bytes())
+    damaged[-1] ^= 1
+    (cache / "ort.js").write_bytes(damaged)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(JaxgenError, match="npm"):
+        ort_web.fetch()
+
+
+@pytest.mark.parametrize(("options", "complaint"), [((), "--web alone, got no --web"), (("-o", "b.onnx"), "got -o")])
+def test_exported_file_is_taken_for_a_site_alone(conditional, jaxgen, tmp_path, options, complaint):
+    web = ("--web", tmp_path / "site") if options else ()
+    done = jaxgen("export", conditional.onnx, *options, *web)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+
+
+def test_switch_of_a_servers_page_draws_the_servers_pictures_here(browser, conditional, tmp_path):
+    with serving(conditional.onnx, data=tmp_path) as server, visiting(browser, f"{server.url}/app/") as page:
+        expect(page.locator("#facts")).to_contain_text("SHA-256")  # the model is there, and has chosen a seed
+        page.fill("#seed", str(SEED))
+        asked = []
+        page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+        page.click("#go")
+        expect(page.locator("#used")).to_have_text(re.compile(rf"{SEED}.*\bms\b"), timeout=SLOW)
+        there = shown(page)
+        assert "/stream" in asked
+        asked.clear()
+        page.set_checked("#device", True)
+        page.click("#go")
+        expect(page.locator("#used")).to_contain_text("on this device", timeout=SLOW)
+        assert "/model-file" in asked
+        assert "/stream" not in asked
+        assert_same(shown(page), there)
+
+
+def shown(page) -> np.ndarray:
+    """The pictures that a page shows."""
+    found = [image.get_attribute("src").partition(",")[2] for image in page.locator(".tile img").all()]
+    return np.stack([png_pixels(base64.b64decode(text), "a picture") for text in found])
