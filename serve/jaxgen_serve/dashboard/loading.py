@@ -1,0 +1,95 @@
+"""Models loaded once for all who look, by their hash; and where a person chooses one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from jaxgen.artifact import Artifact
+from jaxgen.errors import JaxgenError
+from jaxgen.reader import Reader
+from jaxgen.sampler import Sampler
+from jaxgen_serve.dashboard import models
+from jaxgen_serve.dashboard.look import runs_folder
+from jaxgen_serve.dashboard.models import ENCODER, MAX_UPLOAD, Model
+
+UPLOAD = "Upload a file"
+
+
+@st.cache_resource(max_entries=6, show_spinner="Loading the model")
+def sampler(sha256: str, _artifact: Artifact) -> Sampler:
+    """Loaded into onnxruntime, once."""
+    return Sampler(_artifact)
+
+
+@st.cache_resource(max_entries=6, show_spinner="Loading the encoder")
+def reader(sha256: str, _artifact: Artifact) -> Reader:
+    return Reader(_artifact)
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def artifact(path: str, name: str, changed: int, size: int) -> Artifact:
+    """A file, read and checked again only when it has changed."""
+    return models.read(Path(path), name)
+
+
+def load(path: Path, name: str) -> Model:
+    """A model file, and the encoder beside it."""
+    beside = path.with_name(path.stem + ENCODER)
+    encoder = read(beside, f"{name}{ENCODER}") if beside.exists() else None
+    return _model(name, read(path, f"{name}.onnx"), encoder)
+
+
+def choose(*, key: str) -> Model | None:
+    """A model, chosen from those that are there or uploaded; None as long as there is none.
+
+    Raises JaxgenError if the file is refused.
+    """
+    files = models.model_files(runs_folder())
+    name = st.selectbox("Model", [*files, UPLOAD], key=f"{key} model")
+    if name != UPLOAD:
+        return load(files[name], name)
+    uploaded = st.file_uploader(
+        f"A model.onnx of jaxgen's, and for a VAE its .encoder.onnx too; {MAX_UPLOAD} MB at most",
+        type=["onnx"], accept_multiple_files=True, key=f"{key} upload",
+    )  # fmt: skip
+    if not uploaded:
+        if not files:
+            st.info("There is no model yet: train one and export it on the page Runs, or upload a file here.")
+        return None
+    drawing, encoder = models.received([(file.name, file.getvalue()) for file in uploaded])
+    return _model(drawing.path.stem, drawing, encoder)
+
+
+def describe(model: Model) -> None:
+    """What it is, in a line, with its hash."""
+    config, file = model.sampler.config, model.sampler.artifact
+    height, width, channels = model.sampler.shape
+    classes = f"{len(model.sampler.classes)} classes" if model.sampler.classes else "no classes"
+    colour = "colour" if channels == 3 else "grey"
+    st.caption(
+        f"**{config.name}** · {config.family} · {height}x{width} {colour} · {classes} · trained on {model.dataset} · "
+        f"{len(file.data) / 1e6:.1f} MB  \nSHA-256 `{file.sha256}`"
+    )
+    if model.sampler.untrained:
+        st.warning("These are untrained, fresh weights: what they draw means nothing.", icon=":material/warning:")
+
+
+def _model(name: str, drawing: Artifact, encoder: Artifact | None) -> Model:
+    loaded = sampler(drawing.sha256, drawing)
+    if encoder is None:
+        return Model(name=name, sampler=loaded)
+    reads = reader(encoder.sha256, encoder)
+    if encoder.value("weights.sha256", str) != drawing.value("weights.sha256", str):
+        raise JaxgenError(f"{encoder.path} is not the encoder of {name}: their weights differ")
+    return Model(name=name, sampler=loaded, reader=reads)
+
+
+def read(path: Path, name: str) -> Artifact:
+    """A file's artifact, from memory if the file has not changed."""
+    try:
+        about = path.stat()
+    except OSError as err:
+        raise JaxgenError(f"{name}: cannot be read: {err.strerror}") from err
+    return artifact(str(path), name, about.st_mtime_ns, about.st_size)

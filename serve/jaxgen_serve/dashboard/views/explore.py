@@ -1,0 +1,212 @@
+"""Explore: what lies between pictures, what a model makes of one, how strange it finds it, where all of them lie."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import altair as alt
+import numpy as np
+import streamlit as st
+
+from jaxgen.errors import JaxgenError, MissingExtra, UsageError
+from jaxgen.images import png_bytes
+from jaxgen.latent import maps, scores, walks
+from jaxgen.latent.paths import PATHS
+from jaxgen.latent.pictures import Pictures
+from jaxgen.latent.spaces import Space
+from jaxgen_serve.dashboard import loading, processes
+from jaxgen_serve.dashboard.look import picture, title, told
+from jaxgen_serve.dashboard.models import Model
+from jaxgen_serve.dashboard.pictures import gif_of, strip
+
+SECONDS = 120.0  # that one question to a model may take
+DATA_SECONDS = 60.0
+MAPPED = 1000  # pictures on a map
+READ = "digits"
+DOWNLOAD = ":material/download:"
+OWN_FILE = "my own picture"
+
+
+def page() -> None:
+    """The whole page."""
+    title("Explore", "Behind each picture lies a point: the code of a VAE or GAN, or the noise of a diffusion model.")
+    with told():
+        left, right = st.columns([1, 2], vertical_alignment="bottom")
+        with left:
+            model = loading.choose(key="explore")
+        if model is None:
+            return
+        with right:
+            loading.describe(model)
+        # Only the one that is open runs, which tabs would not do.
+        part = st.segmented_control("What", list(PARTS), default="Interpolation", required=True, key="part",
+                                    label_visibility="collapsed")  # fmt: skip
+        PARTS[str(part)](model)
+
+
+def _interpolation(model: Model) -> None:
+    left, right = st.columns([1, 3], gap="large")
+    with left:
+        a = st.number_input("From seed", 0, 2**32 - 1, 1, key="from")
+        b = st.number_input("To seed", 0, 2**32 - 1, 2, key="to")
+        rows = st.slider("Pictures of each seed", 1, 8, 3, key="rows")
+        frames = st.slider("Steps of the way", 3, 24, 10, key="frames")
+        path = st.selectbox("Way", list(PATHS)[::-1], key="way", help="On the arc, noise keeps its length.")
+        label = _label(model, "interpolate")
+    with right, st.spinner("Walking from one to the other", show_time=True):
+        space = model.space(SECONDS)
+        labels = space.labels(rows, label)
+        walked = walks.between_seeds(space, [int(a), int(b)], rows, frames, PATHS[path], labels)[:, 0]
+        picture(strip(walked), f"seed {a} on the left, seed {b} on the right")
+        gif = gif_of(walked[0])
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            st.image(gif, width=160, caption="the first row, moving")
+            st.download_button("PNG", png_bytes(strip(walked)), "walk.png", on_click="ignore", icon=DOWNLOAD)
+            st.download_button("GIF", gif, "walk.gif", on_click="ignore", icon=DOWNLOAD)
+
+
+def _reconstruction(model: Model) -> None:
+    left, right = st.columns([1, 3], gap="large")
+    space = model.space(SECONDS, exact=True)
+    space.require_way_back()
+    with left:
+        pictures = _pictures(model, 8)
+        label = _label(model, "reconstruct", needed=True)
+    if pictures is None:
+        return
+    with right, st.spinner("Reading and drawing again", show_time=True):
+        labels = _labels(space, pictures, label)
+        again = space.decode(space.encode(pictures.images, labels), labels)
+        error = np.abs(again.astype(float) - pictures.images).mean() / 255
+        picture(strip(np.stack([pictures.images, again])), "above: the pictures; below: what the model made of them")
+        st.metric("Mean absolute error, pixels being from 0 to 1", f"{error:.4f}")
+
+
+def _anomaly(model: Model) -> None:
+    left, right = st.columns([1, 3], gap="large")
+    codes = model.space(SECONDS).codes()
+    codes.require_way_back()
+    with left:
+        pictures = _pictures(model, 12)
+        label = _label(model, "anomaly", needed=True)
+    if pictures is None:
+        return
+    with right, st.spinner("Scoring", show_time=True):
+        found = scores.score(codes, pictures.images, _labels(codes, pictures, label))
+        order = np.argsort(-found.total, kind="stable")
+        rows = scores.three_rows(pictures.images[order], found.again[order], columns=min(12, len(order)))
+        picture(strip(rows), "the strangest first; below: its reconstruction, and in red where they differ")
+        table = [
+            {"picture": pictures.names[i], "class": pictures.called(int(pictures.labels[i])),
+             "score, nats": round(float(found.total[i]), 1), "reconstruction": round(float(found.reconstruction[i]), 1),
+             "kl": round(float(found.kl[i]), 1)} for i in order
+        ]  # fmt: skip
+        st.dataframe(table, hide_index=True, width="stretch")
+
+
+def _map(model: Model) -> None:
+    left, right = st.columns([1, 3], gap="large")
+    space = model.space(SECONDS)
+    codes = space.codes()
+    flat = codes.shape == (2,)
+    with left:
+        whole = flat and st.toggle("The whole plane, decoded", True, key="plane")
+        side = st.slider("Pictures a side", 5, 30, 16, key="side") if whole else 0
+        label = _label(model, "map") if whole else None
+        pictures = None if whole else _pictures(model, MAPPED, file=False)
+    with right, st.spinner("Drawing the map", show_time=True):
+        if whole:
+            rows = maps.manifold(codes, side, space.labels(1, label))
+            picture(strip(rows), "the plane of latents, as the prior fills it")
+        elif pictures is not None:
+            latents = codes.encode(pictures.images, codes.labels_to_encode(pictures, None))
+            points, words = maps.METHODS[maps.default(codes)](latents, 0)
+            _scatter(points, pictures, words)
+
+
+def _scatter(points: np.ndarray, pictures: Pictures, words: str) -> None:
+    rows = [
+        {"x": float(x), "y": float(y), "class": pictures.called(int(label))}
+        for (x, y), label in zip(points, pictures.labels, strict=True)
+    ]
+    axis = alt.Axis(title=None, grid=False, labels=False, ticks=False)
+    drawn = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_circle(size=28, opacity=0.7)
+        .encode(
+            x=alt.X("x:Q", axis=axis), y=alt.Y("y:Q", axis=axis), tooltip=["class:N"],
+            color=alt.Color("class:N", scale=alt.Scale(scheme="tableau10"), legend=alt.Legend(title=None)),
+        )
+        .properties(height=560)
+    )  # fmt: skip
+    st.altair_chart(drawn, width="stretch")
+    st.caption(f"{len(points)} pictures, coloured by class. {words}")
+
+
+PARTS: dict[str, Callable[[Model], None]] = {
+    "Interpolation": _interpolation,
+    "Reconstruction": _reconstruction,
+    "Anomaly": _anomaly,
+    "Map": _map,
+}
+
+
+def _label(model: Model, key: str, *, needed: bool = False) -> str | None:
+    """A class, for models that have them; needed: the pictures' own where nobody says."""
+    names = model.sampler.classes
+    if not names:
+        return None
+    nobody = "each picture's own" if needed else "all in turn" if model.sampler.least_label == 0 else "none"
+    chosen = st.selectbox("Class", [nobody, *names], key=f"{key} class {model.sampler.artifact.sha256}")
+    return None if chosen == nobody else chosen
+
+
+def _labels(space: Space, pictures: Pictures, label: str | None) -> np.ndarray | None:
+    try:
+        return space.labels(len(pictures), label, pictures)
+    except UsageError as err:
+        raise UsageError(f"{space.model.artifact.path.stem} must be told the pictures' class: choose one") from err
+
+
+def _pictures(model: Model, count: int, *, file: bool = True) -> Pictures | None:
+    """Of a dataset, or a picture that is uploaded; None as long as there is none."""
+    own, sources = model.dataset, []
+    if find_spec("sklearn"):  # part of what reading datasets needs
+        sources = [own, READ] if own != READ and _ready(own) else [READ]
+    elif not file:
+        raise MissingExtra("a map needs the pictures of a dataset; run: pip install 'jaxgen[train]'")
+    source = st.selectbox("Pictures", [*sources, *([OWN_FILE] if file else [])], key=f"{own} pictures {file}")
+    shape = model.sampler.shape
+    if source != OWN_FILE:
+        first = int(st.number_input("From number", 0, 100_000, 0, count, key="first")) if file else 0
+        return _dataset(source, shape, first, count)
+    uploaded = st.file_uploader("A picture", type=["png", "jpg", "jpeg", "webp", "gif", "bmp"], key="picture")
+    invert = st.checkbox("Dark on light, as on paper: swap", key="invert")
+    if uploaded is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"picture{Path(uploaded.name).suffix.lower()}"
+        path.write_bytes(uploaded.getvalue())
+        try:
+            found = Pictures.from_files([path], shape, invert=invert)
+        except JaxgenError as err:
+            raise JaxgenError(str(err).replace(str(path), uploaded.name)) from err
+    return Pictures(images=found.images, labels=found.labels, names=[uploaded.name])
+
+
+@st.cache_data(max_entries=32, show_spinner="Reading the pictures")
+def _dataset(name: str, shape: tuple[int, int, int], first: int, count: int) -> Pictures:
+    return Pictures.from_dataset(name, shape, split="test", first=first, count=count, data_dir=None)
+
+
+@st.cache_data(ttl=60, show_spinner="Looking for its dataset")
+def _ready(name: str) -> bool:
+    """Whether a dataset lies on this machine: asked of a process, whose libraries stay out of this one."""
+    try:
+        return json.loads(processes.run(["data", "info", name, "--json"], deadline=DATA_SECONDS)).get("ready") is True
+    except (JaxgenError, ValueError, AttributeError):
+        return False

@@ -1,0 +1,219 @@
+"""Runs: what there is, curves side by side, checkpoints, what was drawn on the way, and the export."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+
+import streamlit as st
+
+from jaxgen.artifact import Artifact
+from jaxgen.curves import Curves
+from jaxgen.parity import verify, worst
+from jaxgen_serve.dashboard import loading
+from jaxgen_serve.dashboard.look import chart, picture, runs_folder, title, told
+from jaxgen_serve.dashboard.processes import Jobs, complaint
+from jaxgen_serve.dashboard.progress import Run, Tail, progress, runs_in
+from jaxgen_serve.dashboard.views.live import EXPORT, seconds_since
+
+EXPORT_SECONDS = 1800.0  # after which an export is stopped
+TENSORBOARD = 6006  # where it answers unless told otherwise
+MB = 2**20
+MOST_COMPARED = 4  # runs that are compared until somebody says which
+
+
+def page() -> None:
+    """The whole page."""
+    title("Runs", "Compare runs, look at what they drew on the way, and make one file of each.")
+    runs = runs_in(runs_folder())
+    if not runs:
+        st.info("No runs yet: start one on the page Train.")
+        return
+    curves = {run.name: _curves(run) for run in runs}
+    _table(runs, curves)
+    names = [run.name for run in runs]
+    _compare(names, _alike(runs), curves)
+    st.divider()
+    name = st.selectbox("One run in detail", names, key="detailed")
+    run = next(run for run in runs if run.name == name)
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        _samples(run)
+        _checkpoints(run)
+    with right, told():
+        _export(run)
+    _tensorboard()
+
+
+def _curves(run: Run) -> Curves:
+    tails = st.session_state.setdefault("tails", {})
+    return tails.setdefault(str(run.path), Tail(run.path / "metrics.jsonl")).read()
+
+
+def _table(runs: list[Run], curves: dict[str, Curves]) -> None:
+    jobs, rows = Jobs(runs_folder()), []
+    for run in runs:
+        config = run.config()
+        now = progress(config, curves[run.name], jobs.log(run.name))
+        tests = curves[run.name].get("test_loss", ([], []))[1]
+        rows.append(
+            {
+                "run": run.name,
+                "state": "training" if jobs.running(run.name) else "finished" if now.finished else "",
+                "family": config.family if config else "?",
+                "dataset": config.data.dataset if config else "?",
+                "progress": now.share if now.total else None,
+                "step": now.step,
+                "loss": now.loss,
+                "best test loss": min(tests, default=None),
+                "exported": run.export.exists(),
+            }
+        )
+    form: dict[str, Any] = {
+        "progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
+        "loss": st.column_config.NumberColumn(format="%.4g"),
+        "best test loss": st.column_config.NumberColumn(format="%.4g"),
+    }
+    st.dataframe(rows, hide_index=True, column_config=form, width="stretch")
+
+
+def _compare(runs: list[str], first: list[str], all_curves: dict[str, Curves]) -> None:
+    which, what = st.columns([3, 1])
+    chosen = which.multiselect("Compare", runs, default=first, key="compared")
+    lines = {name: all_curves[name] for name in chosen}
+    names = sorted({name for curves in lines.values() for name in curves if "/" not in name})
+    if not names:
+        return
+    name = what.selectbox("Curve", names, index=names.index("loss") if "loss" in names else 0, key="curve")
+    chart(lines, [name], height=280)
+
+
+def _alike(runs: list[Run]) -> list[str]:
+    """The newest run and those that can be compared with it: of its family, on its dataset."""
+    kinds = [(config.family, config.data.dataset) if (config := run.config()) else None for run in runs]
+    return [run.name for run, kind in zip(runs, kinds, strict=True) if kind == kinds[0]][:MOST_COMPARED]
+
+
+def _samples(run: Run) -> None:
+    st.subheader("Drawn on the way", anchor=False)
+    kinds = run.kinds()
+    if not kinds:
+        st.caption("Nothing yet.")
+        return
+    kind = kinds[0]
+    if len(kinds) > 1:
+        kind = st.segmented_control(
+            "What", kinds, default=kinds[0], required=True, format_func=lambda kind: kind or "samples",
+            key=f"kind {run.name}", label_visibility="collapsed",
+        )  # fmt: skip
+    sheets = run.samples(kind)
+    steps = list(sheets)
+    step = steps[-1]
+    if len(steps) > 1:
+        step = st.select_slider("Step", steps, value=steps[-1], key=f"step {run.name} {kind}")
+    picture(sheets[step].read_bytes(), f"step {step:,}")
+
+
+def _checkpoints(run: Run) -> None:
+    st.subheader("Checkpoints", anchor=False)
+    found = run.checkpoints()
+    if not found:
+        st.caption("None yet.")
+        return
+    rows = [{"step": point.step, "test loss": point.score, "size, MB": point.size / MB} for point in found]
+    form: dict[str, Any] = {
+        "test loss": st.column_config.NumberColumn(format="%.5g"),
+        "size, MB": st.column_config.NumberColumn(format="%.1f"),
+    }
+    st.dataframe(rows, hide_index=True, column_config=form, width="stretch")
+
+
+def _export(run: Run) -> None:
+    st.subheader("Export", anchor=False)
+    st.caption("One ONNX file that draws the same pictures anywhere, checked against JAX before it is written.")
+    jobs, name = Jobs(runs_folder()), f"{run.name}{EXPORT}"
+    active = jobs.running(name)
+    steps = [str(point.step) for point in run.checkpoints()]
+    which, button = st.columns([2, 1], vertical_alignment="bottom")
+    chosen = which.selectbox("Checkpoint", ["last", "best", *steps], key=f"checkpoint {run.name}", disabled=active)
+    if button.button(
+        "Export", type="primary", icon=":material/deployed_code:", disabled=active or not steps, width="stretch"
+    ):
+        jobs.start(name, ["export", str(run.path), "-o", str(run.export), "--checkpoint", chosen])
+        st.rerun()
+    if active:
+        st.fragment(_exporting, run_every=1.0)(name)
+    elif problem := complaint(jobs.log(name)):
+        st.error(problem.replace(str(run.path), run.name))
+    if run.export.exists() and not active:
+        _exported(run)
+
+
+def _exporting(name: str) -> None:
+    jobs = Jobs(runs_folder())
+    job = jobs.find(name)
+    if job is None or not jobs.running(name):
+        st.rerun()
+        return
+    lines = jobs.log(name).splitlines()
+    with st.status(f"Exporting for {seconds_since(job.started)}; it takes about a minute"):
+        st.text(lines[-1].replace(str(runs_folder()), "") if lines else "")
+    if time.time() - job.started > EXPORT_SECONDS:
+        jobs.stop(name)
+
+
+def _exported(run: Run) -> None:
+    model = loading.load(run.export, run.name) if _draws(run) else None
+    file = model.sampler.artifact if model else loading.read(run.export, f"{run.name}.onnx")
+    names = [path for path in (run.export, run.export.with_suffix(".encoder.onnx")) if path.exists()]
+    with st.container(horizontal=True):
+        for path in names:
+            called = path.name.replace("model", run.name, 1)
+            st.download_button(
+                f"{called}, {path.stat().st_size / 1e6:.1f} MB", path.read_bytes(), called, on_click="ignore",
+                icon=":material/download:", key=f"download {called}",
+            )  # fmt: skip
+    if model:
+        loading.describe(model)
+    _certificate(file)
+
+
+def _draws(run: Run) -> bool:
+    config = run.config()
+    return config is not None and config.draws
+
+
+def _certificate(file: Artifact) -> None:
+    st.markdown("**Certificate**: how far others are from JAX on this model, measured when it was exported")
+    rows = [
+        {
+            "runtime": backend,
+            "one evaluation": f"{row['relative']:.1e} relative",
+            "pixels equal": f"{row['identical']:.3%}",
+            "off by at most": f"{row['off_by']:g} of 255",
+        }
+        for backend, row in worst(file.value("certificate", dict)).items()
+    ]
+    st.dataframe(rows, hide_index=True, width="stretch")
+    if st.button("Verify here", icon=":material/verified:", help="Draw the certificate's pictures on this machine."):
+        with st.spinner("Drawing the certificate's pictures", show_time=True):
+            result = verify(file)
+        (st.success if result["same"] else st.error)(result["line"])
+
+
+def _tensorboard() -> None:
+    with st.expander("TensorBoard"):
+        if _answers(TENSORBOARD):
+            st.link_button("Open TensorBoard", f"http://localhost:{TENSORBOARD}", icon=":material/open_in_new:")
+        else:
+            st.caption(f"It does not run on port {TENSORBOARD}. Every run writes for it; to start it:")
+            st.code(f"pip install tensorboard\ntensorboard --logdir {runs_folder().name}", language="console")
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.2):
+            return True
+    except OSError:
+        return False

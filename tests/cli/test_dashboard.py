@@ -1,0 +1,57 @@
+"""jaxgen dashboard: what it refuses. That it serves is in tests/serve/test_dashboard_browser.py."""
+
+import json
+import re
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from jaxgen.cli import cli
+from jaxgen_serve.dashboard.serving import OPTIONS
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE, DEPLOY = (ROOT / "Dockerfile").read_text(), (ROOT / "docs/deploy.md").read_text()
+
+
+def test_dashboard_without_its_extra_names_it(refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "streamlit", None)
+    assert "pip install 'jaxgen[dashboard]'" in refused(4, "dashboard")
+
+
+def test_dashboard_makes_no_folder_of_runs_in_a_file(refused, tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    assert "runs" in refused(2, "dashboard")
+    assert "cannot be made" in refused(3, "dashboard", "--runs", "runs/inside")
+
+
+def test_dashboard_refuses_a_port_that_there_is_not(refused):
+    assert "--port" in refused(2, "dashboard", "--port", "70000")
+
+
+def started() -> list[list[str]]:
+    """What the container and the page on deploying start, as words after `jaxgen`."""
+    lines = json.loads(re.findall(r"^CMD (.+)$", DOCKERFILE, re.MULTILINE)[-1])
+    texts = re.findall(r"jaxgen (?:serve|dashboard) [^`\n]*", DEPLOY)
+    return [lines[1:], *(shlex.split(text)[1:] for text in texts if "$" not in text and "` " not in text)]
+
+
+@pytest.mark.parametrize("words", started(), ids=" ".join)
+def test_command_of_the_container_and_of_the_docs_is_understood(words):
+    cli.commands[words[0]].make_context(words[0], words[1:])
+
+
+def test_container_copies_what_there_is():
+    for line in re.findall(r"^COPY (.+)$", DOCKERFILE, re.MULTILINE):
+        for name in line.split()[:-1]:
+            assert (ROOT / name).exists()
+            assert f"!{name}" in (ROOT / ".dockerignore").read_text().split()
+
+
+def test_options_of_the_docs_are_those_of_the_command():
+    (text,) = re.findall(r"```toml\n(.*?)```", DEPLOY, re.DOTALL)
+    for section, options in tomllib.loads(text).items():
+        for name, value in options.items():
+            assert OPTIONS[f"{section}.{name}"] == (value if isinstance(value, str) else json.dumps(value))
