@@ -21,7 +21,7 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import read_png, read_provenance
 from jaxgen.request import Request
 from jaxgen.sampler import Sampler
-from jaxgen_serve.dashboard import form, models, processes
+from jaxgen_serve.dashboard import form, models, processes, serving
 from jaxgen_serve.dashboard.models import Model
 from jaxgen_serve.dashboard.pictures import Drawn
 from jaxgen_serve.dashboard.processes import Jobs
@@ -153,9 +153,10 @@ def test_tail_reads_only_whole_new_lines_and_starts_again_when_the_file_is_rewri
         more.write('ss": 3.0}\nbroken\n{"step": 2, "test_loss": 3.5}\n')
     assert tail.read() == {"loss": ([1, 2], [4.0, 3.0]), "test_loss": ([2], [3.5])} == read_curves(file)
     other = tmp_path / "other"
-    other.write_text('{"step": 1, "loss": 4.0}\n{"step": 2, "loss": 2.0}\n{"step": 3, "loss": 1.0}\n')
+    other.write_text("".join(f'{{"step": {step}, "loss": 2.0}}\n' for step in range(1, 10)))
+    assert other.stat().st_size > file.stat().st_size  # not told by its size
     other.replace(file)
-    assert tail.read() == {"loss": ([1, 2, 3], [4.0, 2.0, 1.0])}
+    assert tail.read() == {"loss": (list(range(1, 10)), [2.0] * 9)} == read_curves(file)
 
 
 def test_progress_is_read_from_the_log_where_the_config_counts_epochs():
@@ -344,6 +345,12 @@ def test_explore_page_says_that_a_model_without_codes_has_no_map(page, condition
     app.segmented_control(key="part").set_value("Map").run()
     assert "needs short codes" in app.error[0].value
     assert str(tmp_path) not in app.error[0].value
+
+
+def test_whole_app_opens_on_the_train_page(monkeypatch, tmp_path):
+    monkeypatch.setenv("JAXGEN_RUNS", str(tmp_path))
+    app = clean(AppTest.from_file(str(serving.APP), default_timeout=60).run())
+    assert [title.value for title in app.title] == ["Train"]
 
 
 def test_pages_load_no_framework():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import streamlit as st
+from PIL import Image
 
 from jaxgen_serve.dashboard.views import explore, generate, runs, train
 
@@ -26,12 +27,12 @@ def main() -> None:
     st.navigation(pages, position="top").run()
 
 
-def _icon() -> np.ndarray:
+def _icon() -> Image.Image:
     """A disc that noise takes hold of. Not one of Streamlit's icons, which a browser would fetch from another host."""
     y, x = np.mgrid[-3.5:4, -3.5:4]
     shares = np.clip(4.2 - np.hypot(x, y), 0, 1) * np.where(np.random.default_rng(3).random((8, 8)) < x / 8, 0.3, 1)
     pixels = shares[..., None] * (109, 102, 245) + (1 - shares[..., None]) * (20, 20, 36)
-    return pixels.astype(np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    return Image.fromarray(pixels.astype(np.uint8).repeat(8, axis=0).repeat(8, axis=1))
 
 
 if __name__ == "__main__":
