@@ -21,7 +21,7 @@ from jaxgen_serve.security import AnswerHeaders, Guard, Limits
 from jaxgen_serve.service import Service
 from jaxgen_serve.settings import Settings
 
-ROUTES = (about, models, draw, stream, latent, gallery, page)
+ROUTES = (draw, stream, latent, models, gallery, about, page)
 log = logging.getLogger("uvicorn.error")
 OWN_HEADERS = ("X-Jaxgen", "X-Jaxgen-Reach", "Retry-After", "ETag")
 

@@ -16,11 +16,14 @@ h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; } a { color: var(--accent)
 section { border: 1px solid var(--line); border-radius: .6rem; padding: .2rem 1rem .8rem; margin: 1rem 0; }
 h3 { font: 600 1rem ui-monospace, monospace; overflow-wrap: anywhere; } h3 b { color: var(--accent); }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; } caption { text-align: left; font-weight: 600; }
-td, th { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0; border-top: 1px solid var(--line); }
-code { background: var(--soft); padding: .05rem .3rem; border-radius: .3rem; overflow-wrap: anywhere; }
+td { vertical-align: top; padding: .25rem .6rem .25rem 0; border-top: 1px solid var(--line); }
+td:first-child { white-space: nowrap; } td:last-child { width: 99%; }
+@media (min-width: 40rem) { td:nth-child(2):not(:last-child) { white-space: nowrap; } }
+code { background: var(--soft); padding: .05rem .3rem; border-radius: .3rem; }
 pre { background: var(--soft); padding: .7rem; border-radius: .4rem; overflow-x: auto; } pre code { background: none; }
 .wide { overflow-x: auto; }
 """
+WORDS = {"string": "text", "number": "number", "integer": "integer", "boolean": "true or false"}
 EXAMPLE = """curl localhost:8000/generate -H 'Content-Type: application/json' -H 'Accept: image/png' \\
      -d '{"seed": 7, "label": 3}' -o three.png"""
 
@@ -50,7 +53,7 @@ def _groups(openapi: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _operation(openapi: Mapping[str, Any], method: str, path: str, operation: Mapping[str, Any]) -> str:
-    parts = [f"<section><h3><b>{method}</b> {escape(path)}</h3><p>{escape(operation.get('description', ''))}</p>"]
+    parts = [f"<section><h3><b>{method}</b> {escape(path)}</h3><p>{_text(operation.get('description', ''))}</p>"]
     rows = [
         _row(value["name"], value["schema"], value.get("required", False), value.get("description"))
         for value in operation.get("parameters", [])
@@ -70,9 +73,9 @@ def _answers(openapi: Mapping[str, Any], responses: Mapping[str, Any]) -> Iterat
     for code, answer in responses.items():
         for kind, content in answer.get("content", {}).items() if code < "300" else ():
             schema = _resolved(openapi, content.get("schema", {}))
-            rows = [_row(name, value) for name, value in schema.get("properties", {}).items()]
-            yield _table(f"Answer ({kind})", rows) or f"<p><b>Answer</b> ({kind})</p>"
-    failures = ", ".join(code for code in sorted(responses) if code >= "400")
+            names = ", ".join(f"<code>{escape(name)}</code>" for name in schema.get("properties", {}))
+            yield f"<p><b>Answer</b> ({kind}){': ' if names else ''}{names}</p>"
+    failures = ", ".join(f"<code>{code}</code>" for code in sorted(responses) if code >= "400")
     yield f"<p><b>Failures</b>: {failures}</p>"
 
 
@@ -86,29 +89,39 @@ def _resolved(openapi: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[
     return openapi["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
 
 
-def _cells(name: str, text: str) -> str:
-    return f"<tr><td><code>{escape(name)}</code><td>{escape(text)}"
+def _cells(name: str, *texts: str) -> str:
+    return f"<tr><td><code>{escape(name)}</code>" + "".join(f"<td>{_text(text)}" for text in texts)
 
 
 def _row(name: str, schema: Mapping[str, Any], required: bool = False, description: str | None = None) -> str:
-    about = description or schema.get("description", "")
-    mark = " (required)" if required else ""
-    return f"<tr><td><code>{escape(name)}</code>{mark}<td>{escape(_kind(schema))}<td>{escape(about)}"
+    about = [description, schema.get("description"), *(one.get("description") for one in _choices(schema))]
+    kind = _kind(schema) + (" (required)" if required else "")
+    return _cells(name, kind, next((text for text in about if text), ""))
+
+
+def _text(text: str) -> str:
+    """Escaped, with `code` as such."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+
+
+def _choices(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a value may be, but for null."""
+    return [choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
     """A schema in a few words: 'integer 0 to 9, or text'."""
-    choices = [choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
+    choices = _choices(schema)
     if choices:
         return ", or ".join(_kind(choice) for choice in choices)
     if "enum" in schema:
         return " or ".join(map(str, schema["enum"]))
     if schema.get("type") == "array":
-        return f"list of {_kind(schema['items'])}"
-    words = {"string": "text", "number": "number", "integer": "integer", "boolean": "true or false"}
-    least, most = schema.get("minimum"), schema.get("maximum", schema.get("exclusiveMaximum"))
-    span = f" {least} to {most}" if least is not None and most is not None else ""
-    return words.get(schema.get("type", ""), "object") + span
+        return f"list of {_kind(schema['items'])}s"
+    kind = "file" if "contentMediaType" in schema else WORDS.get(schema.get("type", ""), "object")
+    least, most = schema.get("minimum"), schema.get("maximum")
+    return kind if least is None or most is None else f"{kind} {least:.0f} to {most:.0f}"
 
 
 def _table(caption: str, rows: list[str]) -> str:

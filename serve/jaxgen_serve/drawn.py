@@ -127,11 +127,14 @@ class Drawn:
         used = self.used(i)
         return {"image": base64_png(self.png(i)), **{key: used[key] for key in ("index", "label", "class_name")}}
 
+    def all(self) -> list[dict[str, Any]]:
+        return [self.one(i) for i in range(len(self.images))]
+
 
 def ask(service: Service, body: Draw, count: int) -> Asked:
     """Check a body against the model it names. Raises NotServed, or UsageError for what the model cannot do."""
-    service.require_few(count)
     model = service.library.get(body.model)
+    service.require_few(count, model.sampler.shape)
     request = Request.checked(
         model.sampler,
         seed=secrets.randbelow(2**32) if body.seed is None else body.seed,

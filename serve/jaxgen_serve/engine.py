@@ -40,7 +40,7 @@ class Engine:
         *,
         max_batch: int = 64,
         max_delay: float = 0.002,
-        max_queue: int = 256,
+        max_queue: int = 1024,
         slice_seconds: float = 0.25,
         metrics: Metrics | None = None,
     ) -> None:
@@ -104,9 +104,9 @@ class Engine:
             raise UsageError(f"at most {self._max_batch} pictures can be watched at once, got {count}")
         return self._admit(model, feeds, count, deadline, since, on_frame=on_frame)
 
-    def call(self, work: Callable[[float], T], *, deadline: float, since: float | None = None) -> Ticket[T]:
+    def call(self, work: Callable[[float], T], *, deadline: float) -> Ticket[T]:
         """work(seconds left) in the worker, between two calls of graphs. Raises Busy at once."""
-        return self._admit(None, {}, 1, deadline, since, work=work)
+        return self._admit(None, {}, 1, deadline, None, work=work)
 
     def close(self) -> None:
         """Stop what runs, and end: whoever waits gets Busy, and so does whoever comes later."""

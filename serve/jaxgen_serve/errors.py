@@ -30,10 +30,11 @@ class Gone(Exception):
 # What is not here is 400: a request that cannot be meant, or a model that cannot do it.
 STATUS: dict[type[JaxgenError], int] = {NotServed: 404, NotKept: 404, Busy: 503, Unavailable: 503}
 
+UNREADABLE = "There was an error parsing the body"  # FastAPI's words for JSON that is no UTF-8, and the like
 PLAIN = {  # what starlette says in two words
     "Not Found": "there is nothing at this path; /docs says what there is",
     "Method Not Allowed": "this path does not take this method; /docs says which it takes",
-    "There was an error parsing the body": "the body cannot be read",
+    UNREADABLE: "the body cannot be read",
 }
 
 
@@ -67,7 +68,8 @@ async def _schema(request: Request, err: Exception) -> Response:
 
 async def _http(request: Request, err: Exception) -> Response:
     assert isinstance(err, HTTPException)
-    return failure(err.status_code, PLAIN.get(str(err.detail), str(err.detail)), err.headers)
+    status = 422 if err.detail == UNREADABLE else err.status_code  # as for other bodies that are no JSON
+    return failure(status, PLAIN.get(str(err.detail), str(err.detail)), err.headers)
 
 
 async def _gone(request: Request, err: Exception) -> Response:

@@ -10,11 +10,14 @@ MAX_LATENT = 4096  # numbers of a code
 MAX_POINTS = 64  # that a walk leads through
 
 Name = Annotated[str, StringConstraints(max_length=200)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Count = Annotated[int, Field(ge=1, description="How many pictures; the server's own limit may be lower.", le=4096)]
+SamplerName = Annotated[Name, Field(description="ddim, dpmpp-2m, ancestral; euler. Default: the model's.")]
 Steps = Annotated[int, Field(ge=1, le=100_000, description="Network evaluations; default: the model's.")]
 Eta = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="Noise of ddim; default: the model's.")]
-Guidance = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, description="Pull towards the label.")]
+Guidance = Annotated[
+    float, Field(ge=0, le=100, allow_inf_nan=False, description="Pull towards the label; default: the model's.")
+]
 Code = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1, max_length=MAX_LATENT)]
 Label = Annotated[int | Name, Field(description="A class by its number or name; 'all': each picture's in turn.")]
 
@@ -25,22 +28,17 @@ class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class Plan(Strict):
-    """What models that draw by a plan may be told of it."""
-
-    sampler: Name | None = Field(default=None, description="ddim, dpmpp-2m, ancestral; euler. Default: the model's.")
-    steps: Steps | None = None
-    guidance: Guidance | None = None
-
-
-class Draw(Plan):
+class Draw(Strict):
     """Which picture. It is a function of these and the model's file alone."""
 
     model: Name | None = Field(default=None, description="Default: the first of /models.")
     seed: Seed | None = Field(default=None, description="Default: one is chosen, and returned.")
     index: Seed = Field(default=0, description="Which picture of the seed, or the first of them.")
     label: Label | None = None
+    sampler: SamplerName | None = None
+    steps: Steps | None = None
     eta: Eta | None = None
+    guidance: Guidance | None = None
     latent: Code | None = Field(default=None, description="Of models with short codes: draw this, and not the seed's.")
 
 
@@ -53,20 +51,20 @@ class Stream(BaseModel):
     seed: Seed | None = None
     index: Seed = 0
     num_images: Count = 1
-    label: Name | None = None
-    sampler: Name | None = None
+    label: Name | None = Field(default=None, description="A class by its number or name, or 'all'.")
+    sampler: SamplerName | None = None
     steps: Steps | None = None
-    guidance: Guidance | None = None
     eta: Eta | None = None
+    guidance: Guidance | None = None
 
     def body(self) -> Draw:
         return Draw(**self.model_dump(exclude={"num_images"}))
 
 
-class Walk(Plan):
+class Walk(Strict):
     """From each seed, or each code, to the next."""
 
-    model: Name | None = None
+    model: Name | None = Field(default=None, description="Default: the first of /models.")
     seeds: Annotated[list[Seed], Field(min_length=2, max_length=MAX_POINTS)] | None = None
     latents: Annotated[list[Code], Field(min_length=2, max_length=MAX_POINTS)] | None = None
     frames: Annotated[int, Field(ge=2, le=1000, description="From one end to the other.")] = 8
@@ -78,6 +76,9 @@ class Walk(Plan):
     labels: Annotated[list[Label | None], Field(max_length=MAX_POINTS)] | None = Field(
         default=None, description="Of each end; a frame has the class of the nearer one. Default: label."
     )
+    sampler: SamplerName | None = None
+    steps: Steps | None = None
+    guidance: Guidance | None = None
 
 
 class Used(BaseModel):
@@ -180,14 +181,14 @@ def answers(model: Any, *media: str) -> dict[str, Any]:
     return {"model": model, "description": "What was asked for.", "content": binary}
 
 
-ALWAYS = (401, 403, 422)
+ALWAYS = (401, 403, 408, 422)
 WHY = {
     400: "A value that the model cannot be given, or a picture or file that cannot be read.",
     401: "The server has a token, and this request does not.",
     403: "From another site's page, by another name of this server, or not allowed here.",
     404: "There is no such model or picture.",
+    408: "The body was not sent in time.",
     413: "More bytes than the server takes.",
-    415: "Not a kind of content that the server reads.",
     422: "Not what this document says.",
     503: "Busy: try again after as many seconds as Retry-After says.",
 }

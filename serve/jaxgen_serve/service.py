@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -57,10 +58,17 @@ class Service:
     gallery: Gallery | Unavailable  # why there is none
     threads: Threads = field(default_factory=Threads)
 
-    def require_few(self, count: int) -> None:
-        """Raise UsageError for more pictures than one request may ask for."""
+    def require_few(self, count: int, shape: tuple[int, int, int]) -> None:
+        """Raise UsageError for more pictures than one request may ask for, or more than fit into memory."""
         if count > self.settings.most_images:
             raise UsageError(f"at most {self.settings.most_images} pictures a request, got {count}")
+        self.require_room(count, shape)
+
+    def require_room(self, count: int, shape: tuple[int, int, int]) -> None:
+        """Raise UsageError for pictures [count, *shape] that take more bytes than one request may."""
+        most = self.settings.max_bytes // math.prod(shape)
+        if count > most:
+            raise UsageError(f"at most {most} pictures of this size a request, got {count}")
 
 
 def service_of(request: Request) -> Service:

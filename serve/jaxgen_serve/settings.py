@@ -39,6 +39,7 @@ class Settings:
     threads: int | None = None  # of onnxruntime; None: as many as it thinks right
 
     max_images: int = 256  # of one request
+    max_bytes: int = 64 * MEGABYTE  # of its pictures, before they are PNGs
     max_steps: int = 1000  # of its plan
     max_frames: int = 1000  # of a walk, all segments together
     max_body: int = 4 * MEGABYTE

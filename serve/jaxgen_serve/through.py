@@ -98,7 +98,7 @@ class ThroughReader(Reader):
             return self._reader.read(images, batch_size=batch_size, deadline=shorter)
 
         caller = self._caller
-        return caller.wait(caller.engine.call(work, deadline=caller.left(), since=caller.since))
+        return caller.wait(caller.engine.call(work, deadline=caller.left()))
 
 
 def space(model: Model, caller: Caller, **options: Any) -> Space:

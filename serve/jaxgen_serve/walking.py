@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxgen import recipes
 from jaxgen.errors import UsageError
+from jaxgen.images import provenance_text
 from jaxgen.latent.paths import PATHS, walk
 from jaxgen.latent.spaces import Noises, Space
 from jaxgen.latent.walks import drawn
@@ -48,6 +49,11 @@ class Way:
         label = None if self.labels is None else np.array(self.labels)
         return drawn(space, walk(points, body.frames, PATHS[body.path]), label)
 
+    def provenance(self) -> dict[str, str]:
+        """The text chunk of the frames' PNGs: less the codes, which would be longer than the pictures."""
+        used = {key: value for key, value in self.used().items() if key != "latents"}
+        return provenance_text({**used, "model": used["sha256"], "latent": "interpolate"})
+
     def used(self) -> dict[str, Any]:
         """`schemas.Walked` without the pictures."""
         sampler, recipe = self.model.sampler, self.recipe
@@ -79,6 +85,7 @@ def ask(service: Service, body: Walk) -> Way:
     frames = (count - 1) * body.frames
     if frames > service.settings.max_frames:
         raise UsageError(f"at most {service.settings.max_frames} frames on this server, this would be {frames}")
+    service.require_room(frames, model.sampler.shape)
     _check_latents(model, body)
     recipe = _recipe(service, model, body)
     return Way(

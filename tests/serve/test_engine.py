@@ -191,22 +191,17 @@ def test_other_models_get_their_turn_while_a_long_plan_runs(engine, plain, vae):
     long.cancel()
 
 
-def test_older_request_goes_first_within_a_model(engine, plain, classy):
-    finished = []
-
-    def ask(name: str, since: float) -> None:
-        steps = {"young": 3, "older": 4, "oldest": 5}[name]  # so that they cannot be merged
-        ticket = engine.draw(plain, [0], [0], plan=plain.sampler.plan(steps=steps), deadline=SOON, since=since)
-        ticket.future.add_done_callback(lambda _: finished.append(name))
-        tickets.append(ticket)
-
-    tickets, now = [], time.monotonic()
+@pytest.mark.parametrize("rows", [(1, 2, 3), (1, 1, 1)], ids=["plans that differ", "one plan"])
+def test_older_request_goes_first_within_a_model(plain, rows):
+    engine, finished, tickets, now = Engine(max_batch=1), [], [], time.monotonic()
     with held(engine):
-        ask("young", now)
-        ask("oldest", now - 9)
-        ask("older", now - 5)
+        for name, age, steps in zip(("young", "oldest", "older"), (0, 9, 5), rows, strict=True):
+            plan = plain.sampler.plan(sampler="ddim", steps=steps)
+            tickets.append(engine.draw(plain, [0], [0], plan=plan, deadline=SOON, since=now - age))
+            tickets[-1].future.add_done_callback(lambda _, name=name: finished.append(name))
     for ticket in tickets:
         ticket.result()
+    engine.close()
     assert finished == ["oldest", "older", "young"]
 
 

@@ -60,6 +60,25 @@ def test_server_answers_at_once_after_five_hundred_clients_have_left(server):
     assert until(lambda: server.queue() == 0, 5)
 
 
+def test_walks_that_nobody_waits_for_give_their_threads_back(server):
+    """Each would take a minute, and there are fewer threads than walks."""
+    body = {"model": "classes", "seeds": [1, 2, 3], "frames": 500, "steps": 50, "label": 1}
+
+    async def leave() -> None:
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=0.7) as client:
+            answers = (client.post("/interpolate", json=body) for _ in range(24))
+            found = await asyncio.gather(*answers, return_exceptions=True)
+        left = [answer for answer in found if isinstance(answer, httpx.TimeoutException)]
+        told = [answer.status_code for answer in found if isinstance(answer, httpx.Response)]
+        assert left and set(told) <= {503}, found
+
+    asyncio.run(leave())
+    with server.client() as client:
+        short = {"model": "plane", "seeds": [1, 2], "frames": 2}
+        assert until(lambda: client.post("/interpolate", json=short).status_code == 200, 10)
+    assert until(lambda: server.queue() == 0, 10)
+
+
 def test_ten_times_too_many_requests_get_pictures_or_are_told_when_to_come_back(server):
     """As many pictures at a time as ten queues hold; what is drawn is right."""
     body = {"model": "classes", "seed": 3, "label": 0, "steps": 10}

@@ -211,12 +211,14 @@ def test_broken_replacement_keeps_what_was_served(folder, vae):
 def test_removed_file_goes_away(folder, vae, unconditional):
     shutil.copyfile(vae.onnx, folder / "a.onnx")
     shutil.copyfile(unconditional.onnx, folder / "b.onnx")
-    library = Library([folder])
+    library, named = Library([folder]), Library([folder / "a.onnx"])
     (folder / "a.onnx").unlink()
     library.refresh(patient=True)
     assert names(library) == ["b", "a"]  # it may be coming back
     library.refresh(patient=True)
-    assert names(library) == ["b"]
+    assert (names(library), library.refused) == (["b"], {})
+    named.refresh()
+    assert (names(named), named.refused) == ([], {"a.onnx": "there is no such file"})
 
 
 def test_file_that_is_being_written_waits(folder, vae):

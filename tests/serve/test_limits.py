@@ -9,8 +9,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 from servers import TOKEN
+
+from jaxgen_serve.app import create_app
+from jaxgen_serve.engine import Engine
+from jaxgen_serve.library import Library
+from jaxgen_serve.metrics import Metrics
+from jaxgen_serve.settings import Settings
 
 MEGABYTE = 2**20
 OPEN = {"/health", "/app/"}
@@ -167,6 +174,22 @@ def test_number_that_is_none_is_refused(client, number):
 def test_picture_that_lies_beyond_the_last_index_is_refused(client):
     answer = client.post("/generate-batch?num_images=2", json={"index": 2**32 - 1})
     assert answer.status_code == 400
+
+
+def test_pictures_that_would_not_fit_into_memory_are_refused(model_files, tmp_path):
+    """Of 64 bytes each: the models of these tests are too small for the server's own limit."""
+    metrics = Metrics()
+    settings, library, engine = Settings(data=tmp_path, max_bytes=640), Library([model_files["plane"]]), Engine()
+    with TestClient(create_app(settings, library, engine, metrics), base_url="http://localhost") as client:
+        walk = {"seeds": [1, 2], "frames": 11}
+        for answer in (
+            client.post("/generate-batch?num_images=11"),
+            client.post("/interpolate", json=walk),
+            client.get("/latent-map?size=4"),
+            client.get("/stream?num_images=11"),
+        ):
+            assert answer.status_code == 400 and "at most 10 pictures of this size" in answer.json()["detail"]
+        assert client.post("/generate-batch?num_images=10").status_code == 200
 
 
 def test_short_queue_limits_what_one_request_may_ask_for(insider):

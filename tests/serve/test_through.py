@@ -103,6 +103,18 @@ def test_all_calls_of_a_request_share_its_deadline(engine, classy):
         )
 
 
+def test_later_calls_of_a_request_go_before_those_of_younger_ones(engine, classy):
+    gate = threading.Event()
+    caller = Caller(engine, SOON)
+    held = engine.call(gate.wait, deadline=SOON)
+    young = engine.draw(classy, [0], [0], plan=np.repeat(classy.sampler.plan(), 9999, axis=0), deadline=300)
+    threading.Timer(0.3, gate.set).start()
+    Through(classy, caller).draw([1], [0])  # it would be Late behind the other one
+    assert held.result()
+    assert not young.future.done()
+    young.cancel()
+
+
 def test_client_that_leaves_ends_the_call_that_runs_and_every_later_one(engine, classy):
     caller = Caller(engine, 300)
     model, long = Through(classy, caller), np.repeat(classy.sampler.plan(), 9999, axis=0)

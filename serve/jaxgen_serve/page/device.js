@@ -3,7 +3,9 @@
 
 const RUNTIME = new URL("./ort/ort.js", import.meta.url);
 const RUNTIME_FILES = new URL("./ort/files.json", import.meta.url); // says which there are: a missing file would log an error
-const MOST_THREADS = 4;
+
+// Threads need an isolated page; half the cores, as onnxruntime itself would choose: the other half may be hyperthreads.
+const threads = () => (globalThis.crossOriginIsolated ? Math.min(4, Math.ceil((navigator.hardwareConcurrency || 1) / 2)) : 1);
 
 // A static site's page says so by an empty base of the API. It works offline once its files are kept here.
 if (document.querySelector('meta[name="jaxgen-api"]')?.content === "" && "serviceWorker" in navigator) {
@@ -69,10 +71,9 @@ export async function open(model) {
     failAll("closed");
   };
   const { shape, classes, label_optional: optional, latent } = model;
-  const threads = globalThis.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1) : 1;
   try {
     const described = { shape, classes: classes.length, optional, latent };
-    await ask("open", { url: model.url, runtime: RUNTIME.href, threads, model: described });
+    await ask("open", { url: model.url, runtime: RUNTIME.href, threads: threads(), model: described });
   } catch (error) {
     close();
     throw error;

@@ -64,7 +64,7 @@ async def metrics(request: Request) -> Response:
     return Response(counted.text(), headers={"content-type": counted.content_type})
 
 
-@router.post("/login", status_code=204, responses=responses())
+@router.post("/login", status_code=204, responses=responses(413))
 async def login(request: Request, body: Login) -> Response:
     """Exchange the token for a cookie, which the page's requests then carry."""
     token = service_of(request).settings.token

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
 
 from jaxgen_serve.drawn import Drawn, ask, base64_png, draw, drawn, require_sheet
 from jaxgen_serve.schemas import Count, Draw, Picture, Pictures, Sheet, answers, responses
@@ -21,13 +22,13 @@ USED_HEADER = "X-Jaxgen"
 @router.post(
     "/generate", response_model=None, responses={**responses(400, 404, 413, 503), 200: answers(Picture, "image/png")}
 )
-async def generate(request: Request, body: Draw | None = None) -> Response | dict[str, Any]:
+async def generate(request: Request, body: Draw | None = None) -> Response:
     """Draw one picture. With `Accept: image/png` the answer is the PNG itself, and X-Jaxgen says what was used."""
     made = await draw(request, body or Draw())
     used = {**made.used(0), "milliseconds": made.milliseconds}
     if wants_png(request):
         return png_response(made.png(0), used)
-    return {**used, "image": base64_png(made.png(0))}
+    return JSONResponse({**used, "image": base64_png(made.png(0))})
 
 
 @router.post(
@@ -40,7 +41,7 @@ async def generate_batch(
     num_images: Count = 4,
     format: Annotated[Literal["list", "grid", "zip"], Query()] = "list",
     body: Draw | None = None,
-) -> Response | dict[str, Any]:
+) -> Response:
     """Draw pictures `index` and those after it of one seed, as a list, on one sheet, or as a ZIP of PNGs."""
     asked = ask(service_of(request), body or Draw(), num_images)
     if format == "grid":
@@ -55,8 +56,8 @@ async def generate_batch(
         png = await off_loop(made.images.size * 4, made.sheet)
         if wants_png(request):
             return png_response(png, used)
-        return {**used, "count": num_images, "image": base64_png(png)}
-    return {**used, "images": await off_loop(made.images.size, lambda: [made.one(i) for i in range(num_images)])}
+        return JSONResponse({**used, "count": num_images, "image": base64_png(png)})
+    return JSONResponse({**used, "images": await off_loop(made.images.size, made.all)})
 
 
 def zipped(made: Drawn) -> bytes:
@@ -78,9 +79,9 @@ def png_response(png: bytes, used: Mapping[str, Any]) -> Response:
 
 
 def header(used: Mapping[str, Any]) -> dict[str, str]:
-    """What was used, as a header may hold it: ASCII on one line. A code is too long for one, and was sent by whoever
+    """What was used, as a header may hold it: ASCII on one line. Codes are too long for one, and were sent by whoever
     reads this."""
-    return {USED_HEADER: json.dumps({key: value for key, value in used.items() if key != "latent"})}
+    return {USED_HEADER: json.dumps({key: value for key, value in used.items() if key not in ("latent", "latents")})}
 
 
 def attachment(name: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from fastapi.responses import JSONResponse
 
 from jaxgen.errors import UsageError
 from jaxgen.images import grid, png_bytes, provenance_text, save_gif
@@ -47,24 +48,24 @@ FAILS = responses(400, 404, 413, 503)
 @router.post("/interpolate", response_model=None, responses={**FAILS, 200: answers(Walked, "image/png", "image/gif")})
 async def interpolate(
     request: Request, body: Walk, format: Annotated[Literal["list", "grid", "gif"], Query()] = "list"
-) -> Response | dict[str, Any]:
+) -> Response:
     """Walk from picture to picture through latent space, so that what lies between is drawn and not blended."""
     service = service_of(request)
     way = walking.ask(service, body)
     caller = Caller(service.engine, service.settings.deadline)
 
-    def work() -> Response | dict[str, Any]:
+    def work() -> Response:
         walked = way.drawn(space(way.model, caller, **way.options()))  # [segments, frames, H, W, C]
         flat, used = walked.reshape(-1, *walked.shape[2:]), way.used()
-        text = provenance_text({**used, "model": used["sha256"], "latent": "interpolate"})
+        text = way.provenance()
         if format == "list":
-            return {**used, "images": [{"image": base64_png(png_bytes(image, text))} for image in flat]}
+            return JSONResponse({**used, "images": [{"image": base64_png(png_bytes(image, text))} for image in flat]})
         if format == "gif":
             buffer = io.BytesIO()
             save_gif(buffer, np.stack([grid(frame[None]) for frame in flat]), duration_ms=FRAME_MS)
             return Response(buffer.getvalue(), media_type="image/gif", headers=header(used))
         png = png_bytes(grid(flat, columns=walked.shape[1]), text)
-        return png_response(png, used) if wants_png(request) else {**used, "image": base64_png(png)}
+        return png_response(png, used) if wants_png(request) else JSONResponse({**used, "image": base64_png(png)})
 
     return await in_thread(request, work, caller.cancel)
 
@@ -164,6 +165,7 @@ async def latent_map(
     """What the plane of a VAE's two latents decodes to; X-Jaxgen-Reach: how far from 0 the outermost lie."""
     service = service_of(request)
     found = service.library.get(model)
+    service.require_room(size * size, found.sampler.shape)
     caller = Caller(service.engine, service.settings.deadline)
 
     def work() -> bytes:

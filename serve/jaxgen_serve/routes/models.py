@@ -73,7 +73,7 @@ async def plan(
     return {**recipe._asdict(), "rows": len(table), "table": base64.b64encode(table.astype("<f4").tobytes()).decode()}
 
 
-@router.post("/models", status_code=201, responses=responses(400, 413, 415, 503), response_model=None)
+@router.post("/models", status_code=201, responses=responses(400, 413, 503), response_model=None)
 async def upload(request: Request, file: Annotated[UploadFile, File()]) -> Response | dict[str, Any]:
     """Serve a model file of yours. It is checked in a process of its own before this one looks at it."""
     service = service_of(request)

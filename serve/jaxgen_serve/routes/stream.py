@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,10 +18,18 @@ from jaxgen.errors import JaxgenError
 from jaxgen.images import png_bytes
 from jaxgen_serve.drawn import Asked, Drawn, ask, base64_png
 from jaxgen_serve.schemas import Stream, responses
-from jaxgen_serve.service import Service, service_of
+from jaxgen_serve.service import Service, off_loop, service_of
 
 router = APIRouter(tags=["draw"])
 AHEAD = 64  # frames that a slow client may be behind; more are left out
+EVENT_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["frame", "done", "error"]},
+        "data": {"type": "string", "description": "JSON"},
+    },
+    "required": ["event", "data"],
+}
 QUIET = 10.0  # seconds after which a comment keeps proxies from hanging up
 
 Event = tuple[int, int, np.ndarray] | None
@@ -33,7 +42,7 @@ Event = tuple[int, int, np.ndarray] | None
         **responses(400, 404, 503),
         200: {
             "description": "frame {row, rows, images} and so on, then done {what was used, images} or error {detail}.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": EVENT_SCHEMA}},
         },
     },
 )
@@ -79,7 +88,7 @@ class Events(StreamingResponse):
             return
         made = Drawn(asked=self.asked, images=images, milliseconds=round((self.loop.time() - self.start) * 1000, 2))
         used = {**self.asked.used(len(images)), "milliseconds": made.milliseconds}
-        yield event("done", {**used, "images": [made.one(i) for i in range(len(images))]})
+        yield event("done", {**used, "images": await off_loop(images.size, made.all)})
 
 
 async def _frames(frames: asyncio.Queue[Event]) -> AsyncIterator[str]:
@@ -93,7 +102,12 @@ async def _frames(frames: asyncio.Queue[Event]) -> AsyncIterator[str]:
         if frame is None:
             return
         row, rows, images = frame
-        yield event("frame", {"row": row, "rows": rows, "images": [base64_png(png_bytes(image)) for image in images]})
+        texts = await off_loop(images.size, partial(_encoded, images))
+        yield event("frame", {"row": row, "rows": rows, "images": texts})
+
+
+def _encoded(images: np.ndarray) -> list[str]:
+    return [base64_png(png_bytes(image)) for image in images]
 
 
 def event(name: str, data: dict[str, Any]) -> str:
