@@ -57,7 +57,8 @@ def row(run: Path) -> str:
     model = artifact.read(path)
     picture = "reads"
     if config.draws:
-        jaxgen("sample", path, *DRAW, "-o", HERE / f"{config.name}.png")
+        label = ["--label", "all"] if config.classes else []
+        jaxgen("sample", path, *DRAW, *label, "-o", HERE / f"{config.name}.png")
         picture = f"![{config.name}](experiments/presets/{config.name}.png)"
     count, size = model.value("weights.parameters", int), len(model.data) / 1e6
     minutes = seconds(run, config.training.batch_size, trained.step) / 60
