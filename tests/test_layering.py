@@ -1,6 +1,7 @@
 """The floors of the house: imports go down only, and what must start fast loads no framework."""
 
 import ast
+import os
 import subprocess
 import sys
 import time
@@ -117,3 +118,10 @@ def test_help_takes_a_fifth_of_a_second():
         return time.perf_counter() - start
 
     assert min(seconds() for _ in range(10)) < 0.2  # the least: other tests may run meanwhile
+
+
+def test_onnxruntime_is_told_to_report_nothing_before_it_is_loaded():
+    code = "import jaxgen.session, os, sys; print(os.environ['ORT_DISABLE_TELEMETRY'], 'onnxruntime' in sys.modules)"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == ["1", "False"]
