@@ -34,15 +34,16 @@ def dashboard(runs: Path, port: int, host: str) -> None:
     with extra("dashboard"):
         importlib.import_module("streamlit")  # told here if it is missing, and used by the process that follows
     from jaxgen_serve.dashboard import serving
+    from jaxgen_serve.listening import listening, url
 
     try:
         runs.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise JaxgenError(f"{runs}: cannot be made: {err.strerror}; choose another --runs") from err
+    listening(host, port).close()  # if it cannot be had, this says so: Streamlit would, but after the address
     if host not in serving.LOOPBACK:
         click.echo(f"warning: whoever reaches {host}:{port} may train and draw here; there is no password", err=True)
-    shown = f"[{host}]" if ":" in host else host
-    click.echo(f"jaxgen dashboard: http://{shown}:{port}", err=True)
+    click.echo(f"jaxgen dashboard: {url(host, port)}", err=True)
     environment = {**os.environ, serving.RUNS_VARIABLE: str(runs.absolute())}
     sys.stderr.flush()
     os.execve(sys.executable, [sys.executable, "-m", *serving.arguments(host, port)], environment)

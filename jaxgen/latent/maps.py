@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxgen.charts import latent_scatter
 from jaxgen.errors import UsageError
-from jaxgen.images import save_png
+from jaxgen.images import grid, save_png
 from jaxgen.latent.paths import plane
 from jaxgen.latent.pictures import Pictures
 from jaxgen.latent.probes import pca, t_sne
@@ -51,6 +51,12 @@ def manifold(codes: Codes, side: int, label: Array | None) -> Array:
         raise UsageError(f"{codes.name} has latents of {codes.shape[0]} dimensions: a manifold is drawn of 2")
     pictures = codes.decode(plane(side), None if label is None else np.repeat(label, side * side))
     return pictures.reshape(side, side, *pictures.shape[1:])
+
+
+def sheet(codes: Codes, side: int, label: Array | None) -> tuple[Array, float]:
+    """`manifold` on one sheet, uint8 [side * H, side * W, C], and how far from 0 its outermost pictures lie."""
+    pictures = manifold(codes, side, label)
+    return grid(pictures.reshape(-1, *pictures.shape[2:]), side, padding=0, scale=1), float(plane(side).max())
 
 
 def write_scatter(output: Path, points: Array, pictures: Pictures, title: str) -> None:

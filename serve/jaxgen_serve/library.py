@@ -154,7 +154,7 @@ class _File:
     def _load(self, threads: int | None) -> None:
         name, old = self.path.stem, self.model
         with self._noting(self.path):
-            artifact = _read(self.path, name)
+            artifact = read(self.path, name)
             same = old is not None and old.sampler.artifact.sha256 == artifact.sha256
             sampler = old.sampler if old and same else _sampler(artifact, threads)
             reader = old.reader if old and same and self.beside.exists() else None
@@ -166,33 +166,43 @@ class _File:
 
     @contextmanager
     def _noting(self, path: Path) -> Iterator[None]:
-        """Make a complaint of what is wrong with a file, in which nothing says where it lies."""
+        """Make a complaint of what is wrong with a file."""
         try:
             yield
         except JaxgenError as err:
-            self.complaints[path.name] = str(err).replace(str(path), path.name)
+            self.complaints[path.name] = str(err)
         except Exception as err:  # a file can make onnxruntime or NumPy fail in ways of their own
             self.complaints[path.name] = f"cannot be loaded ({type(err).__name__})"
             log.exception("%s", path.name)
 
 
-def _read(path: Path, name: str) -> Artifact:
-    """`jaxgen.artifact.read`, under another name."""
-    return artifacts.parse(read_bytes(path, artifacts.MAX_BYTES), name)
+def read(path: Path, name: str) -> Artifact:
+    """A model file, checked; messages call it `name`, and tell nobody where it lies. Raises JaxgenError."""
+    try:
+        return artifacts.parse(read_bytes(path, artifacts.MAX_BYTES), name)
+    except JaxgenError as err:
+        raise JaxgenError(str(err).replace(str(path), name)) from err
+
+
+def require_pair(sampler: Sampler, encoder: Reader) -> None:
+    """Raise JaxgenError unless `encoder` is this model's."""
+    if sampler.config.process is not None:
+        drawing, reading = sampler.artifact.path, encoder.artifact.path
+        raise JaxgenError(f"{reading}: {drawing} draws by a plan, which is run backwards: no encoder")
+    Codes(sampler, encoder)  # raises if their weights differ
 
 
 def _sampler(artifact: Artifact, threads: int | None) -> Sampler:
-    """It does not spin, for answers need the cores, too; and one evaluation is too short to be shared by two."""
+    """One evaluation is too short to be shared by two threads, and a core that waits busily is one that answers lack;
+    a plan is long enough for both to pay (experiments/serving)."""
     at_once = config_of(artifact).process is None
-    return Sampler(artifact, threads=threads or (1 if at_once else None), spin=False)
+    return Sampler(artifact, threads=threads or (1 if at_once else None), spin=not at_once)
 
 
 def _encoder(path: Path, sampler: Sampler, threads: int | None) -> Reader:
     """Raises JaxgenError if the file is not the encoder of this model."""
-    if sampler.config.process is not None:
-        raise JaxgenError(f"{path.name}: {sampler.artifact.path} draws by a plan, which is run backwards: no encoder")
-    reader = Reader(_read(path, path.name), threads=threads or 1, spin=False)
-    Codes(sampler, reader)  # raises if their weights differ
+    reader = Reader(read(path, path.name), threads=threads or 1, spin=False)
+    require_pair(sampler, reader)
     return reader
 
 

@@ -16,6 +16,7 @@ from jaxgen.errors import JaxgenError, MissingExtra
 from jaxgen.files import write_atomically
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
+LICENSE = Path(__file__).with_name("ort_web_license.txt")  # goes where FILES go; the package has none in it
 SECONDS = 600  # that npm may take for its 33 MB
 
 # Ours -> the package's, and its SHA-256. The library is renamed: some static servers know no .mjs and say so wrongly.

@@ -15,6 +15,7 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen_serve.app import create_app
 from jaxgen_serve.engine import Engine
 from jaxgen_serve.library import Library
+from jaxgen_serve.listening import listening, url
 from jaxgen_serve.metrics import Metrics
 from jaxgen_serve.settings import Settings
 
@@ -39,7 +40,7 @@ def serve(settings: Settings, models: Sequence[str], say: Callable[[str], None],
         warn(f"not served: {name}: {why}")
     if not library.models():
         warn("no model to draw from yet; the server waits for one" + ("" if models else f" in {places[0]}"))
-    with listening(settings) as listener:
+    with listening(settings.host, settings.port) as listener:
         metrics = Metrics()
         engine = Engine(
             max_batch=settings.max_batch, max_delay=settings.max_delay, max_queue=settings.max_queue, metrics=metrics
@@ -56,7 +57,8 @@ def serve(settings: Settings, models: Sequence[str], say: Callable[[str], None],
             timeout_graceful_shutdown=GRACE,
             proxy_headers=False,
         )
-        Server(config, lambda: say(f"jaxgen serves at {address(settings, listener)}")).run(sockets=[listener])
+        found = url(settings.host, listener.getsockname()[1])
+        Server(config, lambda: say(f"jaxgen serves at {found}")).run(sockets=[listener])
 
 
 class Server(uvicorn.Server):
@@ -81,22 +83,6 @@ def place(name: str, models: Path) -> Path:
     if Path(name).name == name and kept.exists():
         return kept
     raise UsageError(f"{name}: no such file or folder, and no model of this name in {models}")
-
-
-def listening(settings: Settings) -> socket.socket:
-    """A socket that listens. Raises JaxgenError if the address cannot be had."""
-    try:
-        family, *_, found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(found[:2], family=family, backlog=2048)
-    except (OSError, OverflowError) as err:
-        why = getattr(err, "strerror", None) or err
-        raise JaxgenError(f"cannot listen at {settings.host}, port {settings.port}: {why}; try another --port") from err
-
-
-def address(settings: Settings, listener: socket.socket) -> str:
-    """Where a browser finds the server."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{listener.getsockname()[1]}"
 
 
 def logs() -> dict:

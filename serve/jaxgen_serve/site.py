@@ -10,13 +10,12 @@ import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 from jaxgen import __version__, artifact as artifacts
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import read_bytes, write_atomically
-from jaxgen.images import grid, png_bytes
+from jaxgen.images import png_bytes
 from jaxgen.latent import maps
 from jaxgen.latent.spaces import Codes
 from jaxgen.recipes import choose
@@ -28,6 +27,7 @@ PAGE = Path(__file__).parent / "page"
 DESCRIPTION = "site.json"
 STEPS = (5, 10, 20, 30, 50, 100, 200, 500, 1000)  # that a site offers, up to the model's own T
 MAP_SIDE = 15  # pictures
+NOT_KEPT = ("service-worker.js", "ort/LICENSE")  # by the service worker: no page asks for them
 API = re.compile(r'(<meta name="jaxgen-api" content=")[^"]*(">)')  # of index.html; empty: a static site
 KEPT = re.compile(r"const SITE = \{.*\};")  # of service-worker.js
 
@@ -51,17 +51,19 @@ def write_site(
     files["model.onnx"] = artifact.data
     runtime = ort_web.fetch(say)
     files |= {f"ort/{file}": (runtime / file).read_bytes() for file in ort_web.FILES}
+    files["ort/LICENSE"] = ort_web.LICENSE.read_bytes()
     files["ort/files.json"] = json.dumps({"files": sorted(ort_web.FILES)}).encode()
     if sampler.config.process is not None:
         description["plans"] = plan_tables(sampler)
     elif sampler.config.noise_shape == (2,) and not sampler.classes:
-        files["map.png"], reach = plane(sampler)
+        sheet, reach = maps.sheet(Codes(sampler), MAP_SIDE, None)
+        files["map.png"] = png_bytes(sheet)
         description["map"] = {"file": "map.png", "reach": reach}
     files["index.html"] = _replaced(API, r"\1\2", files["index.html"])
     listed = sorted([*files, DESCRIPTION])
     about = {"jaxgen": __version__, "files": listed, "models": [description]}
     files[DESCRIPTION] = json.dumps(about, indent=1).encode()
-    kept = {"version": _version(files), "files": ["./", *(file for file in listed if file != "service-worker.js")]}
+    kept = {"version": _version(files), "files": ["./", *(file for file in listed if file not in NOT_KEPT)]}
     files["service-worker.js"] = _replaced(KEPT, f"const SITE = {json.dumps(kept)};", files["service-worker.js"])
     _write(files, folder)
 
@@ -94,13 +96,6 @@ def plan_tables(sampler: Sampler) -> dict[str, dict[str, Any]]:
             table = sampler.plan(**recipe._asdict()).astype("<f4").tobytes()
             tables[f"{name}-{steps}"] = {**recipe._asdict(), "table": base64.b64encode(table).decode()}
     return tables
-
-
-def plane(sampler: Sampler) -> tuple[bytes, float]:
-    """The map of two latents, a PNG as `jaxgen latent map --method manifold` has it; how far from 0 it reaches."""
-    pictures = maps.manifold(Codes(sampler), MAP_SIDE, None)
-    sheet = grid(pictures.reshape(-1, *pictures.shape[2:]), columns=MAP_SIDE, padding=0, scale=1)
-    return png_bytes(sheet), NormalDist().inv_cdf(1 - 0.5 / MAP_SIDE)
 
 
 def _earlier(folder: Path) -> set[str]:

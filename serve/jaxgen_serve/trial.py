@@ -1,31 +1,43 @@
-"""python -m jaxgen_serve.trial NAME < FILE: load a stranger's model and draw one picture, with little memory."""
+"""python -m jaxgen_serve.trial NAME KIND < FILE: load a stranger's model and run it once, with little memory."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from typing import TYPE_CHECKING
 
+from jaxgen.errors import JaxgenError
+
+if TYPE_CHECKING:
+    from jaxgen.artifact import Artifact
+
+DEEDS = {"sampler": "drew", "encoder": "read"}
 MEMORY = 4 * 2**30  # bytes of address space
 
 
-def main(name: str) -> int:
+def attempt(name: str, data: bytes, seconds: float, kind: str = "sampler") -> None:
+    """Load and run a file elsewhere, where it can take neither this process's memory nor its time.
+
+    kind: 'sampler' or 'encoder', which the file must be. Raises JaxgenError if it fails there, or takes longer.
+    """
+    command = [sys.executable, "-P", "-m", "jaxgen_serve.trial", name, kind]
+    try:
+        done = subprocess.run(command, input=data, capture_output=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as err:
+        raise JaxgenError(f"{name}: refused: it {DEEDS[kind]} no picture in {seconds:g} seconds") from err
+    if done.returncode:
+        said = done.stdout.decode(errors="replace").strip().splitlines()
+        raise JaxgenError(said[-1] if said else f"{name}: refused: it crashed, or took too much memory")
+
+
+def main(name: str, kind: str) -> int:
     """0, or 3 with one line on stdout."""
     limit()
-    import numpy as np
-
     from jaxgen.artifact import parse
-    from jaxgen.errors import JaxgenError
-    from jaxgen.sampler import Sampler
-    from jaxgen_serve.description import described
 
     try:
-        model = Sampler(parse(sys.stdin.buffer.read(), name), threads=1)
-        one = np.zeros(1, np.int64)
-        plan = model.plan()[-1:] if model.config.process else None
-        images, _ = model.draw(one, one, plan=plan)
-        if images.shape != (1, *model.shape) or images.dtype != np.uint8:
-            raise JaxgenError(f"{name}: expected a picture {model.shape}, got {images.dtype} {images.shape}")
-        json.dumps(described(model, name=name, size=0, encoder=False, max_steps=1), allow_nan=False)
+        {"sampler": _draw, "encoder": _read}[kind](parse(sys.stdin.buffer.read(), name))
     except JaxgenError as err:
         print(" ".join(str(err).split()))
         return 3
@@ -33,6 +45,30 @@ def main(name: str) -> int:
         print(f"{name}: refused: {type(err).__name__} when it was tried")
         return 3
     return 0
+
+
+def _draw(artifact: Artifact) -> None:
+    import numpy as np
+
+    from jaxgen.sampler import Sampler
+    from jaxgen_serve.description import described
+
+    model = Sampler(artifact, threads=1)
+    one = np.zeros(1, np.int64)
+    plan = model.plan()[-1:] if model.config.process else None
+    images, _ = model.draw(one, one, plan=plan)
+    if images.shape != (1, *model.shape) or images.dtype != np.uint8:
+        raise JaxgenError(f"{artifact.path}: expected a picture {model.shape}, got {images.dtype} {images.shape}")
+    json.dumps(described(model, name=str(artifact.path), size=0, encoder=False, max_steps=1), allow_nan=False)
+
+
+def _read(artifact: Artifact) -> None:
+    import numpy as np
+
+    from jaxgen.reader import Reader
+
+    model = Reader(artifact, threads=1)
+    model.read(np.zeros((1, *model.shape), np.uint8))
 
 
 def limit() -> None:
@@ -46,4 +82,4 @@ def limit() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -5,14 +5,11 @@ from __future__ import annotations
 import io
 import math
 import re
-import subprocess
-import sys
-import threading
 import warnings
 from typing import Any
 
 import numpy as np
-from anyio import to_thread
+from fastapi import UploadFile
 from PIL import Image
 
 from jaxgen import artifact as artifacts
@@ -21,13 +18,13 @@ from jaxgen.data.resize import fit
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
 from jaxgen.latent.pictures import REGIONS, mask
+from jaxgen_serve import trial
 from jaxgen_serve.engine import Busy
 from jaxgen_serve.library import NotServed
 from jaxgen_serve.service import Service
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.onnx")
-_trying = threading.Lock()  # one at a time: each takes a core
 
 
 def picture(data: bytes, shape: tuple[int, int, int], max_pixels: int) -> np.ndarray:
@@ -74,12 +71,15 @@ def unknown(word: str | None, data: bytes | None, shape: tuple[int, int, int], m
     return light
 
 
-async def add_model(service: Service, file_name: str, data: bytes) -> dict[str, Any]:
-    """Check an uploaded model file, keep it and serve it: its name and hash.
+async def add_model(service: Service, file: UploadFile) -> dict[str, Any]:
+    """Check an uploaded model file, keep it and serve it: its name and hash. One at a time is read, and tried.
 
-    Raises JaxgenError if it is not one of jaxgen's that draws, UsageError on a name that is taken or no plain one.
+    Raises JaxgenError if it is not one of jaxgen's that draws, UsageError on a name that is taken or no plain one,
+    Busy while others are tried.
     """
-    return await to_thread.run_sync(_add_model, service, file_name, data)
+    trials = service.trials
+    async with trials.turn(service.settings.deadline):
+        return await trials.run(lambda: _add_model(service, file.filename or "", file.file.read()))
 
 
 def _add_model(service: Service, file_name: str, data: bytes) -> dict[str, Any]:
@@ -89,17 +89,12 @@ def _add_model(service: Service, file_name: str, data: bytes) -> dict[str, Any]:
     if len(data) > settings.max_model:
         raise UsageError(f"a model file may have {settings.max_model} bytes here, got {len(data)}")
     artifact = artifacts.parse(data, file_name)  # nothing of it has run yet
-    if not _trying.acquire(timeout=settings.deadline):
-        raise Busy("busy: other model files are being checked", retry_after=settings.deadline)
-    try:
-        name, sha256 = file_name.removesuffix(".onnx"), artifact.sha256
-        if _served(service, name) != sha256:
-            _require_room(service, name)
-            _try(file_name, data, settings.deadline)
-            _keep(service, file_name, sha256, data)
-        return {"name": name, "sha256": sha256}
-    finally:
-        _trying.release()
+    name, sha256 = file_name.removesuffix(".onnx"), artifact.sha256
+    if _served(service, name) != sha256:
+        _require_room(service, name)
+        trial.attempt(file_name, data, settings.deadline)
+        _keep(service, file_name, sha256, data)
+    return {"name": name, "sha256": sha256}
 
 
 def _served(service: Service, name: str) -> str | None:
@@ -116,18 +111,6 @@ def _require_room(service: Service, name: str) -> None:
     most = service.settings.max_models
     if sum(1 for _ in service.settings.uploads.glob("*/*.onnx")) >= most:
         raise UsageError(f"this server keeps {most} uploaded models, and has them")
-
-
-def _try(file_name: str, data: bytes, seconds: float) -> None:
-    """Load it and draw a picture elsewhere, where it can take neither this process's memory nor its time."""
-    command = [sys.executable, "-P", "-m", "jaxgen_serve.trial", file_name]
-    try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired as err:
-        raise JaxgenError(f"{file_name}: refused: it drew no picture in {seconds:g} seconds") from err
-    if done.returncode:
-        said = done.stdout.decode(errors="replace").strip().splitlines()
-        raise JaxgenError(said[-1] if said else f"{file_name}: refused: it crashed, or took too much memory")
 
 
 def _keep(service: Service, file_name: str, sha256: str, data: bytes) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import socket
 import sys
 import tomllib
 from pathlib import Path
@@ -29,6 +30,14 @@ def test_dashboard_makes_no_folder_of_runs_in_a_file(refused, tmp_path):
 
 def test_dashboard_refuses_a_port_that_there_is_not(refused):
     assert "--port" in refused(2, "dashboard", "--port", "70000")
+
+
+def test_dashboard_on_a_port_that_is_taken_says_so_and_nothing_else(refused):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert f"cannot listen at 127.0.0.1, port {port}: Address already in use" in refused(
+            3, "dashboard", "--port", str(port)
+        )
 
 
 def started() -> list[list[str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from servers import forged, loops_for_ever
 from streamlit.testing.v1 import AppTest
 
 from jaxgen import artifact, config as configs, presets
@@ -21,7 +22,8 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import read_png, read_provenance
 from jaxgen.request import Request
 from jaxgen.sampler import Sampler
-from jaxgen_serve.dashboard import form, models, processes, serving
+from jaxgen_serve import library
+from jaxgen_serve.dashboard import form, loading, models, processes, serving
 from jaxgen_serve.dashboard.models import Model
 from jaxgen_serve.dashboard.pictures import Drawn
 from jaxgen_serve.dashboard.processes import Jobs
@@ -210,11 +212,23 @@ def test_uploads_are_one_drawing_file_and_its_encoder_or_refused_in_a_line(famil
         assert "\n" not in str(refused.value)
 
 
+def test_uploaded_file_is_tried_elsewhere_before_the_page_loads_it(page, family, conditional, tmp_path, monkeypatch):
+    vae, kind = family("vae"), "application/octet-stream"
+    endless = ("endless.onnx", forged(conditional.onnx, proto=loops_for_ever), kind)
+    good = [("v.onnx", vae.onnx.read_bytes(), kind), ("v.encoder.onnx", vae.encoder.read_bytes(), kind)]
+    app = page("generate", tmp_path)
+    app.file_uploader[0].set_value(good).run()
+    assert button(clean(app), "Generate 5 images")
+    monkeypatch.setattr(loading, "TRIAL_SECONDS", 2.0)
+    app.file_uploader[0].set_value([endless]).run()
+    assert [error.value for error in app.error] == ["endless.onnx: refused: it drew no picture in 2 seconds"]
+
+
 def test_message_on_a_model_file_does_not_say_where_it_lies(tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     for path in (tmp_path / "broken.onnx", tmp_path / "missing.onnx"):
         with pytest.raises(JaxgenError, match="mine") as refused:
-            models.read(path, "mine")
+            library.read(path, "mine")
         assert str(tmp_path) not in str(refused.value)
 
 

@@ -123,7 +123,7 @@ def test_file_that_draws_nothing_is_refused_with_the_reason(folder, family, vae)
         "reads.onnx": "reads: draws nothing: it is an encoder, which reads pictures",
         "broken.onnx": "broken: is ",
         "text.onnx": "text: is not an ONNX file or is damaged",
-        "pit.onnx": "pit.onnx: expected a file, got a folder, pipe or device",
+        "pit.onnx": "pit: expected a file, got a folder, pipe or device",
         "missing.onnx": "there is no such file",
     }
     assert library.refused.keys() == wanted.keys()

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import onnxruntime
 import pytest
 from browser import visiting
 from playwright.sync_api import expect
@@ -119,7 +121,8 @@ def diffusion_site(conditional, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def plane_run(small, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("plane") / "plane"
-    train(VAE(data=small.data, training=small.training, model=VAEConfig(latent=2, hidden=(16,))), folder)
+    training = replace(small.training, steps=1, sample_count=1, test_pictures=8)
+    train(VAE(data=small.data, training=training, model=VAEConfig(latent=2, hidden=(16,))), folder)
     return folder
 
 
@@ -250,6 +253,12 @@ def test_site_describes_its_model_and_its_plans(diffusion_site, conditional):
     written = {path.relative_to(diffusion_site).as_posix() for path in diffusion_site.rglob("*") if path.is_file()}
     assert written == set(about["files"])
     assert (diffusion_site / "model.onnx").read_bytes() == conditional.onnx.read_bytes()
+
+
+def test_site_has_the_licence_of_the_runtime_that_it_passes_on(diffusion_site):
+    licence = (diffusion_site / "ort/LICENSE").read_bytes()
+    assert licence == Path(onnxruntime.__file__).with_name("LICENSE").read_bytes()  # the project's own, of any build
+    assert "LICENSE" not in (diffusion_site / "service-worker.js").read_text()
 
 
 def test_earlier_site_is_replaced_and_any_other_folder_refused(conditional, tmp_path):

@@ -8,13 +8,17 @@ import streamlit as st
 
 from jaxgen.artifact import Artifact
 from jaxgen.errors import JaxgenError
+from jaxgen.loaded import kind_of
 from jaxgen.reader import Reader
 from jaxgen.sampler import Sampler
+from jaxgen_serve import library, trial
 from jaxgen_serve.dashboard import models
 from jaxgen_serve.dashboard.look import runs_folder
-from jaxgen_serve.dashboard.models import ENCODER, MAX_UPLOAD, Model
+from jaxgen_serve.dashboard.models import MAX_UPLOAD, Model
+from jaxgen_serve.library import ENCODER
 
 UPLOAD = "Upload a file"
+TRIAL_SECONDS = 60.0  # that an uploaded file may take to draw its first picture
 
 
 @st.cache_resource(max_entries=6, show_spinner="Loading the model")
@@ -31,7 +35,16 @@ def reader(sha256: str, _artifact: Artifact) -> Reader:
 @st.cache_resource(max_entries=12, show_spinner=False)
 def artifact(path: str, name: str, changed: int, size: int) -> Artifact:
     """A file, read and checked again only when it has changed."""
-    return models.read(Path(path), name)
+    return library.read(Path(path), name)
+
+
+@st.cache_resource(max_entries=64, show_spinner="Trying the file")
+def tried(sha256: str, _artifact: Artifact) -> None:
+    """A stranger's file, run in a process of its own before it is loaded into this one; once.
+
+    Raises JaxgenError if it fails there.
+    """
+    trial.attempt(str(_artifact.path), _artifact.data, TRIAL_SECONDS, kind_of(_artifact))
 
 
 def load(path: Path, name: str) -> Model:
@@ -59,6 +72,9 @@ def choose(*, key: str) -> Model | None:
             st.info("There is no model yet: train one and export it on the page Runs, or upload a file here.")
         return None
     drawing, encoder = models.received([(file.name, file.getvalue()) for file in uploaded])
+    for file in (drawing, encoder):
+        if file:
+            tried(file.sha256, file)
     return _model(drawing.path.stem, drawing, encoder)
 
 
@@ -81,8 +97,7 @@ def _model(name: str, drawing: Artifact, encoder: Artifact | None) -> Model:
     if encoder is None:
         return Model(name=name, sampler=loaded)
     reads = reader(encoder.sha256, encoder)
-    if encoder.value("weights.sha256", str) != drawing.value("weights.sha256", str):
-        raise JaxgenError(f"{encoder.path} is not the encoder of {name}: their weights differ")
+    library.require_pair(loaded, reads)
     return Model(name=name, sampler=loaded, reader=reads)
 
 

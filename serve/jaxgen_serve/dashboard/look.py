@@ -17,7 +17,7 @@ from jaxgen.errors import JaxgenError
 from jaxgen_serve.dashboard.serving import RUNS_VARIABLE
 
 WIDE = 20  # the share of largest to smallest from which curves are drawn on a logarithmic axis
-MOST_POINTS = 600  # of a curve that is drawn: more than there are pixels for
+MOST_POINTS = 400  # of a curve that is drawn: as many as there are pixels for
 NAMES = {"loss": "training", "test_loss": "test"}
 
 

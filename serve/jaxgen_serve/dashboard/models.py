@@ -1,4 +1,4 @@
-"""Model files that can be drawn from: where they lie, how they are read, and a limit on how long they may run."""
+"""Model files that can be drawn from: where they lie, which were uploaded, and a limit on how long they may run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ import numpy as np
 from jaxgen import artifact as artifacts
 from jaxgen.artifact import Artifact
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.files import read_bytes
 from jaxgen.latent.spaces import Codes, Noises, Space
 from jaxgen.loaded import kind_of
 from jaxgen.reader import Reader
 from jaxgen.sampler import Sampler
+from jaxgen_serve.library import ENCODER
 from jaxgen_serve.settings import data_folder
 
 MAX_UPLOAD = 64  # MB
-ENCODER = ".encoder.onnx"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,14 +86,6 @@ def model_files(runs: Path) -> dict[str, Path]:
             name = f"{folder.name}/{path.stem}" if in_run and path.stem != "model" else path.stem
             found.setdefault(folder.name if in_run and path.stem == "model" else name, path)
     return found
-
-
-def read(path: Path, name: str) -> Artifact:
-    """A model file, checked; messages call it `name`, and tell nobody where it lies."""
-    try:
-        return artifacts.parse(read_bytes(path, artifacts.MAX_BYTES), name)
-    except JaxgenError as err:
-        raise JaxgenError(str(err).replace(str(path), name)) from err
 
 
 def received(files: list[tuple[str, bytes]]) -> tuple[Artifact, Artifact | None]:

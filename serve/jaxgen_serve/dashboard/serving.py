@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 RUNS_VARIABLE = "JAXGEN_RUNS"  # the folder of the runs, for the app
-PUBLIC_NAME = "STREAMLIT_BROWSER_SERVER_ADDRESS"  # Streamlit's own variable, for a name behind a proxy
 APP = Path(__file__).with_name("app.py")
-ANY = ("0.0.0.0", "::")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 OPTIONS = {
     "browser.gatherUsageStats": "false",
+    "logger.hideWelcomeMessage": "true",  # the command says where it serves
+    "logger.level": "warning",
     "server.headless": "true",  # no browser is opened, and nobody is asked for an e-mail address
     "server.maxUploadSize": "64",
     "server.fileWatcherType": "none",
@@ -38,8 +37,6 @@ OPTIONS = {
 def arguments(host: str, port: int) -> list[str]:
     """What follows `python -m` to serve the dashboard there."""
     options = [*OPTIONS.items(), ("server.address", host), ("server.port", str(port))]
-    if PUBLIC_NAME not in os.environ:  # else Streamlit asks an outside host what this machine is called
-        options.append(("browser.serverAddress", "localhost" if host in ANY else host))
     if host in LOOPBACK:  # a page elsewhere whose name leads here gets nothing
         options += [("server.allowedHosts", name) for name in ("localhost", "127.0.0.1", "[::1]")]
-    return ["streamlit", "run", str(APP), *(f"--{name}={value}" for name, value in options)]
+    return ["jaxgen_serve.dashboard", "run", str(APP), *(f"--{name}={value}" for name, value in options)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from statistics import NormalDist
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -168,15 +167,13 @@ async def latent_map(
     service.require_room(size * size, found.sampler.shape)
     caller = Caller(service.engine, service.settings.deadline)
 
-    def work() -> bytes:
+    def work() -> tuple[bytes, float]:
         codes = space(found, caller).codes()
-        pictures = maps.manifold(codes, size, codes.labels(1, label))
-        flat = pictures.reshape(-1, *pictures.shape[2:])
+        image, reach = maps.sheet(codes, size, codes.labels(1, label))
         made = {"model": found.sampler.artifact.sha256, "latent": "map", "method": "manifold", "side": size}
-        return png_bytes(grid(flat, columns=size, padding=0, scale=1), provenance_text({**made, "label": label}))
+        return png_bytes(image, provenance_text({**made, "label": label})), reach
 
-    png = await in_thread(request, work, caller.cancel)
-    reach = NormalDist().inv_cdf(1 - 0.5 / size)
+    png, reach = await in_thread(request, work, caller.cancel)
     return Response(png, media_type="image/png", headers={"X-Jaxgen-Reach": f"{reach:.6f}"})
 
 

@@ -105,16 +105,18 @@ def _further(jobs: Jobs, run: Run, now: Progress) -> None:
 
 
 def _numbers(config: Config | None, curves: Curves) -> None:
-    """The other curves, small, by kind."""
+    """The other curves, small, by kind; drawn only while somebody looks, for a browser takes its time over each."""
     others = [name for name in curves if name not in ("loss", "test_loss") and "/" not in name]
     if not others:
         return
-    with st.expander("Other curves"):
-        columns = st.columns(3)
-        for number, name in enumerate(others):
-            with columns[number % 3]:
-                st.caption(name.replace("_", " "))
-                chart({"": {name: curves[name]}}, [name], height=130)
+    expander = st.expander("Other curves", on_change="rerun", key="other curves")
+    if not expander.open:
+        return
+    columns = expander.columns(3)
+    for number, name in enumerate(others):
+        with columns[number % 3]:
+            st.caption(name.replace("_", " "))
+            chart({"": {name: curves[name]}}, [name], height=130)
 
 
 def _newest(run: Run) -> tuple[int, bytes] | None:
