@@ -18,6 +18,7 @@ from jaxgen.errors import UsageError
 from jaxgen.images import MAX_PIXELS, captioned, grid, png_bytes, provenance_text
 from jaxgen.request import Request
 from jaxgen_serve.engine import Ticket
+from jaxgen_serve.errors import Changed
 from jaxgen_serve.library import Model
 from jaxgen_serve.schemas import Draw
 from jaxgen_serve.service import Service, answered, service_of
@@ -132,8 +133,12 @@ class Drawn:
 
 
 def ask(service: Service, body: Draw, count: int) -> Asked:
-    """Check a body against the model it names. Raises NotServed, or UsageError for what the model cannot do."""
+    """Check a body against the model it names.
+
+    Raises NotServed, Changed if the body means an earlier file, or UsageError for what the model cannot do.
+    """
     model = service.library.get(body.model)
+    require_same(model, body.sha256)
     service.require_few(count, model.sampler.shape)
     request = Request.checked(
         model.sampler,
@@ -149,6 +154,13 @@ def ask(service: Service, body: Draw, count: int) -> Asked:
     if request.recipe:
         require_steps(service, request.recipe.steps)
     return Asked(model=model, request=request, latent=body.latent)
+
+
+def require_same(model: Model, sha256: str | None) -> None:
+    """Raise Changed unless `sha256` is None or that of the model's file."""
+    now = model.sampler.artifact.sha256
+    if sha256 is not None and sha256 != now:
+        raise Changed(f"the model {model.name} has changed since: it was {sha256[:8]}..., it is {now[:8]}...")
 
 
 def require_steps(service: Service, steps: int | None) -> int | None:

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from jaxgen.errors import JaxgenError, one_line
+from jaxgen.errors import JaxgenError, UsageError, one_line
 from jaxgen_serve.engine import Busy
 from jaxgen_serve.gallery import NotKept, Unavailable
 from jaxgen_serve.library import NotServed
@@ -27,8 +27,12 @@ class Gone(Exception):
     """The client left before its answer was ready."""
 
 
+class Changed(UsageError):
+    """The model is no longer the one that is meant."""
+
+
 # What is not here is 400: a request that cannot be meant, or a model that cannot do it.
-STATUS: dict[type[JaxgenError], int] = {NotServed: 404, NotKept: 404, Busy: 503, Unavailable: 503}
+STATUS: dict[type[JaxgenError], int] = {NotServed: 404, NotKept: 404, Changed: 409, Busy: 503, Unavailable: 503}
 
 UNREADABLE = "There was an error parsing the body"  # FastAPI's words for JSON that is no UTF-8, and the like
 PLAIN = {  # what starlette says in two words

@@ -19,6 +19,11 @@ Guidance = Annotated[
     float, Field(ge=0, le=100, allow_inf_nan=False, description="Pull towards the label; default: the model's.")
 ]
 Code = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1, max_length=MAX_LATENT)]
+SHA256 = Annotated[
+    str,
+    StringConstraints(pattern="^[0-9a-f]{64}$"),
+    Field(description="Of the model's file, as /models has it: 409 if it has changed since. Default: whichever it is."),
+]
 Label = Annotated[int | Name, Field(description="A class by its number or name; 'all': each picture's in turn.")]
 
 
@@ -29,9 +34,10 @@ class Strict(BaseModel):
 
 
 class Draw(Strict):
-    """Which picture. It is a function of these and the model's file alone."""
+    """Which picture. It is a function of these and the model's file alone; it takes what an answer says was used."""
 
     model: Name | None = Field(default=None, description="Default: the first of /models.")
+    sha256: SHA256 | None = None
     seed: Seed | None = Field(default=None, description="Default: one is chosen, and returned.")
     index: Seed = Field(default=0, description="Which picture of the seed, or the first of them.")
     label: Label | None = None
@@ -40,6 +46,8 @@ class Draw(Strict):
     eta: Eta | None = None
     guidance: Guidance | None = None
     latent: Code | None = Field(default=None, description="Of models with short codes: draw this, and not the seed's.")
+    class_name: str | None = Field(default=None, description="Not read: label says which class.")
+    untrained: bool | None = Field(default=None, description="Not read: the model's file says it.")
 
 
 class Stream(BaseModel):
@@ -48,6 +56,7 @@ class Stream(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: Name | None = None
+    sha256: SHA256 | None = None
     seed: Seed | None = None
     index: Seed = 0
     num_images: Count = 1
@@ -82,7 +91,7 @@ class Walk(Strict):
 
 
 class Used(BaseModel):
-    """What a picture was drawn from: sent back, it draws the same picture again."""
+    """What a picture was drawn from: sent back, it draws the same picture again, or says that the model has changed."""
 
     model: str
     sha256: str = Field(description="Of the model's file.")
@@ -188,6 +197,7 @@ WHY = {
     403: "From another site's page, by another name of this server, or not allowed here.",
     404: "There is no such model or picture.",
     408: "The body was not sent in time.",
+    409: "The model has changed since: its file is not the one of sha256.",
     413: "More bytes than the server takes.",
     422: "Not what this document says.",
     503: "Busy: try again after as many seconds as Retry-After says.",

@@ -14,15 +14,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from jaxgen_serve.errors import failure
 from jaxgen_serve.settings import MEGABYTE, Settings
 
-COOKIE = "jaxgen"
 MODEL_UPLOAD = ("POST", "/models")
 SOAKED = 16  # times the limit: how much of a body that is too long is read
-SAFE = {"GET", "HEAD", "OPTIONS"}
+MAX_LOGIN = 4096  # bytes of a token and its JSON
+LOGIN_SECONDS = 3.0  # to send them in
+PAGES = ("/", "/app", "/docs")  # that another site's links may lead to, and what lies below /app/
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",  # what --cors names reads by fetch, which this leaves alone
 }
+
+
+def cookie_name(headers: Headers) -> str:
+    """With the port that was asked: browsers share cookies among the ports of a host, which may be other servers."""
+    port = headers.get("host", "").rpartition(":")[2]
+    return f"jaxgen-{port}" if port.isdecimal() else "jaxgen"
 
 
 def ticket_of(token: str) -> str:
@@ -70,8 +78,7 @@ class Guard:
         host = headers.get("host", "")
         if self.hosts is not None and _name(host) not in self.hosts:
             return 403, "this server is asked by another name than its own; use http://localhost", {}
-        origin = headers.get("origin")
-        if origin is not None and scope["method"] not in SAFE and not self.known(origin, host):
+        if self.foreign(scope, headers):
             return 403, "the page of another site may not ask this server; its owner can allow it with --cors", {}
         if self.settings.token is None or _open(scope) or self.has_token(headers):
             return None
@@ -79,9 +86,17 @@ class Guard:
             return 303, "log in first", {"location": f"{scope.get('root_path', '')}/app/"}
         return 401, "this server wants a token: Authorization: Bearer TOKEN", {"www-authenticate": "Bearer"}
 
-    def known(self, origin: str, host: str) -> bool:
-        """Whether an origin is this server's own page or was named; a proxy may have changed the scheme."""
-        return origin.partition("://")[2] == host or origin in self.settings.cors
+    def foreign(self, scope: Scope, headers: Headers) -> bool:
+        """Whether the page of another site asks, whatever the method: a picture in it is a GET that draws.
+
+        Who leaves out both headers is no browser, or an old one. A proxy may have changed the scheme of an origin.
+        """
+        origin = headers.get("origin")
+        if origin in self.settings.cors:
+            return False
+        if origin is not None and origin.partition("://")[2] != headers.get("host"):
+            return True
+        return headers.get("sec-fetch-site") == "cross-site" and not _followed_link(scope, headers)
 
     def has_token(self, headers: Headers) -> bool:
         token = self.settings.token or ""
@@ -89,7 +104,7 @@ class Guard:
         if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
             return True
         try:
-            morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+            morsel = SimpleCookie(headers.get("cookie", "")).get(cookie_name(headers))
         except CookieError:
             return False
         return morsel is not None and hmac.compare_digest(morsel.value.encode(), ticket_of(token).encode())
@@ -101,36 +116,55 @@ def _name(host: str) -> str:
     return (name if colon and port.isdecimal() else host).lower()
 
 
+def _path(scope: Scope) -> str:
+    """As the routes have it, wherever a proxy has put the server."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def _followed_link(scope: Scope, headers: Headers) -> bool:
+    """Whether somebody came from another site to one of the pages, in a window of its own."""
+    path = _path(scope)
+    page = scope["method"] in ("GET", "HEAD") and (path in PAGES or path.startswith("/app/"))
+    return page and headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+
+
 def _open(scope: Scope) -> bool:
     """What needs no token: whether the server lives, the page's own files, and the way to log in."""
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = _path(scope)
     return scope["method"] == "OPTIONS" or path in ("/health", "/login", "/app") or path.startswith("/app/")
 
 
 class Limits:
-    """No more requests at a time than `max_open`, and of each no more bytes, or seconds to send them, than allowed."""
+    """No more requests at a time than `max_open`, and of each no more bytes, or seconds to send them, than allowed.
+
+    /health is answered all the same: whoever watches a server must not take a busy one for a dead one.
+    """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app, self.settings, self.open = app, settings, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or _path(scope) == "/health":
             return await self.app(scope, receive, send)
         if self.open >= self.settings.max_open:
             busy = failure(503, "too many requests at a time; try again", {"retry-after": "1"})
             return await busy(scope, receive, send)
         self.open += 1
         try:
-            body = Body(scope, receive, self.limit(scope), self.settings.deadline)
+            body = Body(scope, receive, *self.limits(scope))
             await self.app(scope, body.receive, body.closing(send))
         finally:
             self.open -= 1
         return None
 
-    def limit(self, scope: Scope) -> int:
-        """Bytes of a body. A form has some of its own around the file."""
-        uploads = (scope["method"], scope["path"]) == MODEL_UPLOAD and self.settings.allow_uploads
-        return self.settings.max_model + MEGABYTE if uploads else self.settings.max_body
+    def limits(self, scope: Scope) -> tuple[int, float]:
+        """Bytes of a body, and seconds to send it in. A form has some bytes of its own around the file."""
+        settings, path = self.settings, _path(scope)
+        if path == "/login":  # open to strangers
+            return MAX_LOGIN, min(LOGIN_SECONDS, settings.deadline)
+        uploads = (scope["method"], path) == MODEL_UPLOAD and settings.allow_uploads
+        return settings.max_model + MEGABYTE if uploads else settings.max_body, settings.deadline
 
 
 class Body:

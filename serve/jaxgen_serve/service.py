@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 
 from jaxgen.errors import UsageError
@@ -25,6 +26,7 @@ from jaxgen_serve.settings import Settings
 T = TypeVar("T")
 
 THREADS = 16  # of walks, reconstructions and the like, which ask the engine several times in turn
+WAITING = 2  # uploads of models that wait while another one is tried
 LARGE = 2**18  # pixels: from here on, PNGs are made off the event loop
 
 
@@ -47,6 +49,37 @@ class Threads:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+class Turns:
+    """One after another, in a thread that nobody else needs; a few may wait for their turn, and no more."""
+
+    def __init__(self, waiting: int = WAITING) -> None:
+        self._most, self._here = waiting + 1, 0
+        self._turn, self._thread = asyncio.Lock(), CapacityLimiter(1)
+
+    @asynccontextmanager
+    async def turn(self, seconds: float) -> AsyncIterator[None]:
+        """Raises Busy if too many wait already, or if the turn does not come in so many seconds."""
+        busy = Busy("busy: other model files are being checked", retry_after=min(seconds, 10.0))
+        if self._here >= self._most:
+            raise busy
+        self._here += 1
+        try:
+            try:
+                await asyncio.wait_for(self._turn.acquire(), seconds)
+            except TimeoutError as err:
+                raise busy from err
+            try:
+                yield
+            finally:
+                self._turn.release()
+        finally:
+            self._here -= 1
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """`work()`, of whoever has the turn."""
+        return await to_thread.run_sync(work, limiter=self._thread)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Service:
     """`app.state.jaxgen`."""
@@ -57,6 +90,7 @@ class Service:
     metrics: Metrics
     gallery: Gallery | Unavailable  # why there is none
     threads: Threads = field(default_factory=Threads)
+    trials: Turns = field(default_factory=Turns)  # of uploaded models: each takes a core
 
     def require_few(self, count: int, shape: tuple[int, int, int]) -> None:
         """Raise UsageError for more pictures than one request may ask for, or more than fit into memory."""

@@ -30,6 +30,9 @@ def sampler(shelf):
     return loaded.__getitem__
 
 
+JSON = {"content-type": "application/json"}
+
+
 def pixels(text: str) -> np.ndarray:
     return png_pixels(base64.b64decode(text), "the answer")
 
@@ -79,6 +82,47 @@ def test_picture_without_a_seed_can_be_drawn_again_from_what_was_used(client):
     assert first["seed"] != second["seed"]
     used = {key: first[key] for key in ("model", "seed", "index", "label", "guidance", "sampler", "steps", "eta")}
     assert client.post("/generate", json=used).json()["image"] == first["image"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"model": "classes", "label": "bee", "sampler": "ancestral", "steps": 6},
+        {"model": "classes", "sampler": "ddim", "steps": 4, "eta": 0.25, "index": 9},
+        {"model": "classes", "sampler": "dpmpp-2m", "steps": 4, "guidance": 0.0},
+        {"model": "vae", "index": 4},
+        {"model": "plane"},
+        {"model": "plane", "latent": [0.25, -2.0]},
+    ],
+)
+def test_what_was_used_is_taken_as_it_is_and_draws_the_same_again(client, body):
+    first = client.post("/generate", json=body).json()
+    used = {key: value for key, value in first.items() if key not in ("image", "milliseconds")}
+    assert used["sha256"] and "class_name" in used and "untrained" in used
+    assert client.post("/generate", json=used).json() | {"milliseconds": 0} == first | {"milliseconds": 0}
+    if "latent" not in body:
+        header = client.post("/generate", json=used, headers={"accept": "image/png"})
+        again = client.post("/generate", content=header.headers["x-jaxgen"], headers=JSON)
+        assert again.json()["image"] == first["image"]
+
+
+def test_what_a_batch_used_is_taken_as_it_is(client):
+    batch = {"model": "vae", "label": "all", "index": 2}
+    first = client.post("/generate-batch?num_images=3", json=batch).json()
+    used = {key: value for key, value in first.items() if key not in ("images", "milliseconds")}
+    assert client.post("/generate-batch?num_images=3", json=used).json()["images"] == first["images"]
+
+
+def test_picture_of_an_earlier_file_is_not_drawn_from_another(client, shelf):
+    now, body = read(shelf / "vae.onnx").sha256, {"model": "vae", "sha256": "0123456789abcdef" * 4}
+    answers = [client.post(path, json=body) for path in ("/generate", "/generate-batch", "/gallery")]
+    for answer in (*answers, client.get("/stream", params=body)):
+        assert answer.status_code == 409
+        assert answer.json()["detail"] == f"the model vae has changed since: it was 01234567..., it is {now[:8]}..."
+    for path in ("/generate", "/generate-batch", "/gallery"):
+        assert client.post(path, json=body | {"sha256": now}).status_code == 200
+        assert client.post(path, json=body | {"sha256": now[:-1]}).status_code == 422
+    assert client.get("/stream", params=body | {"sha256": now}).status_code == 200
 
 
 def test_png_is_given_to_who_accepts_one_with_what_was_used_in_a_header(client):
@@ -277,6 +321,13 @@ def test_server_is_ready_once_it_has_models(client):
     assert client.get("/ready").json() == {"status": "ready", "models": 3}
 
 
+def test_who_watches_a_server_may_ask_for_headers_alone(client):
+    for path in ("/", "/health", "/ready"):
+        head, full = client.head(path), client.get(path)
+        assert (head.status_code, head.content) == (200, b"") and full.content
+        assert head.headers["content-length"] == full.headers["content-length"]
+
+
 def test_metrics_count_what_was_answered_and_drawn(client, server):
     def counted() -> float:
         lines = client.get("/metrics").text.splitlines()
@@ -287,6 +338,14 @@ def test_metrics_count_what_was_answered_and_drawn(client, server):
     assert counted() - before == 7
     assert 'jaxgen_requests_total{method="POST",route="/generate-batch",status="200"}' in client.get("/metrics").text
     assert server.queue() == 0
+
+
+def test_changed_model_is_in_the_document(client):
+    document = client.get("/openapi.json").json()
+    for path in ("/generate", "/generate-batch", "/gallery"):
+        assert "409" in document["paths"][path]["post"]["responses"], path
+    assert "409" in document["paths"]["/stream"]["get"]["responses"]
+    assert "409" in document["components"]["schemas"]["Draw"]["properties"]["sha256"]["anyOf"][0]["description"]
 
 
 def test_docs_are_complete_and_need_no_other_host(client):

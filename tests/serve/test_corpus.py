@@ -1,13 +1,15 @@
 """Model files of whoever means harm: each refused with one line, and nothing read or written outside."""
 
 import pickle
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from servers import before_all, constant, forged, loops_for_ever
+from servers import before_all, constant, forged, loops_for_ever, until
 
 from jaxgen.artifact import parse
 
@@ -176,6 +178,30 @@ def test_file_of_another_kind_is_refused_and_none_of_it_runs(insider, watched, f
     for ending in (".pth", ".pt", ".ts", ".pkl", ".zip", ".ONNX", ".onnx.pth", ""):
         assert "NAME.onnx" in refusal(insider, f"mine{ending}", pickle.dumps(Planted(canary)))
     assert not canary.exists()
+
+
+def test_files_that_wait_to_be_tried_are_few_and_hold_up_nobody(strict, insider, watched, model_files):
+    """Each takes all of its three seconds; were they to wait in the threads that the gallery uses, so would it."""
+    content, found = forged(model_files["plane"], proto=loops_for_ever), []
+
+    def send(i: int) -> None:
+        with strict.client() as own:
+            found.append(own.post("/models", files={"file": (f"mine-{i}.onnx", content)}))
+
+    begin = time.monotonic()
+    threads = [threading.Thread(target=send, args=(i,)) for i in range(44)]
+    for thread in threads:
+        thread.start()
+    assert until(lambda: len(found) >= 41)
+    early = list(found)
+    assert insider.get("/gallery").status_code == 200
+    assert time.monotonic() - begin < 3
+    for thread in threads:
+        thread.join()
+    assert {answer.status_code for answer in early} == {503}
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in found if answer.status_code == 503)
+    tried = [answer.json()["detail"] for answer in found if answer.status_code == 400]
+    assert 1 <= len(tried) <= 3 and all("no picture in 3 seconds" in line for line in tried)
 
 
 NAMES = [

@@ -164,6 +164,25 @@ def test_model_that_changes_under_its_clients_fails_none_of_them(strict, insider
     assert until(lambda: insider.post("/generate", json={"model": "swap"}).status_code == 404)
 
 
+def test_picture_is_drawn_again_by_its_own_model_or_not_at_all(strict, insider, model_files):
+    place, old = strict.folder / "again.onnx", model_files["plane"].read_bytes()
+    new = forged(model_files["plane"], manifest=lambda entries: entries.update(training={"steps": 2}))
+    was, now = (parse(data, "it").sha256 for data in (old, new))
+    try:
+        put(place, old)
+        assert until(lambda: insider.post("/generate", json={"model": "again"}).status_code == 200)
+        first = insider.post("/generate", json={"model": "again"}).json()
+        used = {key: value for key, value in first.items() if key not in ("image", "milliseconds")}
+        assert insider.post("/generate", json=used).json()["image"] == first["image"]
+        put(place, new)
+        assert until(lambda: insider.post("/generate", json={"model": "again"}).json()["sha256"] == now)
+        answer = insider.post("/generate", json=used)
+    finally:
+        place.unlink()
+    assert answer.status_code == 409
+    assert answer.json()["detail"] == f"the model again has changed since: it was {was[:8]}..., it is {now[:8]}..."
+
+
 def put(place, content: bytes) -> None:
     """As a program writes a file that others read: aside, and renamed."""
     aside = place.with_suffix(".part")

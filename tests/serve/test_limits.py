@@ -5,6 +5,7 @@ import socket
 import struct
 import time
 import zlib
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -30,6 +31,12 @@ def memory(process) -> int:
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     (kilobytes,) = (line.split()[1] for line in lines if line.startswith("VmRSS"))
     return int(kilobytes) * 1024
+
+
+def inside(settings: Settings, model: Path, port: int = 8000) -> TestClient:
+    """A client of an application in this process."""
+    app = create_app(settings, Library([model]), Engine(), Metrics())
+    return TestClient(app, base_url=f"http://localhost:{port}")
 
 
 # --- token
@@ -69,10 +76,56 @@ def test_cookie_from_logging_in_opens_what_the_token_opens(strict):
         cookie = answer.headers["set-cookie"]
         assert answer.status_code == 204 and TOKEN not in cookie
         assert "HttpOnly" in cookie and "SameSite=strict" in cookie
+        name = f"jaxgen-{strict.url.rpartition(':')[2]}"
+        assert cookie.startswith(f"{name}=")
         assert browser.get("/models").status_code == 200
-        browser.cookies.set("jaxgen", "0" * 64)
-    with strict.client(headers={"cookie": f"jaxgen={'0' * 64}; jaxgen={TOKEN}"}) as forger:
-        assert forger.get("/models").status_code == 401
+    for value in ("0" * 64, TOKEN):
+        with strict.client(headers={"cookie": f"{name}={value}"}) as forger:
+            assert forger.get("/models").status_code == 401
+
+
+def test_two_servers_of_one_host_do_not_log_each_other_out(model_files, tmp_path):
+    jar: dict[str, str] = {}  # as a browser has it: one cookie of a name for all ports of a host
+    with ExitStack() as stack:
+        clients = []
+        for port in (8001, 8002):
+            settings = Settings(data=tmp_path / str(port), token=f"{TOKEN}-{port}")
+            clients.append(stack.enter_context(inside(settings, model_files["plane"], port=port)))
+            jar |= dict(clients[-1].post("/login", json={"token": f"{TOKEN}-{port}"}).cookies)
+            clients[-1].cookies.clear()
+        sent = {"cookie": "; ".join(f"{name}={value}" for name, value in jar.items())}
+        for client in clients:
+            assert client.get("/models").status_code == 401
+            assert client.get("/models", headers=sent).status_code == 200
+
+
+def test_wrong_token_takes_its_time_and_the_right_one_does_not(strict):
+    with strict.client(headers={}) as browser:
+        for token in ("x", TOKEN[:-1], "x" * 1000):
+            begin = time.monotonic()
+            assert browser.post("/login", json={"token": token}).status_code == 401
+            assert time.monotonic() - begin >= 0.3
+        assert min(_seconds(lambda: browser.post("/login", json={"token": TOKEN})) for _ in range(3)) < 0.3
+
+
+def _seconds(deed) -> float:
+    begin = time.monotonic()
+    deed()
+    return time.monotonic() - begin
+
+
+def test_login_takes_no_more_than_a_token_and_waits_for_none(server):
+    with server.client() as browser:
+        answer = browser.post("/login", json={"token": "x" * 5000})
+        assert answer.status_code == 413 and "4096 bytes" in answer.json()["detail"]
+        assert browser.post("/login", json={"token": "x" * 900}).status_code == 204  # this server has none
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        head = f"POST /login HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{{"
+        connection.sendall(head.encode())
+        begin = time.monotonic()
+        assert connection.recv(1000).startswith(b"HTTP/1.1 408")
+    assert time.monotonic() - begin < 20  # of the 60 that others have
 
 
 def test_browser_without_the_token_is_led_to_the_page_that_asks_for_it(stranger):
@@ -85,12 +138,56 @@ def test_browser_without_the_token_is_led_to_the_page_that_asks_for_it(stranger)
 
 def test_page_of_another_site_may_not_ask_and_a_friend_may(strict, insider):
     for origin in ("https://evil.example", "null", "https://friend.example.evil.example", "http://127.0.0.1:1"):
-        for method, path in (("POST", "/generate"), ("DELETE", "/gallery/1"), ("POST", "/login")):
+        for method, path in (
+            ("POST", "/generate"), ("DELETE", "/gallery/1"), ("POST", "/login"),
+            ("GET", "/models"), ("GET", "/stream"), ("GET", "/app/"), ("HEAD", "/"), ("GET", "/health"),
+        ):  # fmt: skip
             answer = insider.request(method, path, headers={"origin": origin})
             assert answer.status_code == 403, (origin, path)
             assert "access-control-allow-origin" not in answer.headers
     for origin in (strict.url, "https://friend.example"):
         assert insider.post("/generate", headers={"origin": origin}).status_code == 200, origin
+        assert insider.get("/models", headers={"origin": origin}).status_code == 200, origin
+
+
+IMAGE = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"}
+LINK = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+
+
+def test_picture_in_the_page_of_another_site_draws_nothing(client):
+    """What <img src=...> there sends has no Origin, and its answer would not matter: asking is the harm."""
+    for path in ("/stream?num_images=64", "/latent-map?model=plane", "/model-file", "/app/", "/health", "/"):
+        answer = client.get(path, headers=IMAGE)
+        assert answer.status_code == 403 and "another site" in answer.json()["detail"], path
+        assert "\n" not in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/", {**LINK, "accept": "text/html"}, 307),
+        ("GET", "/app", LINK, 307),
+        ("GET", "/app/", LINK, 200),
+        ("GET", "/docs", LINK, 200),
+        ("GET", "/app/", LINK | {"sec-fetch-dest": "iframe"}, 403),
+        ("GET", "/app/", LINK | {"sec-fetch-mode": "cors"}, 403),
+        ("POST", "/", LINK, 403),
+        ("GET", "/stream?model=plane", LINK, 403),
+        ("GET", "/model-file", LINK, 403),
+        ("GET", "/models", IMAGE | {"sec-fetch-site": "same-origin"}, 200),
+        ("GET", "/models", IMAGE | {"sec-fetch-site": "none"}, 200),
+    ],
+)
+def test_link_of_another_site_leads_to_the_pages_alone(client, method, path, headers, status):
+    assert client.request(method, path, headers=headers, follow_redirects=False).status_code == status
+
+
+def test_friends_page_may_ask_across_sites_if_it_says_who_it_is(insider):
+    sent = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"}
+    friend = insider.get("/models", headers={**sent, "origin": "https://friend.example"})
+    assert friend.status_code == 200
+    assert friend.headers["access-control-allow-origin"] == "https://friend.example"
+    assert insider.get("/models", headers=sent).status_code == 403
 
 
 def test_cors_names_the_friend_alone(insider):
@@ -104,7 +201,7 @@ def test_cors_names_the_friend_alone(insider):
 
 def test_cors_is_off_unless_asked_for(client):
     answer = client.get("/models", headers={"origin": "https://friend.example"})
-    assert answer.status_code == 200 and "access-control-allow-origin" not in answer.headers
+    assert answer.status_code == 403 and "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize(
@@ -125,6 +222,7 @@ def test_every_answer_has_the_headers_that_browsers_go_by(client, insider):
     for answer in [*answers, client.get("/health", headers={"host": "evil.example"}), insider.get("/models")]:
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
         assert "server" not in answer.headers
 
 
@@ -178,9 +276,7 @@ def test_picture_that_lies_beyond_the_last_index_is_refused(client):
 
 def test_pictures_that_would_not_fit_into_memory_are_refused(model_files, tmp_path):
     """Of 64 bytes each: the models of these tests are too small for the server's own limit."""
-    metrics = Metrics()
-    settings, library, engine = Settings(data=tmp_path, max_bytes=640), Library([model_files["plane"]]), Engine()
-    with TestClient(create_app(settings, library, engine, metrics), base_url="http://localhost") as client:
+    with inside(Settings(data=tmp_path, max_bytes=640), model_files["plane"]) as client:
         walk = {"seeds": [1, 2], "frames": 11}
         for answer in (
             client.post("/generate-batch?num_images=11"),
@@ -190,6 +286,14 @@ def test_pictures_that_would_not_fit_into_memory_are_refused(model_files, tmp_pa
         ):
             assert answer.status_code == 400 and "at most 10 pictures of this size" in answer.json()["detail"]
         assert client.post("/generate-batch?num_images=10").status_code == 200
+
+
+def test_server_that_takes_no_more_requests_still_says_that_it_lives(model_files, tmp_path):
+    with inside(Settings(data=tmp_path, max_open=0), model_files["plane"]) as client:
+        for method in ("GET", "HEAD"):
+            assert client.request(method, "/health").status_code == 200
+        answer = client.get("/models")
+        assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
 
 
 def test_short_queue_limits_what_one_request_may_ask_for(insider):

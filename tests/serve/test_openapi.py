@@ -50,7 +50,7 @@ def test_answers_are_as_the_document_says(document, session, route, mode):
     method, path = route.split(" ")
     operation = document[path][method.lower()]
     own = {"path_parameters": {"picture_id": "0" * 28}} if mode is GenerationMode.NEGATIVE and "{" in path else {}
-    checks = [CHECKS.get_one(name) for name in HELD]
+    checks = {name: CHECKS.get_one(name) for name in HELD}
 
     @given(case=operation.as_strategy(generation_mode=mode, **own))
     @settings(
@@ -58,7 +58,12 @@ def test_answers_are_as_the_document_says(document, session, route, mode):
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     def hold(case):
-        answer = case.call_and_validate(session=session, checks=checks, timeout=60)
+        answer = case.call(session=session, timeout=60)
+        refused = answer.status_code == 413  # which schemathesis does not count as that
+        case.validate_response(
+            answer,
+            checks=[check for name, check in checks.items() if not (refused and name == "negative_data_rejection")],
+        )
         assert answer.status_code < 500 or answer.status_code == 503, answer.text
         if answer.status_code == 503:
             assert int(answer.headers["retry-after"][0]) >= 1

@@ -15,9 +15,10 @@ import pytest
 from browser import visiting
 from PIL import Image
 from playwright.sync_api import expect
-from servers import serving
+from servers import forged, serving, until
 from shown import DRAWN, WORDS, as_source, batch, content, drawn, lock, saved, sources
 
+from jaxgen.artifact import parse
 from jaxgen.images import grid, png_pixels, read_provenance
 from jaxgen_serve import ort_web
 from jaxgen_serve.routes.page import PAGE
@@ -44,6 +45,7 @@ def test_unlocked_seed_is_a_new_one_for_each_drawing(visit):
 
 def test_stream_is_shown_live_and_scrubbed_back_to_its_frames(visit, client):
     with visit("classes") as page:
+        expect(page.locator("#used")).to_have_text(DRAWN)
         lock(page, 7)
         page.check("#counts input[value='4']")
         shown = drawn(page, "#classes button:has-text('ant')")
@@ -65,6 +67,7 @@ def test_stream_is_shown_live_and_scrubbed_back_to_its_frames(visit, client):
 
 def test_downloads_hold_the_pictures_that_are_shown(visit, tmp_path):
     with visit("classes") as page:
+        expect(page.locator("#used")).to_have_text(DRAWN)
         lock(page, 3)
         shown = [content(src) for src in drawn(page, "#classes button:has-text('bee')")]
         pixels = np.stack([png_pixels(png, "shown") for png in shown])
@@ -108,6 +111,7 @@ def test_grey_gif_is_exact(visit):
 
 def test_blend_leads_from_one_selected_picture_to_the_other(visit):
     with visit("classes") as page:
+        expect(page.locator("#used")).to_have_text(DRAWN)
         lock(page, 5)
         shown = drawn(page, "#classes button:has-text('ant')")
         page.locator(".tile").nth(1).click()
@@ -149,6 +153,148 @@ def test_gallery_finds_draws_again_and_undoes_a_deletion(visit, client):
         assert sources(page) == shown[:1]
 
 
+def test_undo_brings_back_each_picture_that_was_deleted(visit, client):
+    with visit() as page:
+        lock(page, 44_444)
+        drawn(page, "#classes button:has-text('ant')")
+        page.click("#keep")
+        expect(page.locator(".toast")).to_contain_text("5 pictures kept")
+        page.click("#tab-gallery")
+        page.fill("#find-seed", "44444")
+        expect(page.locator("#found")).to_have_text("5 pictures")
+        for left in (4, 3, 2):
+            page.locator(".card").first.get_by_role("button", name="Delete").click()
+            expect(page.locator("#found")).to_have_text(f"{left} pictures")
+        expect(page.locator(".toast")).to_contain_text("3 pictures deleted")
+        for left in (3, 4, 5):
+            page.get_by_role("button", name="Undo").click()
+            expect(page.locator("#found")).to_have_text(f"{left} pictures")
+            assert client.get("/gallery?seed=44444").json()["total"] == left
+        expect(page.locator(".toast")).to_have_count(0)
+
+
+def test_picture_of_a_model_that_has_changed_is_neither_kept_nor_drawn_again(browser, model_files, tmp_path):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    place, content_of = folder / "plane.onnx", model_files["plane"].read_bytes()
+    place.write_bytes(content_of)
+    new = forged(model_files["plane"], manifest=lambda entries: entries.update(training={"steps": 3}))
+    was, now = (parse(data, "it").sha256 for data in (content_of, new))
+    line = f"the model plane has changed since: it was {was[:8]}..., it is {now[:8]}..."
+    with (
+        serving(folder, data=tmp_path / "data") as server,
+        server.client() as own,
+        visiting(browser, f"{server.url}/app/", errors=("409",)) as page,
+    ):
+        page.click("#tab-gallery")
+        expect(page.locator("#no-cards p")).to_have_text(WORDS["en"]["gallery.empty"])
+        page.click("#tab-draw")
+        expect(page.locator("#used")).to_have_text(DRAWN)
+        page.click("#keep")
+        expect(page.locator(".toast")).to_contain_text("5 pictures kept")
+        aside = place.with_suffix(".part")
+        aside.write_bytes(new)
+        aside.replace(place)
+        assert until(lambda: own.get("/models").json()["models"][0]["sha256"] == now)
+        page.click("#keep")
+        expect(page.locator("#problem")).to_have_text(line)
+        expect(page.locator("#facts span").last).to_have_attribute("title", now)
+        assert own.get("/gallery").json()["total"] == 5
+        page.click("#tab-gallery")
+        page.locator(".card").first.get_by_role("button", name="Again").click()
+        expect(page.locator("#problem")).to_have_text(line)
+        expect(page.locator(".tile")).to_have_count(0)
+        drawn(page, "#go")
+        expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_small_diffusion_model_draws_at_once_and_a_large_one_waits(visit, client):
+    with visit("classes") as page:
+        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator(".tile img")).to_have_count(5)
+        answer = client.get("/models").json()
+        for model in answer["models"]:
+            if model["plan"]:
+                model["plan"]["steps"] = 1000
+        page.route("**/models", lambda route: route.fulfill(json=answer))
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.reload()
+        expect(page.locator("#seed")).not_to_have_value("")
+        page.wait_for_load_state("networkidle")
+        expect(page.locator("#stage-empty")).to_be_visible()
+        assert not any("/stream" in url for url in asked)
+
+
+COVERED = """() => {
+  const box = (node) => node.getBoundingClientRect();
+  const meets = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  const note = document.querySelector(".toast");
+  return [...document.querySelectorAll("button, select, input, canvas, [role=slider], .upload")]
+    .filter((node) => !note.contains(node) && node.checkVisibility() && meets(box(node), box(note)))
+    .map((node) => node.id || node.className || node.tagName);
+}"""
+
+
+def test_toast_covers_nothing_that_can_be_pressed_on_another_tab(visit):
+    with visit("classes") as page:
+        expect(page.locator("#used")).to_have_text(DRAWN)
+        page.locator(".tile").nth(0).click()
+        page.locator(".tile").nth(1).click()
+        page.click("#to-blend")
+        expect(page.locator("#blend-actions")).to_be_visible()
+        page.click("#tab-draw")
+        page.click("#keep")
+        expect(page.locator(".toast")).to_contain_text("2 pictures kept")
+        page.click("#tab-gallery")
+        expect(page.locator(".toast")).to_have_count(0)  # that was news, and is seen
+        page.locator(".card").first.get_by_role("button", name="Delete").click()
+        expect(page.get_by_role("button", name="Undo")).to_be_visible()
+        covered = {}
+        places = {"classes": ("draw", "blend", "hand"), "vae": ("hand",), "plane": ("map",)}
+        for model, tab in ((model, tab) for model, tabs in places.items() for tab in tabs):
+            page.click(f"#tab-{tab}")
+            if page.input_value("#model") != model:
+                page.select_option("#model", model)
+            covered[tab, model] = page.evaluate(COVERED)
+        page.click("#tab-gallery")
+        page.get_by_role("button", name="Undo").click()
+        assert not any(covered.values()), covered
+
+
+@pytest.mark.parametrize(("dataset", "rows"), [("mnist", (1, 7)), ("digits", (0, 8)), ("punks", (0, 3))])
+def test_drawing_is_put_where_the_models_digits_are(visit, client, dataset, rows):
+    """A stroke in a corner, as a model of 8 x 8 pixels sees it: 20 of 28 high, all of it, or as it was drawn."""
+    with visit("vae", "hand") as page:
+        answer = client.get("/models").json()
+        for model in answer["models"]:
+            model["dataset"] = dataset
+        page.route("**/models", lambda route: route.fulfill(json=answer))
+        page.reload()
+        expect(page.locator("#seed")).not_to_have_value("")
+        page.wait_for_load_state("networkidle")
+
+        def inked() -> tuple[int, int]:
+            page.click("#reconstruct")
+            expect(page.locator("#findings")).to_have_attribute("aria-busy", "false")
+            expect(page.locator("#findings img")).to_have_count(2)
+            seen = png_pixels(content(sources(page, "#findings img")[0]), "seen")[..., 0]
+            found = np.flatnonzero(seen.max(axis=1) > 24)
+            return int(found[0]), int(found[-1]) + 1
+
+        box = page.locator("#paper").bounding_box()
+        page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.06 * box["height"])
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.3 * box["height"], steps=4)
+        page.mouse.up()
+        first = inked()
+        assert first == rows
+        assert inked() == first  # nothing is put right twice
+        if dataset != "punks":
+            page.click("#undo")
+            assert inked() == (0, 3)
+
+
 def test_map_decodes_the_point_that_the_keys_move(visit, client):
     with visit("plane", "map") as page:
         expect(page.locator("#where")).to_have_text("x 0.00 · y 0.00")
@@ -175,6 +321,7 @@ def test_uploaded_picture_is_scored_as_the_api_scores_it(visit, client, tmp_path
     file = tmp_path / "one.png"
     Image.fromarray(picture).save(file)
     with visit("vae", "hand") as page:
+        expect(page.locator("#seed")).not_to_have_value("")  # the page's code is there
         page.set_input_files("#upload", file)
         page.select_option("#hand-class", "1")
         page.click("#anomaly")
@@ -248,6 +395,28 @@ def test_files_are_cached_by_content_and_nothing_else_is_served(client):
     assert not re.search(
         r"https?://", "".join(path.read_text() for path in PAGE.iterdir()).replace("http://www.w3.org/", "")
     )
+
+
+@pytest.mark.parametrize("end", ["ends without done", "breaks off"])
+def test_stream_that_ends_too_soon_is_said_in_the_pages_own_words(visit, end):
+    with visit("classes", locale="fr-FR") as page:
+        expect(page.locator("#used")).to_have_text(DRAWN)
+        page.evaluate(
+            """(end) => {
+              const [whole, frame] = [window.fetch, 'event: frame\\ndata: {"row": 1, "rows": 8, "images": []}\\n\\n'];
+              const broken = () => new Response(new ReadableStream({
+                start(controller) { controller.enqueue(new TextEncoder().encode(frame)); },
+                pull(controller) {
+                  if (end === "breaks off") controller.error(new TypeError("network error"));
+                  else controller.close();
+                },
+              }));
+              window.fetch = async (url, ...rest) => (String(url).includes("/stream") ? broken() : whole(url, ...rest));
+            }""",
+            end,
+        )
+        page.click("#go")
+        expect(page.locator("#problem")).to_have_text(WORDS["fr"]["offline"])
 
 
 def test_silent_server_is_said_in_one_line(visit):

@@ -118,6 +118,7 @@ CLIPPED = """() => {
 @pytest.mark.parametrize("locale", ["en", "pt", "fr"])
 def test_phone_shows_each_panel_without_scrolling_sideways(visit, locale):
     with visit("classes", viewport={"width": 360, "height": 740}, locale=locale) as page:
+        expect(page.locator("#used")).to_have_text(DRAWN)
         for model, panel in (
             ("classes", "draw"),
             ("vae", "blend"),
@@ -138,6 +139,7 @@ def test_phone_shows_each_panel_without_scrolling_sideways(visit, locale):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(visit, scheme):
     with visit("classes", color_scheme=scheme) as page:
+        expect(page.locator("#used")).to_have_text(DRAWN)
         drawn(page, "#go")
         page.locator(".tile").first.click()
         found = {}

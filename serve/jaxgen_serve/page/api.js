@@ -24,13 +24,7 @@ export function connect(base, logIn) {
     const headers = { Accept: accept };
     if (body !== undefined) headers["Content-Type"] = "application/json";
     const content = form ?? (body === undefined ? undefined : JSON.stringify(given(body)));
-    let response;
-    try {
-      response = await fetch(url(path, query), { method, headers, body: content, signal, cache: "no-cache" });
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
-      throw new Refused(0, null);
-    }
+    const response = await whole(fetch(url(path, query), { method, headers, body: content, signal, cache: "no-cache" }));
     if (response.status === 401 && !open) {
       await logIn();
       return ask(path, { method, query, body, form, signal, accept });
@@ -41,23 +35,24 @@ export function connect(base, logIn) {
 
   async function json(path, options) {
     const response = await ask(path, options);
-    return response.status === 204 ? null : response.json();
+    return response.status === 204 ? null : whole(response.json());
   }
 
-  /** Calls onEvent(name, data) for each event until the server ends; an `error` event is raised. */
+  /** Calls onEvent(name, data) for each event until `done`, the last; an `error` event is raised. */
   async function events(path, query, onEvent, signal) {
     const response = await ask(path, { query, signal, accept: "text/event-stream" });
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let text = "";
     for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
+      const { done, value } = await whole(reader.read());
+      if (done) throw new Refused(0, null); // the server stopped before it was done
       text += value.replaceAll("\r", "");
       for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
         const { name, data } = parsed(text.slice(0, end));
         text = text.slice(end + 2);
         if (name === "error") throw new Refused(0, data.detail);
         if (name) onEvent(name, data);
+        if (name === "done") return;
       }
     }
   }
@@ -67,6 +62,16 @@ export function connect(base, logIn) {
 
 /** What is null is left to the server. */
 const given = (body) => Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null && value !== undefined));
+
+/** What is read; a connection that fails, or ends before its time, is a server that does not answer. */
+export async function whole(reading) {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused(0, null);
+  }
+}
 
 async function line(response) {
   try {

@@ -37,15 +37,23 @@ export function announce(text) {
   requestAnimationFrame(() => ($("live").textContent = text));
 }
 
-/** A message at the foot of the page for some seconds; `action`: {text, run}, such as undo. */
+let timer = 0; // of the toast that is there
+
+/** A message at the foot of the page for some seconds; `action`: {text, run, over}, such as undo; over(): too late. */
 export function toast(text, action = null, seconds = 8) {
   const note = el("div", { class: "toast", role: "status" }, el("span", {}, text));
-  let timer = 0;
   const close = () => {
     clearTimeout(timer);
     note.remove();
   };
-  const wait = () => (timer = setTimeout(close, seconds * 1000));
+  const late = () => {
+    close();
+    action?.over();
+  };
+  const wait = () => {
+    clearTimeout(timer);
+    timer = setTimeout(late, seconds * 1000);
+  };
   if (action) {
     const run = () => {
       close();
@@ -53,11 +61,16 @@ export function toast(text, action = null, seconds = 8) {
     };
     note.append(el("button", { class: "quiet", type: "button", on: { click: run } }, action.text));
     note.addEventListener("focusin", () => clearTimeout(timer));
-    note.addEventListener("focusout", wait);
+    note.addEventListener("focusout", () => note.isConnected && wait());
   }
   $("toasts").replaceChildren(note);
   wait();
   return note;
+}
+
+/** Takes away what was only news. */
+export function endNews() {
+  for (const note of $("toasts").children) if (!note.querySelector("button")) note.remove();
 }
 
 /** The one line that an error says, shown above the panels until the next success; null hides it. */

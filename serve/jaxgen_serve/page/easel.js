@@ -14,6 +14,7 @@ export function easel({ tool, brush, changed }) {
   const mask = $("mask").getContext("2d", { willReadFrequently: true });
   const cursor = $("cursor").getContext("2d");
   const history = [];
+  let rough = false; // drawn by hand since it was put right
   let last = null; // where the pointer was while it is down
   let at = { x: SIZE / 2, y: SIZE / 2 }; // the keyboard's cursor
 
@@ -33,6 +34,7 @@ export function easel({ tool, brush, changed }) {
     context.moveTo(from.x, from.y);
     context.lineTo(to.x + 0.01, to.y);
     context.stroke();
+    if (tool() === "pen") rough = true;
   }
 
   function place(event) {
@@ -103,6 +105,7 @@ export function easel({ tool, brush, changed }) {
     paper.fillStyle = "#000";
     paper.fillRect(0, 0, SIZE, SIZE);
     mask.clearRect(0, 0, SIZE, SIZE);
+    rough = false;
   }
   wipe();
 
@@ -133,17 +136,19 @@ export function easel({ tool, brush, changed }) {
       changed();
     },
 
-    /** As the pictures of MNIST are: the strokes 20 of 28 pixels large, their centre of mass in the middle. */
-    centre() {
+    /** As the pictures of MNIST are: the strokes a `share` of the paper, their centre of mass in the middle if it fits. */
+    centre(share = 20 / 28) {
       const found = extent(paper.getImageData(0, 0, SIZE, SIZE).data);
       if (!found) return;
       remember();
       const copy = Object.assign(document.createElement("canvas"), { width: SIZE, height: SIZE });
       copy.getContext("2d").drawImage($("paper"), 0, 0);
-      const scale = (SIZE * 20) / 28 / Math.max(found.right - found.left, found.bottom - found.top);
+      const scale = (SIZE * share) / Math.max(found.right - found.left, found.bottom - found.top);
+      const shift = (middle, least, most) => Math.max(-least * scale, Math.min(SIZE - most * scale, SIZE / 2 - middle * scale));
       wipe();
       paper.imageSmoothingEnabled = true;
-      paper.setTransform(scale, 0, 0, scale, SIZE / 2 - found.x * scale, SIZE / 2 - found.y * scale);
+      const [x, y] = [shift(found.x, found.left, found.right), shift(found.y, found.top, found.bottom)];
+      paper.setTransform(scale, 0, 0, scale, x, y);
       paper.drawImage(copy, 0, 0);
       paper.resetTransform();
       changed();
@@ -151,6 +156,7 @@ export function easel({ tool, brush, changed }) {
 
     empty: () => extent(paper.getImageData(0, 0, SIZE, SIZE).data) === null,
     masked: () => mask.getImageData(0, 0, SIZE, SIZE).data.some((value, i) => i % 4 === 3 && value > 0),
+    rough: () => rough,
     past: () => history.length > 0,
 
     /** The paper as a PNG, a Blob. */

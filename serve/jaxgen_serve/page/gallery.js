@@ -12,7 +12,9 @@ let backend = null;
 let again = null; // draws what a row says, and more
 let rows = [];
 let next = null;
+let total = 0; // of what was found, on all pages
 let asked = 0; // the newest search wins
+const deleted = []; // rows that can be brought back, the newest last
 
 /** redraw(row, {seed, index, count}): draws with a row's settings and shows the Draw panel. */
 export function setUpGallery(current, redraw) {
@@ -53,8 +55,7 @@ async function load(before) {
     const page = await backend().gallery.list(query);
     if (mine !== asked) return;
     rows = before === null ? page.pictures : [...rows, ...page.pictures];
-    next = page.next;
-    $("found").textContent = t("gallery.found", { n: page.total });
+    [next, total] = [page.next, page.total];
     problem(null);
     show();
   } catch (error) {
@@ -64,11 +65,14 @@ async function load(before) {
 
 function show() {
   $("cards").replaceChildren(...rows.map(card));
+  showTotal();
   $("more").hidden = next === null;
   $("no-cards").hidden = rows.length > 0;
-  const filtered = [...$("search").elements].some((field) => (field.type === "checkbox" ? field.checked : field.value));
+  const filtered = [...$("search").querySelectorAll("select, input")].some((field) => (field.type === "checkbox" ? field.checked : field.value));
   $("no-cards").querySelector("p").textContent = t(filtered ? "gallery.nothing" : "gallery.empty");
 }
+
+const showTotal = () => ($("found").textContent = t("gallery.found", { n: total }));
 
 function card(row) {
   const [name, seed] = [row.class_name ?? null, String(row.seed)];
@@ -87,7 +91,7 @@ function card(row) {
       "div",
       { class: "deeds" },
       deed("gallery.favourite", "heart", (event) => favourite(row, event.currentTarget), String(row.favourite)),
-      deed("gallery.again", "again", () => again(row, { seed: row.seed, index: row.index, count: 1 })),
+      deed("gallery.again", "again", () => again(row, { seed: row.seed, index: row.index, count: 1, sha256: row.sha256 })),
       deed("gallery.vary", "vary", () => again(row, { seed: newSeed(), index: 0, count: 5 })),
       deed("gallery.save", "save", () => download(row)),
       deed("gallery.delete", "delete", () => remove(row, box)),
@@ -114,22 +118,33 @@ async function remove(row, box) {
   }
   const focus = (box.nextElementSibling ?? box.previousElementSibling)?.querySelector(".deed:last-child");
   rows = rows.filter((one) => one !== row);
+  total -= 1;
   box.remove();
+  showTotal();
   (focus ?? $("find-model")).focus();
+  deleted.push(row);
+  offerUndo();
+  announce(t("gallery.deleted", { n: 1 }));
   if (!rows.length) await load(null);
-  const undo = toast(t("gallery.deleted"), { text: t("undo"), run: () => restore(row) }, 12);
-  announce(t("gallery.deleted"));
-  return undo;
 }
 
-async function restore(row) {
+/** As long as it is there, it brings back what was deleted, one after the other. */
+function offerUndo() {
+  const action = { text: t("undo"), run: restore, over: () => deleted.splice(0) };
+  return toast(t("gallery.deleted", { n: deleted.length }), action, 12);
+}
+
+async function restore() {
+  const row = deleted.pop();
   try {
     await backend().gallery.restore(row.id);
     await load(null);
     announce(t("gallery.restored"));
   } catch (error) {
+    deleted.push(row);
     problem(error.message || t("offline"));
   }
+  if (deleted.length) offerUndo().querySelector("button").focus();
 }
 
 async function download(row) {

@@ -11,6 +11,8 @@ const TOOLS = ["pen", "eraser", "mask"];
 const REGIONS = ["bottom", "top", "left", "right", "center", "painted"];
 const VERSIONS = 3; // of a picture whose part is drawn anew
 
+const STROKES = { mnist: 20 / 28, digits: 1 }; // how much of a picture a digit takes up in these datasets
+
 const run = newest();
 let backend = null;
 let paper = null;
@@ -23,7 +25,7 @@ export function setUpHand(current) {
   paper = easel({ tool, brush: () => Number($("brush").value), changed: showTools });
   $("undo").addEventListener("click", () => paper.undo());
   $("clear").addEventListener("click", () => paper.clear());
-  $("centre").addEventListener("click", () => paper.centre());
+  $("centre").addEventListener("click", () => paper.centre(STROKES[state.model?.dataset]));
   $("upload").addEventListener("change", upload);
   $("from-stage").addEventListener("click", () => paper.put(chosen()[0].src, false));
   $("reconstruct").addEventListener("click", () => read("reconstruct"));
@@ -59,6 +61,8 @@ async function upload(event) {
 }
 
 async function read(what) {
+  const share = STROKES[state.model.dataset];
+  if (share && paper.rough()) paper.centre(share); // these models know digits in the middle alone; "Undo" brings it back
   await working(async (signal) => {
     const fields = { file: await paper.picture(), model: state.model.name, label: told() };
     const said = await backend().reading.read(what, fields, signal);

@@ -1,10 +1,11 @@
 // Drawing on this device: device.js runs the model's file, and this makes pictures of what comes out. It is the whole
 // backend of a static site, and takes the place of the server's drawing where the switch says so.
 
+import { t } from "./i18n.js";
 import { sources } from "./pixels.js";
 import { className, newSeed } from "./state.js";
 
-const opened = new Map(); // url of a model -> the promise of what device.js made of it
+const opened = new Map(); // url and hash of a model -> the promise of what device.js made of it
 let device = null;
 
 /** Whether pictures can be drawn here: onnxruntime's files are there, and the browser can run them. */
@@ -22,11 +23,12 @@ export function localDrawing(models, planOf = null) {
   const byName = (name) => models().find((model) => model.name === name);
 
   async function open(model) {
-    if (!opened.has(model.url)) opened.set(model.url, device.open(model));
+    const key = `${model.url} ${model.sha256}`; // a server's file may change
+    if (!opened.has(key)) opened.set(key, device.open(model));
     try {
-      return await opened.get(model.url);
+      return await opened.get(key);
     } catch (error) {
-      opened.delete(model.url); // so that the next time tries again
+      opened.delete(key); // so that the next time tries again
       throw error;
     }
   }
@@ -42,8 +44,9 @@ export function localDrawing(models, planOf = null) {
   }
 
   return {
-    async draw({ count, quick, ...request }, { onFrame = null, signal = null } = {}) {
+    async draw({ count, quick, sha256 = null, ...request }, { onFrame = null, signal = null } = {}) {
       const model = byName(request.model);
+      if (sha256 !== null && sha256 !== model.sha256) throw new Error(t("changed", { name: model.name }));
       const index = Array.from({ length: count }, (_, i) => (request.index ?? 0) + i);
       const seed = request.seed ?? newSeed();
       const labels = labelsFor(model, request.label, index);

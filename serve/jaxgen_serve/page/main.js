@@ -3,7 +3,7 @@
 import { openGallery, setUpGallery } from "./gallery.js";
 import * as blending from "./blend.js";
 import { chooseModel, setUpControls, showModels } from "./controls.js";
-import { $, announce, problem, roving } from "./dom.js";
+import { $, announce, endNews, problem, roving } from "./dom.js";
 import { setUpHand } from "./hand.js";
 import { browserLanguage, loadWords, setLanguage, t } from "./i18n.js";
 import { localAvailable, localDrawing, siteBackend } from "./local.js";
@@ -16,6 +16,8 @@ import { draw, keep, setUpStudio, stopDrawing } from "./studio.js";
 
 const PANELS = ["draw", "blend", "hand", "map", "gallery"];
 const OPENED = { map: openMap, gallery: openGallery };
+const FEW = 5; // pictures that a model with a plan draws at first
+const SECOND = 40_000; // pixels times evaluations that take about a second for so many, on two cores
 
 let backend = null; // the server's, or the static site's
 let here = null; // the same, but drawing on this device
@@ -31,7 +33,7 @@ async function start() {
   watch((changed) => changed.has("language") && setLanguage(state.language));
   const base = document.querySelector('meta[name="jaxgen-api"]').content;
   backend = base ? serverBackend(base, logIn) : await siteBackend();
-  for (const setUp of [setUpStage, setUpStudio, blending.setUpBlend, setUpHand, setUpMap]) setUp(current);
+  for (const setUp of [setUpStage, setUpStudio, blending.setUpBlend, setUpHand, setUpMap]) setUp(current, readModels);
   setUpControls(draw);
   setUpGallery(current, redraw);
   setUpPanels();
@@ -52,6 +54,20 @@ async function openModels() {
   chooseModel(wanted ?? models[0].name);
   await offerDevice();
   if (state.model.quick) await draw();
+  else if (!backend.static && !$("panel-draw").hidden && small(state.model)) await draw({ count: Math.min(FEW, state.count) });
+}
+
+/** Whether a few pictures are there in about a second. */
+function small({ shape: [height, width], plan, guidance }) {
+  return height * width * plan.steps * (guidance ? 2 : 1) <= SECOND;
+}
+
+/** Once more: a file has changed. */
+async function readModels() {
+  const { models, refused } = await backend.models();
+  change({ models });
+  showModels(models, refused);
+  if (models.length) chooseModel(state.model.name);
 }
 
 /** A switch where there is a server; a static site has no choice. */
@@ -84,6 +100,7 @@ function showPanel(name) {
   }
   $("which").hidden = name === "gallery";
   problem(null);
+  endNews();
   history.replaceState(null, "", `#${name}`);
   if (state.model) OPENED[name]?.();
 }
@@ -96,14 +113,14 @@ function blendSelected() {
 }
 
 /** From the gallery: with a row's settings, on the Draw panel. */
-async function redraw(row, { seed, index, count }) {
+async function redraw(row, more) {
   if (!state.models.some(({ name }) => name === row.model)) return problem(t("gallery.gone", { name: row.model }));
   chooseModel(row.model);
   const { label, sampler, steps, eta, guidance } = row;
-  change({ label, sampler, steps, eta, guidance, seed });
+  change({ label, sampler, steps, eta, guidance, seed: more.seed });
   showPanel("draw");
   $("tab-draw").focus();
-  return draw({ seed, index, count });
+  return draw(more);
 }
 
 function drawDigit(n) {

@@ -3,7 +3,7 @@
 // A backend draws: draw(request, {onFrame, signal}) -> {pictures: [{src, index, label}], used, milliseconds},
 // decode(request, {signal}) -> {src}, walk(request) -> [src]; and has `reading`, `map` and `gallery`, null where it cannot.
 
-import { connect } from "./api.js";
+import { connect, whole } from "./api.js";
 
 const png = (image) => `data:image/png;base64,${image}`;
 const picture = ({ image, ...rest }) => ({ src: png(image), ...rest });
@@ -86,7 +86,7 @@ export function serverBackend(base, logIn) {
     async map(model, label) {
       const response = await api.ask("latent-map", { query: { model: model.name, size: 21, label: named(model.name, label) }, accept: "image/png" });
       const reach = Number(response.headers.get("X-Jaxgen-Reach"));
-      return { src: URL.createObjectURL(await response.blob()), reach, size: 21 };
+      return { src: URL.createObjectURL(await whole(response.blob())), reach, size: 21 };
     },
 
     gallery: {

@@ -7,12 +7,14 @@ import { packedPng } from "./png.js";
 import { abandon, addFrame, chosen, expect, onStage, present, stage } from "./stage.js";
 import { change, newSeed, settings, state, watch } from "./state.js";
 
+const CHANGED = 409; // the model is no longer the one that drew the picture
 const run = newest();
 let backend = null;
+let readModels = null;
 
-/** backend(): the one in use, the server's or this device's. */
-export function setUpStudio(current) {
-  backend = current;
+/** backend(): the one in use, the server's or this device's; reread(): learns what the models are by now. */
+export function setUpStudio(current, reread) {
+  [backend, readModels] = [current, reread];
   $("keep").addEventListener("click", keep);
   $("save-png").addEventListener("click", () => saving(savePng));
   $("save-zip").addEventListener("click", () => saving(saveZip));
@@ -28,7 +30,7 @@ export function setUpStudio(current) {
   watch((changed) => changed.has("model") && run.stop());
 }
 
-/** Draws with the settings as they are. `more` replaces some of them: a seed or an index. */
+/** Draws with the settings as they are. `more` replaces or adds some: a seed, an index, a file's hash. */
 export async function draw(more = {}) {
   if (!state.locked && more.seed === undefined) change({ seed: newSeed() });
   const { model, count } = state;
@@ -45,10 +47,15 @@ export async function draw(more = {}) {
     });
   } catch (error) {
     if (!run.busy()) abandon();
-    if (error.name !== "AbortError") problem(error.message || t("offline"));
+    if (error.name !== "AbortError") await failed(error);
   } finally {
     showGo();
   }
+}
+
+async function failed(error) {
+  if (error.status === CHANGED) await readModels().catch(() => {}); // what is said is the line below
+  problem(error.message || t("offline"));
 }
 
 export const stopDrawing = () => run.stop();
@@ -70,15 +77,15 @@ function showActions() {
 /** Keeps the selected pictures, or all, in the gallery: the server draws them again, which gives the same. */
 export async function keep() {
   if (!stage.used || !backend().gallery) return;
-  const { model, seed, sampler, steps, eta, guidance } = stage.used;
-  const request = { model, seed, sampler, steps, eta, guidance };
+  const { model, sha256, seed, sampler, steps, eta, guidance } = stage.used;
+  const request = { model, sha256, seed, sampler, steps, eta, guidance };
   try {
     for (const { index, label, count } of runs(chosen())) await backend().gallery.keep({ ...request, index, label }, count);
     const text = t("kept", { n: chosen().length });
     toast(text);
     announce(text);
   } catch (error) {
-    problem(error.message || t("offline"));
+    await failed(error);
   }
 }
 

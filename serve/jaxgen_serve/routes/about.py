@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from typing import Any
 
@@ -12,10 +13,11 @@ from jaxgen import __version__
 from jaxgen_serve import documentation
 from jaxgen_serve.errors import failure
 from jaxgen_serve.schemas import Login, responses
-from jaxgen_serve.security import COOKIE, ticket_of
+from jaxgen_serve.security import cookie_name, ticket_of
 from jaxgen_serve.service import service_of
 
 router = APIRouter(tags=["about"])
+WRONG = 0.3  # seconds that the answer to a wrong token takes: guessing is slow, and says nothing by its time
 
 LINKS = {
     "app": "/app/",
@@ -30,6 +32,7 @@ LINKS = {
 WHAT = "Draws pictures from small generative models: seed in, pictures out, the same ones everywhere."
 
 
+@router.head("/", include_in_schema=False, response_model=None)
 @router.get("/", responses={**responses(), 307: {"description": "A browser is sent to the page."}}, response_model=None)
 async def about(request: Request) -> Response | dict[str, Any]:
     """What this is, and where the rest is."""
@@ -38,12 +41,14 @@ async def about(request: Request) -> Response | dict[str, Any]:
     return {"name": "jaxgen", "version": __version__, "what": WHAT, "links": LINKS}
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", responses=responses())
 async def health() -> dict[str, str]:
     """That the server lives. Needs no token."""
     return {"status": "ok"}
 
 
+@router.head("/ready", include_in_schema=False, response_model=None)
 @router.get("/ready", responses=responses(503), response_model=None)
 async def ready(request: Request) -> Response | dict[str, Any]:
     """Whether there is a model to draw from."""
@@ -70,11 +75,13 @@ async def login(request: Request, body: Login) -> Response:
     token = service_of(request).settings.token
     if token is None:
         return Response(status_code=204)  # there is nothing to be let into
-    if not hmac.compare_digest(body.token.encode(), token.encode()):
+    if not hmac.compare_digest(ticket_of(body.token), ticket_of(token)):  # of equal length, whatever was sent
+        await asyncio.sleep(WRONG)
         return failure(401, "this is not the server's token")
     response = Response(status_code=204)
     secure = request.url.scheme == "https"
-    response.set_cookie(COOKIE, ticket_of(token), max_age=30 * 86400, httponly=True, samesite="strict", secure=secure)
+    name = cookie_name(request.headers)
+    response.set_cookie(name, ticket_of(token), max_age=30 * 86400, httponly=True, samesite="strict", secure=secure)
     return response
 
 

@@ -20,7 +20,9 @@ USED_HEADER = "X-Jaxgen"
 
 
 @router.post(
-    "/generate", response_model=None, responses={**responses(400, 404, 413, 503), 200: answers(Picture, "image/png")}
+    "/generate",
+    response_model=None,
+    responses={**responses(400, 404, 409, 413, 503), 200: answers(Picture, "image/png")},
 )
 async def generate(request: Request, body: Draw | None = None) -> Response:
     """Draw one picture. With `Accept: image/png` the answer is the PNG itself, and X-Jaxgen says what was used."""
@@ -34,7 +36,7 @@ async def generate(request: Request, body: Draw | None = None) -> Response:
 @router.post(
     "/generate-batch",
     response_model=None,
-    responses={**responses(400, 404, 413, 503), 200: answers(Pictures | Sheet, "image/png", "application/zip")},
+    responses={**responses(400, 404, 409, 413, 503), 200: answers(Pictures | Sheet, "image/png", "application/zip")},
 )
 async def generate_batch(
     request: Request,
@@ -79,9 +81,10 @@ def png_response(png: bytes, used: Mapping[str, Any]) -> Response:
 
 
 def header(used: Mapping[str, Any]) -> dict[str, str]:
-    """What was used, as a header may hold it: ASCII on one line. Codes are too long for one, and were sent by whoever
-    reads this."""
-    return {USED_HEADER: json.dumps({key: value for key, value in used.items() if key not in ("latent", "latents")})}
+    """What was used, as a header may hold it: ASCII on one line, that can be sent back. Codes are too long for one, and
+    were sent by whoever reads this."""
+    left_out = ("latent", "latents", "milliseconds")
+    return {USED_HEADER: json.dumps({key: value for key, value in used.items() if key not in left_out})}
 
 
 def attachment(name: str) -> dict[str, str]:

@@ -53,7 +53,7 @@ def gallery_of(request: Request) -> Gallery:
     return gallery
 
 
-@router.post("", responses=responses(400, 404, 413, 503))
+@router.post("", responses=responses(400, 404, 409, 413, 503))
 async def keep(request: Request, num_images: Count = 1, body: Draw | None = None) -> KeptPictures:
     """Draw pictures as POST /generate-batch does, and keep them."""
     gallery, asked = gallery_of(request), ask(service_of(request), body or Draw(), num_images)

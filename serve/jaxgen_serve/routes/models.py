@@ -79,7 +79,7 @@ async def upload(request: Request, file: Annotated[UploadFile, File()]) -> Respo
     service = service_of(request)
     if not service.settings.allow_uploads:
         return failure(403, "this server takes no model files; its owner can allow them with --allow-uploads")
-    return await add_model(service, file.filename or "", await file.read())
+    return await add_model(service, file)
 
 
 def described(service: Service, model: Model) -> dict[str, Any]:

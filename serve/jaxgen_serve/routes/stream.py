@@ -39,7 +39,7 @@ Event = tuple[int, int, np.ndarray] | None
     "/stream",
     response_class=StreamingResponse,
     responses={
-        **responses(400, 404, 503),
+        **responses(400, 404, 409, 503),
         200: {
             "description": "frame {row, rows, images} and so on, then done {what was used, images} or error {detail}.",
             "content": {"text/event-stream": {"schema": EVENT_SCHEMA}},
