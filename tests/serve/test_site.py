@@ -347,7 +347,7 @@ def test_switch_of_a_servers_page_draws_the_servers_pictures_here(browser, condi
     with serving(conditional.onnx, data=tmp_path) as server, visiting(browser, f"{server.url}/app/") as page:
         expect(page.locator("#used")).to_have_text(
             re.compile(r"\bms\b"), timeout=SLOW
-        )  # the visit's own drawing is over
+        )  # the visit's own is over
         page.fill("#seed", str(SEED))
         asked = []
         page.on("request", lambda request: asked.append(urlsplit(request.url).path))
