@@ -44,7 +44,6 @@ def page_of_the_server(browser: Browser, url: str, models: list[str], out: Path)
         page.locator(f"#tab-{tab}").click()
         if tab == "draw":
             page.locator("#seed").fill("12")
-            page.locator("#lock").click()
             page.get_by_role("button", name="7", exact=True).click()
             page.wait_for_timeout(2000)
             page.get_by_role("button", name="Keep", exact=True).click()

@@ -345,9 +345,7 @@ def test_exported_file_is_taken_for_a_site_alone(conditional, jaxgen, tmp_path, 
 
 def test_switch_of_a_servers_page_draws_the_servers_pictures_here(browser, conditional, tmp_path):
     with serving(conditional.onnx, data=tmp_path) as server, visiting(browser, f"{server.url}/app/") as page:
-        expect(page.locator("#used")).to_have_text(
-            re.compile(r"\bms\b"), timeout=SLOW
-        )  # the visit's own is over
+        expect(page.locator("#used")).to_have_text(re.compile(r"\bms\b"), timeout=SLOW)  # the visit's own is over
         page.fill("#seed", str(SEED))
         asked = []
         page.on("request", lambda request: asked.append(urlsplit(request.url).path))
