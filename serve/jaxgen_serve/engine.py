@@ -14,13 +14,13 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.session import Stop
 from jaxgen_serve.batches import Batch
+from jaxgen_serve.gathering import Gathering
 from jaxgen_serve.jobs import Busy, Job, Late, OnFrame, Ticket
 from jaxgen_serve.lanes import Lane
 from jaxgen_serve.library import Model
@@ -45,8 +45,9 @@ class Engine:
         metrics: Metrics | None = None,
     ) -> None:
         """max_batch: pictures in one call; max_delay: seconds that a request waits for company where there is nothing
-        else to do; max_queue: pictures asked for and not drawn yet; slice_seconds: about how long a call may take."""
-        self._max_batch, self._max_delay = max_batch, max_delay
+        else to do, unless as many as were there last are here already; max_queue: pictures asked for and not drawn
+        yet; slice_seconds: about how long a call may take."""
+        self._max_batch, self._gathering = max_batch, Gathering(max_batch, max_delay)
         self._max_queue, self._slice_seconds = max_queue, slice_seconds
         self._metrics = metrics or Metrics()
         self._metrics.watch_queue(lambda: self.depth)
@@ -58,7 +59,6 @@ class Engine:
         self._errands: deque[Job] = deque()
         self._models_turn = True  # and not the errands'
         self._running: tuple[Batch, Stop] | None = None
-        self._pace: WeakKeyDictionary[Model, float] = WeakKeyDictionary()  # seconds a row and picture
         self._next_alarm = math.inf
         self._closing = False
         self._threads = [
@@ -152,7 +152,7 @@ class Engine:
                     self._lanes[model] = Lane(self._max_batch)
                 self._lanes[model].add(job)
             self._work.notify()
-            if self._depth >= self._max_batch:
+            if self._depth >= self._gathering.awaited:
                 self._full.notify()
             if job.until < self._next_alarm:
                 self._alarm.notify()
@@ -160,8 +160,7 @@ class Engine:
 
     def _wait(self) -> float:
         """About how many seconds everything that waits will take, from 1 to 60."""
-        seconds = sum(self._pace.get(job.model, 0.0) * job.count * job.rows for job in self._jobs if job.model)
-        return min(60.0, max(1.0, seconds))
+        return min(60.0, max(1.0, self._gathering.seconds(self._jobs)))
 
     def _left(self, job: Job) -> None:
         """A job is done: drawn, failed, late or cancelled."""
@@ -207,8 +206,8 @@ class Engine:
         """What is next of the models; None: to be asked again."""
         model, lane = next(iter(self._lanes.items()))
         if len(self._lanes) == 1 and not self._errands:
-            seconds = lane.seconds_to_gather(time.monotonic(), self._max_delay)
-            if seconds:
+            seconds = self._gathering.seconds_left(model, lane)
+            if seconds > 0:
                 self._full.wait(seconds)
                 return None
         batch = lane.next()
@@ -244,7 +243,7 @@ class Engine:
         self._metrics.called(batch.count)
         error: Exception | None = None
         try:
-            self._pace[model] = batch.advance(self._slice_seconds, self._pace.get(model), stop)
+            pace = batch.advance(self._slice_seconds, self._gathering.pace(model), stop)
         except Exception as err:
             error = err
         with self._lock:
@@ -254,8 +253,11 @@ class Engine:
         elif len(batch.parts) == 1:
             batch.parts[0].job.fail(_shown(error, model.name))
         with self._lock:
+            if error is None:
+                self._gathering.called(model, pace)
             if error is None and batch.row == batch.rows:
                 lane.finish(batch)
+                self._gathering.answered(model, batch.count + sum(part.count for part in lane.waiting))
             elif error is not None and len(batch.parts) > 1:
                 lane.split(batch)  # one of them may be the cause; and those that have left are dropped
 

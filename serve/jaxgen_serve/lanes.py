@@ -22,12 +22,14 @@ class Lane:
         for part in job.parts(self._max_batch):
             bisect.insort(parts, part, key=_since)
 
-    def seconds_to_gather(self, now: float, max_delay: float) -> float:
-        """How much longer it is worth waiting for company, if there is nothing else to do; 0: not at all."""
-        waiting = [part for parts in self._waiting.values() for part in parts]
-        if self._under_way or not waiting or sum(part.count for part in waiting) >= self._max_batch:
-            return 0.0
-        return max(0.0, min(map(_since, waiting)) + max_delay - now)
+    @property
+    def waiting(self) -> list[Part]:
+        """What is not under way."""
+        return [part for parts in self._waiting.values() for part in parts]
+
+    @property
+    def under_way(self) -> bool:
+        return bool(self._under_way)
 
     def next(self) -> Batch | None:
         """The batch to be advanced now; None if nobody waits for any."""

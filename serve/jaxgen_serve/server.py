@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -70,6 +71,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what is there now stays: to look through all of it again and again held requests up for 60 ms
         if self.started:
             self._ready()
 

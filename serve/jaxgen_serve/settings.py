@@ -33,7 +33,7 @@ class Settings:
 
     # One worker runs every graph; see `engine.Engine`.
     max_batch: int = 64  # pictures a call
-    max_delay: float = 0.002  # seconds that a batch waits for company
+    max_delay: float = 0.002  # seconds that a request waits for company
     max_queue: int = 1024  # pictures asked for and not drawn yet
     deadline: float = 60.0  # seconds from a request to its pictures
     threads: int | None = None  # of onnxruntime; None: as many as it thinks right

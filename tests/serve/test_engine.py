@@ -183,6 +183,30 @@ def test_requests_of_all_sorts_at_once_get_what_each_gets_alone(plain, classy, v
 # --- turns
 
 
+def test_as_many_as_were_just_answered_are_waited_for_and_no_more(vae, metrics):
+    engine = Engine(metrics=metrics, max_delay=2.0)
+
+    def seconds(*delays: float) -> float:
+        """From the last of so many requests to the last answer."""
+        tickets = []
+        for delay in delays:
+            time.sleep(delay)
+            tickets.append(engine.draw(vae, [1], [len(tickets)], deadline=SOON))
+        begin = time.monotonic()
+        for ticket in tickets:
+            ticket.result()
+        return time.monotonic() - begin
+
+    assert seconds(0, 0.1, 0.1) > 1  # nobody knows yet how many will come
+    assert calls(metrics) == 1
+    assert seconds(0, 0.3, 0.3) < 1  # all three are back
+    assert calls(metrics) == 2
+    assert seconds(0) > 1  # two have left
+    assert seconds(0) < 1
+    assert calls(metrics) == 4
+    engine.close()
+
+
 def test_other_models_get_their_turn_while_a_long_plan_runs(engine, plain, vae):
     long = engine.draw(plain, [0] * 64, np.arange(64), plan=endless(plain), deadline=300)
     same(engine.draw(vae, [1], [1], deadline=SOON).result(), alone(vae, [1], [1]))
