@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import numpy as np
 
@@ -21,6 +21,16 @@ BY_PLAN = {"seed", "index", "plan", "state"}
 AT_ONCE = {"seed", "index", "latent"}
 
 Label = int | Literal["all"]  # a class's number, -1 for none; "all": each picture's index modulo the classes
+
+
+class Inputs(TypedDict, total=False):
+    """What a call gives the graph besides seed and index; None and what is left out: the file's default."""
+
+    label: np.ndarray | None  # [N], -1 for none; default: the index modulo the classes where there must be one
+    guidance: float | None  # classifier-free
+    plan: np.ndarray | None  # [S, 9]
+    state: np.ndarray | None  # [2, N, H, W, C] of an earlier call; with a plan alone
+    latent: np.ndarray | None  # [N, D], decoded instead of the seed's own; without a plan alone
 
 
 class Sampler(Loaded):
@@ -78,26 +88,15 @@ class Sampler(Loaded):
         raise UsageError(f"label must be a class ({known}), got {name[:60]!r}{nearest(name[:60], self.classes)}")
 
     def draw(
-        self,
-        seed: np.ndarray,
-        index: np.ndarray,
-        *,
-        label: np.ndarray | None = None,
-        guidance: float | None = None,
-        plan: np.ndarray | None = None,
-        state: np.ndarray | None = None,
-        latent: np.ndarray | None = None,
-        deadline: float | None = None,
+        self, seed: np.ndarray, index: np.ndarray, *, deadline: float | None = None, **inputs: Unpack[Inputs]
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """One call of the graph: images uint8 [N, H, W, C] and the state float32 [2, N, H, W, C] to go on from.
 
-        seed, index: [N] integers in [0, 2^32); label: [N], -1 for none; plan: [S, 9]; state: of an earlier call;
-        deadline: seconds after which the run is stopped with a JaxgenError. What is left out has the file's default,
-        and a label that a model cannot do without is the index modulo the classes. Models without a plan take `latent`
-        [N, D] in place of plan and state, to be decoded instead of their own noise, and give no state.
+        seed, index: [N] integers in [0, 2^32); deadline: seconds after which the run is stopped with a JaxgenError;
+        inputs: see `Inputs`. Models without a plan give no state.
         Raises UsageError on values outside these, JaxgenError if the run fails or gives NaN.
         """
-        feeds = self.feeds(seed, index, label=label, guidance=guidance, plan=plan, state=state, latent=latent)
+        feeds = self.feeds(seed, index, **inputs)
         images, after = self.run(feeds, deadline)
         if after is not None and np.isnan(after).any():
             raise self.diverged()

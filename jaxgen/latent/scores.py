@@ -41,10 +41,11 @@ def kl_divergence(mean: Array, log_variance: Array) -> Array:
 
 @dataclass(frozen=True)
 class Scores:
-    """In nats, [N] each: the ELBO's terms at the mean of q(z | x), not in expectation over q: so no bound on -log p(x),
-    but the same each time."""
+    """In nats, [N] each, `reconstruction` and `kl`: the ELBO's terms at the mean of q(z | x), not in expectation over
+    q: so no bound on -log p(x), but the same each time."""
 
-    again: Array  # uint8 [N, H, W, C]: what the mean of q(z | x) is decoded to
+    latent: Array  # [N, D]: the mean of q(z | x)
+    again: Array  # uint8 [N, H, W, C]: what it is decoded to
     reconstruction: Array
     kl: Array
 
@@ -64,7 +65,7 @@ def score(codes: Codes, images: Array, label: Array | None) -> Scores:
     sigma = file.value("config.vae.sigma", float)
     parts = [slice(start, start + PART) for start in range(0, len(images), PART)]
     cost = [likelihood(images[part] / 255, again[part] / 255, sigma) for part in parts]
-    return Scores(again, np.concatenate(cost), kl_divergence(mean, log_variance))
+    return Scores(mean, again, np.concatenate(cost), kl_divergence(mean, log_variance))
 
 
 def auroc(scores: Array, outlier: Array) -> float:

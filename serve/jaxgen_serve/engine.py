@@ -8,20 +8,21 @@ a function of seed and index, so what is drawn beside a picture does not change 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.sampler import Inputs
 from jaxgen.session import Stop
 from jaxgen_serve.batches import Batch
+from jaxgen_serve.deadlines import Deadlines
 from jaxgen_serve.gathering import Gathering
-from jaxgen_serve.jobs import Busy, Job, Late, OnFrame, Ticket
+from jaxgen_serve.jobs import Busy, Job, OnFrame, Ticket
 from jaxgen_serve.lanes import Lane
 from jaxgen_serve.library import Model
 from jaxgen_serve.metrics import Metrics
@@ -52,21 +53,17 @@ class Engine:
         self._metrics = metrics or Metrics()
         self._metrics.watch_queue(lambda: self.depth)
         self._lock = threading.Lock()
-        self._work, self._full, self._alarm = (threading.Condition(self._lock) for _ in range(3))
+        self._work, self._full = (threading.Condition(self._lock) for _ in range(2))
         self._jobs: set[Job] = set()  # alive
         self._depth = 0  # their pictures
         self._lanes: OrderedDict[Model, Lane] = OrderedDict()  # whose turn it is comes first
         self._errands: deque[Job] = deque()
         self._models_turn = True  # and not the errands'
         self._running: tuple[Batch, Stop] | None = None
-        self._next_alarm = math.inf
         self._closing = False
-        self._threads = [
-            threading.Thread(target=target, name=f"jaxgen-{name}", daemon=True)
-            for name, target in (("engine", self._serve), ("deadlines", self._mind_deadlines))
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._deadlines = Deadlines(self._lock, self._jobs, self._wait)
+        self._worker = threading.Thread(target=self._serve, name="jaxgen-engine", daemon=True)
+        self._worker.start()
 
     @property
     def depth(self) -> int:
@@ -79,14 +76,10 @@ class Engine:
         seed: np.ndarray,
         index: np.ndarray,
         *,
-        label: np.ndarray | None = None,
-        guidance: float | None = None,
-        plan: np.ndarray | None = None,
-        state: np.ndarray | None = None,
-        latent: np.ndarray | None = None,
         deadline: float,
         since: float | None = None,
         on_frame: OnFrame | None = None,
+        **inputs: Unpack[Inputs],
     ) -> Ticket[Drawn]:
         """What `jaxgen.sampler.Sampler.draw` gives for the same arguments.
 
@@ -96,9 +89,9 @@ class Engine:
         Raises at once Busy, or UsageError on values that the model does not take.
         """
         sampler = model.sampler
-        if plan is None and sampler.config.process is not None:
-            plan = sampler.plan()
-        feeds = sampler.feeds(seed, index, label=label, guidance=guidance, plan=plan, state=state, latent=latent)
+        if inputs.get("plan") is None and sampler.config.process is not None:
+            inputs["plan"] = sampler.plan()
+        feeds = sampler.feeds(seed, index, **inputs)
         count = len(feeds["seed"])
         if on_frame is not None and count > self._max_batch:
             raise UsageError(f"at most {self._max_batch} pictures can be watched at once, got {count}")
@@ -114,13 +107,13 @@ class Engine:
             self._closing = True
             if self._running:
                 self._running[1]()
-            for waiting in (self._work, self._full, self._alarm):
+            for waiting in (self._work, self._full):
                 waiting.notify_all()
             jobs = list(self._jobs)
         for job in jobs:
             job.fail(_stopping())
-        for thread in self._threads:
-            thread.join(timeout=5)
+        self._deadlines.close()
+        self._worker.join(timeout=5)
 
     def _admit(
         self,
@@ -154,8 +147,7 @@ class Engine:
             self._work.notify()
             if self._depth >= self._gathering.awaited:
                 self._full.notify()
-            if job.until < self._next_alarm:
-                self._alarm.notify()
+            self._deadlines.mind(job)
         return Ticket(job.future)
 
     def _wait(self) -> float:
@@ -260,22 +252,6 @@ class Engine:
                 self._gathering.answered(model, batch.count + sum(part.count for part in lane.waiting))
             elif error is not None and len(batch.parts) > 1:
                 lane.split(batch)  # one of them may be the cause; and those that have left are dropped
-
-    def _mind_deadlines(self) -> None:
-        while True:
-            with self._lock:
-                if self._closing:
-                    return
-                now = time.monotonic()
-                late = [job for job in self._jobs if job.until <= now]
-                if not late:
-                    self._next_alarm = min((job.until for job in self._jobs), default=math.inf)
-                    self._alarm.wait(None if self._next_alarm == math.inf else self._next_alarm - now)
-                    continue
-                retry_after = self._wait()
-            for job in late:
-                what = f"{job.model.name}: not drawn" if job.model else "not done"
-                job.fail(Late(f"{what} in time; try later, or ask for less", retry_after))
 
 
 def _shown(err: Exception, name: str) -> JaxgenError:

@@ -6,14 +6,14 @@ What `jaxgen.latent` does with a model it does with these unchanged, in the requ
 from __future__ import annotations
 
 import time
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import numpy as np
 
 from jaxgen.errors import UsageError
 from jaxgen.latent.spaces import Codes, Noises, Space
 from jaxgen.reader import Reader
-from jaxgen.sampler import Sampler
+from jaxgen.sampler import Inputs, Sampler
 from jaxgen_serve.engine import Engine, Ticket
 from jaxgen_serve.library import ENCODER, Model
 
@@ -58,26 +58,12 @@ class Through(Sampler):
         self.artifact, self.config, self.classes = loaded.artifact, loaded.config, loaded.classes
 
     def draw(
-        self,
-        seed: np.ndarray,
-        index: np.ndarray,
-        *,
-        label: np.ndarray | None = None,
-        guidance: float | None = None,
-        plan: np.ndarray | None = None,
-        state: np.ndarray | None = None,
-        latent: np.ndarray | None = None,
-        deadline: float | None = None,
+        self, seed: np.ndarray, index: np.ndarray, *, deadline: float | None = None, **inputs: Unpack[Inputs]
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """As `Sampler.draw`; deadline: in seconds, if it is to be shorter than the request's."""
         caller = self._caller
         left = caller.left() if deadline is None else min(caller.left(), deadline)
-        return caller.wait(
-            caller.engine.draw(
-                self._model, seed, index, label=label, guidance=guidance, plan=plan, state=state, latent=latent,
-                deadline=left, since=caller.since,
-            )
-        )  # fmt: skip
+        return caller.wait(caller.engine.draw(self._model, seed, index, deadline=left, since=caller.since, **inputs))
 
 
 class ThroughReader(Reader):

@@ -12,7 +12,8 @@ from jaxgen.latent.inpainting import inpaint
 from jaxgen.latent.scores import score
 from jaxgen.latent.spaces import open_space
 from jaxgen.sampler import Sampler
-from jaxgen_serve.engine import Engine, Late
+from jaxgen_serve.engine import Engine
+from jaxgen_serve.jobs import Late
 from jaxgen_serve.library import Library, Model
 from jaxgen_serve.through import Caller, Through, space, spaces
 

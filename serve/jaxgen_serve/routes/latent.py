@@ -98,7 +98,7 @@ async def anomaly(
         found = scores.score(codes, image, number)
         return {
             "reconstruction": _png(found.again[0]),
-            "latent": codes.encode(image, number)[0].tolist(),
+            "latent": found.latent[0].tolist(),
             "score": float(found.total[0]),
             "reconstruction_nats": float(found.reconstruction[0]),
             "kl": float(found.kl[0]),
