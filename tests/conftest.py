@@ -15,7 +15,9 @@ from tiny import CLASSES, CONDITIONAL, FAMILIES, UNCONDITIONAL, Exported, export
 
 from jaxgen import artifact
 from jaxgen.config import DDPM, Config, DataConfig, DiffusionConfig, TrainingConfig, UNetConfig
+from jaxgen.sampler import Sampler
 
+pytest.register_assert_rewrite("dashboards", "engines", "onnx_files", "runtimes")  # these say what differs, too
 CACHE = tempfile.mkdtemp(prefix="jaxgen-tests-")
 os.environ |= {  # here and not in a hook: before anything imports jax
     "JAX_COMPILATION_CACHE_DIR": CACHE,
@@ -116,3 +118,15 @@ def restamped(tmp_path):
         return copy
 
     return make
+
+
+@pytest.fixture(scope="module")
+def plain(unconditional) -> Sampler:
+    """That model, drawing in this process; in tests/serve, `plain` and `classy` are what an engine draws with."""
+    return Sampler.open(unconditional.onnx)
+
+
+@pytest.fixture(scope="module")
+def classy(conditional) -> Sampler:
+    """That model, likewise."""
+    return Sampler.open(conditional.onnx)

@@ -1,7 +1,8 @@
-"""Real servers on loopback, each a process of its own; and model files of whoever means harm."""
+"""Real servers on loopback, each a process of its own, and one in this process; model files of whoever means harm."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -17,9 +18,16 @@ from pathlib import Path
 import httpx
 import numpy as np
 import onnx
+from fastapi.testclient import TestClient
 from onnx import TensorProto, helper
 
 from jaxgen import artifact
+from jaxgen.images import png_pixels
+from jaxgen_serve.app import create_app
+from jaxgen_serve.engine import Engine
+from jaxgen_serve.library import Library
+from jaxgen_serve.metrics import Metrics
+from jaxgen_serve.settings import Settings
 
 INT64 = TensorProto.INT64
 TOKEN = "open-sesame"
@@ -120,3 +128,14 @@ def until(condition, seconds: float = 20.0) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def inside(settings: Settings, model: Path, port: int = 8000) -> TestClient:
+    """A client of an application in this process."""
+    app = create_app(settings, Library([model]), Engine(), Metrics())
+    return TestClient(app, base_url=f"http://localhost:{port}")
+
+
+def pixels(text: str) -> np.ndarray:
+    """A picture of an answer."""
+    return png_pixels(base64.b64decode(text), "the answer")

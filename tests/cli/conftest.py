@@ -2,10 +2,13 @@
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from jaxgen.cli import main
+from jaxgen.training import loop
+from jaxgen.training.run import RunFolder
 
 
 @dataclass(frozen=True)
@@ -50,3 +53,42 @@ def refused(command):
         return outcome.line
 
     return run
+
+
+@pytest.fixture
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def sample(command, model):
+    """sample(*options): the result, which must be a success."""
+
+    def run(*options):
+        result = command("sample", model.onnx, *options)
+        assert (result.code, result.err) == (0, "")
+        return result
+
+    return run
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What `jaxgen train` would train, without training it."""
+    calls = []
+
+    def train(config, folder, **rest):
+        calls.append((config, folder, rest))
+        return Path(folder) / "checkpoints" / "00000001"
+
+    monkeypatch.setattr(loop, "train", train)
+    return calls
+
+
+@pytest.fixture
+def run(small, tmp_path) -> Path:
+    """A run folder that has a config and a checkpoint's folder."""
+    made = RunFolder(tmp_path / "made")
+    made.write(small, Path("/data"))
+    made.checkpoints.mkdir()
+    return made.path

@@ -1,7 +1,6 @@
-"""jaxgen sample and jaxgen replay, as a person or a shell script uses them."""
+"""jaxgen sample, as a person or a shell script uses it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import listing
 from PIL import Image
 
 from jaxgen.images import grid
+
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
 FRAMEWORKS = (
     "jax",
@@ -34,35 +36,6 @@ for name in {FRAMEWORKS}:
 from jaxgen.cli import main
 main()
 """
-
-# Root may write anywhere; here it gives that up (CAP_DAC_OVERRIDE, 1, leaves what the next exec may have) and goes on.
-AS_ANYONE = """
-import ctypes, os, sys
-if os.geteuid() == 0:
-    assert ctypes.CDLL(None).prctl(24, 1) == 0
-os.execv(sys.executable, [sys.executable, "-m", "jaxgen", *sys.argv[1:]])
-"""
-
-
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def listing(folder="."):
-    return sorted(path.name for path in Path(folder).iterdir())
-
-
-@pytest.fixture
-def sample(command, model):
-    """sample(*options): the result, which must be a success."""
-
-    def run(*options):
-        result = command("sample", model.onnx, *options)
-        assert (result.code, result.err) == (0, "")
-        return result
-
-    return run
 
 
 def pixels(path):
@@ -175,148 +148,6 @@ def test_class_by_name_and_by_number_are_the_same(command, conditional):
         command("sample", conditional.onnx, "-n", 2, "--label", label, "-o", f"{name}.npy")
     a, b, c, d = (Path(f"{name}.npy").read_bytes() for name in "abcd")
     assert b == c == d != a
-
-
-# --- replay
-
-
-@pytest.mark.parametrize(
-    "options", [(), ("-n", 1), ("--sampler", "ancestral", "--seed", 4, "--first", 3, "-n", 2)], ids=str
-)
-def test_replay_of_a_sheet_is_identical(sample, command, model, options):
-    sample("-n", 6, *options, "-o", "a.png")
-    result = command("replay", "a.png", "--model", model.onnx, "-o", "b.png")
-    assert (result.code, result.out, result.err) == (0, "identical: every pixel\n", "")
-    assert Path("b.png").read_bytes() == Path("a.png").read_bytes()  # its words, too
-
-
-def test_replay_of_a_picture_from_a_folder_is_identical(sample, command, model):
-    sample("-n", 3, "--seed", 5, *(("--label", "all") if model.classes else ()), "-o", "folder/")
-    for name in listing("folder"):
-        result = command("replay", Path("folder", name), "--model", model.onnx)
-        assert (result.code, result.out) == (0, "identical: every pixel\n")
-
-
-def test_replay_with_another_model_is_refused(command, refused, conditional, unconditional):
-    command("sample", conditional.onnx, "-n", 1, "-o", "a.png")
-    line = refused(3, "replay", "a.png", "--model", unconditional.onnx)
-    assert conditional.manifest["sha256"][:12] in line and unconditional.manifest["sha256"][:12] in line
-
-
-def test_replay_of_a_picture_without_provenance_is_refused(refused, unconditional):
-    Image.new("L", (8, 8)).save("a.png")
-    assert "does not say how it was made" in refused(3, "replay", "a.png", "--model", unconditional.onnx)
-
-
-def test_replay_of_a_changed_picture_is_refused(command, refused, unconditional):
-    command("sample", unconditional.onnx, "-n", 1, "-o", "a.png")
-    with Image.open("a.png") as image:
-        info, image = image.text, image.copy()
-    image.putpixel((3, 4), image.getpixel((3, 4)) ^ 128)
-    from PIL.PngImagePlugin import PngInfo
-
-    text = PngInfo()
-    text.add_text("jaxgen", info["jaxgen"])
-    image.save("a.png", pnginfo=text)
-    assert "it was changed after it was drawn" in refused(3, "replay", "a.png", "--model", unconditional.onnx)
-
-
-@pytest.mark.parametrize("name", ["none.png", ".", "text.png", "pipe.png"])
-def test_replay_of_what_is_no_picture_is_refused(refused, unconditional, name):
-    Path("text.png").write_text("hello")
-    os.mkfifo("pipe.png")
-    refused(3, "replay", name, "--model", unconditional.onnx)
-
-
-def test_replay_checks_where_it_would_write_first(command, refused, unconditional):
-    command("sample", unconditional.onnx, "-n", 1, "-o", "a.png")
-    assert "there is no folder" in refused(3, "replay", "a.png", "--model", unconditional.onnx, "-o", "none/b.png")
-
-
-# --- usage
-
-
-USAGE = [
-    ("-n", "0"), ("-n", "-1"), ("-n", "1000001"), ("-n", "9" * 30), ("-n", "many"), ("-n", "1.5"),
-    ("--seed", "-1"), ("--seed", str(2**32)), ("--first", "-1"), ("--first", str(2**32 - 1), "-n", "2"),
-    ("--steps", "0"), ("--steps", "-5"), ("--steps", "51"), ("--steps", "9" * 30),
-    ("--label", "3"), ("--label", "-1"), ("--label", "-2"), ("--label", "9" * 5000),
-    ("--label", "aunt"), ("--label", ""),
-    ("--sampler", "euler"), ("--sampler", ""), ("--eta", "-0.1"), ("--eta", "1.1"), ("--eta", "nan"),
-    ("--eta", "0.5", "--sampler", "ancestral"), ("--eta", "0.1", "--sampler", "dpmpp-2m"),
-    ("--guidance", "-1"), ("--guidance", "101"), ("--guidance", "nan"), ("--guidance", "inf"),
-    ("--batch-size", "0"), ("--batch-size", "4097"), ("--threads", "0"), ("--threads", "-2"), ("--threads", "9999"),
-    ("-o", "a.bmp"), ("-o", "a"), ("-o", ""), ("-n", "4097", "-o", "a.png"), ("-n", "257", "-o", "a.gif"),
-    ("-n", "4097", "-o", "-"), ("--color", "red"), ("more",),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("options", USAGE, ids=lambda options: " ".join(options)[:40])
-def test_request_that_cannot_be_meant_exits_2(refused, conditional, options):
-    assert len(refused(2, "sample", conditional.onnx, *options)) < 400
-    assert not listing()
-
-
-@pytest.mark.parametrize(
-    "options", [("--label", "0"), ("--label", "all"), ("--label", "-1"), ("--guidance", "1")], ids=str
-)
-def test_unconditional_model_takes_neither_label_nor_guidance(refused, unconditional, options):
-    assert "is unconditional: it takes no" in refused(2, "sample", unconditional.onnx, *options)
-    assert not listing()
-
-
-def test_model_must_be_named(refused):
-    assert "MODEL.onnx" in refused(2, "sample")
-
-
-# --- places that cannot be written
-
-
-def folder_in_the_way(name):
-    Path(name).mkdir()
-    return name
-
-
-def file_in_the_way(name):
-    Path(name).write_text("mine")
-    return f"{name}/"
-
-
-PLACES = {
-    "png in a missing folder": lambda: "none/a.png",
-    "npy in a missing folder": lambda: "none/a.npy",
-    "gif in a missing folder": lambda: "none/a.gif",
-    "a folder in the place of the png": lambda: folder_in_the_way("a.png"),
-    "a folder in the place of the npy": lambda: folder_in_the_way("a.npy"),
-    "a file in the place of the folder": lambda: file_in_the_way("a"),
-    "a file on the way to the folder": lambda: file_in_the_way("a") + "b/c/",
-    "a name that is too long": lambda: "a" * 300 + ".png",
-    "a folder whose name is too long": lambda: "a" * 300 + "/",
-    "where nobody can write, file": lambda: "/proc/a.npy",
-    "where nobody can write, folder": lambda: "/proc/a/",
-}
-
-
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
-def test_place_that_cannot_be_written_exits_3(refused, unconditional, place):
-    output = place()
-    before = listing()
-    refused(3, "sample", unconditional.onnx, "-n", 2, "-o", output)
-    assert listing() == before
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a test that runs as root knows Linux's way alone")
-@pytest.mark.parametrize("output", ["a.png", "a.npy", "a.gif", "deep/"])
-def test_read_only_folder_exits_3(unconditional, output):
-    locked = Path("locked")
-    locked.mkdir(0o555)
-    done = subprocess.run(
-        [sys.executable, "-c", AS_ANYONE, "sample", unconditional.onnx, "-n", "1", "-o", f"{locked}/{output}"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1), done.stderr
-    assert "cannot be written: no permission in" in done.stderr
-    assert not listing(locked)
 
 
 # --- the base install, and Ctrl-C

@@ -1,225 +1,24 @@
-"""Models that draw in one evaluation and models that read, as any ONNX runtime or PyTorch sees their files."""
+"""The files of every family but diffusion: whole or not there at all, and weights that plain PyTorch takes."""
 
 import json
 
-import jax
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import safetensors
 import torch
+from runtimes import assert_same, noise, random_pixels, requests, session
 from tiny import FAMILIES, random_weights
 from torch import nn
 
 from jaxgen import artifact
-from jaxgen.artifact import decode_pictures
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import to_uint8, to_unit
-from jaxgen.models import network
 from jaxgen.parity import verify
-from jaxgen_export import product, torch_sampler, twins, weights
+from jaxgen_export import product, twins
 from jaxgen_export.export import Places, export_model
 
-DRAW_AT_ONCE = ["vae", "vae-convolutional", "gan", "gan-unconditional"]
-READ = {"vae": "encoder", "vae-convolutional": "encoder", "classifier": "classifier"}
-BACKENDS = ["onnxruntime", "pytorch", "torchscript"]
-
-
-@pytest.fixture(params=DRAW_AT_ONCE)
-def drawer(family, request):
-    return family(request.param)
-
-
-@pytest.fixture(params=READ)
-def reader(family, request):
-    """A model and the kind of its file that reads."""
-    return family(request.param), READ[request.param]
-
-
-@pytest.fixture
-def read_file(reader):
-    model, kind = reader
-    return model.encoder if kind == "encoder" else model.onnx
-
-
-def session(path):
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-
-
-def requests(model, count=7):
-    """seed, index and, where there are classes, label, as the contract has them."""
-    feeds = {"seed": np.array([0, 1, 2**31, 2**32 - 1, 5, 5, 5])[:count], "index": np.arange(9, 9 + count)}
-    return feeds | ({"label": np.array([0, 1, 2, 2, 1, -1, 0])[:count]} if model.classes else {})
-
-
-def noise(model, seed, index):
-    """Draw 0 of each picture's key, by jax.random."""
-    keys = [jax.random.fold_in(jax.random.key(np.uint32(s)), np.uint32(i)) for s, i in zip(seed, index, strict=True)]
-    return np.stack([jax.random.normal(jax.random.fold_in(key, 0), model.config.noise_shape) for key in keys])
-
-
-def by_jax(model, feeds, z=None):
-    z = noise(model, feeds["seed"], feeds["index"]) if z is None else z
-    label = feeds.get("label", np.full(len(z), -1))
-    return to_uint8(jax.jit(network.build(model.config).apply)(model.params, z, label.astype(np.int32)))
-
-
-def assert_same(found, want):
-    assert (found.dtype, found.shape) == (np.uint8, want.shape)
-    difference = np.abs(found.astype(int) - want)
-    assert difference.max() <= 1
-    assert (difference == 0).mean() >= 0.995
-
-
-def random_pixels(model, count=7):
-    return np.random.default_rng(count).integers(0, 256, (count, *model.config.data.shape), np.uint8)
-
-
-# --- drawing in one evaluation
-
-
-def test_inputs_and_outputs_are_those_of_the_contract(drawer):
-    loaded, words = session(drawer.onnx), ("tensor(int64)", ["N"])
-    required = {value.name: (value.type, value.shape) for value in loaded.get_inputs()}
-    assert required == {"seed": words, "index": words, **({"label": words} if drawer.classes else {})}
-    (latent,) = loaded.get_overridable_initializers()
-    assert (latent.name, latent.type, latent.shape[1:]) == ("latent", "tensor(float)", [*drawer.config.noise_shape])
-    (images,) = loaded.get_outputs()
-    assert (images.name, images.type, images.shape) == ("images", "tensor(uint8)", ["N", *drawer.config.data.shape])
-    order = [value.name for value in onnx.load(drawer.onnx).graph.input]
-    assert order == ["seed", "index", *(["label"] if drawer.classes else []), "latent"]
-
-
-@pytest.mark.parametrize("count", [1, 2, 7])
-def test_pictures_are_those_of_jax_in_every_runtime(drawer, count):
-    feeds = requests(drawer, count)
-    want = by_jax(drawer, feeds)
-    assert ((want > 0) & (want < 255)).mean() > 0.5
-    assert count == 1 or want.std(axis=0).max() > 2
-    inputs = {name: torch.from_numpy(value) for name, value in feeds.items()}
-    twin = twins.build(drawer.config)
-    weights.load_into(twin, drawer.params)
-    eager = torch_sampler.sampler(twin.cores[0].part(twin), drawer.config)
-    assert_same(session(drawer.onnx).run(None, feeds)[0], want)
-    assert_same(eager(**inputs).numpy(), want)
-    assert_same(torch.jit.load(drawer.torchscript)(**inputs).numpy(), want)
-
-
-def test_latent_that_is_given_is_decoded_in_place_of_the_noise(drawer):
-    feeds = requests(drawer)
-    z = 2 * np.random.default_rng(1).standard_normal((7, *drawer.config.noise_shape)).astype(np.float32)
-    want = by_jax(drawer, feeds, z)
-    assert (want != by_jax(drawer, feeds)).mean() > 0.5
-    assert_same(session(drawer.onnx).run(None, feeds | {"latent": z})[0], want)
-    inputs = {name: torch.from_numpy(value) for name, value in (feeds | {"latent": z}).items()}
-    assert_same(torch.jit.load(drawer.torchscript)(**inputs).numpy(), want)
-
-
-def test_empty_latent_is_the_noise(drawer):
-    feeds, empty = requests(drawer), np.zeros((0, *drawer.config.noise_shape), np.float32)
-    loaded, scripted = session(drawer.onnx), torch.jit.load(drawer.torchscript)
-    np.testing.assert_array_equal(loaded.run(None, feeds | {"latent": empty})[0], loaded.run(None, feeds)[0])
-    inputs = {name: torch.from_numpy(value) for name, value in feeds.items()}
-    assert torch.equal(scripted(**inputs, latent=torch.from_numpy(empty)), scripted(**inputs))
-
-
-def test_latents_of_another_width_are_refused(drawer):
-    latent = np.zeros((7, drawer.config.noise_shape[0] + 1), np.float32)
-    with pytest.raises(Exception, match=r"(?i)shape|dimension"):
-        session(drawer.onnx).run(None, requests(drawer) | {"latent": latent})
-
-
-def test_picture_is_the_same_in_every_batch(drawer):
-    """Running statistics, and not those of the batch."""
-    feeds, loaded = requests(drawer), session(drawer.onnx)
-    together = loaded.run(None, feeds)[0]
-    for i in range(7):
-        alone = loaded.run(None, {name: value[i : i + 1] for name, value in feeds.items()})[0]
-        assert_same(alone[0], together[i])
-
-
-@pytest.mark.parametrize("name", ["vae", "gan"])
-def test_label_counts(family, name):
-    model = family(name)
-    feeds = {"seed": np.zeros(4, np.int64), "index": np.zeros(4, np.int64), "label": np.array([-1, 0, 1, 2])}
-    none, *named = session(model.onnx).run(None, feeds)[0]
-    assert len({picture.tobytes() for picture in named}) == 3
-    assert np.array_equal(none, named[0]) == (name == "gan")  # which knows no picture without a class
-
-
-def test_torchscript_takes_the_contracts_inputs_and_knows_its_manifest(drawer):
-    extra = {"manifest.json": ""}
-    loaded = torch.jit.load(drawer.torchscript, _extra_files=extra)
-    names = [argument.name for argument in loaded.forward.schema.arguments][1:]
-    assert names == ["seed", "index", *(["label"] if drawer.classes else []), "latent"]
-    assert json.loads(extra["manifest.json"]) == drawer.manifest
-    held = {tuple(value.shape) for value in loaded.state_dict().values()}
-    part = "generator." if any(name.startswith("generator.") for name in drawer.params) else "decoder."
-    assert sum(value.numel() for value in loaded.state_dict().values() if value.is_floating_point()) == sum(
-        value.size for name, value in drawer.params.items() if name.startswith(part)
-    ), held  # nothing that drawing does not need
-
-
-# --- reading
-
-
-def test_reader_says_what_jax_says_in_every_runtime(reader, read_file):
-    model, kind = reader
-    method = {"encoder": "encode", "classifier": "__call__"}[kind]
-    apply, loaded = network.build(model.config).apply, session(read_file)
-    for count in (1, 2, 7):
-        pictures = random_pixels(model, count)
-        said = jax.jit(lambda x: apply(model.params, x, method=method))(pictures / np.float32(127.5) - 1)
-        found = loaded.run(None, {"images": pictures})
-        for a, b in zip(found, jax.tree.leaves(said), strict=True):
-            assert a.dtype == np.float32 and np.asarray(b).std(axis=1).max() > 1e-3
-            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
-        if kind == "classifier":
-            np.testing.assert_allclose(torch.jit.load(model.torchscript)(torch.from_numpy(pictures)), said, atol=1e-5)
-
-
-def test_readers_inputs_and_outputs_are_those_of_the_contract(reader, read_file):
-    model, kind = reader
-    loaded = session(read_file)
-    (images,) = loaded.get_inputs()
-    assert (images.name, images.type, images.shape) == ("images", "tensor(uint8)", ["N", *model.config.data.shape])
-    assert not loaded.get_overridable_initializers()
-    names = {"encoder": ["mean", "log_variance"], "classifier": ["logits"]}[kind]
-    width = model.config.model.latent if kind == "encoder" else 3
-    given = [(value.name, value.type, value.shape) for value in loaded.get_outputs()]
-    assert given == [(name, "tensor(float)", ["N", width]) for name in names]
-
-
-def test_readers_manifest_is_that_of_the_same_weights(reader, read_file):
-    model, kind = reader
-    manifest = artifact.read(read_file).manifest
-    assert manifest["kind"] == kind
-    assert "plans" not in manifest
-    assert manifest["weights"] == model.manifest["weights"]
-    assert manifest["weights"]["sha256"] == weights.weights_hash(model.params)
-    held = manifest["certificate"]
-    assert held["trajectories"] == []
-    rows = [(row["backend"], row["input"], row["batch"]) for row in held["evaluation"]]
-    assert sorted(rows) == sorted((b, i, n) for b in BACKENDS for i in ("constant", "random") for n in (1, 2, 7))
-    assert all(row["relative"] <= 1e-4 for row in held["evaluation"])
-
-
-def test_readers_probe_is_what_jax_says(reader, read_file):
-    model, kind = reader
-    probe = artifact.read(read_file).manifest["certificate"]["probe"]
-    pictures = decode_pictures(probe["pictures"])
-    assert len(np.unique(pictures)) > 100
-    method = {"encoder": "encode", "classifier": "__call__"}[kind]
-    said = network.build(model.config).apply(model.params, to_unit(pictures), method=method)
-    for name, want in zip(probe["outputs"], jax.tree.leaves(said), strict=True):
-        np.testing.assert_allclose(np.array(probe["outputs"][name]), want, atol=1e-5)
-    assert verify(artifact.read(read_file))["same"]
-
-
-# --- both
+# --- files
 
 
 def files(model):
@@ -234,30 +33,6 @@ def test_file_is_whole_and_holds_onnx_own_operators_alone(family, name):
         assert [(opset.domain, opset.version) for opset in proto.opset_import] == [("", 20)]
         assert not proto.functions and {node.domain for node in proto.graph.node} == {""}
         assert verify(artifact.read(path))["same"]
-
-
-@pytest.mark.parametrize("name", DRAW_AT_ONCE)
-def test_certificate_compares_drawn_pictures_too(family, name):
-    model = family(name)
-    assert (model.manifest["kind"], model.manifest["plans"]) == ("sampler", {})
-    held = model.manifest["certificate"]
-    rows = [(row["backend"], row["start"], row["batch"]) for row in held["trajectories"]]
-    assert sorted(rows) == sorted((b, s, n) for b in BACKENDS for s in ("constant", "noise") for n in (1, 2, 7))
-    assert all(row["plan"] is None and row["guidance"] is None for row in held["trajectories"])
-    assert held["probe"]["label"] == ([0, 1, 2, 0, 1, 2, 0, 1] if model.classes else [-1] * 8)
-    feeds = {"seed": np.zeros(8, np.int64), "index": np.arange(8), "label": np.array(held["probe"]["label"])}
-    np.testing.assert_array_equal(decode_pictures(held["probe"]["pictures"]), by_jax(model, feeds))
-
-
-def test_uncertified_file_draws_the_same(family, tmp_path):
-    model = family("gan")
-    manifest = export_model(
-        model.config, model.params, tmp_path / "m.onnx", classes=model.classes, training={"untrained": True},
-        certify=False,
-    )  # fmt: skip
-    assert "certificate" not in manifest and manifest["training"] == {"untrained": True}
-    feeds = requests(model)
-    np.testing.assert_array_equal(session(tmp_path / "m.onnx").run(None, feeds), session(model.onnx).run(None, feeds))
 
 
 @pytest.mark.parametrize("name", ["gan", "classifier"])

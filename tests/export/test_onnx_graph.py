@@ -1,16 +1,11 @@
-"""The exported file as any ONNX runtime sees it: nothing of jaxgen's stands between these tests and onnxruntime."""
-
-import platform
-import site
-from collections.abc import Iterator
-from pathlib import Path
+"""The exported graph in onnxruntime, with nothing of jaxgen's in between: noise, network and loop."""
 
 import jax
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 import torch
+from runtimes import shape_of
 
 from jaxgen import images, plan as plans, recipes
 from jaxgen.models import network, sampling
@@ -18,13 +13,6 @@ from jaxgen_export import twins, weights
 
 STILL = np.array([[0, 0, 0, 1, 1, 0, 0, 0, 0]], np.float32)  # next x = x
 TOLD = np.array([[0, 0, 1, np.inf, 0, 1, 0, 0, 0]], np.float32)  # next x = what the network says, t in the first column
-
-
-@pytest.fixture(scope="module")
-def session(model):
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.onnx.read_bytes(), options, providers=["CPUExecutionProvider"])
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +37,6 @@ def apply(model):
     return lambda x, t, label: np.asarray(net(model.params, np.float32(x), np.float32(t), np.asarray(label, np.int32)))
 
 
-def shape_of(model):
-    return model.config.data.size, model.config.data.size, model.config.data.channels
-
-
 def jax_normal(seed, index, draw, shape):
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(np.uint32(seed)), np.uint32(index)), draw)
     return np.asarray(jax.random.normal(key, shape))
@@ -64,31 +48,6 @@ def state(x, x0=None):
 
 def random_pictures(model, count):
     return np.random.default_rng(count).standard_normal((count, *shape_of(model))).astype(np.float32)
-
-
-# --- the contract
-
-
-def test_inputs_and_outputs_are_those_of_the_contract(session, model):
-    h, w, c = shape_of(model)
-    required = {value.name: (value.type, value.shape) for value in session.get_inputs()}
-    optional = {value.name: (value.type, value.shape) for value in session.get_overridable_initializers()}
-    words, label, scale = ("tensor(int64)", ["N"]), {}, {}
-    if model.classes:
-        label, scale = {"label": words}, {"guidance": ("tensor(float)", [])}
-    assert required == {"seed": words, "index": words, **label}
-    assert {name: kind for name, (kind, _) in optional.items()} == dict.fromkeys(optional, "tensor(float)")
-    assert set(optional) == {"plan", "state", *scale}
-    assert {value.name: (value.type, value.shape) for value in session.get_outputs()} == {
-        "images": ("tensor(uint8)", ["N", h, w, c]),
-        "state_out": ("tensor(float)", [2, "N", h, w, c]),
-    }
-
-
-def test_inputs_stand_in_the_order_of_the_contract(model):
-    names = [value.name for value in onnx.load(model.onnx).graph.input]
-    extra = ["label", "guidance"] if model.classes else []
-    assert names == ["seed", "index", *extra, "plan", "state"]
 
 
 # --- noise
@@ -271,61 +230,3 @@ def test_pixels_are_rounded_as_images_to_uint8_does(draw, model):
     exact = [i for i in range(255) if (np.float32(ties[i]) + np.float32(1)) * np.float32(127.5) == i + 0.5]
     assert len(exact) > 50
     assert all(found.ravel()[i] == i + i % 2 for i in exact)  # a tie goes to the even one
-
-
-# --- what is in the file
-
-
-def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The graph and those within it."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in [attribute.g, *attribute.graphs]:
-                yield from graphs(inner)
-
-
-@pytest.fixture(scope="module")
-def proto(model):
-    return onnx.load_from_string(model.onnx.read_bytes())
-
-
-def test_weights_are_initializers_of_the_loops_body(proto, model):
-    (loop,) = (node for node in proto.graph.node if node.op_type == "Loop")
-    body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
-    outer = {tensor.name for tensor in proto.graph.initializer}
-    assert outer == {"plan", "state"} | ({"guidance"} if model.classes else set())
-    held = [onnx.numpy_helper.to_array(tensor) for tensor in body.initializer]
-    held = {tuple(np.sort(value.ravel())) for value in held if value.dtype == np.float32}
-    kernels = {name: value for name, value in model.params.items() if name.endswith((".kernel", ".embedding"))}
-    missing = [name for name, value in kernels.items() if tuple(np.sort(value.ravel())) not in held]
-    assert not missing  # whatever their layout
-
-
-def test_file_holds_onnx_own_operators_alone(proto):
-    onnx.checker.check_model(proto, full_check=True)
-    assert [(opset.domain, opset.version) for opset in proto.opset_import] == [("", 20)]
-    assert not proto.functions
-    assert {node.domain for graph in graphs(proto.graph) for node in graph.node} == {""}
-
-
-def test_file_keeps_no_data_elsewhere_and_no_notes(proto):
-    for graph in graphs(proto.graph):
-        assert not graph.doc_string and not graph.metadata_props and not graph.quantization_annotation
-        for tensor in graph.initializer:
-            assert tensor.data_location == onnx.TensorProto.DEFAULT
-            assert not tensor.external_data and not tensor.doc_string and not tensor.metadata_props
-        for node in graph.node:
-            assert not node.doc_string and not node.metadata_props
-        for value in [*graph.input, *graph.output, *graph.value_info]:
-            assert not value.doc_string and not value.metadata_props
-    assert not proto.doc_string
-    assert [entry.key for entry in proto.metadata_props] == ["jaxgen"]
-
-
-def test_file_names_no_path_of_the_machine_that_made_it(model):
-    data = model.onnx.read_bytes()
-    places = [str(Path.cwd()), str(Path.home()) + "/", str(model.onnx.parent), *site.getsitepackages(), torch.__file__]
-    names = [platform.node()] if len(platform.node()) > 3 else []
-    for text in ["site-packages", ".py", "/tmp/", *places, *names]:
-        assert text.encode() not in data, text

@@ -1,4 +1,4 @@
-"""Two servers that tests share; those that need another start it by `servers.serving`."""
+"""Servers, engines, models and a site that tests share; another server is started by `servers.serving`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from pathlib import Path
 import httpx
 import pytest
 from browser import browser  # noqa: F401  (a fixture, as is visit)
+from engines import served
 from servers import TOKEN, Server, forged, loops_for_ever, serving
 from shown import visit  # noqa: F401
 from tiny import Exported, exported
 
 from jaxgen.config import VAE, VAEConfig
+from jaxgen.errors import JaxgenError
+from jaxgen.sampler import Sampler
+from jaxgen_serve import ort_web
+from jaxgen_serve.engine import Engine
+from jaxgen_serve.library import Model
+from jaxgen_serve.metrics import Metrics
+from jaxgen_serve.site import write_site
 
 DEADLINE = 3  # seconds, of `strict`
 
@@ -74,3 +82,55 @@ def insider(strict) -> Iterator[httpx.Client]:
     """A client of `strict` that has the token."""
     with strict.client() as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def sampler(shelf):
+    """sampler(name): that model, in this process."""
+    loaded = {name: Sampler.open(shelf / f"{name}.onnx") for name in ("classes", "vae", "plane")}
+    return loaded.__getitem__
+
+
+@pytest.fixture(scope="module")
+def plain(unconditional) -> Model:
+    return served(unconditional.onnx, "plain")
+
+
+@pytest.fixture(scope="module")
+def classy(conditional) -> Model:
+    return served(conditional.onnx, "classy")
+
+
+@pytest.fixture(scope="module")
+def vae(family) -> Model:
+    return served(family("vae").onnx, "vae")
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def engine(metrics):
+    made = Engine(metrics=metrics)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def runtime():
+    """onnxruntime-web's files, in the user's own cache."""
+    if ort_web.folder() is None and shutil.which("npm") is None:
+        pytest.skip("THE STATIC SITE WAS NOT TESTED: npm is not installed (Debian: apt install npm)")
+    try:
+        return ort_web.fetch()
+    except JaxgenError as err:
+        pytest.skip(f"THE STATIC SITE WAS NOT TESTED: {err}")
+
+
+@pytest.fixture(scope="module")
+def diffusion_site(conditional, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("diffusion") / "site"
+    write_site(conditional.onnx, folder)
+    return folder

@@ -1,4 +1,4 @@
-"""The API as a client finds it, on a real server; what it draws is what `Sampler.draw` draws in this process."""
+"""Drawing over the API: on a real server, what `Sampler.draw` draws in this process; and failures in a line."""
 
 import base64
 import io
@@ -11,41 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
+from servers import pixels
 
 from jaxgen.artifact import read
 from jaxgen.images import grid, png_pixels
-from jaxgen.latent.paths import plane as plane_of_latents, spherical
-from jaxgen.latent.scores import score
-from jaxgen.latent.spaces import open_space
 from jaxgen.parity import same_pictures
-from jaxgen.prng import image_noise
-from jaxgen.sampler import Sampler
-
-
-@pytest.fixture(scope="module")
-def sampler(shelf):
-    """sampler(name): that model, in this process."""
-    loaded = {name: Sampler.open(shelf / f"{name}.onnx") for name in ("classes", "vae", "plane")}
-    return loaded.__getitem__
-
 
 JSON = {"content-type": "application/json"}
-
-
-def pixels(text: str) -> np.ndarray:
-    return png_pixels(base64.b64decode(text), "the answer")
-
-
-def png(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def digit() -> np.ndarray:
-    """uint8 [8, 8, 1]: something that is no constant."""
-    return (np.arange(64).reshape(8, 8, 1) * 4).astype(np.uint8)
 
 
 # --- drawing
@@ -186,174 +158,6 @@ def test_requests_that_are_merged_give_the_pictures_that_they_give_alone(client,
         found = list(pool.map(one, range(24)))
     assert same_pictures(np.array(found), want)
     assert server.metric("jaxgen_batch_size_count") - calls < 24 * 6  # else nothing was merged
-
-
-# --- latents
-
-
-def test_interpolation_walks_the_arc_between_the_pictures_of_two_seeds(client, sampler):
-    body = {"model": "vae", "seeds": [1, 2], "indices": [0, 4], "frames": 6, "labels": [2, 0]}
-    walk = client.post("/interpolate", json=body).json()
-    a, b = (image_noise(np.array([seed]), np.array([index]), 0, (3,))[0] for seed, index in ((1, 0), (2, 4)))
-    codes = spherical(a, b, np.linspace(0, 1, 6))
-    labels = np.array([2, 2, 2, 0, 0, 0])  # the class of the nearer end
-    want, _ = sampler("vae").draw(np.zeros(6, int), np.arange(6), label=labels, latent=codes)
-    assert np.array_equal([pixels(frame["image"]) for frame in walk["images"]], want)
-    ends = [client.post("/generate", json={"model": "vae", "seed": s, "index": i, "label": c}).json()
-            for s, i, c in ((1, 0, 2), (2, 4, 0))]  # fmt: skip
-    assert same_pictures(want[[0, -1]], np.array([pixels(end["image"]) for end in ends]))
-
-
-def test_interpolation_of_a_model_with_a_plan_ends_at_what_it_draws(client):
-    plan = {"sampler": "dpmpp-2m", "steps": 4, "guidance": 2.0}
-    walk = client.post("/interpolate", json={"model": "classes", "seeds": [1, 2], "frames": 3, "label": 1, **plan})
-    for seed, frame in ((1, 0), (2, -1)):
-        alone = client.post("/generate", json={"model": "classes", "seed": seed, "label": 1, **plan}).json()
-        assert same_pictures(pixels(walk.json()["images"][frame]["image"]), pixels(alone["image"]))
-
-
-def test_interpolation_is_a_gif_on_demand(client):
-    body = {"model": "plane", "latents": [[-1, 0], [1, 0], [1, 1]], "frames": 4, "path": "linear"}
-    answer = client.post("/interpolate?format=gif", json=body)
-    assert answer.headers["content-type"] == "image/gif"
-    with Image.open(io.BytesIO(answer.content)) as image:
-        assert image.n_frames in (7, 8)  # two equal frames in a row may become one
-
-
-def test_reconstruction_and_score_are_those_of_the_latent_commands(client, shelf):
-    codes, image = open_space(shelf / "vae.onnx").codes(), digit()
-    latent = codes.encode(image[None], None)
-    again = codes.decode(latent, np.array([1]))[0]
-    want = score(codes, image[None], np.array([1]))
-    sent = {"data": {"model": "vae", "label": "1"}, "files": {"file": ("it.png", png(image))}}
-    found = client.post("/reconstruct", **sent).json()
-    assert np.array_equal(pixels(found["original"]), image) and np.array_equal(pixels(found["reconstruction"]), again)
-    assert found["latent"] == pytest.approx(latent[0].tolist(), rel=1e-5)
-    scored = client.post("/anomaly", **sent).json()
-    assert np.array_equal(pixels(scored["reconstruction"]), again)
-    assert scored["kl"] == pytest.approx(want.kl[0], rel=1e-5)
-    assert scored["score"] == pytest.approx(scored["kl"] + scored["reconstruction_nats"], rel=1e-6)
-    assert scored["score"] == pytest.approx(want.total[0], rel=1e-5)
-    assert pixels(scored["heat"]).shape == (8, 8, 3)
-
-
-def test_uploaded_picture_of_another_size_kind_and_colour_is_made_to_measure(client):
-    large = np.kron(digit()[..., 0], np.ones((4, 4), np.uint8))
-    buffer = io.BytesIO()
-    Image.fromarray(large).convert("RGB").save(buffer, "WEBP", lossless=True)
-    found = client.post("/reconstruct", data={"model": "plane"}, files={"file": ("it.webp", buffer.getvalue())}).json()
-    assert np.array_equal(pixels(found["original"]), digit())
-
-
-def test_inpainting_keeps_what_is_known_and_draws_the_rest(client):
-    image = np.repeat(digit(), 3, axis=-1)
-    half = np.zeros((8, 8, 1), np.uint8)
-    half[4:] = 255
-    form = {"model": "classes", "steps": "4", "seed": "3", "num_images": "2", "label": "bee"}
-    by_name = client.post("/inpaint", data={**form, "mask": "bottom"}, files={"file": ("a", png(image))}).json()
-    files = {"file": ("a", png(image)), "mask_file": ("b", png(half))}
-    by_picture = client.post("/inpaint", data=form, files=files).json()
-    drawn = np.array([pixels(one["image"]) for one in by_name["images"]])
-    assert np.array_equal(drawn, [pixels(one["image"]) for one in by_picture["images"]])
-    assert (drawn[:, :4] == image[:4]).all() and (drawn[:, 4:] != image[4:]).mean() > 0.5
-    assert not np.array_equal(drawn[0], drawn[1])
-
-
-def test_latent_map_shows_the_plane(client, sampler):
-    answer = client.get("/latent-map?model=plane&size=4")
-    codes = plane_of_latents(4)
-    want, _ = sampler("plane").draw(np.zeros(16, int), np.arange(16), latent=codes)
-    rows = want.reshape(4, 4, 8, 8).swapaxes(1, 2).reshape(32, 32, 1)
-    assert np.array_equal(png_pixels(answer.content, "map"), rows)
-    assert float(answer.headers["x-jaxgen-reach"]) == pytest.approx(float(codes.max()), abs=1e-5)
-
-
-# --- models
-
-
-def test_models_say_what_they_are(client, shelf):
-    found = {model["name"]: model for model in client.get("/models").json()["models"]}
-    assert list(found) == ["classes", "plane", "vae"]
-    want = {"family": "ddpm", "shape": [8, 8, 3], "classes": ["ant", "2", "bee"], "label_optional": True}
-    want |= {"encoder": False, "latent": None, "quick": False, "guidance": {"default": 1.5, "max": 100}}
-    plan = {"samplers": ["ancestral", "ddim", "dpmpp-2m"], "sampler": "ddim", "steps": 8, "max_steps": 50, "eta": 0.5}
-    assert {key: found["classes"][key] for key in want} == want and found["classes"]["plan"] == plan
-    assert (found["vae"]["latent"], found["vae"]["encoder"], found["vae"]["label_optional"]) == (3, True, False)
-    assert (found["plane"]["plan"], found["plane"]["guidance"], found["plane"]["quick"]) == (None, None, True)
-    assert found["vae"]["size_bytes"] == (shelf / "vae.onnx").stat().st_size
-
-
-def test_model_info_has_the_manifest_without_pictures(client, shelf):
-    found = client.get("/model-info?model=vae").json()
-    manifest = read(shelf / "vae.onnx").manifest
-    assert found["config"] == manifest["config"] and found["training"] == manifest["training"]
-    assert set(found["certificate"]) == set(manifest["certificate"]) - {"probe"}
-
-
-def test_model_file_is_the_file_and_is_not_sent_twice(client, shelf):
-    answer = client.get("/model-file?model=plane")
-    assert answer.content == (shelf / "plane.onnx").read_bytes()
-    assert answer.headers["etag"] == f'"{read(shelf / "plane.onnx").sha256}"'
-    again = client.get("/model-file?model=plane", headers={"if-none-match": answer.headers["etag"]})
-    assert (again.status_code, again.content) == (304, b"")
-
-
-def test_plan_is_the_table_that_the_graph_takes(client, sampler):
-    found = client.get("/plan?model=classes&sampler=dpmpp-2m&steps=5").json()
-    table = np.frombuffer(base64.b64decode(found["table"]), "<f4").reshape(found["rows"], 9)
-    assert np.array_equal(table, sampler("classes").plan(sampler="dpmpp-2m", steps=5))
-
-
-# --- what it says of itself
-
-
-def test_root_leads_programs_to_links_and_people_to_the_page(client):
-    about = client.get("/").json()
-    assert about["name"] == "jaxgen"
-    for link in about["links"].values():
-        assert client.get(link).status_code == 200, link
-    browser = client.get("/", headers={"accept": "text/html,*/*"}, follow_redirects=False)
-    assert (browser.status_code, browser.headers["location"]) == (307, "/app/")
-
-
-def test_server_is_ready_once_it_has_models(client):
-    assert client.get("/health").json() == {"status": "ok"}
-    assert client.get("/ready").json() == {"status": "ready", "models": 3}
-
-
-def test_who_watches_a_server_may_ask_for_headers_alone(client):
-    for path in ("/", "/health", "/ready"):
-        head, full = client.head(path), client.get(path)
-        assert (head.status_code, head.content) == (200, b"") and full.content
-        assert head.headers["content-length"] == full.headers["content-length"]
-
-
-def test_metrics_count_what_was_answered_and_drawn(client, server):
-    def counted() -> float:
-        lines = client.get("/metrics").text.splitlines()
-        return sum(float(line.split()[1]) for line in lines if line.startswith('jaxgen_images_total{model="plane"'))
-
-    before = counted()
-    client.post("/generate-batch?num_images=7", json={"model": "plane"})
-    assert counted() - before == 7
-    assert 'jaxgen_requests_total{method="POST",route="/generate-batch",status="200"}' in client.get("/metrics").text
-    assert server.queue() == 0
-
-
-def test_changed_model_is_in_the_document(client):
-    document = client.get("/openapi.json").json()
-    for path in ("/generate", "/generate-batch", "/gallery"):
-        assert "409" in document["paths"][path]["post"]["responses"], path
-    assert "409" in document["paths"]["/stream"]["get"]["responses"]
-    assert "409" in document["components"]["schemas"]["Draw"]["properties"]["sha256"]["anyOf"][0]["description"]
-
-
-def test_docs_are_complete_and_need_no_other_host(client):
-    page = client.get("/docs")
-    paths = client.get("/openapi.json").json()["paths"]
-    assert all(f"</b> {path}</h3>" in page.text for path in paths)
-    assert "://" not in page.text.replace("localhost", "") and "<script" not in page.text
-    assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
 # --- failures

@@ -1,0 +1,113 @@
+"""The dashboard's jobs, which outlive it, and what it reads of their progress."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from dashboards import SHORT, wait
+
+from jaxgen import presets
+from jaxgen.curves import read_curves
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen_serve.dashboard import processes
+from jaxgen_serve.dashboard.processes import Jobs
+from jaxgen_serve.dashboard.progress import Run, Tail, progress
+
+# A dashboard that starts a job, says so, and would live on.
+DASHBOARD = """
+import sys, time
+from pathlib import Path
+from jaxgen_serve.dashboard.processes import Jobs
+print(Jobs(Path(sys.argv[1])).start("long", sys.argv[2:]).pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_killed_dashboard_leaves_the_run_another_finds_stops_and_resumes_it(tmp_path):
+    long = ["train", *SHORT, "--set", "training.steps=1000000", "--out", str(tmp_path / "long")]
+    dashboard = subprocess.Popen(
+        [sys.executable, "-c", DASHBOARD, tmp_path, *long], stdout=subprocess.PIPE, text=True
+    )  # fmt: skip
+    pid = int(dashboard.stdout.readline())
+    dashboard.kill()
+    dashboard.wait()
+    jobs, run = Jobs(tmp_path), Run(tmp_path / "long")
+    assert jobs.running("long") and jobs.find("long").pid == pid
+    wait(lambda: run.checkpoints(), "a checkpoint")
+    before = progress(run.config(), Tail(run.path / "metrics.jsonl").read(), jobs.log("long"))
+    assert 0 < before.step < before.total == 1_000_000
+    with pytest.raises(UsageError, match="long is running already"):
+        jobs.start("long", ["presets"])
+    jobs.stop("long")
+    jobs.stop("long")  # a second signal would lose what is being saved
+    wait(lambda: not jobs.running("long"), "the end of a stopped run")
+    saved = run.checkpoints()[-1].step
+    assert f"interrupted, saved at step {saved}; go on with" in processes.complaint(jobs.log("long"))
+    assert saved >= before.step
+    jobs.start("long", ["train", "--resume", str(run.path), "--set", f"training.steps={saved + 5}"])
+    wait(lambda: not jobs.running("long"), "the end of a resumed run")
+    assert run.checkpoints()[-1].step == saved + 5
+    assert progress(run.config(), {}, jobs.log("long")).finished
+
+
+def test_number_of_a_dead_process_that_another_one_has_now_is_not_signalled(tmp_path):
+    jobs = Jobs(tmp_path)
+    jobs.start("quick", ["presets"])
+    wait(lambda: not jobs.running("quick"), "the end of a quick job")
+    assert "ddpm-mnist" in jobs.log("quick")
+    with pytest.raises(UsageError, match="quick is not running"):
+        jobs.stop("quick")
+    innocent = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    record = tmp_path / ".dashboard/quick.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"pid": innocent.pid}))
+    holder = "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, 2); print(flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", holder, tmp_path / ".dashboard/quick.log"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    other.stdout.readline()
+    with pytest.raises(UsageError, match=f"process {innocent.pid} is not the one that was started"):
+        jobs.stop("quick")
+    assert innocent.poll() is None
+    for process in (innocent, other):
+        process.communicate(b"\n")
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "../up", "x" * 101, "new\nline"])
+def test_name_that_fits_no_folder_is_refused(name, tmp_path):
+    with pytest.raises(UsageError, match="a run's name must be"):
+        Jobs(tmp_path).start(name, ["presets"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command_that_fails_or_is_late_raises_its_own_line():
+    with pytest.raises(JaxgenError, match=r"^unknown preset 'nosuch'"):
+        processes.run(["presets", "nosuch"], deadline=60)
+    with pytest.raises(JaxgenError, match="'jaxgen presets' was stopped after 0 seconds"):
+        processes.run(["presets"], deadline=0.001)
+
+
+def test_tail_reads_only_whole_new_lines_and_starts_again_when_the_file_is_rewritten(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    tail = Tail(file)
+    assert tail.read() == {}
+    file.write_text('{"step": 1, "loss": 4.0}\n{"step": 2, "lo')
+    assert tail.read() == {"loss": ([1], [4.0])}
+    with file.open("a") as more:
+        more.write('ss": 3.0}\nbroken\n{"step": 2, "test_loss": 3.5}\n')
+    assert tail.read() == {"loss": ([1, 2], [4.0, 3.0]), "test_loss": ([2], [3.5])} == read_curves(file)
+    other = tmp_path / "other"
+    other.write_text("".join(f'{{"step": {step}, "loss": 2.0}}\n' for step in range(1, 10)))
+    assert other.stat().st_size > file.stat().st_size  # not told by its size
+    other.replace(file)
+    assert tail.read() == {"loss": (list(range(1, 10)), [2.0] * 9)} == read_curves(file)
+
+
+def test_progress_is_read_from_the_log_where_the_config_counts_epochs():
+    log = (
+        "training: vae-digits, 75,000 parameters, 3,300 steps, on 1 x cpu, in runs/x\n"
+        "step 100/3300  loss 26.9  kl 2.1  93,000 images/s  40 s left\n"
+    )
+    now = progress(presets.preset("vae-digits"), {"loss": ([50], [30.0])}, log)
+    assert (now.step, now.total, now.loss, now.speed, now.left) == (100, 3300, 30.0, "93,000 images/s", "40 s left")
+    assert progress(presets.preset("ddpm-digits"), {}, "").total == 3000

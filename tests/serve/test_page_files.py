@@ -1,0 +1,31 @@
+"""The files of the page at /app: cached by content, fenced in by their headers, and no others."""
+
+from __future__ import annotations
+
+import re
+
+from jaxgen_serve.routes.page import PAGE
+
+
+def test_files_are_cached_by_content_and_nothing_else_is_served(client):
+    page = client.get("/app/")
+    assert "script-src 'self' 'wasm-unsafe-eval';" in page.headers["content-security-policy"]
+    assert page.headers["cross-origin-opener-policy"] == "same-origin"
+    assert page.headers["cross-origin-embedder-policy"] == "require-corp"
+    again = client.get("/app/", headers={"If-None-Match": page.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get("/app", follow_redirects=False).headers["location"] == "/app/"
+    assert client.get("/app/main.js").headers["content-type"].startswith("text/javascript")
+    for path in (
+        "/app/nothing.js",
+        "/app/..%2fapp.py",
+        "/app/%2e%2e/app.py",
+        "/app/ort/nothing.wasm",
+        "/app/ort/..%2fx",
+    ):
+        refused = client.get(path)
+        assert refused.status_code == 404, path
+        assert "\n" not in refused.json()["detail"]
+    assert not re.search(
+        r"https?://", "".join(path.read_text() for path in PAGE.iterdir()).replace("http://www.w3.org/", "")
+    )
