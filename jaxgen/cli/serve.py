@@ -25,7 +25,7 @@ from jaxgen.cli.options import threads_option
 )
 @click.option("--max-batch", type=click.IntRange(1, 4096), default=64, help="Pictures of one call.")
 @click.option(
-    "--max-delay-ms", type=click.FloatRange(0, 1000), default=2.0, help="How long a request waits for company."
+    "--max-delay-ms", type=click.FloatRange(0, 1000), default=2.0, help="How long a request waits for others."
 )
 @click.option(
     "--max-queue", type=click.IntRange(1, 100_000), default=1024, help="Pictures that wait; more are refused."

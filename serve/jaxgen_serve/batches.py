@@ -32,6 +32,10 @@ class Batch:
         return model
 
     @property
+    def done(self) -> bool:
+        return self.row == self.rows
+
+    @property
     def since(self) -> float:
         return min(part.job.since for part in self.parts)
 
@@ -47,11 +51,11 @@ class Batch:
             self.feeds = picked(self.feeds, keep)
             self.parts = [part for part, stays in zip(self.parts, alive, strict=True) if stays]
 
-    def advance(self, slice_seconds: float, pace: float | None, stop: Stop) -> float:
+    def advance(self, slice_seconds: float, pace: float, stop: Stop) -> float:
         """Run as many rows as take about `slice_seconds`, one at least. Returns their pace, in seconds a row and
         picture.
 
-        pace: the model's last one, if there is one.
+        pace: the model's last one, 0 if there is none.
         """
         end = self._next_cut(slice_seconds, pace)
         feeds = dict(self.feeds)
@@ -73,27 +77,30 @@ class Batch:
 
     def deliver(self) -> None:
         """Show or hand over what has been drawn, and fail those whose numbers have come to be NaN."""
-        state, images = self.feeds.get("state"), self.images
-        assert images is not None
         for part, pictures in self._slices():
-            job, now = part.job, None if state is None else state[:, pictures]
-            if now is not None and np.isnan(now).any():
-                job.fail(self.model.sampler.diverged())
-                continue
-            if job.on_frame and job.alive:
-                try:
-                    job.on_frame(self.row, self.rows, images[pictures])
-                except Exception as err:
-                    job.fail(err)
-            if self.row == self.rows:
-                job.take(part.start, part.stop, images[pictures], now)
+            try:
+                self._hand_over(part, pictures)
+            except Exception as err:  # its own watcher's, or no memory is left for it
+                part.job.fail(err)
+
+    def _hand_over(self, part: Part, pictures: slice) -> None:
+        assert self.images is not None
+        images, state, job = self.images[pictures], self.feeds.get("state"), part.job
+        now = None if state is None else state[:, pictures]
+        if now is not None and np.isnan(now).any():
+            job.fail(self.model.sampler.diverged())
+            return
+        if job.on_frame and job.alive:
+            job.on_frame(self.row, self.rows, images)
+        if self.done:
+            job.take(part.start, part.stop, images, now)
 
     def _slices(self) -> list[tuple[Part, slice]]:
         ends = list(itertools.accumulate(part.count for part in self.parts))
         return [(part, slice(end - part.count, end)) for part, end in zip(self.parts, ends, strict=True)]
 
-    def _next_cut(self, slice_seconds: float, pace: float | None) -> int:
-        seconds = self._seconds_per_row or (pace and pace * self.count)
+    def _next_cut(self, slice_seconds: float, pace: float) -> int:
+        seconds = self._seconds_per_row or pace * self.count
         rows = max(1, int(slice_seconds / seconds)) if seconds else 1
         if any(part.job.on_frame for part in self.parts):
             rows = min(rows, max(1, self.rows // FRAMES))

@@ -46,14 +46,14 @@ class Engine:
         metrics: Metrics | None = None,
     ) -> None:
         """max_batch: pictures in one call; max_delay: seconds that a request waits for company where there is nothing
-        else to do, unless as many as were there last are here already; max_queue: pictures asked for and not drawn
-        yet; slice_seconds: about how long a call may take."""
+        else to do, see `Gathering`; max_queue: pictures asked for and not drawn yet; slice_seconds: about how long a
+        call may take."""
         self._max_batch, self._gathering = max_batch, Gathering(max_batch, max_delay)
         self._max_queue, self._slice_seconds = max_queue, slice_seconds
         self._metrics = metrics or Metrics()
         self._metrics.watch_queue(lambda: self.depth)
         self._lock = threading.Lock()
-        self._work, self._full = (threading.Condition(self._lock) for _ in range(2))
+        self._work, self._gathered = (threading.Condition(self._lock) for _ in range(2))
         self._jobs: set[Job] = set()  # alive
         self._depth = 0  # their pictures
         self._lanes: OrderedDict[Model, Lane] = OrderedDict()  # whose turn it is comes first
@@ -107,7 +107,7 @@ class Engine:
             self._closing = True
             if self._running:
                 self._running[1]()
-            for waiting in (self._work, self._full):
+            for waiting in (self._work, self._gathered):
                 waiting.notify_all()
             jobs = list(self._jobs)
         for job in jobs:
@@ -145,8 +145,8 @@ class Engine:
                     self._lanes[model] = Lane(self._max_batch)
                 self._lanes[model].add(job)
             self._work.notify()
-            if self._depth >= self._gathering.awaited:
-                self._full.notify()
+            if not self._alone() or len(self._jobs) >= self._gathering.awaited or self._depth >= self._max_batch:
+                self._gathered.notify()
             self._deadlines.mind(job)
         return Ticket(job.future)
 
@@ -194,13 +194,17 @@ class Engine:
                 self._work.wait()
         return None
 
+    def _alone(self) -> bool:
+        """Whether all that waits is for one model."""
+        return len(self._lanes) == 1 and not self._errands
+
     def _models(self) -> tuple[Lane, Batch, Stop] | None:
         """What is next of the models; None: to be asked again."""
         model, lane = next(iter(self._lanes.items()))
-        if len(self._lanes) == 1 and not self._errands:
+        if self._alone():
             seconds = self._gathering.seconds_left(model, lane)
             if seconds > 0:
-                self._full.wait(seconds)
+                self._gathered.wait(seconds)
                 return None
         batch = lane.next()
         if batch is None:
@@ -240,16 +244,19 @@ class Engine:
             error = err
         with self._lock:
             self._running = None
+            if error is None:
+                self._gathering.called(model, pace)
+                if batch.done:  # counted before anybody can be back
+                    group = batch.parts[0].job.group
+                    self._gathering.company(group, batch.parts + lane.waiting(group))
         if error is None:
             batch.deliver()
         elif len(batch.parts) == 1:
             batch.parts[0].job.fail(_shown(error, model.name))
         with self._lock:
-            if error is None:
-                self._gathering.called(model, pace)
-            if error is None and batch.row == batch.rows:
+            if error is None and batch.done:
                 lane.finish(batch)
-                self._gathering.answered(model, batch.count + sum(part.count for part in lane.waiting))
+                self._gathering.answered(model)
             elif error is not None and len(batch.parts) > 1:
                 lane.split(batch)  # one of them may be the cause; and those that have left are dropped
 

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from jaxgen_serve.jobs import Job
+from jaxgen_serve.jobs import Job, Part
 from jaxgen_serve.lanes import Lane
 from jaxgen_serve.library import Model
+
+RETURN = 25  # delays: with 32 clients, the last one's next request comes 30 ms after the first one's answer
+SHARE = 1 / 8  # of the time that their pictures take together
+
+
+@dataclass
+class _Seen:
+    """A model's newest call, and the company in the newest one that ended its pictures."""
+
+    pace: float = 0.0  # seconds a row and picture
+    ended: float = 0.0  # by time.monotonic
+    group: Hashable = None
+    requests: float = math.inf  # that were answered, and those of the same group that waited then
+    seconds: float = 0.0  # that all of these take together
 
 
 class Gathering:
@@ -16,38 +32,51 @@ class Gathering:
 
     def __init__(self, max_batch: int, max_delay: float) -> None:
         self._max_batch, self._max_delay = max_batch, max_delay
-        self._pace: WeakKeyDictionary[Model, float] = WeakKeyDictionary()  # seconds a row and picture
-        self._company: WeakKeyDictionary[Model, int] = WeakKeyDictionary()  # pictures at once, when last seen
-        self._ended = 0.0  # the last call, by time.monotonic
-        self.awaited = max_batch  # pictures: as soon as so many are here, `seconds_left` is 0
+        self._seen: WeakKeyDictionary[Model, _Seen] = WeakKeyDictionary()
+        self.awaited = math.inf  # requests: as soon as so many are here, `seconds_left` is 0
 
-    def pace(self, model: Model) -> float | None:
-        """Seconds a row and picture; None: not seen yet."""
-        return self._pace.get(model)
+    def pace(self, model: Model) -> float:
+        """Seconds a row and picture; 0: not seen yet."""
+        return self._seen[model].pace if model in self._seen else 0.0
 
     def seconds(self, jobs: Iterable[Job]) -> float:
         """About how long they will take one after another."""
-        return sum(self._pace.get(job.model, 0.0) * job.count * job.rows for job in jobs if job.model)
+        return sum(self.pace(job.model) * job.count * job.rows for job in jobs if job.model)
 
     def called(self, model: Model, pace: float) -> None:
-        """A call has ended."""
-        self._pace[model] = pace
-        self._ended = time.monotonic()
+        """A call is over."""
+        self._seen.setdefault(model, _Seen()).pace = pace
 
-    def answered(self, model: Model, company: int) -> None:
-        """A call has brought pictures to their end, so that with those who wait there are `company` of them."""
-        self._company[model] = company
+    def company(self, group: Hashable, parts: Iterable[Part]) -> None:
+        """These have just come to the end of their plan or wait for one like it: so many may soon be here again."""
+        jobs = {part.job for part in parts}
+        model = next(iter(jobs)).model
+        assert model is not None
+        seen = self._seen[model]
+        seen.group, seen.requests, seen.seconds = group, len(jobs), self.seconds(jobs)
+
+    def answered(self, model: Model) -> None:
+        """The clients of the newest call have their pictures."""
+        self._seen[model].ended = time.monotonic()
 
     def seconds_left(self, model: Model, lane: Lane) -> float:
         """How much longer it is worth waiting for company, if there is nothing else to do; 0 or less: not at all.
 
-        Clients who were just answered tend to ask again, so as many are waited for as there were then: for `max_delay`,
-        or, after a call, for a sixth of the time that they will take together, if that is longer.
+        Clients who were answered together tend to ask again together, so as many are waited for as there were: for
+        RETURN times `max_delay` from their answers, but not for more than SHARE of what their pictures take. Where
+        nothing is known, a request waits for `max_delay`; never so long that it would be late.
         """
-        waiting = lane.waiting
-        self.awaited = min(self._max_batch, self._company.get(model, self._max_batch))
-        if lane.under_way or not waiting or sum(part.count for part in waiting) >= self.awaited:
+        group, waiting = lane.oldest()
+        if lane.under_way or not waiting:
             return 0.0
-        first = min((part.job for part in waiting), key=lambda job: job.since)
-        together = self._pace.get(model, 0.0) * first.rows * self.awaited
-        return max(first.since + self._max_delay, self._ended + together / 6) - time.monotonic()
+        seen = self._seen.get(model, _Seen())
+        known = seen.group == group
+        self.awaited = seen.requests if known else math.inf
+        jobs = {part.job for part in waiting}
+        if len(jobs) >= self.awaited or sum(part.count for part in waiting) >= self._max_batch:
+            return 0.0
+        first = waiting[0].job
+        until = first.since + self._max_delay
+        if known:
+            until = max(until, seen.ended + min(RETURN * self._max_delay, SHARE * seen.seconds))
+        return min(until, first.until - self.seconds(jobs)) - time.monotonic()

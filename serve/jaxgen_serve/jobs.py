@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -70,6 +71,12 @@ class Job:
         """Of the plan."""
         return len(self.feeds["plan"]) if "plan" in self.feeds else 1
 
+    @cached_property
+    def group(self) -> Hashable:
+        """Equal for those that can share a call."""
+        shared = (self.feeds[name].tobytes() for name in SHARED if name in self.feeds)
+        return tuple(sorted(self.feeds)), *shared
+
     @property
     def alive(self) -> bool:
         return not self.future.done()
@@ -119,11 +126,6 @@ class Part:
 
     def feeds(self) -> Feeds:
         return picked(self.job.feeds, slice(self.start, self.stop))
-
-
-def group(feeds: Feeds) -> Hashable:
-    """Equal for those that can share a call."""
-    return tuple(sorted(feeds)), *(feeds[name].tobytes() for name in SHARED if name in feeds)
 
 
 def picked(feeds: Feeds, which: slice | Array) -> Feeds:

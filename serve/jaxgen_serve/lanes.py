@@ -6,7 +6,7 @@ import bisect
 from collections.abc import Hashable
 
 from jaxgen_serve.batches import Batch
-from jaxgen_serve.jobs import Job, Part, group
+from jaxgen_serve.jobs import Job, Part
 
 
 class Lane:
@@ -18,14 +18,19 @@ class Lane:
         self._under_way: list[Batch] = []
 
     def add(self, job: Job) -> None:
-        parts = self._waiting.setdefault(group(job.feeds), [])
+        parts = self._waiting.setdefault(job.group, [])
         for part in job.parts(self._max_batch):
             bisect.insort(parts, part, key=_since)
 
-    @property
-    def waiting(self) -> list[Part]:
-        """What is not under way."""
-        return [part for parts in self._waiting.values() for part in parts]
+    def waiting(self, group: Hashable) -> list[Part]:
+        """What is not under way of a group, the oldest first."""
+        return self._waiting.get(group, [])
+
+    def oldest(self) -> tuple[Hashable, list[Part]]:
+        """The group of what waits longest, and what waits of it: nothing if nobody waits."""
+        self._drop_dead()
+        group = min(self._waiting, key=lambda key: _since(self._waiting[key][0]), default=None)
+        return group, self.waiting(group)
 
     @property
     def under_way(self) -> bool:
@@ -33,11 +38,10 @@ class Lane:
 
     def next(self) -> Batch | None:
         """The batch to be advanced now; None if nobody waits for any."""
-        self._drop_dead()
+        group, waiting = self.oldest()
         oldest = min(self._under_way, key=lambda batch: batch.since, default=None)
-        key = min(self._waiting, key=lambda key: _since(self._waiting[key][0]), default=None)
-        if key is not None and (oldest is None or _since(self._waiting[key][0]) < oldest.since):
-            return self._start(key)
+        if waiting and (oldest is None or _since(waiting[0]) < oldest.since):
+            return self._start(group)
         return oldest
 
     def finish(self, batch: Batch) -> None:
@@ -58,14 +62,14 @@ class Lane:
             batch.drop_dead()
         self._under_way = [batch for batch in self._under_way if batch.parts]
 
-    def _start(self, key: Hashable) -> Batch:
+    def _start(self, group: Hashable) -> Batch:
         """A batch of the oldest parts of a group, as many as there is room for."""
-        parts = self._waiting[key]
+        parts = self._waiting[group]
         taken = [parts.pop(0)]
         while parts and sum(part.count for part in taken) + parts[0].count <= self._max_batch:
             taken.append(parts.pop(0))
         if not parts:
-            del self._waiting[key]
+            del self._waiting[group]
         batch = Batch(taken)
         self._under_way.append(batch)
         return batch
