@@ -24,19 +24,20 @@ pre { background: var(--soft); padding: .7rem; border-radius: .4rem; overflow-x:
 .wide { overflow-x: auto; }
 """
 WORDS = {"string": "text", "number": "number", "integer": "integer", "boolean": "true or false"}
-EXAMPLE = """curl localhost:8000/generate -H 'Content-Type: application/json' -H 'Accept: image/png' \\
-     -d '{"seed": 7, "label": 3}' -o three.png"""
+EXAMPLE = """curl {here}generate -d '{{"seed": 7, "label": 3}}' -o three.png \\
+     -H 'Content-Type: application/json' -H 'Accept: image/png'"""
 
 
-def page(openapi: Mapping[str, Any]) -> str:
-    """The whole page, for a document as FastAPI makes it."""
+def page(openapi: Mapping[str, Any], here: str) -> str:
+    """The whole page, for a document as FastAPI makes it; here: the server's address, a slash at its end."""
     info = openapi["info"]
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>{escape(info['title'])} API</title><style>{STYLE}</style>"
         f"<main><h1>{escape(info['title'])} API <small>{escape(info['version'])}</small></h1>"
         f"<p>{escape(info.get('summary', ''))} This page is <a href=openapi.json>openapi.json</a> for people; "
-        f"<a href=app/>the page to draw with</a> is another.</p><pre><code>{escape(EXAMPLE)}</code></pre>"
+        f"<a href=app/>the page to draw with</a> is another.</p>"
+        f"<pre><code>{escape(EXAMPLE.format(here=here))}</code></pre>"
         f"<p>A failure is <code>{{&quot;detail&quot;: &quot;one line&quot;}}</code> with one of these:</p>"
         f"{_table('', [_cells(str(code), why) for code, why in WHY.items()])}{''.join(_groups(openapi))}</main></html>"
     )

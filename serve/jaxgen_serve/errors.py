@@ -90,6 +90,8 @@ def described(errors: Sequence[Mapping[str, Any]]) -> str:
     first = errors[0]
     if first["type"] == "json_invalid":
         return f"the body is no JSON: {one_line(ValueError(first.get('ctx', {}).get('error', first['msg'])))}"
+    if first["type"] == "model_attributes_type" and len(first["loc"]) == 1:
+        return "the body must be a JSON object, sent with Content-Type: application/json"
     where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
     given = first.get("input")
     shown = f", got {ascii(given)[:60]}" if isinstance(given, str | int | float | bool) else ""

@@ -101,8 +101,12 @@ class Library:
                 if path in files:
                     refused |= file.complaints
                     models |= {path.stem: file.model} if file.model else {}
-            for name in refused.keys() - self.refused.keys():
-                log.warning("%s: not served: %s", name, refused[name])
+            if patient:  # else it is asked for, and told, by somebody who reads `refused`
+                for name in refused.keys() - self.refused.keys():
+                    kept = (
+                        "not replaced, the earlier file is still served" if Path(name).stem in models else "not served"
+                    )
+                    log.warning("%s: %s: %s", name, kept, refused[name])
             self._files, self._models, self.refused = files, models, refused
 
     def start(self) -> None:

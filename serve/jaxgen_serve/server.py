@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen_serve import trial
 from jaxgen_serve.app import create_app
 from jaxgen_serve.engine import Engine
 from jaxgen_serve.library import Library
@@ -41,6 +42,8 @@ def serve(settings: Settings, models: Sequence[str], say: Callable[[str], None],
         warn(f"not served: {name}: {why}")
     if not library.models():
         warn("no model to draw from yet; the server waits for one" + ("" if models else f" in {places[0]}"))
+    if settings.allow_uploads:
+        trial.limit()  # a stranger's graph may ask for little when it is tried, and for all there is later
     with listening(settings.host, settings.port) as listener:
         metrics = Metrics()
         engine = Engine(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxgen.errors import JaxgenError
@@ -72,12 +74,14 @@ def _read(artifact: Artifact) -> None:
 
 
 def limit() -> None:
-    """Less memory from here on, where the system can be told so."""
+    """At most MEMORY more than now from here on, where the system can be told so."""
     try:
         import resource
     except ImportError:  # Windows
         return
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    with contextlib.suppress(OSError, ValueError):  # Linux alone says how much it is now; others may know no limit
+        now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

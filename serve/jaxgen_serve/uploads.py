@@ -20,7 +20,7 @@ from jaxgen.files import write_atomically
 from jaxgen.latent.pictures import REGIONS, mask
 from jaxgen_serve import trial
 from jaxgen_serve.engine import Busy
-from jaxgen_serve.library import NotServed
+from jaxgen_serve.library import ENCODER, NotServed
 from jaxgen_serve.service import Service
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
@@ -84,6 +84,8 @@ async def add_model(service: Service, file: UploadFile) -> dict[str, Any]:
 
 def _add_model(service: Service, file_name: str, data: bytes) -> dict[str, Any]:
     settings = service.settings
+    if file_name.endswith(ENCODER):
+        raise UsageError("encoders are not taken here; put one beside its model, in a folder that is served")
     if not NAME.fullmatch(file_name):
         raise UsageError("the file must be called NAME.onnx, NAME being at most 64 letters, digits, '-' or '_'")
     if len(data) > settings.max_model:

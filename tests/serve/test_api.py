@@ -177,7 +177,7 @@ def test_requests_that_are_merged_give_the_pictures_that_they_give_alone(client,
         (422, "POST", "/generate", {"seed": "7"}, "seed: "),
         (422, "POST", "/generate", {"label": "\ud800"}, "label."),
         (422, "POST", "/generate", {"sede": 7}, "sede: "),
-        (422, "POST", "/generate", [], "body: "),
+        (422, "POST", "/generate", [], "must be a JSON object"),
         (400, "POST", "/interpolate", {}, "seeds or latents"),
         (400, "POST", "/interpolate", {"seeds": [1, 2], "sampler": "ancestral"}, "adds no noise"),
         (400, "GET", "/latent-map?model=vae", None, "3 dimensions"),
@@ -200,3 +200,10 @@ def test_body_that_is_no_json_is_refused_in_one_line(client):
     for content in (b'{"seed":', b"\xff\xfe", b"[" * 100_000):
         answer = client.post("/generate", content=content, headers={"content-type": "application/json"})
         assert answer.status_code in (400, 422) and "\n" not in answer.json()["detail"]
+
+
+def test_body_without_its_type_is_told_what_is_missing(client):
+    answer = client.post(
+        "/generate", content=b'{"seed": 7}', headers={"content-type": "application/x-www-form-urlencoded"}
+    )
+    assert answer.status_code == 422 and "Content-Type: application/json" in answer.json()["detail"]

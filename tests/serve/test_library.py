@@ -132,6 +132,20 @@ def test_file_that_draws_nothing_is_refused_with_the_reason(folder, family, vae)
     require_no_path(library, folder)
 
 
+def test_log_says_of_a_replacement_that_fails_that_the_earlier_file_stays(folder, vae, caplog):
+    shutil.copyfile(vae.onnx, folder / "vae.onnx")
+    library = Library([folder])
+    (folder / "vae.onnx").write_text("hello")
+    (folder / "other.onnx").write_text("hello")
+    library.refresh(patient=True)
+    library.refresh(patient=True)
+    assert names(library) == ["vae"]
+    lines = caplog.messages
+    assert len(lines) == 2
+    assert "vae.onnx: not replaced, the earlier file is still served: " in "\n".join(lines)
+    assert "other.onnx: not served: " in "\n".join(lines)
+
+
 # --- encoders
 
 

@@ -1,6 +1,7 @@
 """For how much one may ask: images, steps, frames, bytes, pixels, seconds."""
 
 import io
+import resource
 import socket
 import struct
 import time
@@ -193,3 +194,9 @@ def test_mask_is_the_name_of_a_region_and_no_file_of_the_server(client, mask):
     sent = {"data": {"model": "classes", "mask": mask}, "files": {"file": ("a", picture("PNG"))}}
     answer = client.post("/inpaint", **sent)
     assert answer.status_code == 400 and "top, bottom, left, right, center" in answer.json()["detail"]
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux tells what another process may take")
+def test_server_that_takes_strangers_models_cannot_take_all_memory(server):
+    most, _ = resource.prlimit(server.process.pid, resource.RLIMIT_AS)
+    assert 4 * 2**30 < most < 16 * 2**30

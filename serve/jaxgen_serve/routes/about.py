@@ -88,5 +88,6 @@ async def login(request: Request, body: Login) -> Response:
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> HTMLResponse:
     """The API for people to read: made from /openapi.json, and from no other host."""
-    html = documentation.page(request.app.openapi())
+    here = str(request.base_url).partition("://")[2]
+    html = documentation.page(request.app.openapi(), here)
     return HTMLResponse(html, headers={"content-security-policy": documentation.POLICY})
