@@ -44,6 +44,6 @@ def dashboard(runs: Path, port: int, host: str) -> None:
     if host not in serving.LOOPBACK:
         click.echo(f"warning: whoever reaches {host}:{port} may train and draw here; there is no password", err=True)
     click.echo(f"jaxgen dashboard: {url(host, port)}", err=True)
-    environment = {**os.environ, serving.RUNS_VARIABLE: str(runs.absolute())}
+    environment = {**os.environ, serving.RUNS_VARIABLE: str(runs)}
     sys.stderr.flush()
     os.execve(sys.executable, [sys.executable, "-m", *serving.arguments(host, port)], environment)

@@ -1,6 +1,7 @@
 """jaxgen dashboard: what it refuses. That it serves is in tests/serve/test_dashboard_browser.py."""
 
 import json
+import os
 import re
 import shlex
 import socket
@@ -38,6 +39,14 @@ def test_dashboard_on_a_port_that_is_taken_says_so_and_nothing_else(refused):
         assert f"cannot listen at 127.0.0.1, port {port}: Address already in use" in refused(
             3, "dashboard", "--port", str(port)
         )
+
+
+def test_dashboard_hands_on_the_folder_as_it_was_named(command, monkeypatch):
+    handed = []
+    monkeypatch.setattr(os, "execve", lambda path, words, environment: handed.append(environment["JAXGEN_RUNS"]))
+    for words in ([], ["--runs", "my runs"]):
+        assert command("dashboard", *words, "--port", "8599").code == 0
+    assert handed == ["runs", "my runs"]
 
 
 def started() -> list[list[str]]:

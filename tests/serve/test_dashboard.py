@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxgen import artifact, config as configs, presets
 from jaxgen.drawing import replay
@@ -83,6 +84,12 @@ def test_sheet_is_drawn_again_by_replay(drawn, conditional, tmp_path):
     sheet = tmp_path / "sheet.png"
     sheet.write_bytes(drawn.sheet())
     assert replay(sheet, read_provenance(sheet), conditional.onnx, None)[1] == "identical: every pixel"
+
+
+def test_few_pictures_move_side_by_side(drawn):
+    with Image.open(io.BytesIO(drawn.gif(drawn.model))) as gif:
+        assert gif.width - 2 == 5 * (gif.height - 2)  # five squares, and lines of 2 pixels around each
+        assert gif.n_frames > 1
 
 
 def test_command_that_is_shown_draws_the_same_pictures_as_the_zip(drawn, conditional, jaxgen, tmp_path):

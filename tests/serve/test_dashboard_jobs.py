@@ -7,7 +7,7 @@ import sys
 import pytest
 from dashboards import SHORT, wait
 
-from jaxgen import presets
+from jaxgen import config as configs, presets
 from jaxgen.curves import read_curves
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen_serve.dashboard import processes
@@ -48,7 +48,7 @@ def test_killed_dashboard_leaves_the_run_another_finds_stops_and_resumes_it(tmp_
     jobs.start("long", ["train", "--resume", str(run.path), "--set", f"training.steps={saved + 5}"])
     wait(lambda: not jobs.running("long"), "the end of a resumed run")
     assert run.checkpoints()[-1].step == saved + 5
-    assert progress(run.config(), {}, jobs.log("long")).finished
+    assert progress(run.config(), Tail(run.path / "metrics.jsonl").read(), jobs.log("long")).finished
 
 
 def test_number_of_a_dead_process_that_another_one_has_now_is_not_signalled(tmp_path):
@@ -103,11 +103,31 @@ def test_tail_reads_only_whole_new_lines_and_starts_again_when_the_file_is_rewri
     assert tail.read() == {"loss": (list(range(1, 10)), [2.0] * 9)} == read_curves(file)
 
 
-def test_progress_is_read_from_the_log_where_the_config_counts_epochs():
-    log = (
-        "training: vae-digits, 75,000 parameters, 3,300 steps, on 1 x cpu, in runs/x\n"
-        "step 100/3300  loss 26.9  kl 2.1  93,000 images/s  40 s left\n"
-    )
-    now = progress(presets.preset("vae-digits"), {"loss": ([50], [30.0])}, log)
-    assert (now.step, now.total, now.loss, now.speed, now.left) == (100, 3300, 30.0, "93,000 images/s", "40 s left")
+def test_progress_in_epochs_of_pictures_of_a_known_number_needs_no_log():
+    now = progress(presets.preset("vae-digits"), {"loss": ([50, 1650], [30.0, 20.0]), "lr": ([50], [0.1])}, "")
+    assert (now.step, now.loss, now.share, now.speed) == (1650, 20.0, 0.5, "")
+    assert now.total == 3300  # 300 epochs of 1497 // 128 = 11 whole batches
+    assert progress(presets.preset("dcgan-cryptopunks"), {}, "").total == 60 * (9000 // 64)
     assert progress(presets.preset("ddpm-digits"), {}, "").total == 3000
+
+
+@pytest.mark.parametrize("change", ["data.without=[8, 9]", "data.dataset=folder:holiday", "data.dataset=nosuch"])
+def test_progress_in_epochs_of_an_unknown_number_of_pictures_is_what_the_log_says(change):
+    config = configs.override(presets.preset("vae-digits"), [change])
+    first = "training: vae-digits, 75,000 parameters, 2,700 steps, on 1 x cpu, in runs/x\n"
+    later = "step 100/2700  loss 26.9  kl 2.1  93,000 images/s  40 s left\n"  # all that is read of a long log
+    for log in (first, later, first + later, "jaxgen: runs/x is finished: step 2700 of 2700; for more: ...\n"):
+        assert progress(config, {}, log).total == 2700
+    now = progress(config, {"loss": ([2700], [20.0])}, "")
+    assert (now.total, now.finished) == (0, False)
+    assert progress(config, {}, first + later).speed == "93,000 images/s"
+    assert progress(config, {}, first + later).left == "40 s left"
+
+
+def test_log_that_is_older_than_what_is_asked_for_is_not_read(tmp_path):
+    jobs = Jobs(tmp_path)
+    jobs.start("quick", ["presets"])
+    wait(lambda: not jobs.running("quick"), "the end of a quick job")
+    printed = (tmp_path / ".dashboard/quick.log").stat().st_mtime
+    assert jobs.log("quick", since=printed) == jobs.log("quick") != ""
+    assert jobs.log("quick", since=printed + 1) == ""

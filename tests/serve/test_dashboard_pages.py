@@ -72,6 +72,7 @@ def test_uploaded_file_is_tried_elsewhere_before_the_page_loads_it(page, family,
     monkeypatch.setattr(loading, "TRIAL_SECONDS", 2.0)
     app.file_uploader[0].set_value([endless]).run()
     assert [error.value for error in app.error] == ["endless.onnx: refused: it drew no picture in 2 seconds"]
+    assert not app.exception
 
 
 def test_train_page_shows_progress_curve_and_newest_samples(page, trained):
@@ -138,6 +139,7 @@ def test_generate_page_tells_a_broken_file_in_a_line(page, tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     app = page("generate", tmp_path)
     assert len(app.error) == 1 and app.error[0].value.startswith("broken.onnx: is not an ONNX file")
+    assert not app.exception
 
 
 @pytest.mark.parametrize("part", ["Interpolation", "Reconstruction", "Anomaly", "Map"])

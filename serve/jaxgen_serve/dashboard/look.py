@@ -21,9 +21,14 @@ MOST_POINTS = 400  # of a curve that is drawn: as many as there are pixels for
 NAMES = {"loss": "training", "test_loss": "test"}
 
 
+def runs_as_given() -> str:
+    """Where the runs lie, as `jaxgen dashboard --runs` named it: seen from where that was started."""
+    return os.environ.get(RUNS_VARIABLE) or "runs"
+
+
 def runs_folder() -> Path:
-    """Where the runs lie: what `jaxgen dashboard --runs` named."""
-    return Path(os.environ.get(RUNS_VARIABLE) or "runs").absolute()
+    """Where the runs lie."""
+    return Path(runs_as_given()).absolute()
 
 
 @contextmanager
@@ -66,7 +71,7 @@ def chart(lines: Mapping[str, Curves], names: Sequence[str], *, height: int = 30
         alt.Chart(alt.Data(values=rows))
         .mark_line(point=alt.OverlayMarkDef(size=18) if len(rows) < 60 else False, strokeWidth=2)
         .encode(
-            x=alt.X("step:Q", title="step", axis=alt.Axis(tickCount=6, grid=False, labelFlush=True)),
+            x=alt.X("step:Q", title="step", axis=alt.Axis(tickCount=6, grid=False, labelFlush=False)),
             y=alt.Y(
                 "value:Q", title=None, scale=alt.Scale(type="log" if logarithmic else "linear", zero=False, nice=False),
                 axis=alt.Axis(tickCount=5),

@@ -16,6 +16,7 @@ from jaxgen.request import Request
 from jaxgen.sampler import Sampler
 
 FRAMES = 40
+ROW = 5  # pictures that move side by side, as they are shown above; more are a square
 MOVING = 224  # pixels that the longer side of a moving picture has, at least
 
 
@@ -82,8 +83,9 @@ class Drawn:
             self.request.count, FRAMES, seed=self.request.seed, first=self.request.first, label=self.request.label,
             guidance=self.request.guidance, plan=plan,
         )  # fmt: skip
+        columns = len(self.images) if len(self.images) <= ROW else None
         buffer = io.BytesIO()
-        save_gif(buffer, np.stack([self._marked(grid(pictures)) for pictures in frames]))
+        save_gif(buffer, np.stack([self._marked(grid(pictures, columns)) for pictures in frames]))
         return buffer.getvalue()
 
     def _class(self) -> str:

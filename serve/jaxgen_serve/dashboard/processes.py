@@ -37,6 +37,20 @@ class Job:
     stopping: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Activity:
+    """Whether a job of the dashboard's trains a run, or a process that was started elsewhere, in a terminal say; and
+    whether that job has been asked to stop."""
+
+    here: bool
+    elsewhere: bool
+    stopping: bool
+
+    @property
+    def going_on(self) -> bool:
+        return self.here or self.elsewhere
+
+
 @dataclass(frozen=True)
 class Jobs:
     """The jobs of a folder of runs, by name."""
@@ -85,6 +99,15 @@ class Jobs:
         """Whether a job of this name is alive."""
         return self._log(name).exists() and is_locked(self._log(name))
 
+    def activity(self, name: str) -> Activity:
+        """Who trains a run now."""
+        here, job = self.running(name), self.find(name)
+        return Activity(
+            here=here,
+            elsewhere=not here and is_locked(self.runs / name),
+            stopping=here and job is not None and job.stopping,
+        )
+
     def names(self) -> list[str]:
         """Every job that was started, alphabetically."""
         return sorted(path.name.removesuffix(".json") for path in (self.runs / FOLDER).glob("*.json"))
@@ -105,10 +128,12 @@ class Jobs:
         with suppress(ProcessLookupError):  # it ended meanwhile
             os.kill(job.pid, signal.SIGTERM)
 
-    def log(self, name: str) -> str:
-        """What a job has printed, its last 64 KB; '' if nothing."""
+    def log(self, name: str, *, since: float = 0.0) -> str:
+        """What a job has printed, its last 64 KB; '' if nothing, or nothing since a time, in seconds since 1970."""
         try:
             with self._log(name).open("rb") as file:
+                if os.fstat(file.fileno()).st_mtime < since:
+                    return ""
                 file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_LOG))
                 return file.read().decode(errors="replace")
         except OSError:

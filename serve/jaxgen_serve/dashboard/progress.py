@@ -7,16 +7,21 @@ import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
-from jaxgen import config as configs
+from jaxgen import config as configs, data
 from jaxgen.config import Config
 from jaxgen.curves import Curves
 from jaxgen.errors import JaxgenError
 
-HEADLINE = re.compile(r"^(?:training|going on at step \d+): .* ([\d,]+) steps, on ", re.MULTILINE)
-STEP = re.compile(r"^step (\d+)/(\d+) .*?([\d,]+) images/s  (.+ left)$", re.MULTILINE)
-FINISHED = re.compile(r"is finished: step \d+ of (\d+)")
+PACE = re.compile(r"^step \d+/.*?([\d,]+) images/s  (.+ left)$", re.MULTILINE)
+TOTALS = [  # lines that say how many steps a run has; the first one of a long log is not read
+    re.compile(r"^(?:training|going on at step \d+): .* ([\d,]+) steps, on ", re.MULTILINE),
+    re.compile(r"^step \d+/(\d+) ", re.MULTILINE),
+    re.compile(r"is finished: step \d+ of (\d+)"),
+]
+WRITTEN = ("metrics.jsonl", "config.toml")
 SAMPLE = re.compile(r"^(\d{8})(?:-(.+))?\.png$")
 
 
@@ -93,6 +98,12 @@ class Run:
         except JaxgenError:
             return None
 
+    @property
+    def changed(self) -> float:
+        """When it last wrote something down, in seconds since 1970."""
+        times = [file.stat().st_mtime for name in WRITTEN if (file := self.path / name).exists()]
+        return max(times, default=0.0)
+
     def samples(self, kind: str = "") -> dict[int, Path]:
         """The sheets of a kind by step: '' for what it draws, 'reconstructions', 'latents'."""
         found = {}
@@ -138,34 +149,47 @@ class Progress:
 
 def progress(config: Config | None, curves: Curves, log: str) -> Progress:
     """How far a run is, from its curves, and from its log what these do not tell."""
-    lines = STEP.findall(log)
-    logged, _, speed, left = lines[-1] if lines else (0, 0, "", "")
+    lines = PACE.findall(log)
+    speed, left = lines[-1] if lines else ("", "")
     _, losses = curves.get("loss", ([], []))
-    step = max([int(logged), *(numbers[-1] for numbers, _ in curves.values() if numbers)])
     return Progress(
-        step=step, total=_total(config, log), loss=losses[-1] if losses else None, speed=speed and f"{speed} images/s",
+        step=max((steps[-1] for steps, _ in curves.values() if steps), default=0),
+        total=_total(config, log),
+        loss=losses[-1] if losses else None,
+        speed=speed and f"{speed} images/s",
         left=left,
-    )  # fmt: skip
+    )
 
 
 def runs_in(folder: Path) -> list[Run]:
     """The runs of a folder, the newest first."""
     found = [Run(path.parent) for path in folder.glob("*/config.toml")]
-    return sorted(found, key=lambda run: _changed(run.path), reverse=True)
+    return sorted(found, key=lambda run: run.changed, reverse=True)
 
 
 def _total(config: Config | None, log: str) -> int:
-    """Steps of the whole run. The config knows if it counts in steps; of epochs only the log says how many they are."""
-    for pattern in (FINISHED, HEADLINE):
-        if found := pattern.findall(log):
-            return int(found[-1].replace(",", ""))
-    return config.training.steps if config else 0
+    """Steps of the whole run, 0 if that is not certain: from its config, if it counts in steps or in epochs of a set
+    whose size is known, else from its log."""
+    if config and (steps := config.training.steps or config.training.epochs * _steps_per_epoch(config)):
+        return steps
+    said = (words[-1] for total in TOTALS if (words := total.findall(log)))
+    return next((int(number.replace(",", "")) for number in said), 0)
 
 
-def _changed(folder: Path) -> float:
-    """When a run last wrote something down."""
-    times = [path.stat().st_mtime for path in (folder / "metrics.jsonl", folder / "config.toml") if path.exists()]
-    return max(times, default=0.0)
+def _steps_per_epoch(config: Config) -> int:
+    """Whole batches of the training split; 0 where its size is not known without reading it."""
+    return 0 if config.data.without else _training_pictures(config.data.dataset) // config.training.batch_size
+
+
+@cache
+def _training_pictures(dataset: str) -> int:
+    """0 but for the sets that jaxgen knows itself: a folder's may change, and TFDS takes seconds to say."""
+    if dataset not in data.names():
+        return 0
+    try:
+        return data.info(dataset).splits["train"]
+    except JaxgenError:  # what lies on this machine under its name is damaged: that is for a training to say
+        return 0
 
 
 def _score(folder: Path) -> float | None:

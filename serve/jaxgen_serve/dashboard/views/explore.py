@@ -102,10 +102,11 @@ def _anomaly(model: Model) -> None:
         picture(strip(rows), "the strangest first; below: its reconstruction, and in red where they differ")
         table = [
             {"picture": pictures.names[i], "class": pictures.called(int(pictures.labels[i])),
-             "score, nats": round(float(found.total[i]), 1), "reconstruction": round(float(found.reconstruction[i]), 1),
-             "kl": round(float(found.kl[i]), 1)} for i in order
+             "score, nats": float(found.total[i]), "reconstruction": float(found.reconstruction[i]),
+             "kl": float(found.kl[i])} for i in order
         ]  # fmt: skip
-        st.dataframe(table, hide_index=True, width="stretch")
+        form = {name: st.column_config.NumberColumn(format="%.1f") for name in ("score, nats", "reconstruction", "kl")}
+        st.dataframe(table, hide_index=True, column_config=form, width="stretch")
 
 
 def _map(model: Model) -> None:

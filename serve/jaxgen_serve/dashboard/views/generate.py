@@ -30,6 +30,7 @@ def page() -> None:
     """The whole page."""
     title("Generate", "The same file, seed and settings draw the same pictures, here and anywhere else.")
     left, right = st.columns([4, 8], gap="large")
+    model = asked = None
     with left, told():
         with st.container(border=True):
             model = loading.choose(key="generate")

@@ -9,7 +9,7 @@ import streamlit as st
 from jaxgen.config import Config
 from jaxgen.curves import Curves
 from jaxgen_serve.dashboard.look import chart, picture, runs_folder, told
-from jaxgen_serve.dashboard.processes import Jobs, complaint, is_locked
+from jaxgen_serve.dashboard.processes import Activity, Jobs, complaint
 from jaxgen_serve.dashboard.progress import Progress, Run, Tail, progress
 
 EVERY = 0.5  # seconds between looks: what is shown is at most a second old
@@ -18,24 +18,22 @@ EXPORT = ".export"  # what the name of a job that exports a run ends with
 
 def watch(name: str) -> None:
     """The panel of one run, which renews itself while the run goes on."""
-    jobs, run = Jobs(runs_folder()), Run(runs_folder() / name)
-    active = jobs.running(name)
-    elsewhere = not active and is_locked(run.path)
-    st.fragment(_panel, run_every=EVERY if active or elsewhere else None)(name, active or elsewhere)
+    going_on = Jobs(runs_folder()).activity(name).going_on
+    st.fragment(_panel, run_every=EVERY if going_on else None)(name, going_on)
 
 
-def _panel(name: str, was_active: bool) -> None:
+def _panel(name: str, was_going_on: bool) -> None:
     jobs, run = Jobs(runs_folder()), Run(runs_folder() / name)
-    active, log = jobs.running(name), jobs.log(name)
-    elsewhere = was_active and not active and is_locked(run.path)
-    if was_active and not (active or elsewhere):
-        st.rerun()  # it has ended: the page stops looking
-    curves, config = _tail(run).read(), run.config()
+    activity = jobs.activity(name)
+    if activity.going_on != was_going_on:
+        st.rerun()  # it has ended, and the page stops looking; or it was started in a terminal
+    log = newest_log(jobs, run, activity)
+    curves, config = curves_of(run), run.config()
     now = progress(config, curves, log)
-    _headline(jobs, run, now, active, elsewhere, log)
+    _headline(jobs, run, now, activity, log)
     shown = [key for key in ("loss", "test_loss") if key in curves]
     if not shown:
-        if active:
+        if activity.going_on:
             st.caption("The first numbers come once the network is compiled, which takes some seconds.")
         return
     newest, curve = _newest(run), {name: curves}
@@ -49,46 +47,47 @@ def _panel(name: str, was_active: bool) -> None:
     _numbers(config, curves)
 
 
-def _headline(jobs: Jobs, run: Run, now: Progress, active: bool, elsewhere: bool, log: str) -> None:
-    job = jobs.find(run.name)
-    stopping = active and job is not None and job.stopping
-    state, colour = _state(now, active, elsewhere, stopping)
-    bar, button = st.columns([4, 1], vertical_alignment="bottom")
+def _headline(jobs: Jobs, run: Run, now: Progress, activity: Activity, log: str) -> None:
+    state, colour = state_of(now, activity)
+    done = now.finished and not activity.going_on
+    bar, button = (st.container(), st.container()) if done else st.columns([4, 1], vertical_alignment="bottom")
     of = f" of {now.total:,}" if now.total else ""
-    details = [f"step {now.step:,}{of}", now.loss is not None and f"loss {now.loss:.4g}", active and now.speed,
-               active and now.left]  # fmt: skip
+    details = [f"step {now.step:,}{of}", now.loss is not None and f"loss {now.loss:.4g}", activity.here and now.speed,
+               activity.here and now.left]  # fmt: skip
     with bar:
         words = f":{colour}-badge[{state}] &nbsp;" + " · ".join(detail for detail in details if detail)
         if now.total or not now.step:
             st.progress(now.share, text=words)
-        else:  # a run of epochs from a terminal: nobody said how many steps they are
+        else:  # epochs of a set whose size is not known, from a terminal
             st.markdown(words)
     with button, told():
-        _button(jobs, run, active, stopping, run.exists() and not (active or elsewhere or now.finished))
-    if elsewhere:
+        _further(jobs, run, now) if done else _button(jobs, run, activity)
+    if activity.elsewhere:
         st.caption("It was started in a terminal: stop it there with Ctrl-C, which saves.")
-    elif not active and (line := complaint(log)):
+    elif not activity.here and (line := complaint(log)):
         said = st.info if line.startswith("interrupted") else st.error
         said(line.replace(str(run.path), run.name).partition("; go on with")[0])
-    elif now.finished:
-        _further(jobs, run, now)
 
 
-def _button(jobs: Jobs, run: Run, active: bool, stopping: bool, may_go_on: bool) -> None:
-    if active and st.button("Stop", icon=":material/stop:", disabled=stopping, key=f"stop {run.name}", width="stretch"):
+def _button(jobs: Jobs, run: Run, activity: Activity) -> None:
+    if activity.here and st.button(
+        "Stop", icon=":material/stop:", disabled=activity.stopping, key=f"stop {run.name}", width="stretch"
+    ):
         jobs.stop(run.name)
         st.rerun(scope="fragment")
+    may_go_on = run.exists() and not activity.going_on
     if may_go_on and st.button("Resume", icon=":material/resume:", key=f"resume {run.name}", width="stretch"):
         jobs.start(run.name, ["train", "--resume", str(run.path)])
         st.rerun()
 
 
-def _state(now: Progress, active: bool, elsewhere: bool, stopping: bool) -> tuple[str, str]:
+def state_of(now: Progress, activity: Activity) -> tuple[str, str]:
     """In a word, and its colour."""
-    if stopping:
+    if activity.stopping:
         return "saving", "orange"
-    if active or elsewhere:
-        return ("training", "green") if now.step else ("starting", "blue")
+    if activity.going_on:
+        begun = now.speed if activity.here else now.step  # a job's log is its own, curves may be those of one before
+        return ("training", "green") if begun else ("starting", "blue")
     if now.finished:
         return "finished", "violet"
     return ("stopped" if now.total else "not running"), "gray"
@@ -98,10 +97,9 @@ def _further(jobs: Jobs, run: Run, now: Progress) -> None:
     """A finished run may be trained for longer."""
     with st.popover("Train for longer", icon=":material/add:"):
         total = st.number_input("Steps in all", min_value=now.total + 1, value=2 * now.total, key=f"more {run.name}")
-        with told():
-            if st.button("Go on", key=f"further {run.name}"):
-                jobs.start(run.name, ["train", "--resume", str(run.path), "--set", f"training.steps={total}"])
-                st.rerun()
+        if st.button("Go on", key=f"further {run.name}"):
+            jobs.start(run.name, ["train", "--resume", str(run.path), "--set", f"training.steps={total}"])
+            st.rerun()
 
 
 def _numbers(config: Config | None, curves: Curves) -> None:
@@ -131,10 +129,15 @@ def _newest(run: Run) -> tuple[int, bytes] | None:
         return None
 
 
-def _tail(run: Run) -> Tail:
-    """One reader a tab and run, so that only what is new is read."""
+def curves_of(run: Run) -> Curves:
+    """What it has written, by one reader a tab and run, so that only what is new is read."""
     tails = st.session_state.setdefault("tails", {})
-    return tails.setdefault(str(run.path), Tail(run.path / "metrics.jsonl"))
+    return tails.setdefault(str(run.path), Tail(run.path / "metrics.jsonl")).read()
+
+
+def newest_log(jobs: Jobs, run: Run, activity: Activity) -> str:
+    """What its job prints, or printed; '' if it has gone on since without the dashboard."""
+    return jobs.log(run.name, since=0.0 if activity.here else run.changed)
 
 
 def seconds_since(start: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import shlex
 import time
 from typing import Any
 
@@ -12,13 +12,14 @@ from jaxgen.artifact import Artifact
 from jaxgen.curves import Curves
 from jaxgen.parity import verify, worst
 from jaxgen_serve.dashboard import loading
-from jaxgen_serve.dashboard.look import chart, picture, runs_folder, title, told
+from jaxgen_serve.dashboard.look import chart, picture, runs_as_given, runs_folder, title, told
 from jaxgen_serve.dashboard.processes import Jobs, complaint
-from jaxgen_serve.dashboard.progress import Run, Tail, progress, runs_in
-from jaxgen_serve.dashboard.views.live import EXPORT, seconds_since
+from jaxgen_serve.dashboard.progress import Run, progress, runs_in
+from jaxgen_serve.dashboard.views.live import EXPORT, curves_of, newest_log, seconds_since, state_of
 
 EXPORT_SECONDS = 1800.0  # after which an export is stopped
-TENSORBOARD = 6006  # where it answers unless told otherwise
+EVERY = 2.0  # seconds between looks at the runs
+NOTHING = "\N{EN DASH}"  # in a table, where there is no number
 MB = 2**20
 MOST_COMPARED = 4  # runs that are compared until somebody says which
 
@@ -30,8 +31,8 @@ def page() -> None:
     if not runs:
         st.info("No runs yet: start one on the page Train.")
         return
-    curves = {run.name: _curves(run) for run in runs}
-    _table(runs, curves)
+    st.fragment(_table, run_every=EVERY)(runs)
+    curves = {run.name: curves_of(run) for run in runs}
     names = [run.name for run in runs]
     _compare(names, _alike(runs), curves)
     st.divider()
@@ -46,36 +47,34 @@ def page() -> None:
     _tensorboard()
 
 
-def _curves(run: Run) -> Curves:
-    tails = st.session_state.setdefault("tails", {})
-    return tails.setdefault(str(run.path), Tail(run.path / "metrics.jsonl")).read()
-
-
-def _table(runs: list[Run], curves: dict[str, Curves]) -> None:
-    jobs, rows = Jobs(runs_folder()), []
-    for run in runs:
-        config = run.config()
-        now = progress(config, curves[run.name], jobs.log(run.name))
-        tests = curves[run.name].get("test_loss", ([], []))[1]
-        rows.append(
-            {
-                "run": run.name,
-                "state": "training" if jobs.running(run.name) else "finished" if now.finished else "",
-                "family": config.family if config else "?",
-                "dataset": config.data.dataset if config else "?",
-                "progress": now.share if now.total else None,
-                "step": now.step,
-                "loss": now.loss,
-                "best test loss": min(tests, default=None),
-                "exported": run.export.exists(),
-            }
-        )
+def _table(runs: list[Run]) -> None:
+    if set(runs_in(runs_folder())) != set(runs):
+        st.rerun()  # the rest of the page does not know the new ones
+    rows = [_row(run) for run in runs]
     form: dict[str, Any] = {
         "progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
         "loss": st.column_config.NumberColumn(format="%.4g"),
         "best test loss": st.column_config.NumberColumn(format="%.4g"),
     }
-    st.dataframe(rows, hide_index=True, column_config=form, width="stretch")
+    st.dataframe(rows, hide_index=True, column_config=form, width="stretch", placeholder=NOTHING)
+
+
+def _row(run: Run) -> dict[str, Any]:
+    jobs, config, curves = Jobs(runs_folder()), run.config(), curves_of(run)
+    activity = jobs.activity(run.name)
+    now = progress(config, curves, newest_log(jobs, run, activity))
+    _, tests = curves.get("test_loss", ([], []))
+    return {
+        "run": run.name,
+        "state": state_of(now, activity)[0],
+        "family": config.family if config else None,
+        "dataset": config.data.dataset if config else None,
+        "progress": now.share if now.total else None,
+        "step": now.step,
+        "loss": now.loss,
+        "best test loss": min(tests, default=None),
+        "exported": run.export.exists(),
+    }
 
 
 def _compare(runs: list[str], first: list[str], all_curves: dict[str, Curves]) -> None:
@@ -99,7 +98,8 @@ def _samples(run: Run) -> None:
     st.subheader("Drawn on the way", anchor=False)
     kinds = run.kinds()
     if not kinds:
-        st.caption("Nothing yet.")
+        config = run.config()
+        st.caption("Nothing yet." if config is None or config.draws else "A classifier draws nothing.")
         return
     kind = kinds[0]
     if len(kinds) > 1:
@@ -126,7 +126,7 @@ def _checkpoints(run: Run) -> None:
         "test loss": st.column_config.NumberColumn(format="%.5g"),
         "size, MB": st.column_config.NumberColumn(format="%.1f"),
     }
-    st.dataframe(rows, hide_index=True, column_config=form, width="stretch")
+    st.dataframe(rows, hide_index=True, column_config=form, width="stretch", placeholder=NOTHING)
 
 
 def _export(run: Run) -> None:
@@ -156,9 +156,7 @@ def _exporting(name: str) -> None:
     if job is None or not jobs.running(name):
         st.rerun()
         return
-    lines = jobs.log(name).splitlines()
-    with st.status(f"Exporting for {seconds_since(job.started)}; it takes about a minute"):
-        st.text(lines[-1].replace(str(runs_folder()), "") if lines else "")
+    st.info(f"Exporting for {seconds_since(job.started)}; it takes about a minute.", icon="spinner")
     if time.time() - job.started > EXPORT_SECONDS:
         jobs.stop(name)
 
@@ -204,16 +202,5 @@ def _certificate(file: Artifact) -> None:
 
 def _tensorboard() -> None:
     with st.expander("TensorBoard"):
-        if _answers(TENSORBOARD):
-            st.link_button("Open TensorBoard", f"http://localhost:{TENSORBOARD}", icon=":material/open_in_new:")
-        else:
-            st.caption(f"It does not run on port {TENSORBOARD}. Every run writes for it; to start it:")
-            st.code(f"pip install tensorboard\ntensorboard --logdir {runs_folder().name}", language="console")
-
-
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=0.2):
-            return True
-    except OSError:
-        return False
+        st.caption("Every run writes for it, too. To look, where this dashboard was started:")
+        st.code(f"pip install tensorboard\ntensorboard --logdir {shlex.quote(runs_as_given())}", language="console")

@@ -36,7 +36,9 @@ def _new_run() -> None:
     st.subheader("New run", anchor=False)
     dataset = st.selectbox("Dataset", [*form.datasets(), FOLDER], key="dataset")
     if dataset == FOLDER:
-        path = st.text_input("Its path on the machine that trains; subfolders are classes", key="folder")
+        path = st.text_input("Its path on the machine that trains; subfolders are classes", key="folder").strip()
+        if not path:  # it would be the folder in which this was started
+            return
         dataset = f"folder:{path}"
     names = form.presets_for(dataset)
     own = dataset.startswith("folder:")
