@@ -53,9 +53,9 @@ def drawn(page: Page, click: str) -> list[str]:
     expect(page.locator("#model")).not_to_have_value("")
     before = page.locator("#used").text_content()
     page.click(click)
-    expect(page.locator("#used")).to_have_text(DRAWN)
     if before:
         expect(page.locator("#used")).not_to_have_text(before)
+    expect(page.locator("#used")).to_have_text(DRAWN)
     return sources(page)
 
 

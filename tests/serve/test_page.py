@@ -33,6 +33,17 @@ def test_one_click_on_a_class_shows_five_pictures_of_the_api(visit, client):
         assert drawn(page, "#go") == batch(client, 16, model="vae", seed=42, label=2)
 
 
+def test_first_drawing_of_a_visit_leaves_alone_what_somebody_drew_before_it(visit, client):
+    with visit() as page:
+        held = []
+        page.route("**/ort/files.json", lambda route: held.append(route))  # which that drawing waits for
+        page.reload()
+        shown = drawn(page, "#classes button:has-text('bee')")
+        held[0].continue_()
+        page.wait_for_load_state("networkidle")
+        assert sources(page) == shown == batch(client, 5, model="vae", seed=int(page.input_value("#seed")), label=2)
+
+
 def test_unlocked_seed_is_a_new_one_for_each_drawing(visit):
     with visit() as page:
         expect(page.locator("#used")).to_have_text(DRAWN)
@@ -179,6 +190,7 @@ def test_picture_of_a_model_that_has_changed_is_neither_kept_nor_drawn_again(bro
     new = forged(model_files["plane"], manifest=lambda entries: entries.update(training={"steps": 3}))
     was, now = (parse(data, "it").sha256 for data in (content_of, new))
     line = f"the model plane has changed since: it was {was[:8]}..., it is {now[:8]}..."
+    said = f"{WORDS['en']['server.409']} {line}"
     with (
         serving(folder, data=tmp_path / "data") as server,
         server.client() as own,
@@ -194,15 +206,18 @@ def test_picture_of_a_model_that_has_changed_is_neither_kept_nor_drawn_again(bro
         aside.write_bytes(new)
         aside.replace(place)
         assert until(lambda: own.get("/models").json()["models"][0]["sha256"] == now)
+        before = sources(page)
         page.click("#keep")
-        expect(page.locator("#problem")).to_have_text(line)
+        expect(page.locator("#problem")).to_have_text(said)
         expect(page.locator("#facts span").last).to_have_attribute("title", now)
         assert own.get("/gallery").json()["total"] == 5
         page.click("#tab-gallery")
         page.locator(".card").first.get_by_role("button", name="Again").click()
-        expect(page.locator("#problem")).to_have_text(line)
-        expect(page.locator(".tile")).to_have_count(0)
-        drawn(page, "#go")
+        expect(page.locator("#problem")).to_have_text(said)
+        expect(page.locator(".tile")).to_have_count(5)
+        assert sources(page) == before
+        shown = drawn(page, "#go")
+        assert shown != before
         expect(page.locator("#problem")).to_be_hidden()
 
 
@@ -353,14 +368,15 @@ def test_part_of_a_drawing_is_drawn_anew(visit):
 def test_page_asks_for_the_token_once_and_shows_what_the_server_says(browser, model_files, tmp_path):
     with (
         serving(model_files["vae"], "--token", "open sesame", data=tmp_path) as server,
-        visiting(browser, f"{server.url}/app/", errors=("401",)) as page,
+        visiting(browser, f"{server.url}/app/#gallery", errors=("401",)) as page,
     ):
         page.fill("#token", "friend")
         page.keyboard.press("Enter")
-        expect(page.locator("#login-problem")).to_have_text("this is not the server's token")
+        expect(page.locator("#login-problem")).to_contain_text(WORDS["en"]["server.401"])
         page.fill("#token", "open sesame")
         page.keyboard.press("Enter")
         expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#found")).to_have_text("0 pictures")  # it was refused, too
         page.reload()
         expect(page.locator("#used")).to_have_text(DRAWN)
 
@@ -369,6 +385,8 @@ def test_device_switch_is_there_if_onnxruntimes_files_are(visit):
     with visit() as page:
         expect(page.locator("#used")).to_have_text(DRAWN)
         assert page.locator("#device-line").is_visible() == (ort_web.folder() is not None)
+        page.click("#tab-hand")  # reads pictures, which only the server does
+        expect(page.locator("#device-line")).to_be_hidden()
 
 
 @pytest.mark.parametrize("end", ["ends without done", "breaks off"])

@@ -215,6 +215,15 @@ def test_page_of_a_site_shows_pictures_and_their_time(browser, plane_site):
         page.wait_for_function("() => document.querySelector('#map-picture').naturalWidth === 15 * 8")
 
 
+def test_site_has_no_tab_for_what_its_model_cannot_do(browser, diffusion_site):
+    with served(diffusion_site) as (url, _), visiting(browser, f"{url}#map") as page:
+        expect(page.locator("#panel-draw")).to_be_visible()
+        for panel in ("map", "hand", "gallery"):
+            expect(page.locator(f"#tab-{panel}")).to_be_hidden()
+            page.keyboard.press(panel[0])
+            expect(page.locator(f"#panel-{panel}")).to_be_hidden()
+
+
 def test_switch_of_a_servers_page_draws_the_servers_pictures_here(browser, conditional, tmp_path):
     with serving(conditional.onnx, data=tmp_path) as server, visiting(browser, f"{server.url}/app/") as page:
         expect(page.locator("#used")).to_have_text(re.compile(r"\bms\b"), timeout=SLOW)  # the visit's own is over

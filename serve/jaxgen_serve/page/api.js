@@ -1,10 +1,9 @@
 // Requests to the server: JSON, forms, bytes and server-sent events. Every failure is one line, the server's own.
 
 export class Refused extends Error {
-  constructor(status, line, retryAfter = null) {
+  constructor(status, line) {
     super(line ?? ""); // none: the server did not answer
     this.status = status;
-    this.retryAfter = retryAfter;
   }
 }
 
@@ -29,7 +28,7 @@ export function connect(base, logIn) {
       await logIn();
       return ask(path, { method, query, body, form, signal, accept });
     }
-    if (!response.ok) throw new Refused(response.status, await line(response), response.headers.get("Retry-After"));
+    if (!response.ok) throw new Refused(response.status, await line(response));
     return response;
   }
 

@@ -1,9 +1,10 @@
 // The Blend panel: the way between two pictures.
 
-import { $, announce, el, newest, problem, save } from "./dom.js";
+import { $, announce, el, newest, save } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
 import { gifOf, sheetPng } from "./pixels.js";
 import { player } from "./player.js";
+import { problem } from "./problem.js";
 import { fit } from "./stage.js";
 import { className, newSeed, settings, state, watch } from "./state.js";
 
@@ -84,7 +85,7 @@ async function working(work) {
     await run(work);
     problem(null);
   } catch (error) {
-    if (error.name !== "AbortError") problem(error.message || t("offline"));
+    problem(error);
   } finally {
     $("blend-go").classList.toggle("working", run.busy());
   }
@@ -150,6 +151,6 @@ async function saving(make, kind) {
     const bytes = await make(state.model.shape[2]);
     save(bytes, `${state.model.name}-blend-${ends.map(({ seed }) => seed).join("-")}.${kind}`, `image/${kind}`);
   } catch (error) {
-    problem(error.message);
+    problem(error);
   }
 }

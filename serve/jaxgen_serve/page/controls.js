@@ -1,6 +1,7 @@
 // The settings of a drawing: model, class, count, seed, sampler. What a model does not have is not shown.
 
-import { $, el, problem, roving, setIcon } from "./dom.js";
+import { $, el, roving, setIcon } from "./dom.js";
+import { MOST_SEED, isWrong, put, wholeNumber } from "./fields.js";
 import { number, onLanguage, t } from "./i18n.js";
 import { change, newSeed, state, watch } from "./state.js";
 
@@ -27,7 +28,7 @@ export function setUpControls(draw) {
 export function showModels(models, refused) {
   $("model").replaceChildren(...models.map(({ name }) => el("option", { value: name }, name)));
   const why = Object.entries(refused).map(([file, line]) => (line.startsWith(file) ? line : `${file}: ${line}`));
-  if (!models.length) problem([t("models.none"), ...why].join(" "));
+  $("refused").replaceChildren(...why.map((line) => el("p", { class: "detail", lang: "en" }, line)));
 }
 
 /** Makes a model the current one, with its own choice of sampler, steps and guidance. */
@@ -67,10 +68,10 @@ function setUpCounts() {
 
 function setUpSeed() {
   $("seed").addEventListener("input", () => {
-    const seed = Number($("seed").value);
-    if (/^\d+$/.test($("seed").value) && seed < 2 ** 32) change({ seed, locked: true });
+    const seed = wholeNumber($("seed"), 0, MOST_SEED);
+    if (seed !== null) change({ seed, locked: true });
   });
-  $("seed").addEventListener("blur", () => ($("seed").value = state.seed));
+  $("seed").addEventListener("blur", () => isWrong($("seed")) || put($("seed"), state.seed));
   $("dice").addEventListener("click", () => change({ seed: newSeed() }));
   $("lock").addEventListener("click", () => change({ locked: !state.locked }));
 }
@@ -82,12 +83,12 @@ function setUpPlan() {
     const steps = sampler === "ancestral" ? plan.max_steps : Math.min(plan.steps, plan.max_steps);
     change({ sampler, steps: nearestStep(sampler, steps), eta: sampler === plan.sampler ? plan.eta : 0 });
   });
-  const steps = (event) => {
-    const value = Math.round(Number(event.target.value));
-    if (value >= 1 && value <= state.model.plan.max_steps) change({ steps: value });
-  };
-  for (const id of ["steps-slide", "steps", "steps-list"]) $(id).addEventListener("input", steps);
-  $("steps").addEventListener("blur", () => ($("steps").value = state.steps));
+  for (const id of ["steps-slide", "steps-list"]) $(id).addEventListener("input", (event) => change({ steps: Number(event.target.value) }));
+  $("steps").addEventListener("input", () => {
+    const steps = wholeNumber($("steps"), 1, state.model.plan.max_steps);
+    if (steps !== null) change({ steps });
+  });
+  $("steps").addEventListener("blur", () => isWrong($("steps")) || put($("steps"), state.steps));
   $("eta").addEventListener("input", (event) => change({ eta: Number(event.target.value) }));
   $("guidance").addEventListener("input", (event) => change({ guidance: Number(event.target.value) }));
 }
@@ -104,7 +105,7 @@ function show(changed) {
   if (!model) return;
   if (changed.has("model")) showModel(model);
   if (changed.has("model") || changed.has("sampler")) showPlan(model);
-  if ((changed.has("model") || changed.has("seed")) && document.activeElement !== $("seed")) $("seed").value = state.seed;
+  if ((changed.has("model") || changed.has("seed")) && document.activeElement !== $("seed")) put($("seed"), state.seed);
   if (changed.has("locked")) {
     $("lock").setAttribute("aria-pressed", state.locked);
     setIcon($("lock"), state.locked ? "lock" : "unlock");
@@ -116,12 +117,14 @@ function show(changed) {
   }
   $("class-list").value = state.label ?? "";
   $("classes-legend").textContent = state.count === 1 ? t("classes.one") : t("classes", { n: state.count });
-  showValues();
+  showValues(["model", "sampler", "steps"].some((key) => changed.has(key)));
 }
 
-function showValues() {
+/** newSteps: otherwise a wrong number of steps stays where it was typed. */
+function showValues(newSteps) {
   const { steps, eta, guidance } = state;
-  for (const id of ["steps", "steps-slide", "steps-list"]) if (document.activeElement !== $(id)) $(id).value = steps ?? "";
+  for (const id of ["steps-slide", "steps-list"]) if (document.activeElement !== $(id)) $(id).value = steps ?? "";
+  if (newSteps && document.activeElement !== $("steps")) put($("steps"), steps ?? "");
   $("eta").value = eta ?? 0;
   $("eta-text").textContent = number(eta ?? 0);
   $("guidance").value = guidance ?? 0;

@@ -73,12 +73,6 @@ export function endNews() {
   for (const note of $("toasts").children) if (!note.querySelector("button")) note.remove();
 }
 
-/** The one line that an error says, shown above the panels until the next success; null hides it. */
-export function problem(text) {
-  $("problem").hidden = !text;
-  $("problem").textContent = text ?? "";
-}
-
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** One tab stop for the elements of `box` that match; arrows, Home and End move inside. `columns`: of their grid. */

@@ -1,9 +1,11 @@
 // The gallery: pictures that were kept, found by model, class and seed.
 
-import { $, announce, el, icon, problem, roving, save, toast } from "./dom.js";
+import { $, announce, el, icon, roving, save, toast } from "./dom.js";
+import { MOST_SEED, isWrong, wholeNumber } from "./fields.js";
 import { onLanguage, t } from "./i18n.js";
 import { bytesOf } from "./pixels.js";
-import { newSeed, state } from "./state.js";
+import { problem } from "./problem.js";
+import { newSeed, state, watch } from "./state.js";
 
 const PAGE = 60;
 const WAIT = 200; // milliseconds after a key in the search
@@ -16,8 +18,8 @@ let total = 0; // of what was found, on all pages
 let asked = 0; // the newest search wins
 const deleted = []; // rows that can be brought back, the newest last
 
-/** redraw(row, {seed, index, count}): draws with a row's settings and shows the Draw panel. */
-export function setUpGallery(current, redraw) {
+/** redraw(row, {seed, index, count}): draws with a row's settings and shows the Draw panel; start(): shows it alone. */
+export function setUpGallery(current, redraw, start) {
   [backend, again] = [current, redraw];
   let timer = 0;
   $("search").addEventListener("submit", (event) => event.preventDefault());
@@ -27,8 +29,9 @@ export function setUpGallery(current, redraw) {
     timer = setTimeout(openGallery, WAIT);
   });
   $("more").addEventListener("click", () => load(next));
-  $("no-cards").querySelector("button").addEventListener("click", () => $("tab-draw").click());
+  $("no-cards").querySelector("button").addEventListener("click", start);
   roving($("cards"), "button.deed", { columns: () => 5 * columns() });
+  watch((changed) => changed.has("models") && fillFilters());
   onLanguage(() => {
     fillFilters();
     if (!$("panel-gallery").hidden) show();
@@ -43,10 +46,15 @@ export async function openGallery() {
 
 async function load(before) {
   const mine = ++asked;
+  const seed = wholeNumber($("find-seed"), 0, MOST_SEED);
+  if (isWrong($("find-seed"))) {
+    [rows, next, total] = [[], null, 0];
+    return show();
+  }
   const query = {
     model: $("find-model").value,
     label: $("find-label").value,
-    seed: /^\d+$/.test($("find-seed").value) ? $("find-seed").value : null,
+    seed,
     favourite: $("find-favourite").checked ? true : null,
     limit: PAGE,
     before,
@@ -59,7 +67,7 @@ async function load(before) {
     problem(null);
     show();
   } catch (error) {
-    problem(error.message || t("offline"));
+    problem(error);
   }
 }
 
@@ -84,7 +92,7 @@ function card(row) {
   };
   const box = el(
     "article",
-    { class: "card" },
+    { class: "card", "data-id": row.id },
     el("img", { src: backend().gallery.src(row), alt: words, loading: "lazy" }),
     el("p", { class: "said" }, el("b", {}, name ?? row.model), ` ${name === null ? "" : row.model}`, el("br"), place),
     el(
@@ -106,7 +114,7 @@ async function favourite(row, button) {
     row.favourite = !row.favourite;
     button.setAttribute("aria-pressed", String(row.favourite));
   } catch (error) {
-    problem(error.message || t("offline"));
+    problem(error);
   }
 }
 
@@ -114,7 +122,7 @@ async function remove(row, box) {
   try {
     await backend().gallery.remove(row.id);
   } catch (error) {
-    return problem(error.message || t("offline"));
+    return problem(error);
   }
   const focus = (box.nextElementSibling ?? box.previousElementSibling)?.querySelector(".deed:last-child");
   rows = rows.filter((one) => one !== row);
@@ -142,10 +150,14 @@ async function restore() {
     announce(t("gallery.restored"));
   } catch (error) {
     deleted.push(row);
-    problem(error.message || t("offline"));
+    problem(error);
   }
-  if (deleted.length) offerUndo().querySelector("button").focus();
+  const undo = deleted.length ? offerUndo().querySelector("button") : null;
+  (undo ?? deedOf(row) ?? document.querySelector("[role=tab][aria-selected=true]")).focus();
 }
+
+/** Where the focus goes to a picture; nothing: it is not shown. */
+const deedOf = (row) => $("panel-gallery").hidden ? null : $("cards").querySelector(`[data-id="${row.id}"] .deed:last-child`);
 
 async function download(row) {
   const name = `${row.model}-seed${row.seed}-${row.index}.png`;

@@ -1,9 +1,10 @@
 // The By hand panel: a drawing or an upload that a model reconstructs, scores or draws a part of anew.
 
-import { $, announce, el, newest, problem } from "./dom.js";
+import { $, announce, el, newest } from "./dom.js";
 import { chooseModel, fillClasses } from "./controls.js";
 import { easel } from "./easel.js";
 import { number, onLanguage, t } from "./i18n.js";
+import { problem } from "./problem.js";
 import { chosen, onStage, stage } from "./stage.js";
 import { newSeed, settings, state, watch } from "./state.js";
 
@@ -93,7 +94,7 @@ async function working(work) {
     showFindings();
     announce(t("hand.done"));
   } catch (error) {
-    if (error.name !== "AbortError") problem(error.message || t("offline"));
+    problem(error);
   } finally {
     $("findings").setAttribute("aria-busy", "false");
   }
@@ -145,12 +146,16 @@ function showModel() {
   if (found && found.of !== model.name) found = null;
   showFindings();
   const others = state.models.filter((one) => one.encoder || one.plan);
-  elsewhere("hand-none", able.read || able.inpaint, t(backend().static ? "hand.static" : "hand.unable", { name: model.name }), others);
+  elsewhere("hand-none", able.read || able.inpaint, t("hand.unable", { name: model.name }), others);
 }
 
 /** What a panel shows in place of itself for a model that cannot do this: why, and the models that can. */
 export function elsewhere(id, able, why, others) {
   $(id).hidden = able;
-  const go = (name) => el("button", { type: "button", on: { click: () => chooseModel(name) } }, name);
+  const choose = (name) => {
+    chooseModel(name);
+    $("model").focus(); // the button is gone
+  };
+  const go = (name) => el("button", { type: "button", on: { click: () => choose(name) } }, name);
   $(id).replaceChildren(el("p", {}, why), el("div", { class: "pair" }, ...others.map(({ name }) => go(name))));
 }

@@ -1,21 +1,23 @@
 // The page from the start: words, models, panels; then whoever uses it takes over.
 
-import { openGallery, setUpGallery } from "./gallery.js";
 import * as blending from "./blend.js";
 import { chooseModel, setUpControls, showModels } from "./controls.js";
-import { $, announce, endNews, problem, roving } from "./dom.js";
+import { $, announce } from "./dom.js";
+import { ready } from "./fields.js";
+import { openGallery, setUpGallery } from "./gallery.js";
 import { setUpHand } from "./hand.js";
 import { browserLanguage, loadWords, setLanguage, t } from "./i18n.js";
 import { localAvailable, localDrawing, siteBackend } from "./local.js";
-import { openMap, setUpMap } from "./map.js";
+import { hasMap, openMap, setUpMap } from "./map.js";
+import { goTo, setUpPanels, showPanel } from "./panels.js";
+import { explain, problem } from "./problem.js";
 import { serverBackend } from "./server.js";
 import { setUpShortcuts } from "./shortcuts.js";
 import { chosen, setUpStage, stage, togglePlay } from "./stage.js";
 import { change, newSeed, restore, state, watch } from "./state.js";
 import { draw, keep, setUpStudio, stopDrawing } from "./studio.js";
 
-const PANELS = ["draw", "blend", "hand", "map", "gallery"];
-const OPENED = { map: openMap, gallery: openGallery };
+const POLL = 3000; // milliseconds until a server without models is asked again
 const FEW = 5; // pictures that a model with a plan draws at first
 const SECOND = 40_000; // pixels times evaluations that take about a second for so many, on two cores
 
@@ -33,10 +35,14 @@ async function start() {
   watch((changed) => changed.has("language") && setLanguage(state.language));
   const base = document.querySelector('meta[name="jaxgen-api"]').content;
   backend = base ? serverBackend(base, logIn) : await siteBackend();
+  setUpGallery(current, redraw, () => goTo("draw"));
+  setUpPanels({
+    hand: { there: () => backend.reading },
+    map: { there: () => !state.models.length || state.models.some(hasMap), open: openMap },
+    gallery: { there: () => backend.gallery, open: openGallery },
+  });
   for (const setUp of [setUpStage, setUpStudio, blending.setUpBlend, setUpHand, setUpMap]) setUp(current, readModels);
-  setUpControls(draw);
-  setUpGallery(current, redraw);
-  setUpPanels();
+  setUpControls(drawReady);
   $("to-blend").addEventListener("click", blendSelected);
   setUpShortcuts(DEEDS, drawDigit);
   const language = state.language ?? browserLanguage();
@@ -46,15 +52,27 @@ async function start() {
 }
 
 async function openModels() {
-  const { models, refused } = await backend.models();
-  change({ models, seed: newSeed() });
-  showModels(models, refused);
-  if (!models.length) return;
-  const wanted = new URLSearchParams(location.search).get("model");
-  chooseModel(wanted ?? models[0].name);
+  change({ seed: newSeed() });
+  await firstModel(new URLSearchParams(location.search).get("model"));
   await offerDevice();
+  if (stage.asked || stage.used) return; // somebody has drawn meanwhile
   if (state.model.quick) await draw();
   else if (!backend.static && !$("panel-draw").hidden && small(state.model)) await draw({ count: Math.min(FEW, state.count) });
+}
+
+/** Waits until there is a model: a server may start before its models do, and a page before its server. */
+async function firstModel(wanted, failed = false) {
+  try {
+    await readModels(wanted);
+    if (failed) problem(null);
+    failed = false;
+  } catch (error) {
+    if (!failed) problem(error);
+    failed = true;
+  }
+  if (state.model) return;
+  await new Promise((done) => setTimeout(done, POLL));
+  await firstModel(wanted, failed);
 }
 
 /** Whether a few pictures are there in about a second. */
@@ -62,12 +80,12 @@ function small({ shape: [height, width], plan, guidance }) {
   return height * width * plan.steps * (guidance ? 2 : 1) <= SECOND;
 }
 
-/** Once more: a file has changed. */
-async function readModels() {
+/** Learns what the models are by now. */
+async function readModels(wanted = state.model?.name) {
   const { models, refused } = await backend.models();
-  change({ models });
+  if (models.length || !state.known) change({ models, known: true }); // none as before: nothing to show anew
   showModels(models, refused);
-  if (models.length) chooseModel(state.model.name);
+  if (models.length) chooseModel(wanted);
 }
 
 /** A switch where there is a server; a static site has no choice. */
@@ -79,36 +97,13 @@ async function offerDevice() {
   }
   if (!able) return;
   here = { ...backend, ...localDrawing(() => state.models, backend.plan) };
-  $("device-line").hidden = false;
+  change({ able: true });
   $("device").addEventListener("change", (event) => change({ device: event.target.checked }));
-}
-
-function setUpPanels() {
-  for (const name of PANELS) $(`tab-${name}`).addEventListener("click", () => showPanel(name));
-  const settle = roving($("tabs"), "[role=tab]", { follow: (tab) => tab.click() });
-  $("tab-gallery").hidden = !backend.gallery;
-  $("tab-hand").hidden = !backend.reading;
-  showPanel(PANELS.find((name) => `#${name}` === location.hash) ?? "draw");
-  settle($("tabs").querySelector("[aria-selected=true]"));
-}
-
-function showPanel(name) {
-  for (const one of PANELS) {
-    $(`panel-${one}`).hidden = one !== name;
-    $(`tab-${one}`).setAttribute("aria-selected", one === name);
-    $(`tab-${one}`).tabIndex = one === name ? 0 : -1;
-  }
-  $("which").hidden = name === "gallery";
-  problem(null);
-  endNews();
-  history.replaceState(null, "", `#${name}`);
-  if (state.model) OPENED[name]?.();
 }
 
 function blendSelected() {
   if (stage.selected.size !== 2) return;
-  showPanel("blend");
-  $("tab-blend").focus();
+  goTo("blend");
   blending.blend(chosen(), stage.used);
 }
 
@@ -118,33 +113,35 @@ async function redraw(row, more) {
   chooseModel(row.model);
   const { label, sampler, steps, eta, guidance } = row;
   change({ label, sampler, steps, eta, guidance, seed: more.seed });
-  showPanel("draw");
-  $("tab-draw").focus();
+  goTo("draw");
   return draw(more);
 }
+
+/** Draws, unless a field says what cannot be meant. */
+const drawReady = (more) => ready($("controls")) && draw(more);
 
 function drawDigit(n) {
   if ($("panel-draw").hidden || !state.model || n >= state.model.classes.length) return;
   change({ label: n });
-  draw();
+  drawReady();
 }
 
 const onDraw = (deed) => () => $("panel-draw").hidden || deed();
 const DEEDS = {
   a: onDraw(() => {
     change({ label: null });
-    draw();
+    drawReady();
   }),
-  d: onDraw(() => draw()),
-  r: onDraw(() => draw({ seed: rolled() })),
+  d: onDraw(() => drawReady()),
+  r: onDraw(() => drawReady({ seed: rolled() })),
   l: onDraw(() => change({ locked: !state.locked })),
   k: onDraw(keep),
   " ": () => ($("panel-blend").hidden ? togglePlay() : blending.togglePlay()),
-  p: () => $("tab-draw").click(),
-  b: () => (stage.selected.size === 2 && !$("panel-draw").hidden ? blendSelected() : $("tab-blend").click()),
-  h: () => $("tab-hand").click(),
-  m: () => $("tab-map").click(),
-  g: () => $("tab-gallery").click(),
+  p: () => goTo("draw"),
+  b: () => (stage.selected.size === 2 && !$("panel-draw").hidden ? blendSelected() : goTo("blend")),
+  h: () => goTo("hand"),
+  m: () => goTo("map"),
+  g: () => goTo("gallery"),
   t: () => $("theme").click(),
   "?": () => $("help").click(),
   Escape: stopDrawing,
@@ -164,8 +161,15 @@ function setUpTheme() {
   watch((changed) => changed.has("theme") && (document.documentElement.dataset.theme = state.theme));
 }
 
-/** Asks for the server's token until it is right. */
+let loggingIn = null;
+
+/** Asks for the server's token until it is right: once, however many requests want it. */
 function logIn() {
+  loggingIn ??= askForToken().finally(() => (loggingIn = null));
+  return loggingIn;
+}
+
+function askForToken() {
   $("login-box").showModal();
   return new Promise((done) => {
     $("login-box").oncancel = (event) => event.preventDefault();
@@ -177,11 +181,10 @@ function logIn() {
         $("login-box").close();
         done();
       } catch (error) {
-        $("login-problem").hidden = false;
-        $("login-problem").textContent = error.message || t("offline");
+        explain($("login-problem"), error);
       }
     };
   });
 }
 
-start().catch((error) => problem(error.message || t("offline")));
+start().catch(problem);

@@ -1,11 +1,12 @@
 // The Map panel: the plane of a VAE with two latents, and the point of it that is decoded.
 
-import { $, problem, save } from "./dom.js";
+import { $, save } from "./dom.js";
 import { fillClasses } from "./controls.js";
 import { elsewhere } from "./hand.js";
 import { decimal, onLanguage, t } from "./i18n.js";
 import { quantile } from "./normal.js";
 import { bytesOf } from "./pixels.js";
+import { problem } from "./problem.js";
 import { fit } from "./stage.js";
 import { state, watch } from "./state.js";
 
@@ -44,16 +45,17 @@ export function setUpMap(current) {
   $("map-png").addEventListener("click", savePicture);
   new ResizeObserver(arrange).observe($("map-stage"));
   watch((changed) => changed.has("model") && !$("panel-map").hidden && openMap());
-  onLanguage(() => state.model && !$("panel-map").hidden && openMap());
+  onLanguage(() => !$("panel-map").hidden && openMap());
 }
 
-/** Whether the model has a plane to walk over. */
-export const hasMap = (model) => model.latent === 2 && !model.plan;
+/** Whether the model has a plane to walk over; a static site has it only if it was drawn in advance. */
+export const hasMap = (model) => model.latent === 2 && !model.plan && !(backend().static && !model.map);
 
 /** Shows the map of the chosen model, if it has one. */
 export async function openMap() {
   const { model } = state;
-  const able = hasMap(model) && !(backend().static && !model.map);
+  if (!model) return;
+  const able = hasMap(model);
   $("map-some").hidden = !able;
   elsewhere("map-none", able, t("map.unable", { name: model.name }), state.models.filter(hasMap));
   if (!able) return;
@@ -67,7 +69,7 @@ export async function openMap() {
       shown = key;
       problem(null);
     } catch (error) {
-      problem(error.message || t("offline"));
+      problem(error);
     }
   }
   arrange();
@@ -101,7 +103,7 @@ async function decode() {
     $("decoded").src = src;
     $("decoded").alt = t("map.picture", { x: decimal(latent()[0]), y: decimal(latent()[1]) });
   } catch (error) {
-    problem(error.message || t("offline"));
+    problem(error);
     waiting = false;
   }
   asking = false;

@@ -1,10 +1,11 @@
-// A row of pictures that a slider goes through, and that plays to and fro.
+// A row of pictures that a slider goes through, and that plays to and fro, or once.
 
 import { setIcon } from "./dom.js";
 import { t } from "./i18n.js";
 
-/** slider, button: elements; show(i): shows picture i; time: milliseconds each. Returns {load(count), toggle, stop}. */
-export function player({ slider, button, show, time = 80 }) {
+/** slider, button: elements; show(i): shows picture i; time: milliseconds each; once: it stops at the end.
+ * Returns {load(count), toggle, stop}. */
+export function player({ slider, button, show, time = 80, once = false }) {
   let timer = 0;
   let way = 1;
 
@@ -24,10 +25,13 @@ export function player({ slider, button, show, time = 80 }) {
   function toggle() {
     if (timer) return stop();
     mark("pause");
+    const last = Number(slider.max);
+    if (once && Number(slider.value) >= last) show((slider.value = 0));
     timer = setInterval(() => {
       const at = Number(slider.value) + way;
-      if (at < 0 || at > Number(slider.max)) way = -way;
+      if (at < 0 || at > last) way = -way;
       else show((slider.value = at));
+      if (once && at >= last) stop();
     }, time);
   }
 

@@ -1,7 +1,8 @@
 // The stage: the pictures of the newest drawing, which of them are selected, and the way they came from noise.
 
-import { $, announce, el, roving, setIcon } from "./dom.js";
+import { $, announce, el, roving } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
+import { player } from "./player.js";
 import { className } from "./state.js";
 
 const FRAME_TIME = 60; // milliseconds that a frame is shown when played
@@ -10,16 +11,23 @@ const LARGEST = 448; // CSS pixels a side: more makes tiny pictures no clearer
 export const stage = {
   pictures: [], // {src, index, label}
   used: null, // what they were drawn from, as the API says it
+  asked: null, // the same of a drawing that has not come to its end
+  drawing: false, // whether it still may
   model: null,
   frames: [], // [[source of each picture]], from noise to the pictures
+  rows: [], // of the plan, one a frame
+  total: 0, // of the plan's rows
   selected: new Set(), // places in `pictures`
   here: false, // whether this device drew them
+  milliseconds: 0,
 };
+
+let whole = null; // the newest drawing that came to its end
 
 const listeners = new Set();
 let columns = 1;
 let settle = () => {};
-let player = 0;
+let plays = null;
 
 /** Calls `listener()` when the pictures or what is selected have changed. */
 export function onStage(listener) {
@@ -38,22 +46,73 @@ export function setUpStage() {
     const tile = event.target.closest("button.tile");
     if (tile && stage.used) toggle([...$("tiles").children].indexOf(tile));
   });
-  $("frame").addEventListener("input", () => {
-    stop();
-    showFrame(Number($("frame").value));
-  });
-  $("play").addEventListener("click", togglePlay);
+  plays = player({ slider: $("frame"), button: $("play"), show: showFrame, time: FRAME_TIME, once: true });
   new ResizeObserver(() => arrange()).observe($("stage"));
-  onLanguage(showText);
+  onLanguage(() => {
+    showScrub();
+    showText();
+  });
 }
 
-/** Empty places for pictures that are being drawn. */
-export function expect(count, model) {
-  stop();
-  Object.assign(stage, { pictures: [], used: null, model, frames: [], selected: new Set() });
-  $("stage-empty").hidden = true;
-  $("scrub").hidden = true;
+/** Empty places for the pictures of `request`, which are being drawn. */
+export function expect(request, model) {
+  plays.stop();
+  set({ asked: request, drawing: true, model });
   $("tiles").classList.remove("live");
+  $("tiles").classList.toggle("stale", !request.quick); // the pictures before these, if they are still there
+  place(request.count);
+  showAll();
+}
+
+/** A row of the plan is done: `sources` are the pictures as they are now. */
+export function addFrame(row, rows, sources) {
+  stage.frames.push(sources);
+  stage.rows.push(row);
+  stage.total = rows;
+  $("tiles").classList.add("live");
+  fill(sources);
+  showScrub();
+}
+
+/** The drawing is done. */
+export function present({ pictures, used, milliseconds, here = false }, model) {
+  const { frames, rows, total } = stage;
+  const last = pictures.map(({ src }) => src);
+  if (frames.length) frames[frames.length - 1] = last;
+  whole = { pictures, used, milliseconds, here, model, frames, rows, total };
+  showWhole();
+  announce(t("drawn", { n: pictures.length }));
+}
+
+/** The drawing was stopped or failed: what there is of it stays; if that is nothing, the one before comes back. */
+export function abandon() {
+  stage.drawing = false;
+  if (stage.frames.length) {
+    announce(stopped());
+    showAll();
+  } else if (whole) {
+    showWhole();
+  } else {
+    set({});
+    $("tiles").replaceChildren();
+    showAll();
+  }
+}
+
+function showWhole() {
+  set(whole);
+  place(whole.pictures.length);
+  fill(whole.pictures.map(({ src }) => src));
+  showAll();
+}
+
+function set(values) {
+  const blank = { pictures: [], used: null, asked: null, drawing: false, frames: [], rows: [], total: 0, selected: new Set() };
+  Object.assign(stage, blank, values);
+}
+
+/** Makes so many tiles; if there are as many already they stay as they are, so that nothing flickers. */
+function place(count) {
   if ($("tiles").children.length !== count) {
     const waiting = () => el("button", { class: "tile waiting", type: "button", "aria-label": t("picture.waiting") });
     $("tiles").replaceChildren(...Array.from({ length: count }, waiting));
@@ -61,46 +120,13 @@ export function expect(count, model) {
   for (const tile of $("tiles").children) tile.setAttribute("aria-pressed", "false");
   settle();
   arrange();
-  tell();
 }
 
-/** A row of the plan is done: `sources` are the pictures as they are now. */
-export function addFrame(row, rows, sources) {
-  stage.frames.push(sources);
-  $("tiles").classList.add("live");
-  $("scrub").hidden = false;
-  $("frame").max = rows - 1;
-  $("frame").value = row - 1;
-  stage.rows = [...(stage.frames.length > 1 ? stage.rows : []), row];
-  stage.total = rows;
-  fill(sources);
-  showRow(row, rows);
-}
-
-/** The drawing is done. */
-export function present({ pictures, used, milliseconds, here }, model) {
-  Object.assign(stage, { pictures, used, model, here: Boolean(here), milliseconds, selected: new Set() });
-  fill(pictures.map(({ src }) => src));
-  if (stage.frames.length) {
-    stage.frames[stage.frames.length - 1] = pictures.map(({ src }) => src);
-    $("frame").max = stage.frames.length - 1;
-    $("frame").value = stage.frames.length - 1;
-    showRow(stage.rows.at(-1), stage.total);
-  }
-  $("scrub").hidden = stage.frames.length < 2;
-  settle();
-  showText();
-  announce(t("drawn", { n: pictures.length }));
-  tell();
-}
-
-/** The drawing was stopped or failed. */
-export function abandon() {
-  for (const tile of $("tiles").children) tile.classList.remove("waiting");
-  $("tiles").replaceChildren();
-  $("stage-empty").hidden = false;
-  $("scrub").hidden = true;
-  Object.assign(stage, { pictures: [], used: null, frames: [] });
+function showAll() {
+  $("stage-empty").hidden = $("tiles").children.length > 0;
+  $("frame").max = Math.max(0, stage.frames.length - 1);
+  $("frame").value = $("frame").max;
+  showScrub();
   showText();
   tell();
 }
@@ -112,45 +138,36 @@ function toggle(i) {
   tell();
 }
 
-export function togglePlay() {
-  if (player) return stop();
-  if (stage.frames.length < 2) return;
-  let at = Number($("frame").value);
-  if (at >= stage.frames.length - 1) at = -1;
-  setIcon($("play"), "pause");
-  $("play").dataset.tLabel = "pause";
-  $("play").setAttribute("aria-label", t("pause"));
-  player = setInterval(() => {
-    at += 1;
-    $("frame").value = at;
-    showFrame(at);
-    if (at >= stage.frames.length - 1) stop();
-  }, FRAME_TIME);
-}
-
-function stop() {
-  clearInterval(player);
-  player = 0;
-  setIcon($("play"), "play");
-  $("play").dataset.tLabel = "play";
-  $("play").setAttribute("aria-label", t("play"));
-}
+export const togglePlay = () => stage.drawing || stage.frames.length < 2 || plays.toggle();
 
 function showFrame(i) {
-  if (!stage.used || !stage.frames[i]) return;
+  if (!stage.frames[i]) return;
   $("tiles").classList.add("live");
   fill(stage.frames[i]);
-  showRow(stage.rows[i], stage.total);
+  showRow(i);
 }
 
-function showRow(row, rows) {
-  const text = t("step", { row, rows });
+/** A bar while the pictures are drawn; then a slider, and its button. */
+function showScrub() {
+  const { drawing, frames, rows, total } = stage;
+  $("scrub").hidden = frames.length < (drawing ? 1 : 2);
+  $("progress").hidden = !drawing;
+  $("play").hidden = $("frame").hidden = drawing;
+  if (!frames.length) return;
+  $("progress").max = total;
+  $("progress").value = rows.at(-1);
+  showRow(drawing ? frames.length - 1 : Number($("frame").value));
+}
+
+function showRow(i) {
+  const text = t("step", { row: stage.rows[i], rows: stage.total });
   $("frame-text").textContent = text;
   $("frame").setAttribute("aria-valuetext", text);
 }
 
 /** Puts sources into the tiles, whose images stay, so that nothing flickers. */
 function fill(sources) {
+  $("tiles").classList.remove("stale");
   sources.forEach((src, i) => {
     const tile = $("tiles").children[i];
     const image = tile.querySelector("img") ?? tile.appendChild(el("img", {}));
@@ -167,18 +184,24 @@ function altOf(picture, i) {
 }
 
 function showText() {
-  const { used, pictures, milliseconds, model } = stage;
-  [...$("tiles").querySelectorAll("img")].forEach((image, i) => (image.alt = altOf(pictures[i], i)));
-  if (stage.frames.length && stage.rows) showRow(stage.rows[Math.min(Number($("frame").value), stage.rows.length - 1)], stage.total);
-  if (!used) return void ($("used").textContent = "");
-  const labels = new Set(pictures.map(({ label }) => label));
-  const name = labels.size === 1 ? className(model, [...labels][0]) : null;
-  const time = stage.here ? t("time.here", { ms: milliseconds / pictures.length }) : t("time", { ms: milliseconds });
-  const plan = used.sampler ? `${t(`sampler.${used.sampler}`)}, ${t("facts.steps", { n: used.steps })}` : null;
-  const some = stage.selected.size ? t("selected", { n: stage.selected.size }) : null;
-  const parts = [some, name === null ? null : t("facts.class", { name }), t("facts.seed", { seed: String(used.seed) }), plan, time];
-  $("used").textContent = parts.filter(Boolean).join(" · ");
+  [...$("tiles").querySelectorAll("img")].forEach((image, i) => (image.alt = altOf(stage.pictures[i], i)));
+  $("used").textContent = caption().filter(Boolean).join(" · ");
 }
+
+function caption() {
+  const { used, asked, pictures, milliseconds, model } = stage;
+  const from = used ?? asked;
+  if (!from) return [];
+  const labels = new Set(used ? pictures.map(({ label }) => label) : [asked.label ?? null]);
+  const name = labels.size === 1 ? className(model, [...labels][0]) : null;
+  const plan = from.sampler ? `${t(`sampler.${from.sampler}`)}, ${t("facts.steps", { n: from.steps })}` : null;
+  const time = stage.here ? t("time.here", { ms: milliseconds / pictures.length }) : t("time", { ms: milliseconds });
+  const some = stage.selected.size ? t("selected", { n: stage.selected.size }) : null;
+  const facts = [name === null ? null : t("facts.class", { name }), t("facts.seed", { seed: String(from.seed) }), plan];
+  return [asked && !stage.drawing ? stopped() : some, ...facts, used ? time : null];
+}
+
+const stopped = () => t("stopped", { row: stage.rows.at(-1), rows: stage.total });
 
 const GAPS = { 1: 0, 9: 12, 25: 8, 4096: 4 };
 

@@ -4,6 +4,7 @@ const REMEMBERED = ["count", "locked", "theme", "language", "keys"];
 
 export const state = {
   models: [],
+  known: false, // whether the server has said which models there are
   model: null, // one of models, as GET /models describes it
   label: null, // a class's number; null: any
   count: 5,
@@ -13,7 +14,8 @@ export const state = {
   steps: null,
   eta: null,
   guidance: null,
-  device: false, // whether to draw here and not on the server
+  able: false, // whether this device can draw in place of the server
+  device: false, // whether it shall
   keys: true, // whether single keys are shortcuts
   theme: null, // "light" or "dark"; null: the system's
   language: null,

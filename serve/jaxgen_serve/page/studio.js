@@ -1,9 +1,10 @@
 // What the Draw panel does: draw, keep in the gallery, save as files.
 
-import { $, announce, newest, problem, save, toast } from "./dom.js";
+import { $, announce, newest, save, toast } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
 import { bytesOf, fileName, gifOf, pixelsOf, provenance, sheetPng, zipOf } from "./pixels.js";
 import { packedPng } from "./png.js";
+import { problem } from "./problem.js";
 import { abandon, addFrame, chosen, expect, onStage, present, stage } from "./stage.js";
 import { change, newSeed, settings, state, watch } from "./state.js";
 
@@ -38,16 +39,16 @@ export async function draw(more = {}) {
   try {
     await run(async (signal) => {
       showGo();
-      expect(request.count, model);
+      expect(request, model);
       const onFrame = (row, rows, sources) => signal.aborted || addFrame(row, rows, sources);
       const drawing = await backend().draw(request, { onFrame, signal });
-      if (signal.aborted) return;
+      signal.throwIfAborted();
       problem(null);
       present(drawing, model);
     });
   } catch (error) {
     if (!run.busy()) abandon();
-    if (error.name !== "AbortError") await failed(error);
+    await failed(error);
   } finally {
     showGo();
   }
@@ -55,7 +56,7 @@ export async function draw(more = {}) {
 
 async function failed(error) {
   if (error.status === CHANGED) await readModels().catch(() => {}); // what is said is the line below
-  problem(error.message || t("offline"));
+  problem(error);
 }
 
 export const stopDrawing = () => run.stop();
@@ -134,6 +135,6 @@ async function saving(work) {
   try {
     await work();
   } catch (error) {
-    problem(error.message);
+    problem(error);
   }
 }

@@ -1,0 +1,63 @@
+// The tabs and the panels below them: which one is open, and which there are.
+
+import { $, announce, endNews, roving } from "./dom.js";
+import { t } from "./i18n.js";
+import { problem } from "./problem.js";
+import { state, watch } from "./state.js";
+
+const PANELS = ["draw", "blend", "hand", "map", "gallery"];
+
+let panels = {};
+let open = null;
+
+/** kinds: {panel: {open(): what it does when it is shown, there(): whether this page has it}}, of those that differ. */
+export function setUpPanels(kinds) {
+  panels = kinds;
+  for (const name of PANELS) $(`tab-${name}`).addEventListener("click", () => showPanel(name));
+  const settle = roving($("tabs"), "[role=tab]", { follow: (tab) => tab.click() });
+  showTabs();
+  showPanel(PANELS.find((name) => `#${name}` === location.hash) ?? "draw");
+  settle($("tabs").querySelector("[aria-selected=true]"));
+  watch((changed) => {
+    if (changed.has("models")) showTabs();
+    if (["known", "model", "able"].some((key) => changed.has(key))) showContents();
+  });
+}
+
+function showTabs() {
+  for (const name of PANELS) $(`tab-${name}`).hidden = !there(name);
+  if (open && !there(open)) showPanel("draw");
+}
+
+const there = (name) => !panels[name]?.there || Boolean(panels[name].there());
+
+export function showPanel(name) {
+  open = there(name) ? name : "draw";
+  for (const one of PANELS) {
+    $(`tab-${one}`).setAttribute("aria-selected", one === open);
+    $(`tab-${one}`).tabIndex = one === open ? 0 : -1;
+  }
+  showContents();
+  problem(null);
+  endNews();
+  history.replaceState(null, "", `#${open}`);
+  panels[open]?.open?.();
+}
+
+/** Shows a panel, if the page has it, with the focus on its tab: what had it before may be hidden now. */
+export function goTo(name) {
+  if (!there(name)) return;
+  showPanel(name);
+  $(`tab-${name}`).focus();
+}
+
+/** All but the gallery draw with a model. */
+function showContents() {
+  const empty = !state.model && open !== "gallery";
+  for (const one of PANELS) $(`panel-${one}`).hidden = one !== open || empty;
+  $("which").hidden = open === "gallery" || empty;
+  $("device-line").hidden = open === "hand" || !state.able; // reading pictures is the server's alone
+  const none = empty && state.known;
+  if (none && $("no-models").hidden) announce(t("models.none"));
+  $("no-models").hidden = !none;
+}

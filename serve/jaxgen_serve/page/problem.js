@@ -1,0 +1,32 @@
+// The one error that the page shows: in the reader's words by the answer's status, the server's own line as the detail.
+
+import { Refused } from "./api.js";
+import { $, el } from "./dom.js";
+import { onLanguage, t } from "./i18n.js";
+
+const KNOWN = [401, 404, 409, 413, 422, 503]; // statuses that the catalogue has words for
+let shown = null;
+
+/** Shows what failed, an Error or words, above the panels until the next success; null hides it. */
+export function problem(what) {
+  if (what?.name === "AbortError") return; // whoever stopped it knows
+  shown = what;
+  explain($("problem"), what);
+  if (what) $("problem").scrollIntoView({ block: "nearest" }); // on a phone, what failed is far below
+}
+
+/** Puts what failed into `node`, which is hidden for null. */
+export function explain(node, what) {
+  node.hidden = !what;
+  node.replaceChildren(...(what ? parts(what) : []));
+}
+
+function parts(what) {
+  const line = what.message ?? what;
+  if (!line) return [t("offline")];
+  if (!(what instanceof Refused)) return [line];
+  const words = t(KNOWN.includes(what.status) ? `server.${what.status}` : "server.other");
+  return [words, " ", el("span", { class: "detail", lang: "en" }, line)];
+}
+
+onLanguage(() => shown && explain($("problem"), shown));
