@@ -93,14 +93,14 @@ def _pictures(artifact: Artifact) -> np.ndarray:
 
 
 def worst(certificate: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Per backend, the largest error of each kind: what a person reads first."""
+    """Per backend, the largest error of each kind: what a person reads first; of a reader, "relative" alone."""
     rows: dict[str, dict[str, float]] = {}
     for kind in ("evaluation", "trajectories"):
         for row in certificate[kind]:
-            found = rows.setdefault(row["backend"], {"relative": 0.0, "identical": 1.0, "off_by": 0})
+            found = rows.setdefault(row["backend"], {})
             if kind == "evaluation":
-                found["relative"] = max(found["relative"], row["relative"])
+                found["relative"] = max(found.get("relative", 0.0), row["relative"])
             else:
-                found["identical"] = min(found["identical"], row["identical"])
-                found["off_by"] = max(found["off_by"], row["off_by"])
+                found["identical"] = min(found.get("identical", 1.0), row["identical"])
+                found["off_by"] = max(found.get("off_by", 0), row["off_by"])
     return rows

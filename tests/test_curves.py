@@ -40,6 +40,43 @@ def test_loss_comes_first_and_the_test_set_is_drawn_beside_it():
     assert grouped["share"] == ["share/0", "share/1"]
 
 
+@pytest.fixture
+def axes(monkeypatch):
+    """axes(curves): the panels that are drawn, by title."""
+    drawn = []
+    monkeypatch.setattr("jaxgen.curves.pixels", drawn.append)
+
+    def get(curves):
+        draw_curves(curves, "run")
+        return {axis.get_title(): axis for axis in drawn.pop().axes if axis.get_visible()}
+
+    return get
+
+
+def lines(**values):
+    return {name: ([1, 2], [value, value]) for name, value in values.items()}
+
+
+def test_both_sides_of_a_game_are_called_by_their_names(axes):
+    titles = ["generator loss", "discriminator loss", "generator grad norm", "discriminator grad norm"]
+    norms = lines(discriminator_loss=1.2, loss=0.8, grad_norm=2.0, discriminator_grad_norm=3.0)
+    assert sorted(axes(norms)) == sorted(titles)
+    assert list(axes(lines(loss=0.8, grad_norm=2.0))) == ["loss", "grad norm"]
+
+
+def test_what_a_discriminator_believes_is_one_panel_from_0_to_1(axes):
+    (panel,) = axes(lines(d_fake=0.41, d_real=0.52)).values()
+    assert panel.get_ylim() == (0, 1)
+    assert [text.get_text() for text in panel.get_legend().get_texts()] == ["D(fake)", "D(real)"]
+    (scores,) = axes(lines(d_fake=-30.0, d_real=45.0)).values()  # of wgan-gp
+    assert scores.get_ylim()[0] < -30 and scores.get_ylim()[1] > 45
+
+
+def test_rate_that_is_constant_is_drawn_above_zero(axes):
+    bottom, top = axes(lines(lr=0.001))["lr"].get_ylim()
+    assert bottom == 0 and top > 0.001
+
+
 def test_picture_shows_the_curves_it_was_given(tmp_path):
     flat = {"loss": ([0, 1, 2], [1.0, 1.0, 1.0])}
     steep = {"loss": ([0, 1, 2], [3.0, 2.0, 1.0])}
@@ -56,6 +93,13 @@ def test_command_writes_the_curves_beside_the_run(jaxgen, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "curves.png")
     assert np.ptp(read_png(tmp_path / "curves.png")) > 200
+
+
+def test_command_writes_no_png_by_another_name(jaxgen, tmp_path):
+    write(tmp_path, ROWS)
+    done = jaxgen("plot", tmp_path, "-o", tmp_path / "x.jpg")
+    assert done.returncode == 2 and not (tmp_path / "x.jpg").exists()
+    assert "-o takes FILE.png" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_command_on_no_run_says_so(jaxgen, tmp_path):

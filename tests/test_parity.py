@@ -5,7 +5,7 @@ import pytest
 from jaxgen import artifact
 from jaxgen.artifact import encode_pictures
 from jaxgen.errors import JaxgenError
-from jaxgen.parity import compare_pictures, same_pictures, verify
+from jaxgen.parity import compare_pictures, same_pictures, verify, worst
 
 
 def pictures(*differing):
@@ -34,6 +34,14 @@ def test_comparison_knows_black_from_white():
 )
 def test_pictures_are_the_same_up_to_the_limits(differing, same):
     assert same_pictures(*pictures(*differing)) is same
+
+
+def test_worst_rows_hold_what_was_measured_alone():
+    evaluation = [{"backend": "a", "relative": 1e-6}, {"backend": "a", "relative": 3e-6}]
+    assert worst({"evaluation": evaluation, "trajectories": []}) == {"a": {"relative": 3e-6}}
+    drawn = [{"backend": "a", "identical": 0.999, "off_by": 1}, {"backend": "a", "identical": 1.0, "off_by": 0}]
+    both = {"a": {"relative": 3e-6, "identical": 0.999, "off_by": 1}}
+    assert worst({"evaluation": evaluation, "trajectories": drawn}) == both
 
 
 def test_pictures_of_other_shapes_are_not_the_same():

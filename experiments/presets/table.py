@@ -63,9 +63,9 @@ def row(run: Path) -> str:
     count, size = model.value("weights.parameters", int), len(model.data) / 1e6
     minutes = seconds(run, config.training.batch_size, trained.step) / 60
     length = f"{minutes:.0f} min" if minutes >= 1 else f"{60 * minutes:.0f} s"
-    least = min(found["identical"] for found in worst(model.value("certificate", dict)).values())
     score = "" if trained.score is None else f"{trained.score:.4g}"
-    same = f"{least:.2%}" if config.draws else "numbers"
+    rows = worst(model.value("certificate", dict)).values()
+    same = f"{min(found['identical'] for found in rows):.2%}" if config.draws else "numbers"
     return (
         f"| `{config.name}` | {count:,} | {steps(config, trained.step)}, {length} | {score} | {size:.1f} MB "
         f"| {same} | {picture} |"

@@ -16,6 +16,7 @@ from jaxgen import artifact, config as configs, recipes
 from jaxgen.config import Config
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
+from jaxgen.parity import worst
 from jaxgen.reader import Reader
 from jaxgen.sampler import Sampler
 from jaxgen_export import backends, certificate, product, torch_sampler, twins, weights, weights_file
@@ -76,6 +77,9 @@ def export_model(
     if beside.torch:
         contents[beside.torch] = weights_file.torch_bytes(state)
     _write(contents)
+    for place in contents:
+        if place != path:
+            say(f"wrote {place}")
     return manifest
 
 
@@ -86,10 +90,20 @@ def _file(
     draft = _stamped(made.model, manifest)
     if not certify:
         return draft
-    say("comparing JAX, PyTorch, TorchScript and onnxruntime")
+    say(f"comparing the {made.core.kind} in JAX, PyTorch, TorchScript and onnxruntime")
     with jax.default_device(jax.devices("cpu")[0]):  # accelerators shorten float32 products
         measured = _measured(made, params, artifact.parse(draft, path))
+    _report(measured, say)
     return _stamped(made.model, {**manifest, "certificate": measured})
+
+
+def _report(measured: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """A certificate in a line a runtime; of what is read there are no pixels to compare."""
+    pixels = "    pixels identical   off by at most" if measured["trajectories"] else ""
+    say(f"{'against JAX':14}one evaluation{pixels}")
+    for backend, row in worst(measured).items():
+        same = f"{row['identical']:15.3%}{row['off_by']:17}" if pixels else ""
+        say(f"{backend:14}{row['relative']:.1e} relative{same}")
 
 
 def _measured(made: Product, params: Params, draft: artifact.Artifact) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from jaxgen.config import Config
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen_export import twins, weights
 from jaxgen_export.weights_file import read_state
+
+T = TypeVar("T")
 
 
 def load_state(
@@ -24,21 +27,24 @@ def load_state(
     names: foreign name -> that of our PyTorch twin, of tensors ('net.0.weight') or of all below a prefix ('net.0'; ''
     is all there are); the longest that fits counts. A GAN's may be its generator's alone.
     Raises UsageError where `names` has no use or makes one name of two; JaxgenError if the file holds anything but
-    tensors (pickled code is refused and never run) or does not fit the config.
+    tensors (pickled code is refused and never run) or numbers (NaN is none), or does not fit the config.
     """
-    state = renamed(read_state(path), names or {})
-    twin = twins.build(config)
+    given = read_state(path)
+    arrays = {name: _array(value) for name, value in given.items()}
+    if broken := [name for name, value in arrays.items() if not np.isfinite(value).all()]:
+        raise JaxgenError(f"{path}: {broken[0]!r} holds NaN or infinity; get the weights again, or train them again")
+    ours, twin = renamed(arrays, names or {}), twins.build(config)
     try:
-        params = weights.to_flax({name: _array(value) for name, value in state.items()}, twin)
+        params = weights.to_flax(ours, twin)
     except JaxgenError as err:
-        raise JaxgenError(f"{path}: {err}") from err
-    twin.load_state_dict(state, strict=False)  # what may be missing has just been checked
+        raise JaxgenError(f"{path}: {err}{'' if names else _advice(arrays, twin)}") from err
+    twin.load_state_dict(renamed(given, names or {}), strict=False)  # what may be missing has just been checked
     return twin, params
 
 
-def renamed(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+def renamed(state: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
     """A state by our names; see `load_state`."""
-    ours: dict[str, Tensor] = {}
+    ours: dict[str, T] = {}
     used = set()
     for name, value in state.items():
         prefix = next((prefix for prefix in _prefixes(name) if prefix in names), None)
@@ -52,6 +58,25 @@ def renamed(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, 
     if unused := names.keys() - used:
         raise UsageError(f"no tensor of the file is called {min(unused)!r}, or is below that name")
     return ours
+
+
+def _advice(arrays: Mapping[str, np.ndarray], twin: twins.Twin) -> str:
+    """'; try --map ...' where one beginning for another makes all names fit, else ''."""
+    first = min(arrays)
+    for theirs in _prefixes(first)[1:]:
+        rest = first[len(theirs) :].lstrip(".") if theirs else first
+        for ours in sorted({name.removesuffix(rest) for name in twin.state_dict() if name.endswith(rest)}):
+            if (not ours or ours.endswith(".")) and _fits(arrays, {theirs: ours.rstrip(".")}, twin):
+                return f"; try --map {theirs}={ours.rstrip('.')}"
+    return ""
+
+
+def _fits(arrays: Mapping[str, np.ndarray], names: Mapping[str, str], twin: twins.Twin) -> bool:
+    try:
+        weights.to_flax(renamed(arrays, names), twin)
+    except JaxgenError:
+        return False
+    return True
 
 
 def _prefixes(name: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,7 @@ LAYERS: Mapping[type[nn.Module], Layer] = {
     nn.BatchNorm2d: Layer(AFFINE | {"running_mean": "mean", "running_var": "var"}),
     nn.Embedding: Layer({"weight": "embedding"}),
 }
+SHOWN = 3  # names of those that do not fit
 COUNTER = "num_batches_tracked"  # BatchNorm2d's, of no use where its momentum is given: not read, and written as 0
 
 
@@ -133,9 +134,15 @@ def _compare(
 ) -> None:
     left_out = {part for part in optional if not any(name.startswith(f"{part}.") for name in given)}
     wanted = {name: shape for name, shape in wanted.items() if name.partition(".")[0] not in left_out}
-    for what, names in (("missing", wanted.keys() - given.keys()), ("unexpected", given.keys() - wanted.keys())):
-        if names:
-            raise JaxgenError(f"weights do not fit this config: {len(names)} {what}, the first is {min(names)!r}")
+    differing = {"missing": wanted.keys() - given.keys(), "unexpected": given.keys() - wanted.keys()}
+    if any(differing.values()):
+        lists = [f"{len(names)} {what} ({_few(names)})" for what, names in differing.items() if names]
+        raise JaxgenError(f"weights do not fit this config: {' and '.join(lists)}")
     for name, shape in wanted.items():
         if given[name] != shape:
             raise JaxgenError(f"weights do not fit this config: {name!r} is {given[name]}, expected {shape}")
+
+
+def _few(names: Collection[str]) -> str:
+    """The first of some names."""
+    return ", ".join(map(repr, sorted(names)[:SHOWN])) + (", ..." if len(names) > SHOWN else "")

@@ -38,10 +38,11 @@ def torch_bytes(state: Mapping[str, Tensor]) -> bytes:
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name, safetensors by its ending, else a pickled state dict; no code in it ever runs.
 
+    A checkpoint that holds one such dict besides other things ('epoch', 'optimizer') counts as that dict.
     Raises JaxgenError on a file that holds anything but tensors by name.
     """
     data = read_bytes(path, MAX_BYTES)
-    state = _safetensors(data, path) if path.suffix == SAFETENSORS else _pickled(data, path)
+    state = _unwrapped(_safetensors(data, path) if path.suffix == SAFETENSORS else _pickled(data, path))
     if not isinstance(state, dict) or not state:
         raise JaxgenError(f"{path}: expected a state dict with at least one tensor, got {type(state).__name__}")
     for name, value in state.items():
@@ -51,6 +52,18 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if value.layout != torch.strided or value.is_complex() or value.is_quantized:
             raise JaxgenError(f"{path}: {name!r} is no plain tensor of real numbers: {value.dtype}, {value.layout}")
     return state
+
+
+def _unwrapped(value: object) -> object:
+    """The only dict of tensors in a dict that has no tensors itself; else what was given."""
+    if not isinstance(value, dict) or any(isinstance(inner, Tensor) for inner in value.values()):
+        return value
+    states = [
+        inner
+        for inner in value.values()
+        if isinstance(inner, dict) and inner and all(isinstance(tensor, Tensor) for tensor in inner.values())
+    ]
+    return states[0] if len(states) == 1 else value
 
 
 def _safetensors(data: bytes, path: Path) -> object:
@@ -69,4 +82,7 @@ def _pickled(data: bytes, path: Path) -> object:
         why = "it is no state dict, is damaged or holds code, which is never run"
         raise JaxgenError(f"{path}: refused: {why}; save it with torch.save(model.state_dict(), path)") from err
     except Exception as err:  # whatever a damaged archive makes of it
-        raise JaxgenError(f"{path}: is no state dict or is damaged: {one_line(err)}") from err
+        if "TorchScript" in str(err):
+            why = "is a TorchScript file, which is code and is never run"
+            raise JaxgenError(f"{path}: {why}; save it with torch.save(model.state_dict(), path)") from err
+        raise JaxgenError(f"{path}: is no state dict, is damaged or cut short; get it again") from err

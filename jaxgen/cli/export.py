@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -36,6 +35,7 @@ def export(
 
     The certificate inside it says how far JAX, PyTorch, TorchScript and onnxruntime are apart on this model;
     if they do not draw the same pictures, no file is written. A VAE's encoder is a second file beside it.
+    The path of the ONNX file goes to stdout, as that of a site does; those of the files beside it go to stderr.
     --web needs npm once, for onnxruntime's WebAssembly build, and takes an exported .onnx in place of a run, too.
 
     \b
@@ -66,33 +66,23 @@ def export(
 
     trained = load_trained(run, checkpoint, say)
     config = trained.config
-    if web and config.family == "classifier":
-        raise UsageError(f"--web: {run} is a classifier, which draws nothing")
+    if web and not config.draws:
+        raise UsageError(f"--web: {run} is a {config.family}, which draws nothing")
     if encoder_core(config):
         encoder = encoder or (output.with_suffix(".encoder.onnx") if output else None)
         _check_places({"-o": output} | beside | {"--encoder": encoder})
     elif encoder:
         raise UsageError(f"--encoder: {run} is a {config.family} and has no encoder")
-    facts = {"dataset": config.data.dataset, "steps": trained.step, "test_loss": trained.score}
     places = Places(encoder=encoder, torchscript=torchscript, safetensors=safetensors, torch=torch)
     with tempfile.TemporaryDirectory() as temporary:
         path = output or Path(temporary) / "model.onnx"
-        manifest = export_model(
-            config, trained.params, path, classes=trained.classes, training=facts, beside=places, say=say
+        export_model(
+            config, trained.params, path, classes=trained.classes, training=trained.facts, beside=places, say=say
         )
-        _report(manifest["certificate"], say)
         if output:
             click.echo(output)
         if web:
             _write_site(path, web, run.resolve().name, say)
-
-
-def _report(certificate: dict[str, Any], say: Callable[[str], None]) -> None:
-    from jaxgen.parity import worst
-
-    say(f"{'against JAX':14}one evaluation    pixels identical   off by at most")
-    for backend, row in worst(certificate).items():
-        say(f"{backend:14}{row['relative']:.1e} relative{row['identical']:15.3%}{row['off_by']:17}")
 
 
 def _check_site(web: Path, places: Mapping[str, Path | None], say: Callable[[str], None]) -> None:

@@ -148,7 +148,12 @@ def _training(dataset: str, facts: Mapping[str, object]) -> str:
     if facts.get("untrained"):
         return f"nothing: these are fresh weights (made for {dataset})"
     steps, loss = _number(facts.get("steps"), ","), _number(facts.get("test_loss"), ".4f")
-    return f"{dataset}, {steps or 'unknown'} steps, test loss {loss or 'not measured'}"
+    here = f"{dataset}, {steps or 'unknown'} steps, test loss {loss or 'not measured'}"
+    source = facts.get("imported")
+    if not isinstance(source, dict):
+        return here
+    foreign = f"unknown data, elsewhere: imported from {source.get('file')!a}, SHA-256 {source.get('sha256')!a}"
+    return f"{foreign}; then {here}" if facts.get("steps") else foreign
 
 
 def _certificate(artifact: Artifact) -> str:
@@ -166,11 +171,11 @@ def _certificate(artifact: Artifact) -> str:
             raise ValueError("it compares no pictures")
         rows = list(worst(artifact.value("certificate", dict)).values())
         relative = max(row["relative"] for row in rows)
+        if not draws:
+            return f"one evaluation within {relative:.1e} of JAX's"
         identical, off_by = min(row["identical"] for row in rows), max(row["off_by"] for row in rows)
     except (KeyError, TypeError, ValueError) as err:
         raise JaxgenError(f"{artifact.path}: its certificate is not understood: {err!r}") from err
-    if not draws:
-        return f"one evaluation within {relative:.1e} of JAX's"
     return (
         f"{identical:.3%} of pixels identical to JAX's or more, off by at most {off_by}, "
         f"in {len(trajectories)} comparisons"

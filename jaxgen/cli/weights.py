@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import click
 def import_(weights: Path, preset: str | None, config_file: Path | None, names: tuple[str, ...], output: Path) -> None:
     """Make a run of weights that PyTorch trained: a state dict (.pth) or .safetensors of the same architecture.
 
+    A state dict inside a checkpoint, as {"state_dict": ...}, is found where it is the only one.
+
     Pictures are then drawn in PyTorch from the file and in JAX from the run, and compared. A file that holds more than
     tensors is refused: nothing in it is executed.
 
@@ -25,7 +28,9 @@ def import_(weights: Path, preset: str | None, config_file: Path | None, names: 
     jaxgen import weights.pth --preset gan-mnist --map net=generator -o runs/theirs
     """
     from jaxgen import config as configs, data
+    from jaxgen.artifact import MAX_BYTES
     from jaxgen.errors import JaxgenError, UsageError, extra
+    from jaxgen.files import read_bytes
     from jaxgen.presets import preset as preset_named
 
     if bool(preset) == bool(config_file):
@@ -49,6 +54,7 @@ def import_(weights: Path, preset: str | None, config_file: Path | None, names: 
     if not same:
         raise JaxgenError(f"{weights}: JAX and PyTorch differ on these weights: {line}; no run was made")
     classes = data.info(config.data.dataset).classes if config.classes else ()
-    start_run(config, params, output, classes=classes)
+    source = {"file": weights.name, "sha256": hashlib.sha256(read_bytes(weights, MAX_BYTES)).hexdigest()}
+    start_run(config, params, output, classes=classes, source=source)
     click.echo(f"JAX makes of them what PyTorch makes: {line}", err=True)
     click.echo(output)

@@ -149,7 +149,8 @@ class GAN(Config):
         super().__post_init__()
         self._require_halvings(self.model.doublings, "model.doublings")
         steps, batch = self.gan.critic_steps, self.training.batch_size
-        require(batch % steps == 0, "training.batch_size", f"a multiple of gan.critic_steps ({steps})", batch)
+        multiple = f"a multiple of gan.critic_steps ({steps}), as {batch * steps} is"
+        require(batch % steps == 0, "training.batch_size", multiple, batch)
         plain = self.gan.loss != "wgan-gp" or self.model.discriminator_norm == "none"
         want = "'none' for wgan-gp, whose penalty is of each picture alone (--set model.discriminator_norm=none)"
         require(plain, "model.discriminator_norm", want, self.model.discriminator_norm)

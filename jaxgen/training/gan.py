@@ -105,7 +105,7 @@ class Players:
             seen, asked = images[i::steps], label[i::steps]  # not one run of rows each, which lies on few devices
             draw = partial(self.generate, state.params, asked, jax.random.fold_in(z_key, i))
             fake, back, drawn = jax.vjp(draw, own, has_aux=True)
-            state, terms, d_grads = self.critic_step(state, seen, fake, asked, key=jax.random.fold_in(critic_key, i))
+            state, terms = self.critic_step(state, seen, fake, asked, key=jax.random.fold_in(critic_key, i))
         # From the pictures that the discriminator saw last, as DCGANs do: they need not be drawn again.
         params = state.params
         fooled = jax.value_and_grad(lambda x: self.game.generator(self.score(params, x, asked, generator_key)[0]))
@@ -113,17 +113,18 @@ class Players:
         (g_grads,) = back(slope)
         state = self.moved(state, "generator", g_grads, drawn)
         ema = averaged(state.ema, state.params, ema_decay(self.config.training.ema, state.step))
-        grad_norm = jnp.maximum(optax.tree.norm(d_grads), optax.tree.norm(g_grads))
-        return state._replace(step=state.step + 1, ema=ema), {"loss": loss, **terms, "grad_norm": grad_norm, "lr": lr}
+        metrics = {"loss": loss, **terms, "grad_norm": optax.tree.norm(g_grads), "lr": lr}
+        return state._replace(step=state.step + 1, ema=ema), metrics
 
     def critic_step(
         self, state: TrainState, real: Array, fake: Array, label: Array, *, key: Array
-    ) -> tuple[TrainState, Metrics, Params]:
-        """One step of the discriminator: the state after it, what is logged of it, and its gradients."""
+    ) -> tuple[TrainState, Metrics]:
+        """One step of the discriminator: the state after it, and what is logged of it (of several steps, the last)."""
         loss = jax.value_and_grad(self.discriminator_loss, has_aux=True)
         weights = self.trained(state.params, "discriminator")
         (_, (statistics, terms)), grads = loss(weights, state.params, real, fake, label, key)
-        return self.moved(state, "discriminator", grads, statistics), terms, grads
+        terms["discriminator_grad_norm"] = optax.tree.norm(grads)
+        return self.moved(state, "discriminator", grads, statistics), terms
 
     def discriminator_loss(
         self, weights: Params, params: Params, real: Array, fake: Array, label: Array, key: Array

@@ -24,11 +24,15 @@ def check_new(folder: Path) -> None:
         raise UsageError(f"{folder} is not empty; choose another -o")
 
 
-def start_run(config: Config, params: Mapping[str, np.ndarray], folder: Path, *, classes: Sequence[str] = ()) -> Path:
+def start_run(
+    config: Config, params: Mapping[str, np.ndarray], folder: Path, *, classes: Sequence[str] = (),
+    source: Mapping[str, str] | None = None,
+) -> Path:  # fmt: skip
     """Write a run folder at step 0 whose weights, averaged ones included, are `params`; returns its checkpoint.
 
     What `params` leaves out (of a GAN, the discriminator may be missing) is fresh, and so is the optimiser: the run can
-    be exported, and trained on. Raises UsageError if the folder is there and not empty.
+    be exported, and trained on. source: where they came from, as `RunFolder.imported` tells it.
+    Raises UsageError if the folder is there and not empty.
     """
     check_new(folder)
     run = RunFolder(folder)
@@ -38,5 +42,5 @@ def start_run(config: Config, params: Mapping[str, np.ndarray], folder: Path, *,
         given = {name: jnp.asarray(value) for name, value in params.items()}
         ema = {name: given.get(name, value) for name, value in state.ema.items()}
         state = state._replace(params=state.params | given, ema=ema)
-        run.write(config, None, classes)
+        run.write(config, None, classes, imported=source)
         return Checkpoints(run.checkpoints).save(state)

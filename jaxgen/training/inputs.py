@@ -29,7 +29,7 @@ def open_data(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batc
         process_index=jax.process_index(), process_count=jax.process_count(),
     )  # fmt: skip
     if classes and classes != len(batches.classes):
-        raise UsageError(f"model.classes is {classes}, but {name} has {len(batches.classes) or 'no'} classes")
+        raise _other_classes(config, len(batches.classes))
     if "test" not in data.info(name, data_dir=data_dir).splits:
         return batches, None
     test = _source(config, "test", data_dir)
@@ -39,11 +39,24 @@ def open_data(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batc
     return batches, load(test, count, seed=0, split="test")[0] if count else None
 
 
+def _other_classes(config: Config, found: int) -> UsageError:
+    """That the network is not for this data, and what would be."""
+    line = f"model.classes is {config.classes}, but {config.data.dataset} has {found or 'no'} classes"
+    if found:
+        return UsageError(f"{line}; set model.classes={found}")
+    ways = [f"use --model {config.family}"] if config.draws else []
+    ways += ["put the pictures into one subfolder a class"] if config.data.dataset.startswith("folder:") else []
+    return UsageError(f"{line}; {', or '.join(ways) or 'choose another set'}")
+
+
 def _source(config: Config, split: str, data_dir: Path | None) -> str | data.Dataset:
     """What batches are made of: the dataset by name, or in memory where classes are left out."""
     name, without = config.data.dataset, config.data.without
     if not without:
         return name
     whole = data.load(name, split, data_dir=data_dir, size=config.data.size, channels=config.data.channels)
+    if unknown := [label for label in without if label >= len(whole.classes)]:
+        has = f"classes 0 to {len(whole.classes) - 1}" if whole.classes else "no classes"
+        raise UsageError(f"data.without names class {unknown[0]}, but {name} has {has}; set data.without accordingly")
     kept = ~np.isin(whole.labels, without)
     return replace(whole, images=whole.images[kept], labels=whole.labels[kept])

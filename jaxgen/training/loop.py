@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import shlex
 import signal
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from jaxgen.training.families import learner
 from jaxgen.training.inputs import open_data
 from jaxgen.training.judge import judge_of
 from jaxgen.training.monitor import Judge, Monitor
-from jaxgen.training.pace import chunk_length, compute_dtype, scan_steps, total_steps
+from jaxgen.training.pace import LONGEST_SCAN, chunk_length, compute_dtype, scan_steps, total_steps
 from jaxgen.training.report import Report
 from jaxgen.training.run import RunFolder
 from jaxgen.training.signals import Stop
@@ -86,8 +87,8 @@ class Trainer:
     make_call: jax.stages.Wrapped  # compiled into `calls`
     saved: int  # step of the newest checkpoint, the same in all processes
     rows: NamedSharding
+    newest: deque[dict[str, float]]  # metrics of the last finite steps, as many as a line of the log stands for
     calls: dict[int, Callable[..., Any]] = field(default_factory=dict)  # compiled, by number of steps
-    newest: dict[str, float] = field(default_factory=dict)  # metrics of the last finite step
 
     @classmethod
     def prepare(
@@ -109,7 +110,7 @@ class Trainer:
         if state is None:
             state = make_init(learns, mesh)(jax.random.key(training.seed))
         return cls(
-            config=config, run=run, stop=stop, batches=batches, monitor=Monitor(config, test, judge()),
+            config=config, run=run, stop=stop, batches=batches, monitor=Monitor(config, test, judge(), total),
             state=state, start=int(state.step), total=total,
             sample_every=training.sample_every or batches.steps_per_epoch,
             checkpoint_every=training.checkpoint_every or training.checkpoint_epochs * batches.steps_per_epoch,
@@ -117,6 +118,7 @@ class Trainer:
             checkpoints=checkpoints, saved=int(state.step),
             make_call=make_steps(learns.update, mesh),
             rows=NamedSharding(mesh, PartitionSpec(None, "data")),
+            newest=deque(maxlen=min(training.log_every, LONGEST_SCAN)),
         )  # fmt: skip
 
     @property
@@ -189,17 +191,18 @@ class Trainer:
         good = len(finite) if finite.all() else int(finite.argmin())
         if good:
             report.steps(first, {name: values[:good] for name, values in metrics.items()})
-            self.newest = {name: float(values[good - 1]) for name, values in metrics.items()}
+            self.newest.extend({name: float(values[i]) for name, values in metrics.items()} for i in range(good))
         if good < len(finite):
             bad = {name: values[good] for name, values in metrics.items() if not np.isfinite(values[good])}
             raise self._diverged(first + good, _words({"loss": metrics["loss"][good], **bad}))
 
     def _diverged(self, step: int, what: str) -> JaxgenError:
-        last = f"{self.newest['loss']:.4g}" if self.newest else "none"
+        last = f"{self.newest[-1]['loss']:.4g}" if self.newest else "none"
         again = f"jaxgen train --resume {shlex.quote(str(self.run.path))} --set training.lr=..."
+        where = "go on from the last checkpoint" if self.checkpoints.steps() else "with no checkpoint yet, start again"
         return JaxgenError(
-            f"{what} at step {step} (last finite loss: {last}); nothing of it was saved; go on from the last "
-            f"checkpoint with a lower lr or grad_clip, or with training.dtype=float32: {again}"
+            f"{what} at step {step} (last finite loss: {last}); nothing of it was saved; {where} "
+            f"with a lower lr or grad_clip, or with training.dtype=float32: {again}"
         )
 
     def _events(self, report: Report, step: int) -> None:
@@ -214,7 +217,8 @@ class Trainer:
             self._save(step, scores.get("loss"))
             report.restart_clock(step)
         if (step % self.sample_every == 0 or last) and self.stop.signal is None:
-            seen = self.stop.side_work(lambda: self.monitor.watch(self._local_weights(), {**self.newest, "step": step}))
+            metrics = _means(self.newest) | {"step": step}
+            seen = self.stop.side_work(lambda: self.monitor.watch(self._local_weights(), metrics))
             if seen is not None:
                 report.pictures(step, seen.pictures)
                 if seen.scalars:
@@ -241,6 +245,12 @@ class Trainer:
             raise Interrupted(f"interrupted, {where}; go on with: {again}", number)
         report.say(f"done: step {step}, {last}")
         return last
+
+
+def _means(rows: Collection[Mapping[str, float]]) -> dict[str, float]:
+    """Of each number over all rows: a single batch may look like anything."""
+    first = next(iter(rows), {})
+    return {name: sum(row[name] for row in rows) / len(rows) for name in first}
 
 
 def _words(numbers: Mapping[str, float]) -> str:

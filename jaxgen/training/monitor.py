@@ -22,6 +22,7 @@ from jaxgen.training.watch import Seen
 
 BATCH = 128  # test pictures at a time
 SETTLED = 500  # steps before which nothing is wrong yet: an untrained generator draws one grey
+SHORTEST = 100  # as many in a run that is short, of which it is half the run
 
 # uint8 pictures, and the class asked for of each (None: none was) -> the share of each class among them, and how many
 # are as asked (None: nothing was)
@@ -35,6 +36,7 @@ class Monitor:
     config: Config
     test: Batch | None  # None if the set has no test split
     judge: Judge | None = None  # a classifier, where there is one
+    total: int = 2 * SETTLED  # steps of the run
     _said: set[str] = field(default_factory=set, init=False)  # kinds of warnings, each of which is said once
 
     @cached_property
@@ -76,8 +78,12 @@ class Monitor:
         return mean, log_variance
 
     def labels(self, count: int) -> np.ndarray | None:
-        """The classes that the first `count` pictures are of, in turn: [count] int; None of an unconditional model."""
-        return np.arange(count) % self.config.classes if self.config.classes else None
+        """The classes that the first `count` pictures are of, in turn: [count] int; None of an unconditional model.
+
+        Those that the data leaves out are not drawn: nothing was learned of them.
+        """
+        shown = [label for label in range(self.config.classes) if label not in self.config.data.without]
+        return np.resize(shown, count) if shown else None
 
     def draw(self, params: Params, count: int = 0) -> np.ndarray:
         """The first `count` (0: `sample_count`) pictures of seed 0, as the config draws them: uint8 [N, H, W, C]."""
@@ -91,13 +97,14 @@ class Monitor:
         return to_uint8(np.asarray(pictures))
 
     def watch(self, params: Params, metrics: Mapping[str, float]) -> Seen:
-        """What the family has to show; metrics: of the newest step.
+        """What the family has to show; metrics: means of the newest steps, and the last one's "step".
 
         It warns of nothing before the run has settled, and of each kind of trouble once.
         """
         seen = FAMILIES[self.config.family].watch(self, params, metrics)
         finite = {name: value for name, value in seen.scalars.items() if math.isfinite(value)}
-        warnings = seen.warnings if metrics.get("step", SETTLED) >= SETTLED else {}
+        settled = max(SHORTEST, min(SETTLED, self.total // 2))
+        warnings = seen.warnings if metrics.get("step", settled) >= settled else {}
         if lost := [f"{name} {value}" for name, value in seen.scalars.items() if name not in finite]:
             warnings = {**warnings, "not finite": f"{', '.join(lost)}: not finite, so left out of the metrics"}
         fresh = {kind: line for kind, line in warnings.items() if kind not in self._said}

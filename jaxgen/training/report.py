@@ -72,7 +72,7 @@ class Report:
         if not self._console.is_terminal:
             left = (self._total - done) * self._batch / max(speed, 1e-9)
             # What comes out of a compiled call is sorted by name; the loss goes first.
-            shown = ["loss", *(name for name in metrics if name not in ("loss", "grad_norm", "lr"))]
+            shown = ["loss", *(name for name in metrics if name not in ("loss", "lr") and "grad_norm" not in name)]
             words = "  ".join(f"{name} {metrics[name][-1]:.4f}" for name in shown)
             self.say(f"step {done}/{self._total}  {words}  {speed:,.0f} images/s  {_minutes(left)} left")
 

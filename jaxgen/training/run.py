@@ -7,7 +7,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -80,6 +80,11 @@ class RunFolder:
         """The run of the classifier that watches it, if one was named."""
         return self._path("classifier")
 
+    def imported(self) -> dict[str, str]:
+        """The file that its first weights came from, {"file": its name, "sha256": 64 hex digits}; {}: from none."""
+        found = self._environment().get("imported")
+        return dict(found) if isinstance(found, dict) else {}
+
     def _path(self, key: str) -> Path | None:
         named = self._environment().get(key)
         return Path(named) if isinstance(named, str) else None
@@ -127,7 +132,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDONLY)  # the folder itself, so that no lock file is left behind
         except OSError as err:
-            raise JaxgenError(f"{self.path}: cannot be made: {err.strerror}; choose another --out") from err
+            raise JaxgenError(f"{self.path}: cannot be made: {err.strerror}; choose another place") from err
         try:
             _lock(handle, self.path)
             yield
@@ -138,11 +143,12 @@ class RunFolder:
                     self.path.rmdir()  # if it is still empty: the run was refused, or stopped at its start
 
     def write(
-        self, config: Config, data_dir: Path | None, classes: Sequence[str] = (), classifier: Path | None = None
-    ) -> None:
+        self, config: Config, data_dir: Path | None, classes: Sequence[str] = (), classifier: Path | None = None,
+        imported: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         """(Re)write the config, and the environment with the folders of data and classifier, and the data's classes.
 
-        Raises JaxgenError if they cannot be written.
+        imported: see the method; None: as it was. Raises JaxgenError if they cannot be written.
         """
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
@@ -152,6 +158,8 @@ class RunFolder:
         folders = {"data_dir": data_dir, "classifier": classifier}
         environment = _environment() | {key: path and str(Path(path).absolute()) for key, path in folders.items()}
         environment["classes"] = list(classes)
+        if source := imported or self.imported():
+            environment["imported"] = dict(source)
         write_atomically(self.environment_file, json.dumps(environment, indent=2).encode())
 
     def forget_after(self, step: int) -> None:

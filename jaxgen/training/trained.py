@@ -27,6 +27,13 @@ class Trained:
     params: dict[str, np.ndarray]
     step: int
     score: float | None
+    imported: dict[str, str]  # where its first weights came from, as `RunFolder.imported` tells it
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """How the weights came about, for a manifest."""
+        facts: dict[str, object] = {"dataset": self.config.data.dataset, "steps": self.step, "test_loss": self.score}
+        return facts | ({"imported": self.imported} if self.imported else {})
 
 
 def load_trained(folder: Path, checkpoint: str = "last", say: Callable[[str], None] | None = None) -> Trained:
@@ -47,7 +54,10 @@ def load_trained(folder: Path, checkpoint: str = "last", say: Callable[[str], No
     params = {name: np.asarray(value) for name, value in jax.device_get(state.ema).items()}
     step = int(state.step)
     classes = run.classes() if config.classes else ()
-    return Trained(config=config, classes=classes, params=params, step=step, score=checkpoints.score(step))
+    return Trained(
+        config=config, classes=classes, params=params, step=step, score=checkpoints.score(step),
+        imported=run.imported(),
+    )  # fmt: skip
 
 
 def _chosen_step(checkpoints: Checkpoints, name: str) -> int | None:

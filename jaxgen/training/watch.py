@@ -34,7 +34,8 @@ class Seen:
     warnings: dict[str, str] = field(default_factory=dict)
 
 
-Watch = Callable[["Monitor", Params, Mapping[str, float]], Seen]  # (monitor, weights, newest metrics and their "step")
+# (monitor, weights, means of the newest steps' metrics and the last one's "step")
+Watch = Callable[["Monitor", Params, Mapping[str, float]], Seen]
 
 
 def watch_nothing(monitor: Monitor, params: Params, metrics: Mapping[str, float]) -> Seen:
@@ -65,7 +66,7 @@ def watch_vae(monitor: Monitor, params: Params, metrics: Mapping[str, float]) ->
     active = int((mean.var(0) > ACTIVE).sum())
     seen.scalars.update({f"kl_of_dimension/{i:02d}": float(nats) for i, nats in enumerate(kl[:MOST_DIMENSIONS])})
     seen.scalars["active_units"] = float(active)
-    if active <= latent // 4:
+    if active <= max(latent // 4, min(latent - 1, 1)):  # of few, one that is left is too few
         seen.warnings["posterior collapse"] = (
             f"posterior collapse: {active} of {latent} latent dimensions say anything of the picture; "
             f"{against_collapse(config.vae)}, or start a run with fewer dimensions (model.latent)"
@@ -94,7 +95,8 @@ def watch_gan(monitor: Monitor, params: Params, metrics: Mapping[str, float]) ->
         ours, real = spread(pictures, labels), spread(images, classes if config.classes else None)
         if ours is not None and real:
             seen.scalars["diversity"] = ours / real
-            seen.warnings.update(sameness(ours / real, config))
+            if "generator wins" not in seen.warnings:  # who fools the discriminator with anything need not vary it
+                seen.warnings.update(sameness(ours / real, config))
     if monitor.judge:
         shares, right = monitor.judge(pictures, labels)
         seen.scalars.update({f"class_share/{i}": float(share) for i, share in enumerate(shares)})
@@ -141,17 +143,18 @@ def against_modes(config: GAN) -> str:
 
 
 def imbalance(metrics: Mapping[str, float], config: GAN) -> dict[str, str]:
-    """A warning if one side of the game has won: D tells all pictures apart, or takes most of them for the opposite."""
+    """A warning if one side of the game has won: D tells all pictures apart, or takes fake ones for real."""
     real, fake = metrics.get("d_real"), metrics.get("d_fake")
     if real is None or fake is None:
         return {}
-    beliefs, lr = f"D(real) {real:.2f}, D(fake) {fake:.2f}", config.gan.discriminator_lr or config.training.lr
+    beliefs, lr = f"D(real) {real:.2f}, D(fake) {fake:.2f}", config.training.lr
+    own = config.gan.discriminator_lr or lr
     if real > 0.97 and fake < 0.03:
         line = f"the discriminator wins ({beliefs}), so the generator learns little"
-        return {"discriminator wins": f"{line}: set gan.discriminator_lr={lr / 2:g}, or raise model.dropout"}
-    if real < 0.4 and fake > 0.6:
+        return {"discriminator wins": f"{line}: set gan.discriminator_lr={min(own / 2, lr):g}, or raise model.dropout"}
+    if fake > 0.8 or fake - real > 0.2:
         steps = 2 * config.gan.critic_steps
-        what = [f"set gan.discriminator_lr={lr * 2:g}"]
+        what = [f"set gan.discriminator_lr={max(own * 2, lr):g}"]
         what += ["lower model.dropout"] if config.model.dropout else []
         what += [f"set gan.critic_steps={steps}"] if config.training.batch_size % steps == 0 else []
         return {"generator wins": f"the generator wins ({beliefs}): {', or '.join(what)}"}

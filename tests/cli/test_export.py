@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxgen import artifact, config as configs
-from jaxgen.config import VAE, VAEConfig
+from jaxgen.config import VAE, Classifier, ClassifierConfig, VAEConfig
 from jaxgen.reader import Reader
 from jaxgen.training.loop import train
 from jaxgen.training.trained import load_trained
@@ -29,6 +29,14 @@ def vae_run(small, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def classifier_run(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export-classifier") / "run"
+    model = ClassifierConfig(widths=(4,), features=4)
+    train(Classifier(data=small.data, training=small.training, model=model), folder)
+    return folder
+
+
 @pytest.fixture
 def captured(monkeypatch):
     """What would have been exported, without the work."""
@@ -36,7 +44,6 @@ def captured(monkeypatch):
 
     def export_model(config, params, path, **rest):
         calls.append((config, params, path, rest))
-        return {"certificate": {"evaluation": [], "trajectories": []}}
 
     monkeypatch.setattr(exports, "export_model", export_model)
     return calls
@@ -114,6 +121,10 @@ def test_vaes_encoder_is_a_second_file_beside_the_first(command, vae_run):
     )
     assert (outcome.code, outcome.out) == (0, "m.onnx\n")
     assert listing() == ["m.encoder.onnx", "m.onnx", "m.ts", "w.pth", "w.safetensors"]
+    told = [line.removeprefix("wrote ") for line in outcome.err.splitlines() if line.startswith("wrote ")]
+    assert sorted(told) == ["m.encoder.onnx", "m.ts", "w.pth", "w.safetensors"]
+    rows = [line.split() for line in outcome.err.splitlines() if line.startswith("onnxruntime ")]
+    assert [len(row) for row in rows] == [5, 3]  # of pictures, then of the encoder's numbers
     pictures = np.zeros((3, 8, 8, 1), np.uint8)
     assert Reader.open("m.encoder.onnx").read(pictures)["mean"].shape == (3, 2)
     kept = [artifact.read(name).manifest["weights"] for name in ("m.onnx", "m.encoder.onnx")]
@@ -127,6 +138,13 @@ def test_vaes_encoder_is_a_second_file_beside_the_first(command, vae_run):
 def test_encoder_goes_where_it_is_asked_to(command, vae_run, captured, options, place):
     assert command("export", vae_run, "-o", "m.onnx", *options).code == 0
     assert captured[0][3]["beside"] == exports.Places(encoder=Path(place))
+
+
+def test_classifier_has_no_pixels_to_compare(command, classifier_run):
+    outcome = command("export", classifier_run, "-o", "m.onnx")
+    assert (outcome.code, outcome.out) == (0, "m.onnx\n")
+    assert "relative" in outcome.err and "pixels" not in outcome.err and "100.000%" not in outcome.err
+    assert "one evaluation within" in command("info", "m.onnx").out
 
 
 def test_place_of_the_encoder_may_not_be_another_files(refused, vae_run, captured):

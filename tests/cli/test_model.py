@@ -204,6 +204,26 @@ def test_info_of_a_model_whose_training_is_unknown_works(command, restamped, unc
     assert "unknown steps" in outcome.out
 
 
+SOURCE = {"file": "g\x1b[31m.pth", "sha256": "ab" * 32}
+
+
+@pytest.mark.parametrize(
+    ("steps", "source", "words"),
+    [
+        (0, SOURCE, "unknown data, elsewhere: imported from 'g\\x1b[31m.pth', SHA-256 'abab"),
+        (9, SOURCE, "abab'; then digits, 9 steps, test loss not measured"),
+        (9, [], "trained on  digits, 9 steps"),
+        (9, {}, "imported from None"),
+    ],
+)  # fmt: skip
+def test_info_of_imported_weights_says_from_where(command, restamped, unconditional, steps, source, words):
+    facts = {"steps": steps, "test_loss": None, "imported": source}
+    path = restamped(unconditional.onnx, manifest=lambda entries: entries.update(training=facts))
+    outcome = command("info", path)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert words in outcome.out and "\x1b" not in outcome.out
+
+
 @pytest.mark.parametrize("options", [("--threads", "0"), ("--threads", "x"), ("--color",), ("extra",)], ids=" ".join)
 @pytest.mark.parametrize("name", ["verify", "info"])
 def test_request_that_cannot_be_meant_exits_2(refused, unconditional, name, options):

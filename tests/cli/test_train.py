@@ -1,5 +1,6 @@
 """jaxgen train: which config, folder and data it trains with."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,17 @@ def test_processes_are_joined_in_a_launch_and_not_in_the_shell_around_it(command
         monkeypatch.setenv(name, value)
     command("train", "--model", "ddpm")
     assert len(calls) == joined
+
+
+def test_wgan_of_the_readme_has_the_settings_of_its_paper(command, asked):
+    readme = (Path(__file__).parents[2] / "README.md").read_text().replace("\\\n", "")
+    (line,) = (line for line in readme.splitlines() if line.startswith("jaxgen train") and "wgan-gp" in line)
+    command(*shlex.split(line)[1:])
+    training, gan = asked[0][0].training, asked[0][0].gan
+    # Gulrajani et al. 2017, algorithm 1: lambda, critic's steps, and alpha, beta 1, beta 2 of Adam; batches of 64
+    assert (gan.gradient_penalty, gan.critic_steps, gan.loss) == (10, 5, "wgan-gp")
+    assert (training.lr, training.beta1, training.beta2, training.optimizer) == (1e-4, 0, 0.9, "adam")
+    assert training.batch_size / gan.critic_steps == 64
 
 
 def test_help_has_examples_and_every_option(command):

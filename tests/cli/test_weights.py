@@ -1,5 +1,6 @@
 """jaxgen import: weights of plain PyTorch networks become runs that draw the same pictures."""
 
+import hashlib
 import pickle
 
 import numpy as np
@@ -55,6 +56,9 @@ def test_weights_of_a_plain_generator_draw_its_pictures(jaxgen, theirs, config_f
     assert "pixels identical in 16 pictures" in done.stderr
     assert done.stdout.strip() == str(run)
     assert jaxgen("export", run, "-o", model).returncode == 0
+    told = jaxgen("info", model).stdout
+    digest = hashlib.sha256((tmp_path / "g.pth").read_bytes()).hexdigest()
+    assert f"imported from 'g.pth', SHA-256 '{digest}'" in told and "trained on  digits" not in told
     drawn, _ = Sampler.open(model).draw(np.full(5, 3), np.arange(5))
     with torch.no_grad():
         z = torch.from_numpy(prng.image_noise(3, np.arange(5), 0, (6,)))
@@ -73,6 +77,10 @@ def test_imported_run_can_be_trained_on(jaxgen, theirs, config_file, tmp_path):
     done = jaxgen("train", "--resume", run, "--set", "training.steps=2", "--set", "training.sample_count=4")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("00000002")
+    from jaxgen.training.trained import load_trained
+
+    facts = load_trained(run).facts
+    assert facts["steps"] == 2 and facts["imported"]["file"] == "g.pth"
 
 
 def test_round_trip_by_the_files_of_export_is_bit_equal(jaxgen, tmp_path):
@@ -132,3 +140,10 @@ def test_folder_that_holds_a_run_is_left_alone(jaxgen, theirs, config_file, tmp_
     done = jaxgen(*arguments)
     assert done.returncode == 2
     assert "is not empty" in done.stderr
+
+
+def test_folder_that_cannot_be_made_is_told_without_an_option_that_is_not_there(jaxgen, theirs, config_file, tmp_path):
+    torch.save(theirs.state_dict(), tmp_path / "g.pth")
+    done = jaxgen("import", tmp_path / "g.pth", "--config", config_file, "--map", "=generator", "-o", "/proc/zz")
+    assert done.returncode == 3 and "--out" not in done.stderr
+    assert done.stderr.startswith("jaxgen: /proc/zz: cannot be made") and done.stderr.count("\n") == 1

@@ -119,7 +119,9 @@ def test_damaged_file_is_one_line(tmp_path, file, data):
     [
         ([torch.zeros(1)], "expected a state dict with at least one tensor, got list"),
         ({}, "expected a state dict with at least one tensor"),
-        ({"model": {"a": torch.zeros(1)}}, "expected a tensor for each name, got dict for 'model'"),
+        ({"g": {"a": torch.zeros(1)}, "d": {"a": torch.zeros(1)}}, "expected a tensor for each name, got dict for 'g'"),
+        ({"epoch": 3, "state_dict": {}}, "expected a tensor for each name, got int for 'epoch'"),
+        ({"b": torch.zeros(1), "state_dict": {"a": torch.zeros(1)}}, "got dict for 'state_dict'"),
         ({3: torch.zeros(1)}, "expected a tensor for each name"),
         ({"a": torch.zeros(1, dtype=torch.complex64)}, "'a' is no plain tensor of real numbers"),
         ({"a": torch.zeros(2).to_sparse()}, "'a' is no plain tensor of real numbers"),
@@ -133,14 +135,63 @@ def test_what_is_no_state_is_refused(tmp_path, value, complaint):
 def test_what_does_not_fit_is_named_with_the_file(tmp_path):
     config, state = FAMILIES["gan-unconditional"], Theirs().state_dict()
     for changed, complaint in [
-        ({n: v for n, v in state.items() if n != "fc.bias"}, "1 missing, the first is 'generator.linear.bias'"),
-        (state | {"fc.more": torch.zeros(1)}, "1 unexpected, the first is 'generator.linear.more'"),
+        ({n: v for n, v in state.items() if n != "fc.bias"}, r"1 missing \('generator.linear.bias'\)$"),
+        (state | {"fc.more": torch.zeros(1)}, r"1 unexpected \('generator.linear.more'\)$"),
         (state | {"fc.bias": torch.zeros(3)}, r"'generator.linear.bias' is \(3,\), expected \(32,\)"),
     ]:
         path = save(tmp_path / "w.pth", changed)
         with pytest.raises(JaxgenError, match=complaint) as caught:
             load_state(path, config, GENERATOR)
         assert str(caught.value).startswith(f"{path}: weights do not fit this config")
+
+
+@pytest.mark.parametrize("prefix", ["net", "module.net.g"])
+def test_names_that_differ_are_shown_with_the_map_that_would_do(tmp_path, prefix):
+    config = FAMILIES["gan-unconditional"]
+    state = renamed(Theirs().state_dict(), {name: ours.removeprefix("generator.") for name, ours in GENERATOR.items()})
+    path = save(tmp_path / "w.pth", {f"{prefix}.{name}": value for name, value in state.items()})
+    with pytest.raises(JaxgenError) as caught:
+        load_state(path, config)
+    *_, theirs = str(caught.value).partition("try --map ")[2].partition("; ")[0].split()
+    assert theirs == f"{prefix}=generator"
+    assert f"6 unexpected ('{prefix}.layers.0.bias', " in str(caught.value) and "..." in str(caught.value)
+    load_state(path, config, dict([theirs.split("=")]))
+
+
+def test_names_that_no_beginning_mends_get_no_such_advice(tmp_path):
+    path = save(tmp_path / "w.pth", Theirs().state_dict())
+    with pytest.raises(JaxgenError, match=r"missing .* unexpected") as caught:
+        load_state(path, FAMILIES["gan-unconditional"])
+    assert "--map" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_named_with_their_file(tmp_path, value):
+    state = Theirs().state_dict()
+    state["up1.bias"][2] = value
+    path = save(tmp_path / "w.pth", state)
+    with pytest.raises(JaxgenError, match=r"w\.pth: 'up1\.bias' holds NaN or infinity"):
+        load_state(path, FAMILIES["gan-unconditional"], GENERATOR)
+
+
+def test_state_in_a_checkpoint_is_found(tmp_path):
+    config, state = FAMILIES["gan-unconditional"], Theirs().state_dict()
+    optimizer = {"state": {0: {"step": torch.zeros(1)}}, "param_groups": []}
+    whole = {"epoch": 3, "state_dict": state, "optimizer": optimizer}
+    loaded = [load_state(save(tmp_path / "w.pth", each), config, GENERATOR)[1] for each in (state, whole)]
+    assert loaded[0].keys() == loaded[1].keys()
+    assert all(np.array_equal(loaded[0][name], loaded[1][name]) for name in loaded[0])
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_torchscript_and_half_a_file_are_told_apart_in_short(tmp_path):
+    torch.jit.script(Theirs()).save(tmp_path / "w.ts")
+    whole = save(tmp_path / "w.pth", Theirs().state_dict()).read_bytes()
+    (tmp_path / "w.pth").write_bytes(whole[: len(whole) // 2])
+    for name, words in [("w.ts", "is a TorchScript file"), ("w.pth", "is damaged or cut short; get it again")]:
+        with pytest.raises(JaxgenError, match=words) as caught:
+            load_state(tmp_path / name, FAMILIES["gan"])
+        assert len(str(caught.value)) - len(str(tmp_path)) < 140
 
 
 def test_missing_file_is_one_line(tmp_path):

@@ -117,7 +117,15 @@ def test_a_step_trains_both_sides_and_moves_their_statistics(stepped):
     assert {name for name in same if not name.endswith(".bias")} == set()
     assert any(name.endswith(".mean") for name in changed(before, after))
     assert int(after.step) == 1 and all(map(math.isfinite, metrics.values()))
-    assert metrics.keys() == {"loss", "discriminator_loss", "d_real", "d_fake", "grad_norm", "lr"}
+    assert metrics.keys() == {
+        "loss",
+        "discriminator_loss",
+        "d_real",
+        "d_fake",
+        "discriminator_grad_norm",
+        "grad_norm",
+        "lr",
+    }
 
 
 @pytest.mark.parametrize(("stopped", "moving"), [("generator", "discriminator"), ("discriminator", "generator")])
@@ -189,6 +197,17 @@ class Greys:
         return (x * params["discriminator.w"]).mean((1, 2, 3)), {}
 
 
+def test_each_side_logs_the_slope_of_its_own_loss():
+    """Scores are light times the discriminator's weight, 1, and the generator draws 0: both slopes by hand."""
+    game, key = Greys(), jax.random.key(0)
+    learns = learner(SMALL, game.network, learning_rate(SMALL.training, 10))
+    images = jnp.broadcast_to(jnp.arange(8.0)[:, None, None, None], (8, 8, 8, 1))
+    _, metrics = learns.update(learns.init(key), images, LABELS, key)
+    light = np.arange(8)
+    assert math.isclose(metrics["discriminator_grad_norm"], (light / (1 + np.exp(light))).mean(), rel_tol=1e-4)
+    assert math.isclose(metrics["grad_norm"], 0.5, rel_tol=0.01)  # by then the weight has moved by the rate, 0.001
+
+
 def test_discriminator_has_the_rate_of_the_runs_step_whatever_its_steps_were_before():
     """The schedule is over after the first step, so a step of twice as many critic steps must move nothing."""
     network, key = Greys().network, jax.random.key(0)
@@ -217,7 +236,9 @@ def test_each_step_of_the_discriminator_sees_pictures_of_its_own():
 
 
 def test_batch_that_cannot_be_dealt_out_is_refused():
-    with pytest.raises(UsageError, match=r"training\.batch_size must be a multiple of gan\.critic_steps \(3\), got 8"):
+    with pytest.raises(
+        UsageError, match=r"training\.batch_size must be a multiple of gan\.critic_steps \(3\), as 24 is, got 8"
+    ):
         configs.override(SMALL, ["gan.critic_steps=3"])
 
 

@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from jaxgen import config as configs, data
+from jaxgen.config import VAE, Classifier
 from jaxgen.errors import Interrupted, JaxgenError, UsageError
+from jaxgen.images import save_png
 from jaxgen.training import distributed
 from jaxgen.training.families import FAMILIES, Family
 from jaxgen.training.inputs import open_data
@@ -121,7 +123,7 @@ def test_diverging_run_stops_and_keeps_what_was_finite(small, tmp_path, metrics_
     assert stopped.value.exit_code == 3 and "\n" not in message
     last = [line for line in lines if "loss" in line][-1]
     assert f" at step {last['step'] + 1} (last finite loss: {last['loss']:.4g})" in message
-    assert "lower lr" in message and f"--resume {run}" in message
+    assert "go on from the last checkpoint with a lower lr" in message and f"--resume {run}" in message
     assert folders(run) == ["00000003"] and last["step"] > 3
     assert all(np.array_equal(before[name], leaf) for name, leaf in state_in(run, 3).items())
     assert all(math.isfinite(value) for line in lines for value in line.values())
@@ -132,8 +134,9 @@ def test_loss_that_is_never_finite_saves_nothing(small, tmp_path, monkeypatch):
         return lambda params, *_, key, train=True: (jnp.nan * params["conv_in.bias"].sum(), {})
 
     monkeypatch.setitem(FAMILIES, "ddpm", Family(nan))
-    with pytest.raises(JaxgenError, match=r"loss nan, .* at step 1 \(last finite loss: none\)"):
+    with pytest.raises(JaxgenError, match=r"loss nan, .* at step 1 \(last finite loss: none\)") as stopped:
         train(small, tmp_path / "run")
+    assert "with no checkpoint yet, start again with a lower lr" in str(stopped.value)
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
@@ -146,7 +149,10 @@ def test_weights_that_overflow_are_not_saved_even_if_their_loss_was_finite(small
 
 def test_refused_command_leaves_nothing_that_refuses_the_mended_one(small, tmp_path):
     run = tmp_path / "run"
-    for setting, words in [("training.batch_size=5000", "larger than the set"), ("model.classes=7", "has 10 classes")]:
+    for setting, words in [
+        ("training.batch_size=5000", "larger than the set"),
+        ("model.classes=7", "has 10 classes; set model.classes=10"),
+    ]:
         with pytest.raises(UsageError, match=words):
             train(configs.override(small, [setting]), run)
     train(configs.override(small, ["training.steps=1"]), run)
@@ -219,6 +225,27 @@ def test_classes_that_are_left_out_are_neither_trained_on_nor_tested(small):
     assert batches.steps_per_epoch == np.count_nonzero((labels != 1) & (labels != 7)) // 100
     seen = np.concatenate([batches[step][1] for step in range(batches.steps_per_epoch)])
     assert set(seen) == set(test[1]) == set(range(10)) - {1, 7}
+
+
+@pytest.mark.parametrize("without", ["[77]", "[1, 10]"])
+def test_class_that_the_data_has_not_cannot_be_left_out(small, without):
+    with pytest.raises(UsageError, match=r"data.without names class (77|10), but digits has classes 0 to 9"):
+        open_data(configs.override(small, [f"data.without={without}"]), None)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [(VAE(), "use --model vae, or put the pictures into one"), (Classifier(), "classes; put the pictures into one")],
+)
+def test_classes_of_a_flat_folder_are_asked_for_with_what_to_do(config, words, tmp_path):
+    for number in range(3):
+        save_png(tmp_path / f"{number}.png", np.zeros((8, 8, 1), np.uint8))
+    settings = [f"data.dataset=folder:{tmp_path}", "model.classes=10", "training.batch_size=1"]
+    with pytest.raises(UsageError, match=r"model.classes is 10, but .* has no classes; ") as refused:
+        open_data(configs.override(config, settings), None)
+    assert f"{words} subfolder a class" in str(refused.value)
+    with pytest.raises(UsageError, match=r"data.without names class 1, but .* has no classes"):
+        open_data(configs.override(config, [*settings, "data.without=[1]"]), None)
 
 
 def test_set_without_a_test_split_is_trained_without_a_score(small, tmp_path, monkeypatch):

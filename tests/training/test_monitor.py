@@ -1,9 +1,13 @@
 """What a run is told of itself: warnings in their time, and the pictures of a VAE."""
 
+import json
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
 
+from jaxgen import config as configs
 from jaxgen.config import GAN, VAE, DataConfig, GANConfig, TrainingConfig, VAEConfig
 from jaxgen.training.families import FAMILIES, Family
 from jaxgen.training.loop import train
@@ -35,6 +39,38 @@ def test_warning_of_a_kind_is_said_once_and_not_before_the_run_has_settled(shown
     monitor = shown(Seen(warnings={"sameness": "samples are alike"}))
     early, first, again = (monitor.watch({}, {"step": step}).warnings for step in (300, 1000, 1500))
     assert (early, first, again) == ({}, {"sameness": "samples are alike"}, {})
+
+
+@pytest.mark.parametrize(("total", "first"), [(10_000, 500), (1000, 500), (400, 200), (150, 100), (90, None)])
+def test_short_run_has_settled_at_its_half(shown, total, first):
+    monitor = replace(shown(Seen(warnings={"sameness": "samples are alike"})), total=total)
+    steps = range(10, min(total, 600) + 1, 10)
+    assert [step for step in steps if monitor.watch({}, {"step": step}).warnings] == ([first] if first else [])
+
+
+def test_run_tells_its_length_and_is_judged_by_the_mean_of_its_last_steps(tmp_path, monkeypatch):
+    asked, lengths = [], []
+
+    def watch(monitor, params, metrics):
+        asked.append(dict(metrics))
+        lengths.append(monitor.total)
+        return Seen()
+
+    monkeypatch.setitem(FAMILIES, "vae", replace(FAMILIES["vae"], watch=watch))
+    settings = ["training.steps=7", "training.sample_every=7", "training.scan_steps=2", "training.log_every=1"]
+    train(configs.override(BLIND, settings), tmp_path / "each")
+    train(configs.override(BLIND, [*settings, "training.log_every=5"]), tmp_path / "run")
+    rows = [json.loads(line) for line in (tmp_path / "each" / "metrics.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert lengths == [7, 7] and [found["step"] for found in asked] == [7, 7]
+    assert asked[0]["loss"] == losses[-1] and np.isclose(asked[1]["loss"], np.mean(losses[2:]))
+
+
+@pytest.mark.parametrize(("classes", "without", "want"), [(4, (), "012301"), (4, (1, 2), "030303"), (0, (1,), None)])
+def test_classes_that_the_data_leaves_out_are_not_drawn(classes, without, want):
+    config = replace(PLAIN, data=replace(DIGITS, without=without), model=replace(PLAIN.model, classes=classes))
+    labels = Monitor(config, None).labels(6)
+    assert labels is want or "".join(map(str, labels)) == want
 
 
 def test_vae_too_is_given_time():
@@ -114,3 +150,19 @@ def test_active_units_are_the_dimensions_that_tell_pictures_apart():
     black_or_white = np.repeat(np.array([0, 255], np.uint8), 10).reshape(20, 1, 1, 1) * np.ones((8, 8, 1), np.uint8)
     monitor = told(apply, black_or_white)
     assert watch_vae(monitor, {}, {}).scalars["active_units"] == 1  # a variance of 1, of 0.0025 and of 0
+
+
+@pytest.mark.parametrize(("latent", "most"), [(1, 0), (2, 1), (3, 1), (4, 1), (8, 2)])
+@pytest.mark.parametrize("more", [0, 1])
+def test_collapse_is_told_where_a_quarter_or_one_of_few_dimensions_is_left(latent, most, more):
+    active = most + more
+
+    def apply(params, x, *label, method="__call__"):
+        if method == "encode":
+            return np.outer(x[:, 0, 0, 0], np.arange(latent) < active), np.zeros((len(x), latent), np.float32)
+        return np.zeros((len(x), 8, 8, 1), np.float32)
+
+    black_or_white = np.repeat(np.array([0, 255], np.uint8), 10).reshape(20, 1, 1, 1) * np.ones((8, 8, 1), np.uint8)
+    seen = watch_vae(told(apply, black_or_white), {}, {})
+    assert seen.scalars["active_units"] == active
+    assert ("posterior collapse" in seen.warnings) == (more == 0)

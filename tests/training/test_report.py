@@ -126,8 +126,10 @@ def test_terms_of_a_loss_are_said_and_written_beside_it(run, clock, capsys):
     with report(run, every=2) as to:
         clock[0] += 1
         terms = {"kl": np.array([0.5, 0.25]), "loss": np.array([3.0, 2.0])}  # by name, as compiled calls give them
-        to.steps(1, {"grad_norm": np.ones(2), **terms, "lr": np.ones(2)})
-    assert logged(run) == [{"step": 2, "loss": 2.0, "kl": 0.25, "grad_norm": 1.0, "lr": 1.0, "images_per_second": 16.0}]
+        norms = {"discriminator_grad_norm": np.ones(2), "grad_norm": np.ones(2)}
+        to.steps(1, {**norms, **terms, "lr": np.ones(2)})
+    told = {"loss": 2.0, "kl": 0.25, "discriminator_grad_norm": 1.0, "grad_norm": 1.0, "lr": 1.0}
+    assert logged(run) == [{"step": 2, **told, "images_per_second": 16.0}]
     assert "step 2/20  loss 2.0000  kl 0.2500  16 images/s" in capsys.readouterr().err
 
 

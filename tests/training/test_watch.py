@@ -127,7 +127,7 @@ def test_classifier_looks_at_more_pictures_than_are_shown():
     ("real", "fake", "winner"),
     [
         (0.99, 0.01, "discriminator"), (0.3, 0.7, "generator"), (0.9, 0.1, None), (0.5, 0.5, None), (0.99, 0.2, None),
-        (0.45, 0.5, None),
+        (0.45, 0.5, None), (0.55, 0.7, None), (0.576, 0.955, "generator"), (0.99, 0.85, "generator"),
     ],
 )  # fmt: skip
 def test_imbalance_names_who_wins_and_what_to_change(real, fake, winner):
@@ -139,6 +139,24 @@ def test_imbalance_names_who_wins_and_what_to_change(real, fake, winner):
         rate = {"discriminator": "0.001", "generator": "0.004"}[winner]
         assert warning.startswith(f"the {winner} wins (D(real) {real:.2f}, D(fake) {fake:.2f})")
         assert f"gan.discriminator_lr={rate}," in warning and "model.dropout" in warning
+
+
+@pytest.mark.parametrize(("own", "advice"), [("1e-7", 0.002), ("0.003", 0.006)])
+def test_discriminator_that_lags_is_given_at_least_the_generators_rate(own, advice):
+    config = configs.override(PLAIN, ["training.lr=0.002", f"gan.discriminator_lr={own}"])
+    (warning,) = imbalance({"d_real": 0.576, "d_fake": 0.955}, config).values()
+    assert f"gan.discriminator_lr={advice}," in warning
+
+
+def test_discriminator_that_leads_is_given_at_most_the_generators_rate():
+    config = configs.override(PLAIN, ["training.lr=0.002", "gan.discriminator_lr=0.1"])
+    (warning,) = imbalance({"d_real": 0.99, "d_fake": 0.01}, config).values()
+    assert "gan.discriminator_lr=0.002," in warning
+
+
+def test_one_picture_of_a_generator_that_wins_is_explained_by_that():
+    seen = watch_gan(Drawn(PLAIN, one_picture), {}, {"d_real": 0.5, "d_fake": 0.9})
+    assert list(seen.warnings) == ["generator wins"]  # the advice against sameness is the opposite of this one's
 
 
 def advised(warnings):

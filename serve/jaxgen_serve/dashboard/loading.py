@@ -85,7 +85,7 @@ def describe(model: Model) -> None:
     classes = f"{len(model.sampler.classes)} classes" if model.sampler.classes else "no classes"
     colour = "colour" if channels == 3 else "grey"
     st.caption(
-        f"**{config.name}** · {config.family} · {height}x{width} {colour} · {classes} · trained on {model.dataset} · "
+        f"**{config.name}** · {config.family} · {height}x{width} {colour} · {classes} · made for {model.dataset} · "
         f"{len(file.data) / 1e6:.1f} MB  \nSHA-256 `{file.sha256}`"
     )
     if model.sampler.untrained:
