@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from jaxgen.cli.latent_options import (
+    OF_PICTURES,
     SEEDS,
     model_options,
     open_space,
@@ -15,12 +16,15 @@ from jaxgen.cli.latent_options import (
     pictures_options,
     plan_options,
     read_pictures,
+    read_start,
     refine_option,
+    refuse,
     say,
     write,
 )
 from jaxgen.cli.latent_tables import anomaly, classify, cluster, map_
 from jaxgen.cli.options import model_argument
+from jaxgen.errors import UsageError
 
 
 @click.group()
@@ -28,7 +32,8 @@ def latent() -> None:
     """Latents: encode, interpolate, reconstruct, score and tell apart.
 
     A latent is the code of a VAE or GAN, or the noise from which a diffusion model draws. Pictures are files, folders
-    or .npy arrays, fitted to the model's size, or those of a --dataset.
+    or .npy arrays, or those of a --dataset. They are cropped to the square in their middle and made as large as the
+    model's; what is transparent becomes black behind a light drawing, white behind a dark one.
     """
 
 
@@ -51,6 +56,7 @@ def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, outp
     \b
     jaxgen latent interpolate model.onnx --seeds 0,1 -n 4 -o walk.png
     jaxgen latent interpolate model.onnx seven.png one.png -o walk.gif
+    jaxgen latent interpolate conditional.onnx seven.png one.png --label 7,1
     """
     from jaxgen.latent import output as outputs, walks
     from jaxgen.latent.paths import PATHS
@@ -58,20 +64,25 @@ def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, outp
     way = PATHS[path]
     outputs.checked(output, ".png", ".gif", ".npy")
     by_seed = not (asked["pictures"] or asked["dataset"])
-    chosen = walks.seed_numbers(seeds)
-    space = open_space(model, asked, exact=not by_seed)
-    outputs.require_room(frames * (rows * (len(chosen) - 1) if by_seed else 1))
+    made: dict[str, Any] = {"frames": frames, "path": path}
+    pictures, found = None, {}
     if by_seed:
+        refuse("this is of a walk between pictures, and none are named", *OF_PICTURES, "refine")
+        chosen = walks.seed_numbers(seeds)
+        outputs.require_room(output, rows * (len(chosen) - 1), frames)
+        space = open_space(model, asked, exact=False)
         walked = walks.between_seeds(space, chosen, rows, frames, way, space.labels(rows, asked["label"]))
-        made: dict[str, Any] = {"seeds": chosen, "rows": rows}
+        made |= {"seeds": chosen, "rows": rows}
     else:
+        refuse("this is of a walk between seeds, and pictures are named", "seeds", "rows")
+        space = open_space(model, asked)
         pictures = read_pictures(space, asked)
-        outputs.require_room(frames * (len(pictures) - 1))
+        outputs.require_room(output, len(pictures) - 1, frames)
         walked = walks.between_pictures(
             space, pictures.images, frames, way, space.labels(len(pictures), asked["label"], pictures)
         )
-        made = {"pictures": pictures.names[:100]}
-    write(space, output, walks.laid_out(walked, output), asked, {"frames": frames, "path": path, **made})
+        found["pictures"] = pictures.names
+    write(space, output, walks.laid_out(walked, output), asked, made, pictures=pictures, found=found)
 
 
 @latent.command()
@@ -96,17 +107,19 @@ def reconstruct(model: Path, output: Path, **asked: Any) -> None:
     is_sheet = outputs.checked(output, ".png", ".npy").suffix.lower() == ".png"
     space = open_space(model, asked)
     pictures = read_pictures(space, asked)
-    outputs.require_room(2 * len(pictures) if is_sheet else 0)
+    columns = min(len(pictures), 16)
+    if is_sheet:
+        outputs.require_room(output, 2 * -(-len(pictures) // columns), columns)
     label = space.labels(len(pictures), asked["label"], pictures)
     again = space.decode(space.encode(pictures.images, label), label)
     error = np.abs(again.astype(float) - pictures.images).mean((1, 2, 3)) / 255
-    columns = min(len(pictures), 16)
     rows = side_by_side(columns, pictures.images, again) if is_sheet else again[None]
     click.echo(f"mean absolute error {error.mean():.4f}, pixels being from 0 to 1", err=True)
     each = [
         {"picture": name, "mean_absolute_error": far} for name, far in zip(pictures.names, error.tolist(), strict=True)
     ]
-    write(space, output, rows, asked, {}, mean_absolute_error=float(error.mean()), pictures=each)
+    mean = float(error.mean())
+    write(space, output, rows, asked, {}, pictures=pictures, found={"mean_absolute_error": mean, "pictures": each})
 
 
 @latent.command()
@@ -132,14 +145,17 @@ def encode(model: Path, output: Path, **asked: Any) -> None:
     pictures = read_pictures(space, asked)
     latents = space.encode(pictures.images, space.labels_to_encode(pictures, asked["label"]))
     outputs.write_array(output, latents)
-    say(asked, output, {"shape": list(latents.shape), "mean": float(latents.mean()), "deviation": float(latents.std())})
+    said = {"shape": list(latents.shape), "mean": float(latents.mean()), "deviation": float(latents.std())}
+    say(asked, output, {"model": space.model.artifact.sha256, **said, "pictures": pictures.names})
 
 
 @latent.command()
 @model_argument
 @pictures_options(1)
-@click.option("--seed", type=SEEDS, help="Start from this seed's picture.  [default: from the middle of the prior]")
-@click.option("--dimensions", metavar="I,J,...", help="Which to sweep.  [default: the first 32]")
+@click.option(
+    "--seed", type=SEEDS, help="Start from this seed's picture.  [default: a VAE from the middle of the prior, a GAN 0]"
+)
+@click.option("--dimensions", metavar="I,J,...", help="Which to sweep.  [default: 32, those that change most first]")
 @click.option("--reach", type=click.FloatRange(0, 100, min_open=True), default=3.0, help="From -REACH to REACH.")
 @click.option("--frames", type=click.IntRange(2, 200), default=11, help="Pictures of each dimension.")
 @model_options
@@ -147,7 +163,7 @@ def encode(model: Path, output: Path, **asked: Any) -> None:
 def traverse(
     model: Path, seed: int | None, dimensions: str | None, reach: float, frames: int, output: Path, **asked: Any
 ) -> None:
-    """Sweep each dimension of a code.
+    """Sweep each dimension of a code, that of one picture, say.
 
     The others are left as they are.
 
@@ -155,18 +171,25 @@ def traverse(
     jaxgen latent traverse model.onnx --reach 3 -o traversal.png
     jaxgen latent traverse model.onnx seven.png -o traversal.gif
     """
+    from jaxgen.config import GAN
     from jaxgen.latent import output as outputs, walks
 
     outputs.checked(output, ".png", ".gif", ".npy")
     space = open_space(model, asked)
     codes = space.codes()
-    chosen = walks.dimension_numbers(dimensions, codes.shape[0])
-    outputs.require_room(len(chosen) * frames)
-    pictures = read_pictures(space, asked) if asked["pictures"] or asked["dataset"] else None
-    label = space.labels(1, asked["label"], pictures)
+    chosen = None if dimensions is None else walks.dimension_numbers(dimensions, codes.shape[0])
+    outputs.require_room(output, len(chosen or range(min(codes.shape[0], walks.DIMENSIONS))), frames)
+    pictures = read_start(space, asked)
+    if seed is None and pictures is None and isinstance(space.model.config, GAN):
+        seed = 0  # a GAN never saw the middle of its prior, and draws nothing there
     start = walks.start(codes, pictures, seed)
+    label = space.labels(1, asked["label"], pictures)
+    chosen = chosen or walks.strongest(codes, start, reach, label)
     rows = walks.traversal(codes, start, chosen, reach, frames, label)
-    write(space, output, rows, asked, {"seed": seed, "dimensions": chosen, "reach": reach, "frames": frames})
+    click.echo(f"dimensions, in this order: {', '.join(map(str, chosen))}", err=True)
+    made = {"seed": seed, "dimensions": chosen, "reach": reach, "frames": frames}
+    titles = [f"dimension {number}" for number in chosen]
+    write(space, output, rows, asked, made, pictures=pictures, titles=titles)
 
 
 @latent.command()
@@ -194,21 +217,26 @@ def inpaint(
     """
     import numpy as np
 
+    from jaxgen import recipes
     from jaxgen.images import BACKGROUND
     from jaxgen.latent import inpainting, output as outputs, pictures
 
     outputs.checked(output, ".png", ".npy")
-    space = open_space(model, asked).noises()
-    shown = pictures.Pictures.from_files([picture], space.model.shape, invert=invert).images[0]
+    space = open_space(model, asked, exact=False).noises()
+    found = pictures.Pictures.from_files([picture], space.model.shape, invert=invert)
+    if len(found) > 1:
+        raise UsageError(f"inpainting is of one picture, and {picture} holds {len(found)}")
+    shown = found.images[0]
     unknown = pictures.mask(mask, space.model.shape)
+    recipe = recipes.choose(space.model.process(), sampler=sampler, steps=asked["steps"])
     drawn = inpainting.inpaint(
-        space.model, shown, unknown, space.model.plan(sampler=sampler, steps=asked["steps"]), seed=seed,
-        index=np.arange(count), label=space.labels(count, asked["label"]), guidance=asked["guidance"],
-        resample=resample,
+        space.model, shown, unknown, space.model.plan(**recipe._asdict()), seed=seed, index=np.arange(count),
+        label=space.labels(count, asked["label"]), guidance=asked["guidance"], resample=resample,
     )  # fmt: skip
     kept = np.where(unknown[..., None], BACKGROUND, shown).astype(np.uint8)
     rows = drawn if output.suffix.lower() == ".npy" else np.concatenate([[shown, kept], drawn])
-    write(space, output, rows[None], asked, {"seed": seed, "count": count, "mask": mask, "resample": resample})
+    made = {"seed": seed, "count": count, "mask": mask, "resample": resample, **recipe._asdict()}
+    write(space, output, rows[None], asked, made, pictures=found)
 
 
 for command in (anomaly, cluster, classify, map_):

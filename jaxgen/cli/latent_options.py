@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from jaxgen.cli.options import data_dir_option, json_option, threads_option
+from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
     from jaxgen.latent.pictures import Pictures
     from jaxgen.latent.spaces import Space
 
 SEEDS = click.IntRange(0, 2**32 - 1)
+OF_DATASETS = ("split", "first", "count", "data_dir")
+OF_PICTURES = ("pictures", "dataset", *OF_DATASETS, "invert", "encoder")
+NAMED = 20  # pictures, at most, that a PNG says it is of: it keeps so many letters and no more
+NOT_TOLD = {"model", "output", "picture", "pictures", "data_dir", "encoder", "threads", "as_json"}  # see `provenance`
 
 
 def output_option(default: str, what: str) -> Callable:
@@ -32,7 +38,7 @@ def together(*options: Callable) -> Callable:
 
 
 model_options = together(
-    click.option("--label", metavar="CLASS", help="Of conditional models: a class by number or name."),
+    click.option("--label", metavar="CLASS[,...]", help="Of conditional models, by number or name; of each: 7,1."),
     threads_option,
     json_option,
 )
@@ -82,36 +88,80 @@ def open_space(model: Path, asked: dict[str, Any], exact: bool = True) -> Space:
     """exact: the pictures of files are to come back, and not a seed's to look as `jaxgen sample` draws them."""
     from jaxgen.latent.spaces import open_space as opened
 
-    return opened(
+    space = opened(
         model, encoder=asked.get("encoder"), steps=asked.get("steps"), guidance=asked.get("guidance"),
         refine=asked.get("refine", 0), exact=exact, threads=asked["threads"],
     )  # fmt: skip
+    if space.model.config.process is None:
+        refuse("a model without a plan has nothing to refine", "refine")
+    return space
+
+
+def refuse(reason: str, *names: str) -> None:
+    """Raise UsageError if one of these parameters was given, which would change nothing."""
+    for parameter in click.get_current_context().command.params:
+        if parameter.name in names and _given(parameter.name):
+            raise UsageError(f"{parameter.opts[-1]}: {reason}")
+
+
+def _given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def read_pictures(space: Space, asked: dict[str, Any]) -> Pictures:
     """The files or the dataset that were named; nothing is read if the model cannot encode it."""
-    from jaxgen.errors import UsageError
     from jaxgen.latent.pictures import Pictures
 
     space.require_way_back()
     if asked["pictures"] and asked["dataset"]:
         raise UsageError("give pictures or --dataset, not both")
     if not asked["dataset"]:
+        refuse("this is of a --dataset; of files, all are read", *OF_DATASETS)
         return Pictures.from_files(asked["pictures"], space.model.shape, invert=asked["invert"])
     return Pictures.from_dataset(
         asked["dataset"], space.model.shape, split=asked["split"], first=asked["first"], count=asked["count"],
-        data_dir=asked["data_dir"],
+        data_dir=asked["data_dir"], invert=asked["invert"],
     )  # fmt: skip
 
 
-def write(space: Space, output: Path, rows: Any, asked: dict[str, Any], made: dict[str, Any], **found: Any) -> None:
-    """Rows of pictures; made: how, which a PNG keeps; found: what there is to say besides."""
+def read_start(space: Space, asked: dict[str, Any]) -> Pictures | None:
+    """What was named to start from, if anything; where a class is needed and nobody says which, that is told."""
+    if asked["pictures"] or asked["dataset"]:
+        refuse("a traversal starts from one picture, and one is named", "seed")
+        return read_pictures(space, asked)
+    refuse("this is of pictures, and none is named", *OF_PICTURES)
+    if asked["label"] is None and space.model.least_label == 0 and space.model.classes:
+        click.echo(f"note: of class {space.model.classes[0]}; --label takes another", err=True)
+    return None
+
+
+def provenance(space: Space, pictures: Pictures | None, made: dict[str, Any]) -> dict[str, Any]:
+    """How a picture came to be, for its PNG to keep: the command, what was asked of it, and what that came to.
+
+    pictures: what it is of, if anything, named unless a dataset's numbers do; made: what completes the options that
+    were given, None being nothing of that name.
+    """
+    context = click.get_current_context()
+    dataset = context.params.get("dataset")
+    asked = {
+        name: value
+        for name, value in context.params.items()
+        if name not in NOT_TOLD and ((dataset and name in OF_DATASETS) or _given(name))
+    }
+    of = {} if dataset or pictures is None else {"pictures": pictures.names[:NAMED]}
+    how = {"model": space.model.artifact.sha256, "latent": context.info_name, **asked, **space.settings, **of, **made}
+    return {name: value for name, value in how.items() if value is not None}
+
+
+def write(
+    space: Space, output: Path, rows: Any, asked: dict[str, Any], made: dict[str, Any], *,
+    pictures: Pictures | None = None, titles: Sequence[str] | None = None, found: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Rows of pictures, each with its title; pictures, made: see `provenance`; found: what there is to say besides."""
     from jaxgen.latent.output import write_rows
 
-    sha256 = {"model": space.model.artifact.sha256}
-    how = {"latent": click.get_current_context().info_name, "label": asked["label"], **made}
-    write_rows(output, rows, sha256 | how)
-    say(asked, output, sha256 | made | found)
+    write_rows(output, rows, provenance(space, pictures, made), titles)
+    say(asked, output, {"model": space.model.artifact.sha256} | made | (found or {}))
 
 
 def say(asked: dict[str, Any], output: Path, found: dict[str, Any]) -> None:

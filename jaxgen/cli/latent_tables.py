@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jaxgen.cli.latent_options import (
+    NAMED,
+    OF_PICTURES,
     SEEDS,
     count_option,
     dataset_option,
@@ -18,12 +20,18 @@ from jaxgen.cli.latent_options import (
     output_option,
     pictures_options,
     plan_options,
+    provenance,
     read_pictures,
     refine_option,
+    refuse,
     say,
     write,
 )
 from jaxgen.cli.options import data_dir_option, model_argument
+from jaxgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from jaxgen.latent.spaces import Space
 
 
 @click.command()
@@ -56,16 +64,13 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
     odd = None if outlier is None else pictures.number(outlier)
     found = scores.score(codes, pictures.images, space.labels(len(pictures), asked["label"], pictures))
     order = np.argsort(-found.total, kind="stable")
-    table = [
-        [pictures.names[i], pictures.called(int(pictures.labels[i])), f"{found.total[i]:.1f}",
-         f"{found.reconstruction[i]:.1f}", f"{found.kl[i]:.1f}"] for i in order[:show]
-    ]  # fmt: skip
-    head = ["picture", "class", "score", "reconstruction", "kl"]
     said: dict[str, Any] = {
         "scores": [
-            {"picture": name, "score": score} for name, score in zip(pictures.names, found.total.tolist(), strict=True)
+            {"picture": pictures.names[i], "class": pictures.called(int(pictures.labels[i])),
+             "score": float(found.total[i]), "reconstruction": float(found.reconstruction[i]),
+             "kl": float(found.kl[i])} for i in range(len(pictures))
         ]
-    }
+    }  # fmt: skip
     if odd is not None:
         said["auroc"] = scores.auroc(found.total, pictures.labels == odd)
         if odd not in space.model.config.data.without:
@@ -73,10 +78,13 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
     top = order[:show]
     rows = scores.three_rows(pictures.images[top], found.again[top], columns=min(16, len(top)))
     if not asked["as_json"]:
-        click.echo(outputs.aligned(head, table))
+        shown = [said["scores"][i] for i in top]
+        rounded = [[f"{cell:.1f}" if isinstance(cell, float) else cell for cell in line.values()] for line in shown]
+        click.echo(outputs.aligned(list(shown[0]), rounded))
         if odd is not None:
             click.echo(f"AUROC of class {pictures.called(odd)} against the rest: {said['auroc']:.4f}")
-    write(space, output, rows, asked, {"shown": [pictures.names[i] for i in top]}, **said)
+    said["shown"] = [pictures.names[i] for i in top]
+    write(space, output, rows, asked, {"shown": said["shown"][:NAMED]}, pictures=pictures, found=said)
 
 
 @click.command()
@@ -117,7 +125,14 @@ def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked:
         click.echo(outputs.aligned(["cluster", "size", "class", "purity"][: 4 if labelled else 2], table))
         if labelled:
             click.echo(f"purity {said['purity']:.4f}")
-    write(space, output, probes.typical(pictures.images, found, count), asked, {"seed": seed}, **said)
+    titles = [f"cluster {i}: {size} pictures" for i, (size, _, _) in enumerate(rows)]
+    if labelled:
+        titles = [f"{title}, {right} of class {pictures.called(label)}" if right else title
+                  for title, (_, label, right) in zip(titles, rows, strict=True)]  # fmt: skip
+    sheet = probes.typical(pictures.images, found, count)
+    made = {"seed": seed, "clusters": count}
+    write(space, output, sheet, asked, made, pictures=pictures, titles=titles, found=said)
+    note_if_told_the_class(space)
 
 
 @click.command()
@@ -126,19 +141,18 @@ def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked:
 @count_option(5000, "How many of each split, at most.")
 @data_dir_option
 @encoder_option
-@click.option("--ridge", type=click.FloatRange(0, min_open=True), default=1.0, help="Weight of the squared weights.")
+@click.option("--shrinkage", type=click.FloatRange(0, 1), default=0.01, help="Of the covariance to its mean variance.")
 @plan_options()
 @refine_option
 @model_options
-def classify(model: Path, ridge: float, **asked: Any) -> None:
+def classify(model: Path, shrinkage: float, **asked: Any) -> None:
     """Tell classes apart by their latents.
 
-    By a linear probe, fitted to the training split and measured on the test split.
+    By linear discriminant analysis, fitted to the training split and measured on the test split.
 
     \b
     jaxgen latent classify model.onnx --dataset mnist
     """
-    from jaxgen.errors import UsageError
     from jaxgen.latent import output as outputs, probes
 
     if not asked["dataset"]:
@@ -150,7 +164,7 @@ def classify(model: Path, ridge: float, **asked: Any) -> None:
         pictures = read_pictures(space, asked | {"split": split, "first": 0, "pictures": (), "invert": False})
         found = space.encode(pictures.images, space.labels_to_encode(pictures, asked["label"]))
         latents[split], labels[split], names = found.reshape(len(found), -1), pictures.labels, list(pictures.classes)
-    probe = probes.LinearProbe.fit(latents["train"], labels["train"], ridge)
+    probe = probes.LinearProbe.fit(latents["train"], labels["train"], shrinkage)
     right = probe.predict(latents["test"]) == labels["test"]
     each = {name: right[labels["test"] == i] for i, name in enumerate(names)}
     said: dict[str, Any] = {
@@ -159,6 +173,7 @@ def classify(model: Path, ridge: float, **asked: Any) -> None:
         "tested_on": len(right),
     }
     said["classes"] = {name: float(part.mean()) for name, part in each.items() if len(part)}
+    note_if_told_the_class(space)
     if asked["as_json"]:
         click.echo(json.dumps({"model": space.model.artifact.sha256, **said}))
         return
@@ -196,11 +211,15 @@ def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **
     outputs.checked(output, ".png", ".npy")
     space = open_space(model, asked)
     method = method or maps.default(space)
+    if method != "tsne":
+        refuse("this is of --method tsne", "seed")
     if method == "manifold":
-        outputs.require_room(side * side)
+        refuse("a manifold is of the model alone, and reads no pictures", *OF_PICTURES)
+        outputs.require_room(output, side, side)
         rows = maps.manifold(space.codes(), side, space.labels(1, asked["label"]))
         write(space, output, rows, asked, {"method": method, "side": side})
         return
+    refuse("this is of --method manifold", "side")
     place = maps.METHODS[method]
     pictures = read_pictures(space, asked)
     latents = space.encode(pictures.images, space.labels_to_encode(pictures, asked["label"]))
@@ -208,5 +227,12 @@ def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **
     if output.suffix.lower() == ".npy":
         outputs.write_array(output, points)
     else:
-        maps.write_scatter(output, points, pictures, title)
+        maps.write_scatter(output, points, pictures, title, provenance(space, pictures, {"method": method}))
     say(asked, output, {"model": space.model.artifact.sha256, "method": method, "points": len(points), "title": title})
+    note_if_told_the_class(space)
+
+
+def note_if_told_the_class(space: Space) -> None:
+    """Of a conditional VAE, whose clusters, maps and probes would look broken otherwise."""
+    if space.model.classes and space.model.config.process is None:
+        click.echo("note: this decoder is told the class, so the latents need not hold it", err=True)

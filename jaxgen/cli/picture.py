@@ -19,12 +19,11 @@ def plot(run: Path, output: Path | None) -> None:
     jaxgen plot runs/ddpm-mnist
     """
     from jaxgen.curves import draw_curves, read_curves
-    from jaxgen.files import check_writable
     from jaxgen.images import save_png
+    from jaxgen.latent.output import checked
 
     curves = read_curves(run / "metrics.jsonl")
-    output = output or run / "curves.png"
-    check_writable(output)
+    output = checked(output or run / "curves.png", ".png")
     save_png(output, draw_curves(curves, run.resolve().name))
     click.echo(output)
 

@@ -131,12 +131,16 @@ def replay(picture: Path, model: Path, threads: int | None, output: Path | None)
     jaxgen replay grid.png --model model.onnx
     """
     from jaxgen import drawing
+    from jaxgen.errors import JaxgenError
     from jaxgen.files import check_writable
     from jaxgen.images import provenance_text, read_provenance, save_png
 
     if output:
         check_writable(output)
     provenance = read_provenance(picture)
+    if "latent" in provenance:
+        command = f"jaxgen latent {provenance['latent']}"[:60]
+        raise JaxgenError(f"{picture} was drawn by {command!a}, which replay does not repeat")
     again, same = drawing.replay(picture, provenance, model, threads)
     if output:
         save_png(output, again, provenance_text(provenance))

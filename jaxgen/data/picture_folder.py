@@ -11,9 +11,9 @@ import numpy as np
 
 from jaxgen.data.dataset import DatasetInfo
 from jaxgen.data.decode import decode
+from jaxgen.data.pictures import ENDINGS, below
 from jaxgen.errors import JaxgenError, UsageError, lookup
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
 TEST_EVERY = 10  # every tenth picture, in the order of their paths, is for testing
 
 
@@ -75,11 +75,10 @@ class PictureFolder:
         """Every picture below the folder, relative to it, in one order everywhere. Raises if there is none."""
         if not self._root.is_dir():
             raise UsageError(f"folder:{self._root}: there is no such folder")
-        relative = (path.relative_to(self._root) for path in self._root.rglob("*") if path.suffix.lower() in SUFFIXES)
-        paths = [path for path in relative if not is_hidden(path) and (self._root / path).is_file()]
+        paths = below(self._root, "**/*")
         if not paths:
-            raise JaxgenError(f"{self._root}: no pictures here (looked for {', '.join(sorted(SUFFIXES))})")
-        return sorted(paths, key=lambda path: path.parts)
+            raise JaxgenError(f"{self._root}: no pictures here (looked for {', '.join(sorted(ENDINGS))})")
+        return paths
 
     @staticmethod
     def _classes(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -94,8 +93,3 @@ class PictureFolder:
 def class_of(path: Path) -> str | None:
     """The first folder of a relative path; None for a file that lies in no subfolder."""
     return path.parts[0] if len(path.parts) > 1 else None
-
-
-def is_hidden(path: Path) -> bool:
-    """Files and folders that systems leave behind: .git, ._x.png, __MACOSX."""
-    return any(part.startswith((".", "__MACOSX")) for part in path.parts)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxgen.charts import latent_scatter
 from jaxgen.errors import UsageError
-from jaxgen.images import grid, save_png
+from jaxgen.images import grid, provenance_text, save_png
 from jaxgen.latent.paths import plane
 from jaxgen.latent.pictures import Pictures
 from jaxgen.latent.probes import pca, t_sne
@@ -20,7 +21,7 @@ Array = np.ndarray
 
 def _plain(latents: Array, seed: int) -> tuple[Array, str]:
     if latents.shape[1] != 2:
-        raise UsageError(f"--method plain shows 2-D latents, and these have {latents.shape[1]} dimensions; try pca")
+        raise UsageError(f"a plain map is of 2-D latents, and these have {latents.shape[1]} dimensions; try pca")
     return latents, "latents"
 
 
@@ -59,5 +60,6 @@ def sheet(codes: Codes, side: int, label: Array | None) -> tuple[Array, float]:
     return grid(pictures.reshape(-1, *pictures.shape[2:]), side, padding=0, scale=1), float(plane(side).max())
 
 
-def write_scatter(output: Path, points: Array, pictures: Pictures, title: str) -> None:
-    save_png(output, latent_scatter(points, pictures.labels, pictures.classes, title))
+def write_scatter(output: Path, points: Array, pictures: Pictures, title: str, provenance: Mapping[str, Any]) -> None:
+    image = latent_scatter(points, pictures.labels, pictures.classes, title)
+    save_png(output, image, provenance_text(provenance))

@@ -10,9 +10,10 @@ import numpy as np
 
 from jaxgen.errors import UsageError
 from jaxgen.files import check_writable, write_atomically
-from jaxgen.images import grid, provenance_text, save_gif, save_png
+from jaxgen.images import captioned, grid, provenance_text, save_gif, save_png
 
 MAX_SHEET = 4096  # pictures on one
+MAX_COLUMNS = 128  # of a sheet: of 28x28 pictures, 7,426 pixels
 FRAME_MS = 90
 
 
@@ -24,22 +25,39 @@ def checked(output: Path, *endings: str) -> Path:
     return output
 
 
-def require_room(pictures: int) -> None:
-    """Raise UsageError, before anything is drawn, for more pictures than a sheet holds."""
-    if pictures > MAX_SHEET:
-        raise UsageError(f"a sheet holds at most {MAX_SHEET} pictures, this would be {pictures}; ask for fewer")
+def require_room(output: Path, rows: int, columns: int) -> None:
+    """Raise UsageError, before anything is drawn, for more pictures than a file holds."""
+    if rows * columns > MAX_SHEET:
+        raise UsageError(f"a file holds at most {MAX_SHEET} pictures, this would be {rows * columns}; ask for fewer")
+    if output.suffix.lower() == ".png" and columns > MAX_COLUMNS:
+        raise UsageError(
+            f"rows of {columns} pictures are too wide for a PNG (at most {MAX_COLUMNS}); write to FILE.gif or FILE.npy"
+        )
 
 
-def write_rows(output: Path, rows: np.ndarray, provenance: Mapping[str, Any]) -> None:
-    """uint8 [R, K, H, W, C] as the ending says: R rows of K pictures (.png); K frames of R pictures each (.gif);
-    all of them one after the other (.npy)."""
-    flat = rows.reshape(-1, *rows.shape[2:])
+def write_rows(
+    output: Path, rows: np.ndarray, provenance: Mapping[str, Any], titles: Sequence[str] | None = None
+) -> None:
+    """uint8 [R, K, H, W, C] as the ending says: R rows of K pictures, below the row's title if it has one (.png); K
+    frames of R pictures each, there and back again (.gif); all of them one after the other (.npy)."""
     if output.suffix.lower() == ".npy":
-        write_array(output, flat)
+        write_array(output, rows.reshape(-1, *rows.shape[2:]))
     elif output.suffix.lower() == ".gif":
-        save_gif(output, np.stack([grid(frame) for frame in rows.swapaxes(0, 1)]), duration_ms=FRAME_MS)
+        frames = np.stack([grid(frame) for frame in rows.swapaxes(0, 1)])
+        there_and_back = np.concatenate([frames, frames[-2:0:-1]])  # it is shown again and again, and must not jump
+        save_gif(output, there_and_back, duration_ms=FRAME_MS, hold_last_ms=FRAME_MS)
     else:
-        save_png(output, grid(flat, columns=rows.shape[1]), provenance_text(provenance))
+        save_png(output, _sheet(rows, titles), provenance_text(provenance))
+
+
+def _sheet(rows: np.ndarray, titles: Sequence[str] | None) -> np.ndarray:
+    if titles is None:
+        return grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
+    lines = [captioned(grid(row, columns=len(row)), title) for row, title in zip(rows, titles, strict=True)]
+    width = max(line.shape[1] for line in lines)
+    return np.concatenate(
+        [np.pad(line, ((0, 0), (0, width - line.shape[1]), (0, 0)), constant_values=255) for line in lines]
+    )
 
 
 def write_array(output: Path, array: np.ndarray) -> None:

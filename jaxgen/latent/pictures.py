@@ -42,11 +42,11 @@ class Pictures:
 
         invert: dark and light change places, as for a digit drawn on paper. Raises JaxgenError on what is no picture.
         """
-        from jaxgen.data.pictures import read_pictures
+        from jaxgen.data.pictures import named, read_pictures
 
         names: list[str] = []
         images: list[np.ndarray] = []
-        for file in (file for path in paths for file in _files(path)):
+        for file in (file for path in paths for file in named(path)):
             images.append(read_pictures([file], shape[0], shape[2]))
             count = len(images[-1])
             names += [str(file)] if count == 1 else [f"{file}[{i}]" for i in range(count)]
@@ -57,9 +57,13 @@ class Pictures:
 
     @classmethod
     def from_dataset(
-        cls, name: str, shape: Shape, *, split: str, first: int = 0, count: int | None = None, data_dir: Path | None
-    ) -> Self:
-        """Pictures `first` ... of a dataset's split, all that follow if count is None. Raises as jaxgen.data does."""
+        cls, name: str, shape: Shape, *, split: str, first: int = 0, count: int | None = None, data_dir: Path | None,
+        invert: bool = False,
+    ) -> Self:  # fmt: skip
+        """Pictures `first` ... of a dataset's split, all that follow if count is None; invert: as in `from_files`.
+
+        Raises as jaxgen.data does.
+        """
         from jaxgen import data
 
         found = data.load(name, split, data_dir=data_dir, size=shape[0], channels=shape[2])
@@ -67,7 +71,7 @@ class Pictures:
         if not len(rows):
             raise UsageError(f"{name} has {len(found)} pictures in its {split!r} split: none from {first}")
         return cls(
-            images=found.images[rows],
+            images=255 - found.images[rows] if invert else found.images[rows],
             labels=found.labels[rows].astype(np.int64),
             names=[f"{split}[{row}]" for row in rows],
             classes=tuple(found.classes),
@@ -106,12 +110,3 @@ def mask(text: str, shape: Shape) -> np.ndarray:
         known = "nothing" if unknown.all() else "everything"
         raise UsageError(f"--mask {text}: {known} is known; what is light in it is drawn")
     return unknown
-
-
-def _files(path: Path) -> list[Path]:
-    """A folder's pictures, in the order of their names; anything else is one file."""
-    from jaxgen.data.pictures import ENDINGS
-
-    if not path.is_dir():
-        return [path]
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,11 @@ class Space(ABC):
         """The file's."""
         return self.model.artifact.path
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides besides the model how latents are read and drawn; None: nothing of that name."""
+        return {}
+
     def of_seed(self, seed: int, index: Array) -> Array:
         """What pictures `index` [N] of a seed are drawn from."""
         return image_noise(np.full(len(index), seed), index, 0, self.shape)
@@ -50,15 +56,18 @@ class Space(ABC):
         return np.concatenate([self._decode(latents[part], _part(label, part)) for part in _parts(len(latents))])
 
     def labels(self, count: int, asked: str | None, pictures: Pictures | None = None) -> Array | None:
-        """[count] labels: the one that was asked for, else the pictures' own, else none; None: unconditional.
+        """[count] labels: what was asked for, else the pictures' own, else none; None: unconditional.
 
-        Without pictures a model that must be told a class gets them in turn, as when it samples.
-        Raises UsageError if it must be told one and nothing tells it.
+        asked: one class for all, or one for each: '7,1'. Without pictures a model that must be told a class gets them
+        in turn, as when it samples. Raises UsageError if it must be told one and nothing tells it.
         """
         model = self.model
         if asked is not None:
-            number = model.label(asked)
-            return np.full(count, number) if model.classes else None
+            words = [asked] if asked in model.classes else [word.strip() for word in asked.split(",")]
+            numbers = [model.label(word) for word in words]
+            if len(numbers) not in (1, count):
+                raise UsageError(f"expected 1 class, or {count}, one for each picture; got {len(numbers)}: {asked!r}")
+            return np.resize(numbers, count) if model.classes else None
         if not model.classes:
             return None
         if pictures and list(pictures.classes) == list(model.classes) and (pictures.labels >= 0).all():
@@ -173,12 +182,19 @@ class Noises(Space):
         if exact and guidance is None and model.classes:
             guidance = 1.0  # with more, a picture and its noise are further from each other
         self.guidance, self.refine = guidance, refine
+        self._sampler, self._steps = recipe.sampler, steps
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        guidance = self.model.process().guidance if self.guidance is None else self.guidance
+        guided = {"guidance": guidance} if self.model.classes else {}
+        return {"sampler": self._sampler, "steps": self._steps, "refine": self.refine or None, **guided}
 
     def require_way_back(self) -> None:
         pass
 
     def codes(self) -> Codes:
-        raise UsageError(f"{self.name} draws by a plan: its latents are noise, and this needs short codes")
+        raise UsageError(f"{self.name} draws by a plan: its latents are noise, and this needs short codes; use a VAE")
 
     def noises(self) -> Noises:
         return self

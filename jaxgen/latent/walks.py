@@ -27,7 +27,12 @@ def between_seeds(space: Space, seeds: list[int], rows: int, frames: int, path: 
 
 
 def between_pictures(space: Space, images: Array, frames: int, path: Way, label: Array | None) -> Array:
-    """Each picture to the next: uint8 [1, N - 1, frames, H, W, C]; a class lasts until halfway to the next."""
+    """Each picture to the next: uint8 [1, N - 1, frames, H, W, C]; a class lasts until halfway to the next.
+
+    Raises UsageError on fewer than 2 pictures.
+    """
+    if len(images) < 2:
+        raise UsageError(f"a walk leads from picture to picture: name two or more, got {len(images)}")
     return drawn(space, walk(space.encode(images, label), frames, path), label)[None]
 
 
@@ -40,12 +45,21 @@ def laid_out(walks: Array, output: Path) -> Array:
 
 
 def start(codes: Codes, pictures: Pictures | None, seed: int | None) -> Array:
-    """[D]: the code of a picture, of a seed, or the middle of the prior."""
+    """[D]: the code of one picture, of a seed, or the middle of the prior. Raises UsageError on several pictures."""
+    if pictures is not None and len(pictures) > 1:
+        raise UsageError(f"a traversal starts from one picture, got {len(pictures)}; name one, or leave out --count")
     if pictures is not None:
-        return codes.encode(pictures.images[:1], None)[0]
+        return codes.encode(pictures.images, None)[0]
     if seed is not None:
         return codes.of_seed(seed, np.zeros(1, np.int64))[0]
     return np.zeros(codes.shape, np.float32)
+
+
+def strongest(codes: Codes, start: Array, reach: float, label: Array | None) -> list[int]:
+    """Dimensions by how much the picture changes from one end of each to the other: the first DIMENSIONS of them."""
+    ends = traversal(codes, start, list(range(len(start))), reach, 2, label).astype(np.int16)
+    change = np.abs(ends[:, 0] - ends[:, 1]).mean((1, 2, 3))
+    return np.argsort(-change, kind="stable")[:DIMENSIONS].tolist()
 
 
 def traversal(
@@ -63,9 +77,9 @@ def seed_numbers(text: str) -> list[int]:
     return seeds
 
 
-def dimension_numbers(text: str | None, count: int) -> list[int]:
-    """Which of `count` dimensions: those in '0,3,5', the first DIMENSIONS for None. Raises UsageError on others."""
-    return list(range(min(count, DIMENSIONS))) if text is None else _numbers(text, "--dimensions", count)
+def dimension_numbers(text: str, count: int) -> list[int]:
+    """Which of `count` dimensions: '0,3,5' as numbers. Raises UsageError on others."""
+    return _numbers(text, "--dimensions", count)
 
 
 def _numbers(text: str, option: str, end: int) -> list[int]:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from jaxgen import artifact as artifacts
 from jaxgen.data.decode import decode
+from jaxgen.data.pictures import flatten
 from jaxgen.data.resize import fit
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
@@ -38,7 +39,7 @@ def picture(data: bytes, shape: tuple[int, int, int], max_pixels: int) -> np.nda
         pixels = decode(data, "the picture")
     except JaxgenError as err:
         raise UsageError("the picture is damaged or cut short") from err
-    return fit(pixels[None], shape[0], shape[2])[0]
+    return fit(flatten(pixels[None]), shape[0], shape[2])[0]
 
 
 def _pixels(data: bytes) -> float:

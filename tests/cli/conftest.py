@@ -1,10 +1,13 @@
 """The command in this process: quick, since what it imports is there already."""
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from jaxgen.cli import main
 from jaxgen.training import loop
@@ -68,6 +71,21 @@ def sample(command, model):
         result = command("sample", model.onnx, *options)
         assert (result.code, result.err) == (0, "")
         return result
+
+    return run
+
+
+@pytest.fixture
+def latent(command, tmp_path):
+    """latent(*arguments): what it says with --json; in a folder that holds one.png and two.png."""
+    rng = np.random.default_rng(0)
+    for name in ("one", "two"):
+        Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(tmp_path / f"{name}.png")
+
+    def run(*arguments):
+        result = command("latent", *arguments, "--json")
+        assert result.code == 0, result
+        return json.loads(result.out)
 
     return run
 

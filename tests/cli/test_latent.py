@@ -1,6 +1,5 @@
 """jaxgen latent ..., as a person or a script uses it, on tiny models of random weights."""
 
-import json
 import re
 import subprocess
 import sys
@@ -8,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.linear_model import RidgeClassifier
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
 
 from jaxgen.images import read_provenance
@@ -23,21 +22,6 @@ from jaxgen.cli import main
 main()
 """
 DIGITS = ("--dataset", "digits")
-
-
-@pytest.fixture
-def latent(command, tmp_path):
-    """latent(*arguments): what it says with --json; in a folder that holds one.png and two.png."""
-    rng = np.random.default_rng(0)
-    for name in ("one", "two"):
-        Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(tmp_path / f"{name}.png")
-
-    def run(*arguments):
-        result = command("latent", *arguments, "--json")
-        assert result.code == 0, result
-        return json.loads(result.out)
-
-    return run
 
 
 def pixels(path):
@@ -55,7 +39,7 @@ def test_interpolate_gives_the_same_pictures_in_each_kind_of_file(name, latent, 
     assert (pictures.shape, pictures.dtype) == ((2 * 2 * 3, 8, 8, 1), np.uint8)
     np.testing.assert_array_equal(pixels("a.png")[2:58:7, 2:58:7], pictures[0, ..., 0])
     with Image.open("a.gif") as film:
-        assert film.n_frames == 5  # where two walks meet, Pillow shows one frame for longer
+        assert film.n_frames == 8  # 6 and back; where two walks meet, Pillow shows one frame for longer
     found = read_provenance("a.png")
     assert (found["latent"], found["seeds"], found["model"]) == ("interpolate", [3, 4, 5], said["model"])
 
@@ -73,7 +57,8 @@ def test_interpolate_between_pictures_by_their_noise(latent, unconditional):
 def test_encode_writes_what_the_encoder_says(latent, family):
     vae = family("vae")
     said = latent("encode", vae.onnx, *DIGITS, "--count", 70, "--label", "ant", "-o", "z.npy")
-    assert said["shape"] == [70, 3]
+    assert (said["shape"], said["model"]) == ([70, 3], vae.manifest["sha256"])
+    assert said["pictures"] == [f"test[{i}]" for i in range(70)]
     from jaxgen import data
 
     want = Reader.open(vae.encoder).read(data.load("digits", "test").images[:70])["mean"]
@@ -104,6 +89,9 @@ def test_anomaly_scores_the_dataset_and_its_auroc_is_that_of_its_scores(latent, 
     from jaxgen import data
 
     labels = data.load("digits", "test").labels
+    for entry in said["scores"]:
+        assert entry["score"] == pytest.approx(entry["reconstruction"] + entry["kl"])
+    assert [entry["class"] for entry in said["scores"]] == [str(label) for label in labels]
     assert said["auroc"] == pytest.approx(roc_auc_score(labels == 8, [entry["score"] for entry in said["scores"]]))
     assert said["shown"][0] == max(said["scores"], key=lambda entry: entry["score"])["picture"]
     assert pixels("anomaly.png").shape == (2 + 3 * 58, 2 + 3 * 58, 3)
@@ -124,7 +112,7 @@ def test_pictures_of_one_name_in_two_folders_are_both_told_of(name, key, latent,
     said = latent(name, family("vae").onnx, "x/1.png", "y/1.png", "--label", 0)[key]
     assert [entry["picture"] for entry in said] == ["x/1.png", "y/1.png"]
     a, b = ([value for value in entry.values() if isinstance(value, float)] for entry in said)
-    assert a != b and len(a) == 1
+    assert a != b
 
 
 @pytest.mark.parametrize(
@@ -149,14 +137,14 @@ def test_cluster_that_is_empty_has_no_class(latent, family, command, monkeypatch
         assert command("latent", *arguments).out.splitlines()[2].split() == ["1", "0", "-", "-"]
 
 
-def test_classify_is_a_ridge_classifier_on_the_encoders_means(latent, family):
+def test_classify_is_a_discriminant_analysis_of_the_encoders_means(latent, family):
     vae = family("vae")
     said = latent("classify", vae.onnx, *DIGITS)
     from jaxgen import data
 
     reader, splits = Reader.open(vae.encoder), [data.load("digits", split) for split in ("train", "test")]
     train, test = ((reader.read(split.images)["mean"].astype(float), split.labels) for split in splits)
-    assert said["accuracy"] == pytest.approx(RidgeClassifier().fit(*train).score(*test), abs=0.011)
+    assert said["accuracy"] == pytest.approx(LinearDiscriminantAnalysis().fit(*train).score(*test), abs=0.011)
     assert (said["trained_on"], said["tested_on"], len(said["classes"])) == (1497, 300, 10)
 
 
@@ -164,7 +152,8 @@ def test_cluster_says_its_purity_and_shows_a_cluster_a_row(latent, family):
     said = latent("cluster", family("vae").onnx, *DIGITS, "--label", 0, "--clusters", 4)
     assert sum(said["sizes"]) == 300 and len(said["sizes"]) == 4
     assert 0.1 <= said["purity"] <= 1
-    assert pixels("clusters.png").shape == (2 + 4 * 58, 2 + 12 * 58)
+    height, width = pixels("clusters.png").shape
+    assert height > 4 * (2 + 58 + 12) and width == 2 + 12 * 58  # a line of text above each row
 
 
 def test_map_draws_a_scatter_and_writes_its_points(latent, family):
@@ -181,7 +170,7 @@ def test_traverse_sweeps_the_dimensions_asked_for(latent, family):
     assert np.load("a.npy").shape == (10, 8, 8, 1)
     latent("traverse", family("gan").onnx, "-o", "a.gif", "--frames", 4, "--seed", 3)
     with Image.open("a.gif") as film:
-        assert film.n_frames == 4
+        assert film.n_frames == 6  # there and back
 
 
 def test_inpaint_keeps_what_is_known(latent, unconditional):
@@ -191,30 +180,6 @@ def test_inpaint_keeps_what_is_known(latent, unconditional):
     assert (pictures[..., :4, 0] != pixels("one.png")[:, :4]).mean() > 0.5
     latent("inpaint", unconditional.onnx, "one.png", "--mask", "left", "-n", 3, "--steps", 4)
     assert pixels("inpainting.png").shape == (60, 2 + 5 * 58)
-
-
-def test_refusals_are_one_line(refused, family, unconditional, latent):
-    vae, gan = family("vae").onnx, family("gan").onnx
-    assert "has no encoder" in refused(2, "latent", "encode", gan, "one.png")
-    assert "has no encoder" in refused(2, "latent", "classify", gan, *DIGITS)
-    assert "give --label" in refused(2, "latent", "reconstruct", vae, "one.png")
-    assert "needs short codes" in refused(2, "latent", "traverse", unconditional.onnx)
-    assert "needs short codes" in refused(2, "latent", "anomaly", unconditional.onnx, "one.png")
-    assert "draws by a plan" in refused(2, "latent", "inpaint", vae, "one.png")
-    assert "not both" in refused(2, "latent", "encode", vae, "one.png", *DIGITS)
-    assert "no pictures" in refused(2, "latent", "encode", vae)
-    assert "-o takes FILE.npy" in refused(2, "latent", "encode", vae, "one.png", "-o", "a.png")
-    assert "'spherical', 'linear'" in refused(2, "latent", "interpolate", vae, "--path", "linaer")
-    assert "'tsne', 'manifold'" in refused(2, "latent", "map", vae, "--method", "foo")
-    assert "--split" in refused(2, "latent", "classify", vae, *DIGITS, "--split", "train")
-    assert "--first" in refused(2, "latent", "classify", vae, *DIGITS, "--first", 9)
-    odd = ("--label", 0, "--count", 1, "--outlier")
-    assert "it needs both, got 0 and 1" in refused(2, "latent", "anomaly", vae, *DIGITS, *odd, 8)
-    assert "--seeds takes" in refused(2, "latent", "interpolate", vae, "--seeds", "1,x")
-    assert "--dimensions takes numbers from 0 to 4" in refused(2, "latent", "traverse", gan, "--dimensions", "5")
-    assert "a manifold is drawn of 2" in refused(2, "latent", "map", vae, "--method", "manifold")
-    assert "at most 4096" in refused(2, "latent", "interpolate", vae, "-n", 256, "--frames", 1000)
-    assert "no folder" in refused(3, "latent", "traverse", vae, "-o", "missing/a.png")
 
 
 def test_help_names_what_a_command_takes_and_what_happens_without_it(command):

@@ -25,7 +25,7 @@ def bomb(width, height):
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG", ".webp", ".gif", ".bmp"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG", ".webp", ".gif", ".bmp", ".tif"])
 def test_every_format_is_read(tmp_path, suffix):
     paint(tmp_path / f"a{suffix}", (200, 100, 50))
     images = data.load(f"folder:{tmp_path}").images

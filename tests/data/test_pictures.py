@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.data.pictures import read_pictures
+from jaxgen.data.pictures import flatten, read_pictures
 from jaxgen.errors import JaxgenError, UsageError
 
 
@@ -39,9 +39,38 @@ def test_large_pictures_are_made_small(tmp_path):
     assert read_pictures([save(tmp_path / "a.png", 1, (900, 800))]).shape == (1, 256, 256, 1)
 
 
-def test_nothing_named_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="no pictures"):
-        read_pictures([tmp_path])
+def test_folder_without_pictures_is_refused_by_name(tmp_path):
+    empty, classes, hidden = (tmp_path / name for name in ("empty", "classes", "hidden"))
+    for folder in (empty, classes / "cat", hidden / ".git"):
+        folder.mkdir(parents=True)
+    save(classes / "cat" / "1.png", 1), save(hidden / "._x.png", 1), save(hidden / ".git" / "2.png", 1)
+    for folder in (empty, hidden):
+        with pytest.raises(UsageError, match=f"{folder}: no pictures in this folder .looked for .*.png, "):
+            read_pictures([folder])
+    with pytest.raises(UsageError, match=f"{classes}: its pictures lie in subfolders.* --dataset folder:{classes}$"):
+        read_pictures([classes])
+    with pytest.raises(UsageError, match="no pictures: name files"):
+        read_pictures([])
+
+
+@pytest.mark.parametrize(("stroke", "channels"), [((255, 255, 255), 1), ((9, 9, 90), 3), ((255, 255, 0), 3)])
+def test_drawing_on_nothing_stands_out(stroke, channels, tmp_path):
+    image = Image.new("RGBA", (8, 8), (*stroke, 0))
+    image.paste((*stroke, 255), (2, 2, 4, 8))
+    image.save(tmp_path / "a.png")
+    found = read_pictures([tmp_path / "a.png"], 8, channels)[0]
+    want = np.full((8, 8, channels), 0 if sum(stroke) > 380 else 255)
+    want[2:8, 2:4] = stroke[:channels]
+    np.testing.assert_array_equal(found, want)
+
+
+def test_each_of_an_array_is_laid_on_what_it_stands_out_from(tmp_path):
+    pictures = np.zeros((3, 2, 1, 2), np.uint8)  # grey and alpha: the upper pixel is opaque, none of the last
+    pictures[:2, 0, 0] = [[255, 255], [0, 255]]
+    np.save(tmp_path / "a.npy", pictures)
+    assert read_pictures([tmp_path / "a.npy"], 1, 1).ravel().tolist() == [255, 0, 255]
+    assert flatten(pictures)[..., 0, 0].tolist() == [[255, 0], [0, 255], [255, 255]]
+    np.testing.assert_array_equal(flatten(pictures[..., :1]), pictures[..., :1])
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_drawing_on_paper_is_inverted_and_fitted(tmp_path):
 def test_no_pictures_are_refused(tmp_path):
     with pytest.raises(UsageError, match="no pictures"):
         Pictures.from_files([], SHAPE)
-    with pytest.raises(UsageError, match="no pictures"):
+    with pytest.raises(UsageError, match=rf"{tmp_path}: no pictures in this folder"):
         Pictures.from_files([tmp_path], SHAPE)
     with pytest.raises(JaxgenError, match=r"missing\.png: no such file"):
         Pictures.from_files([tmp_path / "missing.png"], SHAPE)
@@ -47,6 +47,8 @@ def test_dataset_brings_labels_and_classes():
     assert (len(found), len(whole)) == (4, 300)
     np.testing.assert_array_equal(found.images, whole.images[3:7])
     np.testing.assert_array_equal(found.labels, whole.labels[3:7])
+    paper = Pictures.from_dataset("digits", SHAPE, split="test", first=3, count=4, data_dir=None, invert=True)
+    np.testing.assert_array_equal(paper.images, 255 - found.images)
     assert found.names[0] == "test[3]"
     assert (found.number("8"), found.called(8), found.called(-1)) == (8, "8", "-")
     with pytest.raises(UsageError, match="expected a class of the dataset"):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
-from sklearn.linear_model import RidgeClassifier
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
 
 from jaxgen.errors import UsageError
 from jaxgen.latent.probes import Clusters, LinearProbe, k_means, majorities, pca, t_sne, typical
@@ -19,15 +20,36 @@ def blobs():
     return latents.astype(np.float32), labels
 
 
-@pytest.mark.parametrize("ridge", [0.1, 30.0])
-def test_probe_decides_as_scikit_learns_ridge_classifier(blobs, ridge):
+@pytest.mark.parametrize("shrinkage", [0.0, 0.3])
+def test_probe_is_scikit_learns_discriminant_analysis(blobs, shrinkage):
     latents, labels = blobs
-    oracle = RidgeClassifier(alpha=ridge).fit(latents[:200].astype(float), labels[:200])
-    probe = LinearProbe.fit(latents[:200], labels[:200], ridge)
+    oracle = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
+    oracle.fit(latents[:200].astype(float), labels[:200])
+    probe = LinearProbe.fit(latents[:200], labels[:200], shrinkage)
     scores = oracle.decision_function(latents[200:].astype(float))
     np.testing.assert_allclose(latents[200:] @ probe.weights + probe.bias, scores, atol=1e-6)
     np.testing.assert_array_equal(probe.predict(latents[200:]), oracle.predict(latents[200:]))
     assert set(probe.predict(latents)) == {2, 5, 7}
+
+
+def test_probe_finds_classes_that_lie_between_others():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 2000)
+    latents = 4 * np.stack(np.divmod(labels, 5), axis=1) + rng.standard_normal((2000, 2))
+    found = LinearProbe.fit(latents[:1000], labels[:1000]).predict(latents[1000:])
+    right = found == labels[1000:]
+    oracle = LogisticRegression(max_iter=1000).fit(latents[:1000], labels[:1000]).score(latents[1000:], labels[1000:])
+    assert right.mean() == pytest.approx(oracle, abs=0.01)
+    assert min(right[labels[1000:] == label].mean() for label in range(10)) > 0.8
+
+
+def test_dimensions_that_say_nothing_have_no_say(blobs):
+    latents, labels = blobs
+    more = np.concatenate([latents, np.full((300, 2), 0.1, np.float32), latents[:, :1]], axis=1)
+    oracle = LinearDiscriminantAnalysis(solver="svd").fit(more.astype(float), labels)
+    np.testing.assert_array_equal(LinearProbe.fit(more, labels, 0.0).predict(more), oracle.predict(more.astype(float)))
+    collapsed = LinearProbe.fit(np.ones((5, 2), np.float32), np.array([3, 4, 4, 3, 4]))
+    assert collapsed.predict(np.zeros((1, 2))).tolist() == [4]  # the commonest
 
 
 def test_probe_of_one_class_is_refused():

@@ -7,7 +7,7 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.latent.paths import spherical
 from jaxgen.latent.pictures import Pictures
 from jaxgen.latent.spaces import open_space
-from jaxgen.latent.walks import between_pictures, between_seeds, laid_out, traversal
+from jaxgen.latent.walks import between_pictures, between_seeds, laid_out, strongest, traversal
 from jaxgen.parity import compare_pictures
 
 
@@ -47,6 +47,8 @@ def test_class_changes_halfway_between_pictures(family):
     codes = space.encode(pictures, None)
     ways = spherical(codes[0], codes[1], np.linspace(0, 1, 4))
     np.testing.assert_array_equal(walked, space.decode(ways, np.array([0, 0, 2, 2])))
+    with pytest.raises(UsageError, match="name two or more, got 1"):
+        between_pictures(space, pictures[:1], 4, spherical, np.array([0]))
 
 
 def test_traversal_is_still_where_the_dimension_has_its_own_value(family):
@@ -56,6 +58,27 @@ def test_traversal_is_still_where_the_dimension_has_its_own_value(family):
     end = -1 if start[6] > 0 else 0
     np.testing.assert_array_equal(rows[1, end], codes.decode(start[None], None)[0])
     assert (rows[0, 0] != rows[0, -1]).any()
+
+
+class Weighted:
+    """Codes of four dimensions, the i-th of which lights pixel i: 0, 60, 20 and 40 a unit, from 128."""
+
+    shape = (4,)
+
+    def decode(self, latents, label):
+        assert label is None
+        return (128 + latents * [0, 60, -20, 40]).astype(np.uint8).reshape(-1, 2, 2, 1)
+
+
+def test_strongest_dimensions_come_first():
+    assert strongest(Weighted(), np.zeros(4, np.float32), 2.0, None) == [1, 3, 2, 0]
+
+
+def test_settings_are_what_a_plan_was_asked_for(family, conditional):
+    assert open_space(family("vae").onnx).settings == {}
+    found = open_space(conditional.onnx, exact=True, refine=2, steps=4).settings
+    assert found == {"sampler": "ddim", "steps": 4, "refine": 2, "guidance": 1}
+    assert open_space(conditional.onnx).settings["guidance"] == 1.5  # the file's
 
 
 def test_gif_shows_segments_one_after_another():
@@ -73,6 +96,7 @@ def test_labels_are_asked_for_taken_from_the_pictures_or_none(family, conditiona
     named = Pictures(images=images, labels=np.array([2, 0]), names=["a", "b"], classes=("ant", "2", "bee"))
     other = Pictures(images=images, labels=np.array([2, 0]), names=["a", "b"], classes=("x", "y", "z"))
     assert vae.labels(2, "bee", named).tolist() == [2, 2]
+    assert vae.labels(2, "bee, 0", bare).tolist() == [2, 0]
     assert vae.labels(2, None, named).tolist() == [2, 0]
     assert vae.labels(4, None).tolist() == [0, 1, 2, 0]
     assert flow.labels(2, None, other).tolist() == [-1, -1]
@@ -80,8 +104,18 @@ def test_labels_are_asked_for_taken_from_the_pictures_or_none(family, conditiona
     for pictures in (bare, other):
         with pytest.raises(UsageError, match=r"must be told the pictures' class \(0 to 2: ant, 2, bee\): give --label"):
             vae.labels(2, None, pictures)
+    with pytest.raises(UsageError, match=r"expected 1 class, or 2, one for each picture; got 3: '0,1,2'"):
+        vae.labels(2, "0,1,2", bare)
+    with pytest.raises(UsageError, match="label must be a class"):
+        vae.labels(2, "0,", bare)
     with pytest.raises(UsageError, match="unconditional"):
         open_space(unconditional.onnx).labels(2, "bee")
+
+
+def test_name_with_a_comma_is_one_class(family):
+    space = open_space(family("vae").onnx)
+    space.model.classes = ["ant, winged", "2", "bee"]
+    assert space.labels(2, "ant, winged").tolist() == [0, 0]
 
 
 def test_classes_are_asked_for_only_where_the_way_back_needs_them(family, conditional):
