@@ -13,7 +13,7 @@ from jaxgen_serve.lanes import Lane
 from jaxgen_serve.library import Model
 
 RETURN = 25  # delays: with 32 clients, the last one's next request comes 30 ms after the first one's answer
-SHARE = 1 / 8  # of the time that their pictures take together
+SHARE = 1 / 4  # of the time that their pictures take together
 
 
 @dataclass
