@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -77,7 +78,6 @@ def serve(
         deadline=deadline,
         threads=threads,
     )
-    try:
+    with contextlib.suppress(KeyboardInterrupt):  # which does not come each time that Ctrl-C has ended the loop
         run(settings, models, say=click.echo, warn=lambda line: click.echo(f"jaxgen: {line}", err=True))
-    except KeyboardInterrupt:
-        click.echo("stopped", err=True)
+    click.echo("stopped", err=True)
