@@ -125,10 +125,4 @@ def _builder_class() -> type:
                     features=tfds.features.FeaturesDict(features),
                 )
 
-            def _split_generators(self, dl_manager: Any) -> Any:
-                raise NotImplementedError  # jaxgen.data.prepare brings the examples
-
-            def _generate_examples(self) -> Any:
-                raise NotImplementedError
-
     return Builder

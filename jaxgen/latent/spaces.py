@@ -191,7 +191,7 @@ class Noises(Space):
         return {"sampler": self._sampler, "steps": self._steps, "refine": self.refine or None, **guided}
 
     def require_way_back(self) -> None:
-        pass
+        """There is one from any picture: its plan, run backwards."""
 
     def codes(self) -> Codes:
         raise UsageError(f"{self.name} draws by a plan: its latents are noise, and this needs short codes; use a VAE")

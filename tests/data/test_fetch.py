@@ -22,7 +22,7 @@ def server(tmp_path):
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args):
-            pass
+            """Not on stderr, which tests read."""
 
     folder = tmp_path / "served"
     folder.mkdir()
