@@ -1,6 +1,6 @@
 """Requests with wishes; what is not wished for is the model's choice."""
 
-from jaxgen.request import Request
+from jaxgen.inference.request import Request
 
 
 def ask(model, **wishes):

@@ -13,9 +13,9 @@ import onnx
 import pytest
 from tiny import CLASSES, CONDITIONAL, FAMILIES, UNCONDITIONAL, Exported, exported
 
-from jaxgen import artifact
 from jaxgen.config import DDPM, Config, DataConfig, DiffusionConfig, TrainingConfig, UNetConfig
-from jaxgen.sampler import Sampler
+from jaxgen.inference import model_file
+from jaxgen.inference.sampler import Sampler
 
 pytest.register_assert_rewrite("dashboards", "engines", "onnx_files", "runtimes")  # these say what differs, too
 CACHE = tempfile.mkdtemp(prefix="jaxgen-tests-")
@@ -112,9 +112,9 @@ def restamped(tmp_path):
         (entry,) = (entry for entry in changed.metadata_props if entry.key == "jaxgen")
         entries = json.loads(entry.value)
         manifest(entries)
-        entry.value = artifact.dump_manifest(entries)
+        entry.value = model_file.dump_manifest(entries)
         copy = tmp_path / "restamped.onnx"
-        copy.write_bytes(artifact.stamp(changed.SerializeToString()))
+        copy.write_bytes(model_file.stamp(changed.SerializeToString()))
         return copy
 
     return make

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgen import artifact
-from jaxgen.sampler import Sampler
-from jaxgen_serve.engine import Engine
-from jaxgen_serve.library import Model
+from jaxgen.inference import model_file
+from jaxgen.inference.sampler import Sampler
+from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.metrics import Metrics
+from jaxgen_serve.models.registry import Model
 
 SOON = 20  # seconds: what a busy machine may take for what takes a moment
 
 
 def served(path: Path, name: str) -> Model:
     data = path.read_bytes()
-    sampler = Sampler(artifact.parse(data, name), threads=1)
+    sampler = Sampler(model_file.parse(data, name), threads=1)
     return Model(name=name, sampler=sampler, reader=None, path=path, size=len(data))
 
 

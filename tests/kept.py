@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxgen.images import png_bytes
-from jaxgen_serve.gallery import Gallery
+from jaxgen_serve.gallery.store import Gallery
 
 
 def used(**changed) -> dict:

@@ -7,8 +7,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from jaxgen.artifact import dump_manifest, parse
 from jaxgen.errors import JaxgenError
+from jaxgen.inference.model_file import dump_manifest, parse
 
 FLOAT = TensorProto.FLOAT
 ONNX_18 = helper.make_opsetid("", 18)

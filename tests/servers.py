@@ -21,12 +21,12 @@ import onnx
 from fastapi.testclient import TestClient
 from onnx import TensorProto, helper
 
-from jaxgen import artifact
 from jaxgen.images import png_pixels
+from jaxgen.inference import model_file
 from jaxgen_serve.app import create_app
-from jaxgen_serve.engine import Engine
-from jaxgen_serve.library import Library
+from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.metrics import Metrics
+from jaxgen_serve.models.registry import Library
 from jaxgen_serve.settings import Settings
 
 INT64 = TensorProto.INT64
@@ -90,8 +90,8 @@ def forged(path: Path, *, proto=lambda model: None, manifest=lambda entries: Non
     (entry,) = (entry for entry in changed.metadata_props if entry.key == "jaxgen")
     entries = json.loads(entry.value)
     manifest(entries)
-    entry.value = artifact.dump_manifest(entries)
-    return artifact.stamp(changed.SerializeToString())
+    entry.value = model_file.dump_manifest(entries)
+    return model_file.stamp(changed.SerializeToString())
 
 
 def before_all(model: onnx.ModelProto, *nodes: onnx.NodeProto) -> None:

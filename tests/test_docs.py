@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from jaxgen import artifact
 from jaxgen.cli import cli
+from jaxgen.inference import model_file
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -117,7 +117,7 @@ def test_demo_of_the_makefile_gives_a_model_that_has_learned(tmp_path):
             command = [sys.executable, "-m", "jaxgen", *shlex.split(line)[1:]]
             subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     demo = tmp_path / "out" / "demo"
-    assert artifact.read(demo / "model.onnx").value("training.test_loss", float) < 0.2  # 1 before the first step
+    assert model_file.read(demo / "model.onnx").value("training.test_loss", float) < 0.2  # 1 before the first step
     assert (demo / "grid.png").stat().st_size > 1000
     assert (demo / "denoise.gif").stat().st_size > 1000
 

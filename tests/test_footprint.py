@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from jaxgen.presets import preset
+from jaxgen.config.presets import preset
 
 
 @pytest.fixture(scope="module")

@@ -10,33 +10,55 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOT_FILES = [file for file in sorted((ROOT / "jaxgen").glob("*.py")) if file.stem != "__main__"]
-CONFIG_FILES = sorted((ROOT / "jaxgen/config").glob("*.py"))  # a folder on the lightest floor
-LIGHT = {"jaxgen", "jaxgen.config", *(f"jaxgen.{file.stem}" for file in ROOT_FILES)}
-INSIDE_FUNCTIONS = {"jaxgen/charts.py": {"matplotlib"}}  # what a light file may need after all, once it is used
+BASE = {"jaxgen", "jaxgen.errors", "jaxgen.files", "jaxgen.images", "jaxgen.plots"}  # the files of the package's root
+INSIDE_FUNCTIONS = {"jaxgen/plots.py": {"matplotlib"}}  # what a light file may need after all, once it is used
 
-# What each floor may import besides the standard library and the light root files.
-FLOORS = {
-    "jaxgen/data": {"jaxgen.data", "numpy", "PIL", "sklearn", "grain", "tensorflow_datasets", "array_record", "google"},
-    "jaxgen/latent": {"jaxgen.latent", "jaxgen.data", "numpy", "sklearn"},
-    "jaxgen/models": {"jaxgen.models", "numpy", "jax", "flax"},
+# What each room may import besides the standard library, NumPy and itself. The first five are light: they load no
+# framework, so that a model file opens in a fraction of a second on a machine without one.
+LIGHT = ("jaxgen/config", "jaxgen/sampling", "jaxgen/runs", "jaxgen/inference")
+ROOMS = {
+    "jaxgen/config": {"jaxgen.errors"},
+    "jaxgen/sampling": {"jaxgen.config", *BASE},
+    "jaxgen/runs": {"jaxgen.config", *BASE},
+    "jaxgen/inference": {"jaxgen.sampling", "jaxgen.config", *BASE, "PIL", "onnxruntime"},
+    "jaxgen/data": {*BASE, "PIL", "sklearn", "grain", "tensorflow_datasets", "array_record", "google"},
+    "jaxgen/latent": {"jaxgen.inference", "jaxgen.sampling", "jaxgen.config", "jaxgen.data", *BASE, "sklearn"},
+    "jaxgen/models": {"jaxgen.config", "jaxgen.sampling", *BASE, "jax", "flax"},
     "jaxgen/training": {
-        "jaxgen.training", "jaxgen.models", "jaxgen.data", "numpy", "jax", "optax", "orbax", "rich", "tensorboardX",
+        "jaxgen.config", "jaxgen.data", "jaxgen.models", "jaxgen.runs", "jaxgen.sampling", *BASE,
+        "jax", "optax", "orbax", "rich", "tensorboardX",
     },
     "export/jaxgen_export": {
-        "jaxgen_export", "jaxgen.models", "numpy", "jax", "torch", "onnx", "onnxscript", "safetensors",
-        "onnxruntime",
+        "jaxgen.config", "jaxgen.models", "jaxgen.sampling", "jaxgen.inference", *BASE,
+        "jax", "torch", "onnx", "onnxscript", "safetensors", "onnxruntime",
     },
     "serve/jaxgen_serve": {
-        "jaxgen_serve", "jaxgen.latent", "jaxgen.data", "numpy", "PIL", "anyio", "fastapi", "starlette", "pydantic",
-        "prometheus_client", "uvicorn", "streamlit", "altair",
+        "jaxgen.config", "jaxgen.data", "jaxgen.inference", "jaxgen.latent", "jaxgen.runs", "jaxgen.sampling", *BASE,
+        "PIL", "anyio", "fastapi", "starlette", "pydantic", "prometheus_client", "uvicorn", "streamlit", "altair",
     },
 }  # fmt: skip
+# Within the server a request comes down: api, batching, models; the gallery and the middleware know none of them.
+SERVER = {
+    "api": {"batching", "models", "gallery", "middleware", "web", "errors", "metrics", "settings"},
+    "batching": {"models", "metrics"},
+    "models": set(),
+    "gallery": set(),
+    "middleware": {"errors", "metrics", "settings"},
+    "web": {"models"},
+    "dashboard": {"models", "settings"},
+}
 SERVED = ", ".join(  # at once: an import of each takes seconds; without the dashboard, whose pages Streamlit runs
     ".".join(file.relative_to(ROOT / "serve").with_suffix("").parts)
     for file in sorted((ROOT / "serve/jaxgen_serve").rglob("*.py"))
     if "dashboard" not in file.parts
 )
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [file for folder in folders for file in sorted((ROOT / folder).rglob("*.py"))]
+
+
+BASE_FILES = [file for file in sorted((ROOT / "jaxgen").glob("*.py")) if file.stem != "__main__"]
 
 
 def modules(nodes: list[ast.stmt]) -> set[str]:
@@ -53,9 +75,13 @@ def modules(nodes: list[ast.stmt]) -> set[str]:
 
 def shortened(name: str) -> str:
     parts = name.split(".")
-    if parts[0] != "jaxgen":
-        return parts[0]
-    return ".".join(parts[:2]) if (ROOT / "jaxgen" / parts[1]).is_dir() or f"jaxgen.{parts[1]}" in LIGHT else "jaxgen"
+    return ".".join(parts[:2]) if parts[0] in ("jaxgen", "jaxgen_serve") and known(parts) else parts[0]
+
+
+def known(parts: list[str]) -> bool:
+    """Whether 'jaxgen.x' is a room or a file, and not something that jaxgen/__init__.py names."""
+    place = ROOT / ("jaxgen" if parts[0] == "jaxgen" else "serve/jaxgen_serve")
+    return len(parts) > 1 and ((place / parts[1]).is_dir() or (place / f"{parts[1]}.py").is_file())
 
 
 def everywhere(file: Path) -> set[str]:
@@ -71,23 +97,77 @@ def label(value: object) -> str:
     return value.relative_to(ROOT).as_posix() if isinstance(value, Path) else str(value)
 
 
-@pytest.mark.parametrize("file", [*ROOT_FILES, *CONFIG_FILES], ids=label)
-def test_light_file_imports_light_things_alone(file):
-    allowed = {"numpy", "PIL", "onnxruntime"} | LIGHT
+@pytest.mark.parametrize("file", BASE_FILES, ids=label)
+def test_base_file_imports_light_things_alone(file):
+    allowed = {"numpy", "PIL"} | BASE
     assert when_loaded(file) <= allowed
     assert everywhere(file) <= allowed | INSIDE_FUNCTIONS.get(label(file), set())
 
 
-@pytest.mark.parametrize("file", CONFIG_FILES, ids=label)
-def test_config_needs_the_standard_library_and_light_basics_alone(file):
-    assert everywhere(file) <= {"jaxgen", "jaxgen.config", "jaxgen.schema", "jaxgen.errors"}
+@pytest.mark.parametrize(
+    ("room", "file"), [(room, file) for room in ROOMS for file in python_files(room)], ids=label
+)  # fmt: skip
+def test_room_imports_what_lies_below_it(room, file):
+    own = room.replace("/", ".").removeprefix("export.").removeprefix("serve.")
+    found = {name for name in everywhere(file) if name.partition(".")[0] != "jaxgen_serve" or own != "jaxgen_serve"}
+    assert found <= ROOMS[room] | {own, "numpy"}
 
 
 @pytest.mark.parametrize(
-    ("floor", "file"), [(floor, file) for floor in FLOORS for file in sorted((ROOT / floor).rglob("*.py"))], ids=label
+    ("room", "file"),
+    [(room, file) for room in SERVER for file in python_files(f"serve/jaxgen_serve/{room}")],
+    ids=label,
 )
-def test_imports_go_down_only(floor, file):
-    assert everywhere(file) <= FLOORS[floor] | LIGHT
+def test_room_of_the_server_imports_what_lies_below_it(room, file):
+    found = {name for name in everywhere(file) if name.startswith("jaxgen_serve.")}
+    assert found <= {f"jaxgen_serve.{other}" for other in SERVER[room] | {room}}
+
+
+@pytest.mark.parametrize("file", python_files("jaxgen", "export", "serve"), ids=label)
+def test_no_module_takes_another_ones_underscore_names(file):
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert not [alias.name for alias in node.names if alias.name.startswith("_") and alias.name[1] != "_"]
+
+
+def test_no_two_modules_import_each_other():
+    arrows = {module_name(file): imported_modules(file) for file in python_files("jaxgen", "export", "serve")}
+    state: dict[str, str] = {}
+
+    def visit(name: str, path: list[str]) -> None:
+        assert state.get(name) != "open", " -> ".join([*path[path.index(name) :], name])
+        if name in state:
+            return
+        state[name] = "open"
+        for other in sorted(arrows.get(name, set())):
+            visit(other, [*path, name])
+        state[name] = "done"
+
+    for name in arrows:
+        visit(name, [])
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    parts = parts[1:] if parts[0] in ("export", "serve") else parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(file: Path) -> set[str]:
+    """The modules of ours that a file imports anywhere, but for those that only the type checker reads."""
+    names = set()
+    tree = ast.parse(file.read_text("utf-8"))
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in typing_only:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    ours = {module_name(file) for file in python_files("jaxgen", "export", "serve")}
+    return {name for name in names & ours if not module_name(file).startswith(f"{name}.")} - {module_name(file)}
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "jaxgen/cli").glob("*.py")), ids=label)
@@ -99,7 +179,7 @@ def test_command_module_loads_click_and_errors_alone(file):
     "modules",
     [
         "jaxgen.cli",
-        *(f"jaxgen.{file.stem}" for file in ROOT_FILES if file.stem != "__init__"),
+        *(module_name(file) for file in [*BASE_FILES, *python_files(*LIGHT)] if file.stem != "__init__"),
         "jaxgen.config",
         SERVED,
     ],
@@ -121,7 +201,8 @@ def test_help_takes_a_fifth_of_a_second():
 
 
 def test_onnxruntime_is_told_to_report_nothing_before_it_is_loaded():
-    code = "import jaxgen.session, os, sys; print(os.environ['ORT_DISABLE_TELEMETRY'], 'onnxruntime' in sys.modules)"
+    shown = "os.environ['ORT_DISABLE_TELEMETRY'], 'onnxruntime' in sys.modules"
+    code = f"import jaxgen.inference.session, os, sys; print({shown})"
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.split() == ["1", "False"]

@@ -94,7 +94,7 @@ def exported(config: Config, classes: tuple[str, ...], folder: Path) -> Exported
     """The model in every kind of file, in `folder`: made there by the first of the test processes that asks for it."""
     from filelock import FileLock
 
-    from jaxgen import artifact
+    from jaxgen.inference import model_file
 
     paths = {"torchscript": "model.ts", "safetensors": "weights.safetensors", "state": "state.pth"}
     places = {name: folder / file for name, file in paths.items()}
@@ -104,7 +104,7 @@ def exported(config: Config, classes: tuple[str, ...], folder: Path) -> Exported
         if not (folder / "whole").exists():
             _export(config, params, classes, onnx, encoder, places)
             (folder / "whole").touch()
-    manifest = artifact.read(onnx).manifest
+    manifest = model_file.read(onnx).manifest
     return Exported(
         config=config, params=params, classes=classes, onnx=onnx, encoder=encoder, manifest=manifest, **places
     )

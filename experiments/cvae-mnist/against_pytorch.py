@@ -25,10 +25,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from jaxgen import data
+from jaxgen.config.presets import preset
 from jaxgen.models import network
-from jaxgen.presets import preset
 from jaxgen.training.families import learner
-from jaxgen.training.step import device_mesh, learning_rate, make_init, make_steps
+from jaxgen.training.train_step import device_mesh, learning_rate, make_init, make_steps
 
 CONFIG = preset("cvae-mnist")
 BATCH = CONFIG.training.batch_size

@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxgen import data
 from jaxgen.models import network
-from jaxgen.training.trained import load_trained
+from jaxgen.training.restore import load_trained
 from jaxgen.training.vae import binarized, log_weights
 
 CHUNK = 500  # samples of a picture at a time

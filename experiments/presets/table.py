@@ -13,12 +13,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jaxgen import artifact
 from jaxgen.config import Config, load
-from jaxgen.parity import worst
-from jaxgen.training.inputs import open_data
+from jaxgen.inference import model_file
+from jaxgen.inference.verify import worst
+from jaxgen.training.data_loading import open_data
 from jaxgen.training.pace import total_steps
-from jaxgen.training.trained import load_trained
+from jaxgen.training.restore import load_trained
 
 HERE, OUT = Path(__file__).parent, Path("out/presets")
 DRAW = ["-n", "12", "--seed", "0"]
@@ -52,9 +52,9 @@ def row(run: Path) -> str:
     config = load(run / "config.toml")
     trained = load_trained(run)
     path = OUT / f"{config.name}.onnx"
-    if not path.exists() or artifact.read(path).value("training.steps", int) != trained.step:
+    if not path.exists() or model_file.read(path).value("training.steps", int) != trained.step:
         jaxgen("export", run, "-o", path)
-    model = artifact.read(path)
+    model = model_file.read(path)
     picture = "reads"
     if config.draws:
         label = ["--label", "all"] if config.classes else []

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from server import Server, serving
 
-from jaxgen.bench import unguided
-from jaxgen.sampler import Sampler
+from jaxgen.inference.benchmark import unguided
+from jaxgen.inference.sampler import Sampler
 
 LUA = Path(__file__).with_name("generate.lua")
 CLIENTS = 32

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from server import Server, serving
 
-from jaxgen.sampler import Sampler
+from jaxgen.inference.sampler import Sampler
 
 CLIENTS = 4
 SIZES = (1, 1, 2, 3, 7, 16, 33, 64, 100, 256)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen import recipes
-from jaxgen.artifact import encode_pictures
 from jaxgen.config import Config
 from jaxgen.errors import JaxgenError
 from jaxgen.images import to_uint8, to_unit
-from jaxgen.parity import LIMITS, MAX_RELATIVE, compare_pictures, errors
-from jaxgen_export.backends import Backend, Evaluate
+from jaxgen.inference.model_file import encode_pictures
+from jaxgen.inference.verify import LIMITS, MAX_RELATIVE, compare_pictures, errors
+from jaxgen.sampling import sampler_spec
+from jaxgen_export.runtimes import Backend, Evaluate
 
 BATCHES = (1, 2, 7)
 PROBE = 8  # pictures that `jaxgen verify` draws or reads again
@@ -78,9 +78,9 @@ def _plans(config: Config) -> list[tuple[str | None, np.ndarray | None]]:
     process = config.process
     if process is None:
         return [(None, None)]
-    named = recipes.named(process)
+    named = sampler_spec.named(process)
     firsts = {recipe.sampler: name for name, recipe in reversed(named.items())}.values()
-    return [(name, recipes.table(process, recipe)) for name, recipe in named.items() if name in firsts]
+    return [(name, sampler_spec.table(process, recipe)) for name, recipe in named.items() if name in firsts]
 
 
 def _drawn(config: Config) -> Iterator[tuple[str | None, np.ndarray | None, int, str, float | None]]:
@@ -108,7 +108,7 @@ def _network_inputs(config: Config, batch: int, kind: str) -> tuple[np.ndarray, 
     x, label = _inputs(config.noise_shape, batch, kind), labels(config, batch)
     if config.process is None:
         return x, label
-    latest = recipes.from_config(config.process)[0, 0]  # a plan starts with the latest time
+    latest = sampler_spec.from_config(config.process)[0, 0]  # a plan starts with the latest time
     return x, np.linspace(0, latest, batch).round().astype(np.float32), label
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from jaxgen.config import Config
-from jaxgen.parity import MAX_RELATIVE, compare_pictures, errors, same_pictures
-from jaxgen_export import backends, torch_sampler
+from jaxgen.inference.verify import MAX_RELATIVE, compare_pictures, errors, same_pictures
+from jaxgen_export import runtimes, torchscript
 from jaxgen_export.certificate import labels
-from jaxgen_export.twins import Core, Twin
+from jaxgen_export.torch_models import Core, Twin
 
 COUNT = 16  # pictures
 
@@ -29,8 +29,8 @@ def compare(config: Config, twin: Twin, params: Params) -> tuple[bool, str]:
 def _drawn(config: Config, core: Core, twin: Twin, params: Params) -> tuple[bool, str]:
     module = core.part(twin).eval()
     index, label = np.arange(COUNT), labels(config, COUNT)
-    found, _ = backends.Torch(torch_sampler.sampler(module, config), config).draw(index, label)
-    want, _ = backends.Jax(params, config).draw(index, label)
+    found, _ = runtimes.Torch(torchscript.sampler(module, config), config).draw(index, label)
+    want, _ = runtimes.Jax(params, config).draw(index, label)
     result = compare_pictures(found, want)
     line = f"{result['identical']:.3%} of pixels identical in {COUNT} pictures, off by {result['off_by']} at most"
     return same_pictures(found, want), line
@@ -39,7 +39,7 @@ def _drawn(config: Config, core: Core, twin: Twin, params: Params) -> tuple[bool
 def _read(config: Config, core: Core, twin: Twin, params: Params) -> tuple[bool, str]:
     module = core.part(twin).eval()
     pictures = np.random.default_rng(0).integers(0, 256, (COUNT, *config.data.shape), np.uint8)
-    found = backends.torch_reader(torch_sampler.Reader(module).eval())(pictures)
-    want = backends.jax_reader(params, config, core)(pictures)
+    found = runtimes.torch_reader(torchscript.Reader(module).eval())(pictures)
+    want = runtimes.jax_reader(params, config, core)(pictures)
     relative = float(np.max([errors(a, b)["relative"] for a, b in zip(found, want, strict=True)]))
     return relative <= MAX_RELATIVE, f"{', '.join(core.outputs)} of {COUNT} pictures within {relative:.1e} relative"

@@ -12,15 +12,17 @@ import jax
 import numpy as np
 import onnx
 
-from jaxgen import artifact, config as configs, recipes
+from jaxgen import config as configs
 from jaxgen.config import Config
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
-from jaxgen.parity import worst
-from jaxgen.reader import Reader
-from jaxgen.sampler import Sampler
-from jaxgen_export import backends, certificate, product, torch_sampler, twins, weights, weights_file
-from jaxgen_export.product import Product
+from jaxgen.inference import model_file
+from jaxgen.inference.predictor import Reader
+from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.verify import worst
+from jaxgen.sampling import sampler_spec
+from jaxgen_export import bundle, certificate, runtimes, torch_models, torchscript, weight_files, weight_mapping
+from jaxgen_export.bundle import Product
 
 Params = Mapping[str, np.ndarray]
 
@@ -56,26 +58,26 @@ def export_model(
     if len(classes) != config.classes:
         raise JaxgenError(f"expected the names of {config.classes} classes (model.classes), got {len(classes)}")
     beside = beside or Places()
-    if beside.encoder and not twins.encoder_core(config):
+    if beside.encoder and not torch_models.encoder_core(config):
         raise UsageError(f"a model of family {config.family!r} has no encoder to write")
-    twin = twins.build(config)
-    weights.load_into(twin, params)
+    twin = torch_models.build(config)
+    weight_mapping.load_into(twin, params)
     facts = _facts(config, params) | {"classes": list(classes), "training": dict(training or {})}
     contents: dict[Path, bytes] = {}
     for core, place in zip(twin.cores, (path, beside.encoder), strict=False):
         if place:
             say(f"tracing the {'network' if place is path else core.kind}")
-            made = product.build(twin, core, config)
+            made = bundle.build(twin, core, config)
             contents[place] = _file(made, params, facts | _kind(made), place, certify, say)
             if place is path:
-                manifest = artifact.parse(contents[path], path).manifest
+                manifest = model_file.parse(contents[path], path).manifest
                 if beside.torchscript:
-                    contents[beside.torchscript] = torch_sampler.dump(made.scripted, manifest)
-    state = weights.torch_state(twin, params)
+                    contents[beside.torchscript] = torchscript.dump(made.scripted, manifest)
+    state = weight_mapping.torch_state(twin, params)
     if beside.safetensors:
-        contents[beside.safetensors] = weights_file.safetensors_bytes(state, manifest)
+        contents[beside.safetensors] = weight_files.safetensors_bytes(state, manifest)
     if beside.torch:
-        contents[beside.torch] = weights_file.torch_bytes(state)
+        contents[beside.torch] = weight_files.torch_bytes(state)
     _write(contents)
     for place in contents:
         if place != path:
@@ -92,7 +94,7 @@ def _file(
         return draft
     say(f"comparing the {made.core.kind} in JAX, PyTorch, TorchScript and onnxruntime")
     with jax.default_device(jax.devices("cpu")[0]):  # accelerators shorten float32 products
-        measured = _measured(made, params, artifact.parse(draft, path))
+        measured = _measured(made, params, model_file.parse(draft, path))
     _report(measured, say)
     return _stamped(made.model, {**manifest, "certificate": measured})
 
@@ -106,16 +108,16 @@ def _report(measured: Mapping[str, Any], say: Callable[[str], None]) -> None:
         say(f"{backend:14}{row['relative']:.1e} relative{same}")
 
 
-def _measured(made: Product, params: Params, draft: artifact.Artifact) -> dict[str, Any]:
+def _measured(made: Product, params: Params, draft: model_file.Artifact) -> dict[str, Any]:
     config, core = made.config, made.core
     modules = {"pytorch": made.eager, "torchscript": made.scripted}
     if core.reads:
-        readers = {name: backends.torch_reader(module) for name, module in modules.items()}
-        readers["onnxruntime"] = backends.onnxruntime_reader(Reader(draft))
-        return certificate.measure_reader(backends.jax_reader(params, config, core), readers, config, core.outputs)
-    others: dict[str, backends.Backend] = {name: backends.Torch(module, config) for name, module in modules.items()}
-    others["onnxruntime"] = backends.OnnxRuntime(Sampler(draft), made.graph.SerializeToString())
-    return certificate.measure(backends.Jax(params, config), others, config)
+        readers = {name: runtimes.torch_reader(module) for name, module in modules.items()}
+        readers["onnxruntime"] = runtimes.onnxruntime_reader(Reader(draft))
+        return certificate.measure_reader(runtimes.jax_reader(params, config, core), readers, config, core.outputs)
+    others: dict[str, runtimes.Backend] = {name: runtimes.Torch(module, config) for name, module in modules.items()}
+    others["onnxruntime"] = runtimes.OnnxRuntime(Sampler(draft), made.graph.SerializeToString())
+    return certificate.measure(runtimes.Jax(params, config), others, config)
 
 
 def _facts(config: Config, params: Params) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def _facts(config: Config, params: Params) -> dict[str, Any]:
     return {
         "config": configs.to_dict(config),
         "weights": {
-            "sha256": weights.weights_hash(params),
+            "sha256": weight_mapping.weights_hash(params),
             "parameters": int(sum(np.size(value) for value in params.values())),
         },
     }
@@ -139,8 +141,8 @@ def named_plans(config: Config) -> dict[str, dict[str, Any]]:
     if process is None:
         return {}
     return {
-        name: recipe._asdict() | {"table": _base64(recipes.table(process, recipe))}
-        for name, recipe in recipes.named(process).items()
+        name: recipe._asdict() | {"table": _base64(sampler_spec.table(process, recipe))}
+        for name, recipe in sampler_spec.named(process).items()
     }
 
 
@@ -152,8 +154,8 @@ def _stamped(model: onnx.ModelProto, manifest: Mapping[str, Any]) -> bytes:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     entry = copy.metadata_props.add()
-    entry.key, entry.value = artifact.KEY, artifact.dump_manifest(manifest)
-    return artifact.stamp(copy.SerializeToString())
+    entry.key, entry.value = model_file.KEY, model_file.dump_manifest(manifest)
+    return model_file.stamp(copy.SerializeToString())
 
 
 def _write(contents: Mapping[Path, bytes]) -> None:

@@ -13,13 +13,13 @@ from jaxgen import __version__
 from jaxgen.cli.dashboard import dashboard
 from jaxgen.cli.data import data
 from jaxgen.cli.export import export
+from jaxgen.cli.import_weights import import_
 from jaxgen.cli.latent import latent
 from jaxgen.cli.model import bench, info, verify
-from jaxgen.cli.picture import noise_gif, plot
+from jaxgen.cli.plots import noise_gif, plot
 from jaxgen.cli.sample import replay, sample
 from jaxgen.cli.serve import serve
 from jaxgen.cli.train import presets, train
-from jaxgen.cli.weights import import_
 from jaxgen.errors import Interrupted, JaxgenError, one_line
 
 

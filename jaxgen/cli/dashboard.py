@@ -33,17 +33,17 @@ def dashboard(runs: Path, port: int, host: str) -> None:
 
     with extra("dashboard"):
         importlib.import_module("streamlit")  # told here if it is missing, and used by the process that follows
-    from jaxgen_serve.dashboard import serving
-    from jaxgen_serve.listening import listening, url
+    from jaxgen_serve.dashboard import streamlit_options
+    from jaxgen_serve.sockets import listening, url
 
     try:
         runs.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise JaxgenError(f"{runs}: cannot be made: {err.strerror}; choose another --runs") from err
     listening(host, port).close()  # if it cannot be had, this says so: Streamlit would, but after the address
-    if host not in serving.LOOPBACK:
+    if host not in streamlit_options.LOOPBACK:
         click.echo(f"warning: whoever reaches {host}:{port} may train and draw here; there is no password", err=True)
     click.echo(f"jaxgen dashboard: {url(host, port)}", err=True)
-    environment = {**os.environ, serving.RUNS_VARIABLE: str(runs)}
+    environment = {**os.environ, streamlit_options.RUNS_VARIABLE: str(runs)}
     sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, "-m", *serving.arguments(host, port)], environment)
+    os.execve(sys.executable, [sys.executable, "-m", *streamlit_options.arguments(host, port)], environment)

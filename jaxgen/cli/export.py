@@ -60,9 +60,9 @@ def export(
     # Idle threads of PyTorch sleep and do not spin: on a busy machine the certificate takes seconds and not minutes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with extra("export"):
-        from jaxgen.training.trained import load_trained
+        from jaxgen.training.restore import load_trained
         from jaxgen_export.export import Places, export_model
-        from jaxgen_export.twins import encoder_core
+        from jaxgen_export.torch_models import encoder_core
 
     trained = load_trained(run, checkpoint, say)
     config = trained.config
@@ -88,13 +88,13 @@ def export(
 def _check_site(web: Path, places: Mapping[str, Path | None], say: Callable[[str], None]) -> None:
     """Raise what would stop a site from being written, and fetch what it needs."""
     from jaxgen.errors import UsageError
-    from jaxgen_serve import ort_web, site
+    from jaxgen_serve.web import onnxruntime_web, static_site
 
     for option, path in places.items():
         if path and path.resolve().is_relative_to(web.resolve()):
             raise UsageError(f"{option}: {path} would be inside --web, whose folder is the site's alone")
-    site.check_folder(web)
-    ort_web.fetch(say)
+    static_site.check_folder(web)
+    onnxruntime_web.fetch(say)
 
 
 def _site_of_file(model: Path, web: Path | None, places: Mapping[str, Path | None], say: Callable[[str], None]) -> None:
@@ -108,7 +108,7 @@ def _site_of_file(model: Path, web: Path | None, places: Mapping[str, Path | Non
 
 
 def _write_site(model: Path, web: Path, name: str, say: Callable[[str], None]) -> None:
-    from jaxgen_serve.site import write_site
+    from jaxgen_serve.web.static_site import write_site
 
     write_site(model, web, name=name, say=say)
     say(f"a web server that serves {web} is all it needs: python -m http.server -d {web}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from jaxgen.cli.latent_analysis import anomaly, classify, cluster, map_
 from jaxgen.cli.latent_options import (
     OF_PICTURES,
     SEEDS,
@@ -22,7 +23,6 @@ from jaxgen.cli.latent_options import (
     say,
     write,
 )
-from jaxgen.cli.latent_tables import anomaly, classify, cluster, map_
 from jaxgen.cli.options import model_argument
 from jaxgen.errors import UsageError
 
@@ -58,7 +58,8 @@ def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, outp
     jaxgen latent interpolate model.onnx seven.png one.png -o walk.gif
     jaxgen latent interpolate conditional.onnx seven.png one.png --label 7,1
     """
-    from jaxgen.latent import output as outputs, walks
+    from jaxgen.inference import latent_output as outputs
+    from jaxgen.latent import interpolation
     from jaxgen.latent.paths import PATHS
 
     way = PATHS[path]
@@ -68,21 +69,21 @@ def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, outp
     pictures, found = None, {}
     if by_seed:
         refuse("this is of a walk between pictures, and none are named", *OF_PICTURES, "refine")
-        chosen = walks.seed_numbers(seeds)
+        chosen = interpolation.seed_numbers(seeds)
         outputs.require_room(output, rows * (len(chosen) - 1), frames)
         space = open_space(model, asked, exact=False)
-        walked = walks.between_seeds(space, chosen, rows, frames, way, space.labels(rows, asked["label"]))
+        walked = interpolation.between_seeds(space, chosen, rows, frames, way, space.labels(rows, asked["label"]))
         made |= {"seeds": chosen, "rows": rows}
     else:
         refuse("this is of a walk between seeds, and pictures are named", "seeds", "rows")
         space = open_space(model, asked)
         pictures = read_pictures(space, asked)
         outputs.require_room(output, len(pictures) - 1, frames)
-        walked = walks.between_pictures(
+        walked = interpolation.between_pictures(
             space, pictures.images, frames, way, space.labels(len(pictures), asked["label"], pictures)
         )
         found["pictures"] = pictures.names
-    write(space, output, walks.laid_out(walked, output), asked, made, pictures=pictures, found=found)
+    write(space, output, interpolation.laid_out(walked, output), asked, made, pictures=pictures, found=found)
 
 
 @latent.command()
@@ -102,7 +103,7 @@ def reconstruct(model: Path, output: Path, **asked: Any) -> None:
     import numpy as np
 
     from jaxgen.images import side_by_side
-    from jaxgen.latent import output as outputs
+    from jaxgen.inference import latent_output as outputs
 
     is_sheet = outputs.checked(output, ".png", ".npy").suffix.lower() == ".png"
     space = open_space(model, asked)
@@ -138,7 +139,7 @@ def encode(model: Path, output: Path, **asked: Any) -> None:
     jaxgen latent encode model.onnx --dataset mnist -o latents.npy
     jaxgen latent encode model.onnx seven.png -o noise.npy
     """
-    from jaxgen.latent import output as outputs
+    from jaxgen.inference import latent_output as outputs
 
     outputs.checked(output, ".npy")
     space = open_space(model, asked)
@@ -172,20 +173,21 @@ def traverse(
     jaxgen latent traverse model.onnx seven.png -o traversal.gif
     """
     from jaxgen.config import GAN
-    from jaxgen.latent import output as outputs, walks
+    from jaxgen.inference import latent_output as outputs
+    from jaxgen.latent import interpolation
 
     outputs.checked(output, ".png", ".gif", ".npy")
     space = open_space(model, asked)
     codes = space.codes()
-    chosen = None if dimensions is None else walks.dimension_numbers(dimensions, codes.shape[0])
-    outputs.require_room(output, len(chosen or range(min(codes.shape[0], walks.DIMENSIONS))), frames)
+    chosen = None if dimensions is None else interpolation.dimension_numbers(dimensions, codes.shape[0])
+    outputs.require_room(output, len(chosen or range(min(codes.shape[0], interpolation.DIMENSIONS))), frames)
     pictures = read_start(space, asked)
     if seed is None and pictures is None and isinstance(space.model.config, GAN):
         seed = 0  # a GAN never saw the middle of its prior, and draws nothing there
-    start = walks.start(codes, pictures, seed)
+    start = interpolation.start(codes, pictures, seed)
     label = space.labels(1, asked["label"], pictures)
-    chosen = chosen or walks.strongest(codes, start, reach, label)
-    rows = walks.traversal(codes, start, chosen, reach, frames, label)
+    chosen = chosen or interpolation.strongest(codes, start, reach, label)
+    rows = interpolation.traversal(codes, start, chosen, reach, frames, label)
     click.echo(f"dimensions, in this order: {', '.join(map(str, chosen))}", err=True)
     made = {"seed": seed, "dimensions": chosen, "reach": reach, "frames": frames}
     titles = [f"dimension {number}" for number in chosen]
@@ -217,18 +219,19 @@ def inpaint(
     """
     import numpy as np
 
-    from jaxgen import recipes
     from jaxgen.images import BACKGROUND
-    from jaxgen.latent import inpainting, output as outputs, pictures
+    from jaxgen.inference import latent_output as outputs
+    from jaxgen.latent import inpainting, inputs
+    from jaxgen.sampling import sampler_spec
 
     outputs.checked(output, ".png", ".npy")
     space = open_space(model, asked, exact=False).noises()
-    found = pictures.Pictures.from_files([picture], space.model.shape, invert=invert)
+    found = inputs.Pictures.from_files([picture], space.model.shape, invert=invert)
     if len(found) > 1:
         raise UsageError(f"inpainting is of one picture, and {picture} holds {len(found)}")
     shown = found.images[0]
-    unknown = pictures.mask(mask, space.model.shape)
-    recipe = recipes.choose(space.model.process(), sampler=sampler, steps=asked["steps"])
+    unknown = inputs.mask(mask, space.model.shape)
+    recipe = sampler_spec.choose(space.model.process(), sampler=sampler, steps=asked["steps"])
     drawn = inpainting.inpaint(
         space.model, shown, unknown, space.model.plan(**recipe._asdict()), seed=seed, index=np.arange(count),
         label=space.labels(count, asked["label"]), guidance=asked["guidance"], resample=resample,

@@ -14,7 +14,7 @@ from jaxgen.cli.options import data_dir_option, json_option, threads_option
 from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from jaxgen.latent.pictures import Pictures
+    from jaxgen.latent.inputs import Pictures
     from jaxgen.latent.spaces import Space
 
 SEEDS = click.IntRange(0, 2**32 - 1)
@@ -110,7 +110,7 @@ def _given(name: str) -> bool:
 
 def read_pictures(space: Space, asked: dict[str, Any]) -> Pictures:
     """The files or the dataset that were named; nothing is read if the model cannot encode it."""
-    from jaxgen.latent.pictures import Pictures
+    from jaxgen.latent.inputs import Pictures
 
     space.require_way_back()
     if asked["pictures"] and asked["dataset"]:
@@ -158,7 +158,7 @@ def write(
     pictures: Pictures | None = None, titles: Sequence[str] | None = None, found: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Rows of pictures, each with its title; pictures, made: see `provenance`; found: what there is to say besides."""
-    from jaxgen.latent.output import write_rows
+    from jaxgen.inference.latent_output import write_rows
 
     write_rows(output, rows, provenance(space, pictures, made), titles)
     say(asked, output, {"model": space.model.artifact.sha256} | made | (found or {}))

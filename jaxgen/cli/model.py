@@ -13,8 +13,8 @@ from jaxgen.cli.options import json_option, model_argument, threads_option
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jaxgen.artifact import Artifact
     from jaxgen.config import Process
+    from jaxgen.inference.model_file import Artifact
 
 
 @click.command()
@@ -26,7 +26,7 @@ def info(model: Path, as_json: bool) -> None:
     \b
     jaxgen info model.onnx
     """
-    from jaxgen import artifact as artifacts
+    from jaxgen.inference import model_file as artifacts
 
     artifact = artifacts.read(model)
     if as_json:
@@ -49,11 +49,11 @@ def verify(model: Path, threads: int | None, as_json: bool) -> None:
     \b
     jaxgen verify model.onnx
     """
-    from jaxgen import artifact
     from jaxgen.errors import JaxgenError
-    from jaxgen.parity import verify as verify_model
+    from jaxgen.inference import model_file
+    from jaxgen.inference.verify import verify as verify_model
 
-    result = verify_model(artifact.read(model), threads=threads)
+    result = verify_model(model_file.read(model), threads=threads)
     if as_json:
         click.echo(json.dumps(result))
     elif result["same"]:
@@ -85,9 +85,9 @@ def bench(
     jaxgen bench model.onnx
     jaxgen bench model.onnx --batch-sizes 64 --steps 20 --threads 2
     """
-    from jaxgen import bench as benches
     from jaxgen.errors import MissingExtra, extra
-    from jaxgen.sampler import Sampler
+    from jaxgen.inference import benchmark as benches
+    from jaxgen.inference.sampler import Sampler
 
     def say(line: str) -> None:
         click.echo(line, err=True)
@@ -98,7 +98,7 @@ def bench(
     if not only_onnxruntime:
         try:
             with extra("export"):
-                from jaxgen_export.bench import rival_draws
+                from jaxgen_export.benchmark import rival_draws
             say("preparing PyTorch, TorchScript and JAX")
             runtimes |= rival_draws(sampler, threads)
         except MissingExtra:
@@ -111,8 +111,8 @@ def bench(
 
 def _summary(artifact: Artifact) -> dict[str, str]:
     """A model file in a dozen lines."""
-    from jaxgen import recipes
-    from jaxgen.loaded import config_of, kind_of
+    from jaxgen.inference.model import config_of, kind_of
+    from jaxgen.sampling import sampler_spec
 
     config, training = config_of(artifact), artifact.value("training", dict)
     data, process = config.data, config.process
@@ -124,7 +124,7 @@ def _summary(artifact: Artifact) -> dict[str, str]:
         "trained on": _training(data.dataset, training),
     }
     if process is not None:
-        name, chosen = type(process).__name__.removesuffix("Config").lower(), recipes.choose(process)
+        name, chosen = type(process).__name__.removesuffix("Config").lower(), sampler_spec.choose(process)
         rows["process"] = f"{name}: " + ", ".join(_process_words(process))
         rows["default"] = f"{chosen.sampler}, {chosen.steps} steps"
         rows["plans"] = ", ".join(artifact.value("plans", dict))
@@ -159,8 +159,8 @@ def _training(dataset: str, facts: Mapping[str, object]) -> str:
 def _certificate(artifact: Artifact) -> str:
     """The worst row of a file's certificate, in words."""
     from jaxgen.errors import JaxgenError
-    from jaxgen.loaded import kind_of
-    from jaxgen.parity import worst
+    from jaxgen.inference.model import kind_of
+    from jaxgen.inference.verify import worst
 
     if artifact.value("training", dict).get("untrained"):
         return "none"

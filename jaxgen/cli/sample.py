@@ -10,7 +10,7 @@ import click
 from jaxgen.cli.options import threads_option
 
 if TYPE_CHECKING:
-    from jaxgen.sampler import Sampler
+    from jaxgen.inference.sampler import Sampler
 
 
 @click.command()
@@ -66,9 +66,9 @@ def sample(
     jaxgen sample model.onnx -n 16 --gif
     jaxgen sample --preset gan-mnist --untrained
     """
-    from jaxgen import drawing
     from jaxgen.errors import UsageError
-    from jaxgen.sampler import Sampler
+    from jaxgen.inference import writers
+    from jaxgen.inference.sampler import Sampler
 
     if gif and output and not output.lower().endswith(".gif"):
         raise UsageError(f"--gif writes a GIF, but -o names {output}")
@@ -76,11 +76,11 @@ def sample(
         output = "denoise.gif" if gif else "grid.png"
     if (model is None) == (preset is None) or untrained != (preset is not None):
         raise UsageError("give a MODEL.onnx, or --preset NAME with --untrained")
-    writer = drawing.writer_for(output, count)
+    writer = writers.writer_for(output, count)
     if preset:
         click.echo(f"untrained: fresh weights of {preset}; what they draw means nothing", err=True)
     loaded = Sampler.open(model, threads=threads) if model else _fresh(preset or "", threads)
-    request = drawing.Request.checked(
+    request = writers.Request.checked(
         loaded,
         seed=seed,
         first=first,
@@ -100,10 +100,10 @@ def _fresh(preset_name: str, threads: int | None) -> Sampler:
     """A model of fresh weights, in memory alone."""
     import tempfile
 
-    from jaxgen.artifact import parse
+    from jaxgen.config.presets import preset
     from jaxgen.errors import UsageError, extra
-    from jaxgen.presets import preset
-    from jaxgen.sampler import Sampler
+    from jaxgen.inference.model_file import parse
+    from jaxgen.inference.sampler import Sampler
 
     config = preset(preset_name)
     if not config.draws:
@@ -130,10 +130,10 @@ def replay(picture: Path, model: Path, threads: int | None, output: Path | None)
     \b
     jaxgen replay grid.png --model model.onnx
     """
-    from jaxgen import drawing
     from jaxgen.errors import JaxgenError
     from jaxgen.files import check_writable
     from jaxgen.images import provenance_text, read_provenance, save_png
+    from jaxgen.inference import writers
 
     if output:
         check_writable(output)
@@ -141,7 +141,7 @@ def replay(picture: Path, model: Path, threads: int | None, output: Path | None)
     if "latent" in provenance:
         command = f"jaxgen latent {provenance['latent']}"[:60]
         raise JaxgenError(f"{picture} was drawn by {command!a}, which replay does not repeat")
-    again, same = drawing.replay(picture, provenance, model, threads)
+    again, same = writers.replay(picture, provenance, model, threads)
     if output:
         save_png(output, again, provenance_text(provenance))
     click.echo(same)

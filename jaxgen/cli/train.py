@@ -57,10 +57,10 @@ def train(
     if resume and (family or preset or config_file or dataset or out):
         raise UsageError("--resume takes the run's own config; only --set, --data-dir and --classifier go with it")
     with extra("train"):
+        from jaxgen.runs.folder import RunFolder
         from jaxgen.training import distributed
-        from jaxgen.training.loop import train as run_training
-        from jaxgen.training.run import RunFolder
         from jaxgen.training.signals import Stop
+        from jaxgen.training.trainer import train as run_training
     stop = Stop()
     with stop.handled():
         if resume:
@@ -88,7 +88,8 @@ def _chosen(
     """The config that the options name, from the general to the particular."""
     from dataclasses import replace
 
-    from jaxgen import config as configs, presets
+    from jaxgen import config as configs
+    from jaxgen.config import presets
     from jaxgen.errors import UsageError
 
     if family and preset:
@@ -112,7 +113,7 @@ def _chosen(
 
 def _first_dataset(family: str) -> str:
     """The digits if the family has a preset for them, else the set of its first preset."""
-    from jaxgen.presets import PRESETS
+    from jaxgen.config.presets import PRESETS
 
     own = [config.data.dataset for name, config in PRESETS.items() if name.startswith(f"{family}-")]
     return own[0] if own and f"{family}-digits" not in PRESETS else "digits"
@@ -120,7 +121,8 @@ def _first_dataset(family: str) -> str:
 
 def _for_dataset(family: str, dataset: str, data_dir: Path | None) -> Config:
     """The family's preset for a dataset, or one made to the dataset's measure."""
-    from jaxgen import data, presets
+    from jaxgen import data
+    from jaxgen.config import presets
 
     if f"{family}-{dataset}" in presets.PRESETS or family not in presets.families():
         return presets.for_dataset(family, dataset)
@@ -133,7 +135,7 @@ def _resumed(config: Config, settings: tuple[str, ...]) -> Config:
     """A run's config with changes to how it is trained; what it is cannot change any more."""
     from jaxgen import config as configs
     from jaxgen.errors import UsageError
-    from jaxgen.training.run import may_change
+    from jaxgen.runs.folder import may_change
 
     changed = configs.override(config, settings)
     for key, (old, new) in configs.differences(config, changed).items():
@@ -155,7 +157,7 @@ def presets(as_json: bool, name: str | None) -> None:
     import json
 
     from jaxgen import config as configs
-    from jaxgen.presets import PRESETS, preset
+    from jaxgen.config.presets import PRESETS, preset
 
     chosen = {name: preset(name)} if name else PRESETS
     if as_json:

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxgen import schema
+from jaxgen.config import schema
+from jaxgen.config.common import DataConfig, TrainingConfig
 from jaxgen.config.families import DDPM, FAMILIES, GAN, VAE, Classifier, Config, Flow
-from jaxgen.config.models import ClassifierConfig, GANConfig, UNetConfig, VAEConfig
+from jaxgen.config.networks import ClassifierConfig, GANConfig, UNetConfig, VAEConfig
 from jaxgen.config.objectives import DiffusionConfig, FlowConfig, GANObjective, Process, VAEObjective
-from jaxgen.config.sections import DataConfig, TrainingConfig
 from jaxgen.errors import UsageError, lookup
 
 __all__ = [

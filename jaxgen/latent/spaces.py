@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen import recipes
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference.predictor import Reader
+from jaxgen.inference.sampler import Sampler
+from jaxgen.latent.inputs import Pictures
 from jaxgen.latent.inversion import invert, reversible
-from jaxgen.latent.pictures import Pictures
-from jaxgen.plan import COLUMNS
-from jaxgen.prng import image_noise
-from jaxgen.reader import Reader
-from jaxgen.sampler import Sampler
+from jaxgen.sampling import sampler_spec
+from jaxgen.sampling.plan import COLUMNS
+from jaxgen.sampling.prng import image_noise
 
 Array = np.ndarray
 BATCH = 64  # pictures a call
@@ -174,7 +174,7 @@ class Noises(Space):
         """
         super().__init__(model)
         process = model.process()
-        recipe = next(r for r in recipes.named(process).values() if reversible(recipes.table(process, r)))
+        recipe = next(r for r in sampler_spec.named(process).values() if reversible(sampler_spec.table(process, r)))
         steps = process.sampler_steps if steps is None else steps
         self.plan = model.plan(sampler=recipe.sampler, steps=steps, eta=0.0)
         if exact:

@@ -10,16 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen import recipes
 from jaxgen.config import Config
 from jaxgen.models.network import Params
+from jaxgen.sampling import sampler_spec
 
 State = tuple[Array, Array]  # x and the last x0, each [N, H, W, C]
 
 
 @partial(jax.jit, static_argnames="shape")
 def picture_noise(seed: Array, index: Array, draw: Array | int, shape: tuple[int, ...]) -> Array:
-    """Standard normals [N, *shape] of pictures `index` [N] of seeds `seed` [N], uint32; the same as `jaxgen.prng`'s."""
+    """Standard normals [N, *shape] of pictures `index` [N] of seeds `seed` [N], uint32; as `jaxgen.sampling.prng`'s."""
 
     def one(seed: Array, index: Array) -> Array:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), index), draw)
@@ -42,7 +42,7 @@ def advance(
     *,
     guided: bool,
 ) -> State:
-    """One row [9] of a plan (columns: see jaxgen.plan)."""
+    """One row [9] of a plan (columns: see jaxgen.sampling.plan)."""
     x, x0_prev = state
     t, x0_x, x0_out, clip, to_x, to_x0, to_x0_prev, to_noise, draw = row
     times = jnp.full(len(x), t)
@@ -112,6 +112,6 @@ def draw(
         noise = picture_noise(seed, index, 0, config.noise_shape) if start is None else jnp.asarray(start)
         return evaluate(apply, params, noise, label)
     return sample(
-        apply, params, recipes.from_config(process) if plan is None else plan, seed, index, label,
+        apply, params, sampler_spec.from_config(process) if plan is None else plan, seed, index, label,
         shape=config.data.shape, guidance=process.guidance if guidance is None else guidance, start=start,
     )  # fmt: skip

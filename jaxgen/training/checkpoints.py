@@ -23,7 +23,7 @@ from jax.experimental import multihost_utils
 
 from jaxgen.errors import JaxgenError, one_line
 from jaxgen.files import sync
-from jaxgen.training.step import TrainState
+from jaxgen.training.train_step import TrainState
 
 SEAL = "jaxgen.json"  # {"step", "score", "files": {relative path: sha256}}
 

@@ -7,7 +7,7 @@ from jax import Array
 
 from jaxgen.config import Classifier
 from jaxgen.models.network import Network, Params
-from jaxgen.training.step import Loss, Metrics
+from jaxgen.training.train_step import Loss, Metrics
 
 
 def classifier(config: Classifier, network: Network) -> Loss:

@@ -12,10 +12,10 @@ from jaxgen.config import Config
 from jaxgen.models.network import Network
 from jaxgen.training import gan
 from jaxgen.training.classifier import classifier
-from jaxgen.training.losses import ddpm, flow
-from jaxgen.training.step import Learner, Loss, descend
+from jaxgen.training.diagnostics import Watch, watch_gan, watch_nothing, watch_samples, watch_vae
+from jaxgen.training.diffusion import ddpm, flow
+from jaxgen.training.train_step import Learner, Loss, descend
 from jaxgen.training.vae import vae
-from jaxgen.training.watch import Watch, watch_gan, watch_nothing, watch_samples, watch_vae
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from jax import Array
 
 from jaxgen.config import GAN
 from jaxgen.models.network import Network, Params
-from jaxgen.training.step import Learner, Metrics, TrainState, averaged, ema_decay, make_optimizer
+from jaxgen.training.train_step import Learner, Metrics, TrainState, averaged, ema_decay, make_optimizer
 
 softplus = jax.nn.softplus
 

@@ -12,10 +12,10 @@ import numpy as np
 from jaxgen.config import Config
 from jaxgen.errors import UsageError
 from jaxgen.models import network as networks
+from jaxgen.runs.folder import RunFolder
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.families import learner
-from jaxgen.training.run import RunFolder
-from jaxgen.training.step import device_mesh, learning_rate, make_init
+from jaxgen.training.train_step import device_mesh, learning_rate, make_init
 
 
 def check_new(folder: Path) -> None:

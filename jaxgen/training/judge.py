@@ -14,7 +14,7 @@ from jaxgen.images import to_unit
 from jaxgen.models import network as networks
 from jaxgen.training.families import FAMILIES
 from jaxgen.training.monitor import Judge
-from jaxgen.training.trained import load_trained
+from jaxgen.training.restore import load_trained
 
 
 def judge_of(config: Config, classifier: Path | None, *, again: bool = False) -> Judge | None:

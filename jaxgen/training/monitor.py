@@ -16,9 +16,9 @@ from jaxgen.config import Config
 from jaxgen.images import to_uint8, to_unit
 from jaxgen.models import network as networks, sampling
 from jaxgen.models.network import Params
+from jaxgen.training.data_loading import Batch
+from jaxgen.training.diagnostics import Seen
 from jaxgen.training.families import FAMILIES
-from jaxgen.training.inputs import Batch
-from jaxgen.training.watch import Seen
 
 BATCH = 128  # test pictures at a time
 SETTLED = 500  # steps before which nothing is wrong yet: an untrained generator draws one grey

@@ -11,7 +11,7 @@ from jax import Array
 
 from jaxgen.config import VAE, VAEObjective
 from jaxgen.models.network import Network, Params
-from jaxgen.training.step import Loss, Metrics
+from jaxgen.training.train_step import Loss, Metrics
 
 LOG_TWO_PI = math.log(2 * math.pi)
 ACTIVE = 0.01  # a latent dimension whose mean varies less than this over the data says nothing (Burda et al. 2016)

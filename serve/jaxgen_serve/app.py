@@ -11,17 +11,17 @@ from starlette.middleware.cors import CORSMiddleware
 
 from jaxgen import __version__
 from jaxgen_serve import errors
-from jaxgen_serve.counting import Counting
-from jaxgen_serve.engine import Engine
-from jaxgen_serve.gallery import Gallery, Unavailable
-from jaxgen_serve.library import Library
+from jaxgen_serve.api import gallery, images, info, latents, models, stream, web
+from jaxgen_serve.api.dependencies import Service
+from jaxgen_serve.batching.engine import Engine
+from jaxgen_serve.gallery.store import Gallery, Unavailable
 from jaxgen_serve.metrics import Metrics
-from jaxgen_serve.routes import about, draw, gallery, latent, models, page, stream
-from jaxgen_serve.security import AnswerHeaders, Guard, Limits
-from jaxgen_serve.service import Service
+from jaxgen_serve.middleware.request_metrics import Counting
+from jaxgen_serve.middleware.security import AnswerHeaders, Guard, Limits
+from jaxgen_serve.models.registry import Library
 from jaxgen_serve.settings import Settings
 
-ROUTES = (draw, stream, latent, models, gallery, about, page)
+ROUTES = (images, stream, latents, models, gallery, info, web)
 log = logging.getLogger("uvicorn.error")
 OWN_HEADERS = ("X-Jaxgen", "X-Jaxgen-Reach", "Retry-After", "ETag")
 
@@ -55,9 +55,9 @@ def create_app(settings: Settings, library: Library, engine: Engine, metrics: Me
     app = FastAPI(
         title="jaxgen",
         version=__version__,
-        summary=about.WHAT,
+        summary=info.WHAT,
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's page loads its code from another host; ours is /docs of routes/about.py
+        docs_url=None,  # FastAPI's page loads its code from another host; ours is /docs of api/info.py
         redoc_url=None,
     )
     for route in ROUTES:

@@ -13,9 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from jaxgen.errors import JaxgenError, UsageError, one_line
-from jaxgen_serve.engine import Busy
-from jaxgen_serve.gallery import NotKept, Unavailable
-from jaxgen_serve.library import NotServed
+from jaxgen_serve.batching.engine import Busy
+from jaxgen_serve.gallery.store import NotKept, Unavailable
+from jaxgen_serve.models.registry import NotServed
 
 LONGEST = 500  # characters
 CLIENT_GONE = 499  # nobody reads it; a log and a metric do

@@ -13,13 +13,13 @@ import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen_serve import trial
 from jaxgen_serve.app import create_app
-from jaxgen_serve.engine import Engine
-from jaxgen_serve.library import Library
-from jaxgen_serve.listening import listening, url
+from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.metrics import Metrics
+from jaxgen_serve.models import sandbox
+from jaxgen_serve.models.registry import Library
 from jaxgen_serve.settings import Settings
+from jaxgen_serve.sockets import listening, url
 
 GRACE = 5  # seconds that requests have to end once the server is told to stop
 HEADER_BYTES = 2**16  # of one request, all together
@@ -43,7 +43,7 @@ def serve(settings: Settings, models: Sequence[str], say: Callable[[str], None],
     if not library.models():
         warn("no model to draw from yet; the server waits for one" + ("" if models else f" in {places[0]}"))
     if settings.allow_uploads:
-        trial.limit()  # a stranger's graph may ask for little when it is tried, and for all there is later
+        sandbox.limit()  # a stranger's graph may ask for little when it is tried, and for all there is later
     with listening(settings.host, settings.port) as listener:
         metrics = Metrics()
         engine = Engine(

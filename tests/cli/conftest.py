@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from jaxgen.cli import main
-from jaxgen.training import loop
-from jaxgen.training.run import RunFolder
+from jaxgen.runs.folder import RunFolder
+from jaxgen.training import trainer
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def asked(monkeypatch):
         calls.append((config, folder, rest))
         return Path(folder) / "checkpoints" / "00000001"
 
-    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     return calls
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jaxgen.cli import cli
-from jaxgen_serve.dashboard.serving import OPTIONS
+from jaxgen_serve.dashboard.streamlit_options import OPTIONS
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE, DEPLOY = (ROOT / "Dockerfile").read_text(), (ROOT / "docs/deploy.md").read_text()

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxgen import artifact, config as configs
+from jaxgen import config as configs
 from jaxgen.config import VAE, Classifier, ClassifierConfig, VAEConfig
-from jaxgen.reader import Reader
-from jaxgen.training.loop import train
-from jaxgen.training.trained import load_trained
-from jaxgen_export import export as exports, weights
+from jaxgen.inference import model_file
+from jaxgen.inference.predictor import Reader
+from jaxgen.training.restore import load_trained
+from jaxgen.training.trainer import train
+from jaxgen_export import export as exports, weight_mapping
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +61,11 @@ def test_run_becomes_one_file_that_draws(command, run):
         assert f"\n{backend} " in outcome.err
     assert listing() == ["m.onnx", "m.ts"]
     assert b"manifest.json" in Path("m.ts").read_bytes()
-    manifest = artifact.read("m.onnx").manifest
+    manifest = model_file.read("m.onnx").manifest
     assert manifest["classes"] == list("0123456789")
     assert manifest["training"]["dataset"] == "digits"
     assert manifest["training"]["steps"] == 6
-    assert manifest["weights"]["sha256"] == weights.weights_hash(load_trained(run).params)
+    assert manifest["weights"]["sha256"] == weight_mapping.weights_hash(load_trained(run).params)
     assert command("verify", "m.onnx").code == 0
     assert command("sample", "m.onnx", "-n", 3, "--label", 7, "-o", "a.npy").code == 0
     assert np.load("a.npy").shape == (3, 8, 8, 1)
@@ -127,7 +128,7 @@ def test_vaes_encoder_is_a_second_file_beside_the_first(command, vae_run):
     assert [len(row) for row in rows] == [5, 3]  # of pictures, then of the encoder's numbers
     pictures = np.zeros((3, 8, 8, 1), np.uint8)
     assert Reader.open("m.encoder.onnx").read(pictures)["mean"].shape == (3, 2)
-    kept = [artifact.read(name).manifest["weights"] for name in ("m.onnx", "m.encoder.onnx")]
+    kept = [model_file.read(name).manifest["weights"] for name in ("m.onnx", "m.encoder.onnx")]
     assert kept[0] == kept[1]
     assert command("verify", "m.encoder.onnx").code == command("verify", "m.onnx").code == 0
 
@@ -159,13 +160,13 @@ def test_encoder_of_a_model_without_one_exits_2(refused, run, captured):
 
 
 def test_disagreeing_backend_exits_3_and_writes_nothing(command, run, monkeypatch):
-    load = weights.load_into
+    load = weight_mapping.load_into
 
     def load_wrongly(twin, params):
         load(twin, params)
         twin.conv_out.bias += 0.01
 
-    monkeypatch.setattr(weights, "load_into", load_wrongly)
+    monkeypatch.setattr(weight_mapping, "load_into", load_wrongly)
     outcome = command("export", run, "-o", "m.onnx", "--torchscript", "m.ts")
     assert (outcome.code, outcome.out) == (3, "")
     *progress, last = outcome.err.splitlines()

@@ -11,7 +11,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
 
 from jaxgen.images import read_provenance
-from jaxgen.reader import Reader
+from jaxgen.inference.predictor import Reader
 
 HEAVY = ("jax", "flax", "optax", "orbax", "torch", "onnx", "tensorflow", "sklearn", "grain", "matplotlib")
 BASE_INSTALL = f"""
@@ -124,7 +124,7 @@ def test_an_encoder_is_told_no_class(arguments, latent, family):
 
 
 def test_cluster_that_is_empty_has_no_class(latent, family, command, monkeypatch):
-    from jaxgen.latent.pictures import Pictures
+    from jaxgen.latent.inputs import Pictures
 
     found = Pictures(
         images=np.zeros((3, 8, 8, 1), np.uint8), labels=np.zeros(3, int), names=list("abc"), classes=("no",)
@@ -183,8 +183,8 @@ def test_inpaint_keeps_what_is_known(latent, unconditional):
 
 
 def test_help_names_what_a_command_takes_and_what_happens_without_it(command):
-    from jaxgen.latent.maps import METHODS
     from jaxgen.latent.paths import PATHS
+    from jaxgen.latent.projection import METHODS
 
     def shown(*arguments):
         return " ".join(command("latent", *arguments, "--help").out.split())

@@ -170,13 +170,13 @@ def test_what_is_no_model_exits_3(refused, unconditional, name, make, complaint)
 def test_model_that_reaches_outside_itself_exits_3_whatever_its_hash(
     refused, unconditional, name, change, complaint, monkeypatch
 ):
-    from jaxgen import artifact
+    from jaxgen.inference import model_file
 
     changed = onnx.load_from_string(unconditional.onnx.read_bytes())
     change(changed)
     entry = changed.metadata_props[0]
     entry.value = entry.value.replace(unconditional.manifest["sha256"], "0" * 64)
-    Path("bad.onnx").write_bytes(artifact.stamp(changed.SerializeToString()))
+    Path("bad.onnx").write_bytes(model_file.stamp(changed.SerializeToString()))
     assert complaint in refused(3, *arguments(name, "bad.onnx"))
 
 

@@ -4,7 +4,7 @@ import json
 import tomllib
 
 from jaxgen import config as configs
-from jaxgen.presets import PRESETS, preset
+from jaxgen.config.presets import PRESETS, preset
 
 
 def test_presets_are_listed_a_line_each(command):

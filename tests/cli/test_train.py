@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from jaxgen import config as configs
-from jaxgen.presets import preset
-from jaxgen.training.run import RunFolder
+from jaxgen.config.presets import preset
+from jaxgen.runs.folder import RunFolder
 
 
 def test_model_means_the_preset_of_the_dataset(command, asked):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from jaxgen import config as configs
-from jaxgen.presets import preset
-from jaxgen.training import loop
-from jaxgen.training.run import RunFolder
+from jaxgen.config.presets import preset
+from jaxgen.runs.folder import RunFolder
+from jaxgen.training import trainer
 
 
 @pytest.mark.parametrize("arguments", [["--model", "gan"], ["--resume", "made"]])
@@ -141,7 +141,7 @@ def test_whatever_else_goes_wrong_is_one_line(command, monkeypatch, error, words
     def train(*_, **__):
         raise error
 
-    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     outcome = command("train", "--model", "ddpm")
     assert outcome.code == code and outcome.line.startswith(words)
 
@@ -150,6 +150,6 @@ def test_ctrl_c_before_training_is_one_line_after_the_terminals_own(command, mon
     def train(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     outcome = command("train", "--model", "ddpm")
     assert (outcome.code, outcome.err) == (130, "\njaxgen: interrupted\n")  # '^C' stands in the line above

@@ -6,7 +6,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from jaxgen import data
-from jaxgen.data.folders import cache_folder
+from jaxgen.data.cache import cache_folder
 from jaxgen.errors import JaxgenError, MissingExtra, UsageError
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from jaxgen import data
-from jaxgen.data.punks import CryptoPunks
+from jaxgen.data.cryptopunks import CryptoPunks
 from jaxgen.errors import JaxgenError
 
 BACKGROUND = [0x63, 0x85, 0x96]

@@ -13,7 +13,7 @@ from idx_files import write_idx
 
 from jaxgen import data
 from jaxgen.data import mnist
-from jaxgen.data.folders import cache_folder
+from jaxgen.data.cache import cache_folder
 from jaxgen.errors import JaxgenError, UsageError
 
 REAL = os.environ.get("JAXGEN_DATA_DIR")

@@ -8,8 +8,8 @@ import pytest
 import torch
 from runtimes import BACKENDS, assert_same, by_jax, requests, session
 
-from jaxgen.artifact import decode_pictures
-from jaxgen_export import torch_sampler, twins, weights
+from jaxgen.inference.model_file import decode_pictures
+from jaxgen_export import torch_models, torchscript, weight_mapping
 from jaxgen_export.export import export_model
 
 DRAW_AT_ONCE = ["vae", "vae-convolutional", "gan", "gan-unconditional"]
@@ -39,9 +39,9 @@ def test_pictures_are_those_of_jax_in_every_runtime(drawer, count):
     assert ((want > 0) & (want < 255)).mean() > 0.5
     assert count == 1 or want.std(axis=0).max() > 2
     inputs = {name: torch.from_numpy(value) for name, value in feeds.items()}
-    twin = twins.build(drawer.config)
-    weights.load_into(twin, drawer.params)
-    eager = torch_sampler.sampler(twin.cores[0].part(twin), drawer.config)
+    twin = torch_models.build(drawer.config)
+    weight_mapping.load_into(twin, drawer.params)
+    eager = torchscript.sampler(twin.cores[0].part(twin), drawer.config)
     assert_same(session(drawer.onnx).run(None, feeds)[0], want)
     assert_same(eager(**inputs).numpy(), want)
     assert_same(torch.jit.load(drawer.torchscript)(**inputs).numpy(), want)

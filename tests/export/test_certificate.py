@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from jaxgen import plan as plans, recipes
-from jaxgen.artifact import decode_pictures
 from jaxgen.errors import JaxgenError
 from jaxgen.images import to_uint8
+from jaxgen.inference.model_file import decode_pictures
+from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.verify import worst
 from jaxgen.models import network, sampling
-from jaxgen.parity import worst
-from jaxgen.sampler import Sampler
-from jaxgen_export import certificate, torch_sampler, twins, weights
+from jaxgen.sampling import plan as plans, sampler_spec
+from jaxgen_export import certificate, torch_models, torchscript, weight_mapping
 from jaxgen_export.export import Places, export_model
 
 BACKENDS = ["onnxruntime", "pytorch", "torchscript"]
@@ -68,7 +68,7 @@ def test_probe_is_what_jax_draws(model):
     if model.classes:
         assert set(probe["label"]) == {0, 1, 2}
     drawn = sampling.sample(
-        network.build(config).apply, model.params, recipes.from_config(config.diffusion),
+        network.build(config).apply, model.params, sampler_spec.from_config(config.diffusion),
         np.full(8, probe["seed"], np.uint32), np.asarray(probe["index"], np.uint32),
         np.asarray(probe["label"], np.int32), shape=(8, 8, config.data.channels),
         guidance=config.diffusion.guidance,
@@ -91,9 +91,9 @@ def test_1000_steps_of_ddpm_draw_the_same_pictures_on_every_runtime(unconditiona
     want = to_uint8(np.asarray(drawn))
     assert ((want > 0) & (want < 255)).mean() > 0.2  # pictures, not black and white
 
-    twin = twins.build(config)
-    weights.load_into(twin, unconditional.params)
-    eager = torch_sampler.sampler(twin, config)
+    twin = torch_models.build(config)
+    weight_mapping.load_into(twin, unconditional.params)
+    eager = torchscript.sampler(twin, config)
     with torch.inference_mode():
         by_torch = eager(torch.from_numpy(seed), torch.from_numpy(index), torch.from_numpy(plan))[0].numpy()
         by_script = torch.jit.load(unconditional.torchscript)(
@@ -180,13 +180,13 @@ def test_worst_is_the_largest_error_of_each_kind():
 
 
 def test_wrong_twin_is_refused_and_nothing_is_written(unconditional, monkeypatch, tmp_path):
-    load = weights.load_into
+    load = weight_mapping.load_into
 
     def load_wrongly(twin, params):
         load(twin, params)
         twin.conv_out.bias += 0.01
 
-    monkeypatch.setattr(weights, "load_into", load_wrongly)
+    monkeypatch.setattr(weight_mapping, "load_into", load_wrongly)
     with pytest.raises(JaxgenError, match="is not JAX's equal"):
         beside = Places(torchscript=tmp_path / "m.ts", safetensors=tmp_path / "w.safetensors", torch=tmp_path / "w.pth")
         export_model(unconditional.config, unconditional.params, tmp_path / "m.onnx", beside=beside)

@@ -6,11 +6,12 @@ import numpy as np
 import onnx
 import pytest
 
-from jaxgen import artifact, plan as plans
 from jaxgen.config import from_dict, to_dict
 from jaxgen.errors import JaxgenError
+from jaxgen.inference import model_file
+from jaxgen.sampling import plan as plans
 from jaxgen_export.export import export_model
-from jaxgen_export.weights import weights_hash
+from jaxgen_export.weight_mapping import weights_hash
 
 
 def test_manifest_is_that_in_the_file(model):
@@ -49,7 +50,7 @@ def test_named_plans_are_tables_that_any_client_can_read(model):
 
 
 def test_file_passes_every_check_of_its_reader(model):
-    read = artifact.read(model.onnx)
+    read = model_file.read(model.onnx)
     assert read.manifest == model.manifest
 
 

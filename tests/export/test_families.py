@@ -11,11 +11,11 @@ from runtimes import assert_same, noise, random_pixels, requests, session
 from tiny import FAMILIES, random_weights
 from torch import nn
 
-from jaxgen import artifact
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import to_uint8, to_unit
-from jaxgen.parity import verify
-from jaxgen_export import product, twins
+from jaxgen.inference import model_file
+from jaxgen.inference.verify import verify
+from jaxgen_export import bundle, torch_models
 from jaxgen_export.export import Places, export_model
 
 # --- files
@@ -32,7 +32,7 @@ def test_file_is_whole_and_holds_onnx_own_operators_alone(family, name):
         onnx.checker.check_model(proto, full_check=True)
         assert [(opset.domain, opset.version) for opset in proto.opset_import] == [("", 20)]
         assert not proto.functions and {node.domain for node in proto.graph.node} == {""}
-        assert verify(artifact.read(path))["same"]
+        assert verify(model_file.read(path))["same"]
 
 
 @pytest.mark.parametrize("name", ["gan", "classifier"])
@@ -46,13 +46,13 @@ def test_encoder_of_a_model_without_one_is_refused(name, tmp_path):
 
 
 def test_wrong_encoder_is_refused_and_nothing_is_written(family, tmp_path, monkeypatch):
-    model, build = family("vae"), product.build
+    model, build = family("vae"), bundle.build
 
     def build_wrongly(twin, core, config):
         twin.encoder.log_variance.bias += 0.01
         return build(twin, core, config)
 
-    monkeypatch.setattr(product, "build", build_wrongly)
+    monkeypatch.setattr(bundle, "build", build_wrongly)
     places = {name: tmp_path / name for name in ("encoder", "torchscript", "safetensors", "torch")}
     with pytest.raises(JaxgenError, match="is not JAX's equal"):
         export_model(model.config, model.params, tmp_path / "m", classes=model.classes, beside=Places(**places))
@@ -145,7 +145,7 @@ def test_state_dict_loads_into_the_twin(family, name):
     model = family(name)
     state = torch.load(model.state, weights_only=True)
     assert type(state) is dict
-    twins.build(model.config).load_state_dict(state)
+    torch_models.build(model.config).load_state_dict(state)
     others, metadata = read_safetensors(model.safetensors)
     assert others.keys() == state.keys() and all(torch.equal(others[name], state[name]) for name in state)
     assert json.loads(metadata["config"]) == model.manifest["config"]

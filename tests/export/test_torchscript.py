@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 import torch
 
-from jaxgen import recipes
-from jaxgen.parity import compare_pictures
+from jaxgen.inference.verify import compare_pictures
+from jaxgen.sampling import sampler_spec
 
 # Runs with -I -S: no environment, no .pth files (an editable install of jaxgen is one), nothing but what is appended.
 READER = """
@@ -46,10 +46,10 @@ def requests(model):
         two |= {"label": [0, 2], "guidance": 1.0}
         one |= {"label": [1], "guidance": 3.0}
     start = np.random.default_rng(0).standard_normal((2, 2, 8, 8, model.config.data.channels)).round(3)
-    multistep = recipes.from_config(diffusion, sampler="dpmpp-2m", steps=6).tolist()
+    multistep = sampler_spec.from_config(diffusion, sampler="dpmpp-2m", steps=6).tolist()
     return [
         several,
-        one | {"plan": recipes.from_config(diffusion, sampler="ancestral").tolist()},
+        one | {"plan": sampler_spec.from_config(diffusion, sampler="ancestral").tolist()},
         two | {"plan": multistep},
         two | {"plan": multistep[2:], "state": start.tolist()},
     ]

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from jaxgen import plan as plans
 from jaxgen.config import DiffusionConfig, FlowConfig
 from jaxgen.images import to_uint8, to_unit
+from jaxgen.inference.sampler import Sampler
 from jaxgen.latent.inpainting import inpaint, levels
-from jaxgen.prng import image_noise
-from jaxgen.recipes import KINDS, Kind, from_config
-from jaxgen.sampler import Sampler
+from jaxgen.sampling import plan as plans
+from jaxgen.sampling.prng import image_noise
+from jaxgen.sampling.sampler_spec import KINDS, Kind, from_config
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (8, 8, 1), dtype=np.uint8)
 LOWER = np.arange(8)[:, None] * np.ones(8) >= 4

@@ -5,11 +5,11 @@ import pytest
 import torch
 from diffusers import DDIMInverseScheduler
 
-from jaxgen import plan as plans
+from jaxgen.inference.sampler import Sampler
 from jaxgen.latent.inversion import invert, reverse, reversible
 from jaxgen.latent.spaces import Noises
-from jaxgen.plan import COLUMNS
-from jaxgen.sampler import Sampler
+from jaxgen.sampling import plan as plans
+from jaxgen.sampling.plan import COLUMNS
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
 ROUND_TRIP = {"unconditional": 0.02, "conditional": 0.02, "flow": 0.02}  # of [-1, 1], mean

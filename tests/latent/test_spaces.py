@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference.verify import compare_pictures
+from jaxgen.latent.inputs import Pictures
+from jaxgen.latent.interpolation import between_pictures, between_seeds, laid_out, strongest, traversal
 from jaxgen.latent.paths import spherical
-from jaxgen.latent.pictures import Pictures
 from jaxgen.latent.spaces import open_space
-from jaxgen.latent.walks import between_pictures, between_seeds, laid_out, strongest, traversal
-from jaxgen.parity import compare_pictures
 
 
 def some(space, count=2):

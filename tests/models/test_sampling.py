@@ -1,13 +1,13 @@
-"""The loop in JAX against the one that jaxgen.plan spells out in NumPy, with the noise of jax.random itself."""
+"""The loop in JAX against the one that `jaxgen.sampling.plan` spells out in NumPy, with jax.random's own noise."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen import plan
 from jaxgen.config import VAE, Config, DataConfig, Flow, FlowConfig, UNetConfig, VAEConfig
 from jaxgen.models.sampling import draw, picture_noise, sample
+from jaxgen.sampling import plan
 
 SHAPE = (4, 4, 2)
 SEED = jnp.array([7, 7, 2**32 - 1], jnp.uint32)

@@ -17,12 +17,12 @@ from tiny import Exported, exported
 
 from jaxgen.config import VAE, VAEConfig
 from jaxgen.errors import JaxgenError
-from jaxgen.sampler import Sampler
-from jaxgen_serve import ort_web
-from jaxgen_serve.engine import Engine
-from jaxgen_serve.library import Model
+from jaxgen.inference.sampler import Sampler
+from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.metrics import Metrics
-from jaxgen_serve.site import write_site
+from jaxgen_serve.models.registry import Model
+from jaxgen_serve.web import onnxruntime_web
+from jaxgen_serve.web.static_site import write_site
 
 DEADLINE = 3  # seconds, of `strict`
 
@@ -121,10 +121,10 @@ def engine(metrics):
 @pytest.fixture(scope="module")
 def runtime():
     """onnxruntime-web's files, in the user's own cache."""
-    if ort_web.folder() is None and shutil.which("npm") is None:
+    if onnxruntime_web.folder() is None and shutil.which("npm") is None:
         pytest.skip("THE STATIC SITE WAS NOT TESTED: npm is not installed (Debian: apt install npm)")
     try:
-        return ort_web.fetch()
+        return onnxruntime_web.fetch()
     except JaxgenError as err:
         pytest.skip(f"THE STATIC SITE WAS NOT TESTED: {err}")
 

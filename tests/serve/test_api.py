@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from servers import pixels
 
-from jaxgen.artifact import read
 from jaxgen.images import grid, png_pixels
-from jaxgen.parity import same_pictures
+from jaxgen.inference.model_file import read
+from jaxgen.inference.verify import same_pictures
 
 JSON = {"content-type": "application/json"}
 

@@ -4,7 +4,7 @@ import base64
 
 import numpy as np
 
-from jaxgen.artifact import read
+from jaxgen.inference.model_file import read
 
 # --- models
 

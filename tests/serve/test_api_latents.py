@@ -8,11 +8,11 @@ from PIL import Image
 from servers import pixels
 
 from jaxgen.images import png_pixels
+from jaxgen.inference.verify import same_pictures
+from jaxgen.latent.anomaly import score
 from jaxgen.latent.paths import plane as plane_of_latents, spherical
-from jaxgen.latent.scores import score
 from jaxgen.latent.spaces import open_space
-from jaxgen.parity import same_pictures
-from jaxgen.prng import image_noise
+from jaxgen.sampling.prng import image_noise
 
 
 def png(array: np.ndarray) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 from servers import before_all, constant, forged, loops_for_ever, until
 
-from jaxgen.artifact import parse
+from jaxgen.inference.model_file import parse
 
 
 class Planted:

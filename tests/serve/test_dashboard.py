@@ -8,26 +8,30 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen import artifact, config as configs, presets
-from jaxgen.drawing import replay
+from jaxgen import config as configs
+from jaxgen.config import presets
 from jaxgen.errors import JaxgenError
 from jaxgen.images import read_png, read_provenance
-from jaxgen.request import Request
-from jaxgen.sampler import Sampler
-from jaxgen_serve import library
-from jaxgen_serve.dashboard import form, models
+from jaxgen.inference import model_file
+from jaxgen.inference.request import Request
+from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.writers import replay
+from jaxgen_serve.dashboard import models, settings_form
 from jaxgen_serve.dashboard.models import Model
 from jaxgen_serve.dashboard.pictures import Drawn
+from jaxgen_serve.models import registry
 
 
 @pytest.mark.parametrize("name", ["vae-digits", "gan-digits", "ddpm-digits", "flow-digits", "classifier-digits"])
 def test_form_has_every_key_of_the_config_and_changes_what_it_is_told(name):
     config = presets.preset(name)
-    found = {setting.key: setting for group in form.settings(config).values() for setting in group}
+    found = {setting.key: setting for group in settings_form.settings(config).values() for setting in group}
     assert set(found) == {key for key in configs.all_keys(config.family) if "." in key}
     values = {key: setting.value for key, setting in found.items()}
-    assert form.changes(config, values) == []
-    told = form.changes(config, values | {"training.lr": 0.5, "training.optimizer": "sgd", "data.without": "8, 9"})
+    assert settings_form.changes(config, values) == []
+    told = settings_form.changes(
+        config, values | {"training.lr": 0.5, "training.optimizer": "sgd", "data.without": "8, 9"}
+    )
     again = configs.override(config, told)
     assert (again.training.lr, again.training.optimizer, again.data.without) == (0.5, "sgd", (8, 9))
     assert found["training.batch_size"].meaning == "over all devices"
@@ -39,7 +43,7 @@ def test_uploads_are_one_drawing_file_and_its_encoder_or_refused_in_a_line(famil
     drawing, encoder = models.received(
         [("v.encoder.onnx", vae.encoder.read_bytes()), ("v.onnx", vae.onnx.read_bytes())]
     )
-    assert (drawing.sha256, encoder.sha256) == tuple(artifact.read(path).sha256 for path in (vae.onnx, vae.encoder))
+    assert (drawing.sha256, encoder.sha256) == tuple(model_file.read(path).sha256 for path in (vae.onnx, vae.encoder))
     bad = {
         "not an ONNX file": [("model.pth", pickle.dumps({"weights": [1.0]}))],
         "is an encoder: give the model": [("v.encoder.onnx", vae.encoder.read_bytes())],
@@ -57,7 +61,7 @@ def test_message_on_a_model_file_does_not_say_where_it_lies(tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     for path in (tmp_path / "broken.onnx", tmp_path / "missing.onnx"):
         with pytest.raises(JaxgenError, match="mine") as refused:
-            library.read(path, "mine")
+            registry.read(path, "mine")
         assert str(tmp_path) not in str(refused.value)
 
 

@@ -7,18 +7,19 @@ import sys
 import pytest
 from dashboards import SHORT, wait
 
-from jaxgen import config as configs, presets
-from jaxgen.curves import read_curves
+from jaxgen import config as configs
+from jaxgen.config import presets
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen_serve.dashboard import processes
-from jaxgen_serve.dashboard.processes import Jobs
-from jaxgen_serve.dashboard.progress import Run, Tail, progress
+from jaxgen.runs.metrics import read_curves
+from jaxgen_serve.dashboard import background_jobs
+from jaxgen_serve.dashboard.background_jobs import Jobs
+from jaxgen_serve.dashboard.run_status import Run, Tail, progress
 
 # A dashboard that starts a job, says so, and would live on.
 DASHBOARD = """
 import sys, time
 from pathlib import Path
-from jaxgen_serve.dashboard.processes import Jobs
+from jaxgen_serve.dashboard.background_jobs import Jobs
 print(Jobs(Path(sys.argv[1])).start("long", sys.argv[2:]).pid, flush=True)
 time.sleep(600)
 """
@@ -43,7 +44,7 @@ def test_killed_dashboard_leaves_the_run_another_finds_stops_and_resumes_it(tmp_
     jobs.stop("long")  # a second signal would lose what is being saved
     wait(lambda: not jobs.running("long"), "the end of a stopped run")
     saved = run.checkpoints()[-1].step
-    assert f"interrupted, saved at step {saved}; go on with" in processes.complaint(jobs.log("long"))
+    assert f"interrupted, saved at step {saved}; go on with" in background_jobs.complaint(jobs.log("long"))
     assert saved >= before.step
     jobs.start("long", ["train", "--resume", str(run.path), "--set", f"training.steps={saved + 5}"])
     wait(lambda: not jobs.running("long"), "the end of a resumed run")
@@ -82,9 +83,9 @@ def test_name_that_fits_no_folder_is_refused(name, tmp_path):
 
 def test_command_that_fails_or_is_late_raises_its_own_line():
     with pytest.raises(JaxgenError, match=r"^unknown preset 'nosuch'"):
-        processes.run(["presets", "nosuch"], deadline=60)
+        background_jobs.run(["presets", "nosuch"], deadline=60)
     with pytest.raises(JaxgenError, match="'jaxgen presets' was stopped after 0 seconds"):
-        processes.run(["presets"], deadline=0.001)
+        background_jobs.run(["presets"], deadline=0.001)
 
 
 def test_tail_reads_only_whole_new_lines_and_starts_again_when_the_file_is_rewritten(tmp_path):

@@ -13,10 +13,10 @@ from dashboards import SHORT, wait
 from servers import forged, loops_for_ever
 from streamlit.testing.v1 import AppTest
 
-from jaxgen import artifact
-from jaxgen.sampler import Sampler
-from jaxgen_serve.dashboard import loading, serving
-from jaxgen_serve.dashboard.processes import Jobs
+from jaxgen.inference import model_file
+from jaxgen.inference.sampler import Sampler
+from jaxgen_serve.dashboard import loading, streamlit_options
+from jaxgen_serve.dashboard.background_jobs import Jobs
 
 PAGE = "from jaxgen_serve.dashboard.views import {0}\n{0}.page()"
 
@@ -117,7 +117,7 @@ def test_generate_page_draws_what_the_sampler_draws_for_its_seed_and_class(page,
     assert (app.session_state["drawn"].images == wanted).all()
     clean(button(app, "GIF of the process").click().run())
     assert app.session_state["gif"][:6] == b"GIF89a"
-    assert artifact.read(conditional.onnx).sha256 in " ".join(caption.value for caption in app.caption)
+    assert model_file.read(conditional.onnx).sha256 in " ".join(caption.value for caption in app.caption)
 
 
 def test_generate_page_marks_untrained_and_calls_punks_so(page, restamped, conditional, tmp_path):
@@ -169,7 +169,7 @@ def test_explore_page_says_that_a_model_without_codes_has_no_map(page, condition
 
 def test_whole_app_opens_on_the_train_page(monkeypatch, tmp_path):
     monkeypatch.setenv("JAXGEN_RUNS", str(tmp_path))
-    app = clean(AppTest.from_file(str(serving.APP), default_timeout=60).run())
+    app = clean(AppTest.from_file(str(streamlit_options.APP), default_timeout=60).run())
     assert [title.value for title in app.title] == ["Train"]
 
 

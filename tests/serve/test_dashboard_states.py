@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from jaxgen import config as configs, presets
-from jaxgen_serve.dashboard.processes import Jobs
+from jaxgen import config as configs
+from jaxgen.config import presets
+from jaxgen_serve.dashboard.background_jobs import Jobs
 
 PACE = "step 20/3000  loss 0.9  93,000 images/s  40 s left\n"
 INTERRUPTED = "jaxgen: interrupted, saved at step 21; go on with: jaxgen train --resume runs/x\n"

@@ -8,8 +8,8 @@ import pytest
 from engines import SOON, alone, calls, endless, held, same
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen_serve.engine import Engine
-from jaxgen_serve.jobs import Late
+from jaxgen_serve.batching.engine import Engine
+from jaxgen_serve.batching.requests import Late
 
 # --- what is drawn
 

@@ -13,9 +13,9 @@ from onnx import helper
 from servers import before_all, constant, loops_for_ever
 
 from jaxgen.errors import JaxgenError
-from jaxgen_serve.engine import Engine
-from jaxgen_serve.jobs import Busy, Late
-from jaxgen_serve.library import Model
+from jaxgen_serve.batching.engine import Engine
+from jaxgen_serve.batching.requests import Busy, Late
+from jaxgen_serve.models.registry import Model
 
 
 def idle() -> bool:

@@ -13,9 +13,9 @@ import httpx
 import numpy as np
 from servers import TOKEN, forged, until
 
-from jaxgen.artifact import parse
 from jaxgen.images import png_pixels
-from jaxgen.sampler import Sampler
+from jaxgen.inference.model_file import parse
+from jaxgen.inference.sampler import Sampler
 
 LEAVING = 500
 OVERLOAD_SECONDS = float(os.environ.get("JAXGEN_OVERLOAD_SECONDS", "5"))  # 60 in experiments/serving

@@ -13,7 +13,7 @@ from kept import files, ids, keep, png, used
 from PIL import Image
 
 from jaxgen.errors import UsageError
-from jaxgen_serve.gallery import MAX_LIMIT, Gallery, NotKept
+from jaxgen_serve.gallery.store import MAX_LIMIT, Gallery, NotKept
 
 NOWHERE = "0" * 28
 

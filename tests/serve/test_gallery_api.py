@@ -8,12 +8,12 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from jaxgen.artifact import read
 from jaxgen.images import png_pixels, read_provenance
+from jaxgen.inference.model_file import read
 from jaxgen_serve.app import create_app
-from jaxgen_serve.engine import Engine
-from jaxgen_serve.library import Library
+from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.metrics import Metrics
+from jaxgen_serve.models.registry import Library
 from jaxgen_serve.settings import Settings
 
 NOWHERE = "0" * 28

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from kept import files, ids, keep, png, used
 
-from jaxgen_serve.gallery import Gallery
-from jaxgen_serve.gallery_database import Unavailable
+from jaxgen_serve.gallery.database import Unavailable
+from jaxgen_serve.gallery.store import Gallery
 
 NOWHERE = "0" * 28
 # The database as version 1 writes it, by hand: galleries of that version must open for ever.
@@ -44,7 +44,7 @@ def test_opening_removes_files_without_rows_and_rows_without_files_and_nothing_e
 WRITER = """
 import json, sys
 from pathlib import Path
-from jaxgen_serve.gallery import Gallery
+from jaxgen_serve.gallery.store import Gallery
 folder, used = Path(sys.argv[1]), json.loads(sys.argv[2])
 gallery = Gallery(folder)
 for _ in range(20):
@@ -144,7 +144,7 @@ def test_folder_that_cannot_be_made_is_said_in_one_line(tmp_path):
 FULL_DISK = """
 import json, resource, sys
 from pathlib import Path
-from jaxgen_serve.gallery import Gallery
+from jaxgen_serve.gallery.store import Gallery
 folder, used = Path(sys.argv[1]), json.loads(sys.argv[2])
 gallery = Gallery(folder)
 gallery.add([(used, b"png")])

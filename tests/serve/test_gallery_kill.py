@@ -18,13 +18,13 @@ import httpx
 import pytest
 from PIL import Image
 
-from jaxgen_serve.gallery import Gallery
+from jaxgen_serve.gallery.store import Gallery
 
 # It opens the gallery and changes it without end. What it has done it says, and is held to.
 WRITER = """
 import hashlib, json, random, sys
 from pathlib import Path
-from jaxgen_serve.gallery import Gallery
+from jaxgen_serve.gallery.store import Gallery
 rng = random.Random(int(sys.argv[2]))
 pngs = [path.read_bytes() for path in sorted(Path(sys.argv[3]).iterdir())]
 used = {"model": "digits", "sha256": "a" * 64, "seed": 7, "index": 0, "label": None, "class_name": None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from jaxgen_serve.routes.page import PAGE
+from jaxgen_serve.api.web import PAGE
 
 
 def test_files_are_cached_by_content_and_nothing_else_is_served(client):

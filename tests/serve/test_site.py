@@ -13,8 +13,8 @@ import onnxruntime
 import pytest
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen_serve import ort_web
-from jaxgen_serve.site import write_site
+from jaxgen_serve.web import onnxruntime_web
+from jaxgen_serve.web.static_site import write_site
 
 pytestmark = pytest.mark.usefixtures("runtime")
 
@@ -66,7 +66,7 @@ def test_full_disk_leaves_the_earlier_site_as_it_was(conditional, tmp_path):
     code = f"""
 import resource, signal
 from pathlib import Path
-from jaxgen_serve.site import write_site
+from jaxgen_serve.web.static_site import write_site
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
 write_site(Path({str(conditional.onnx)!r}), Path({str(site)!r}))
@@ -106,13 +106,13 @@ def test_changed_file_in_the_cache_is_not_used(runtime, tmp_path, monkeypatch):
     cache = tmp_path / "jaxgen" / runtime.name
     shutil.copytree(runtime, cache)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert ort_web.fetch() == ort_web.folder() == cache
+    assert onnxruntime_web.fetch() == onnxruntime_web.folder() == cache
     damaged = bytearray((cache / "ort.js").read_bytes())
     damaged[-1] ^= 1
     (cache / "ort.js").write_bytes(damaged)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(JaxgenError, match="npm"):
-        ort_web.fetch()
+        onnxruntime_web.fetch()
 
 
 @pytest.mark.parametrize(("options", "complaint"), [((), "--web alone, got no --web"), (("-o", "b.onnx"), "got -o")])

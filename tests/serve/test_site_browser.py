@@ -20,11 +20,11 @@ from servers import serving
 
 from jaxgen.config import VAE, VAEConfig
 from jaxgen.images import png_pixels
+from jaxgen.inference.sampler import Sampler
+from jaxgen.latent.interpolation import drawn
 from jaxgen.latent.paths import PATHS, walk
 from jaxgen.latent.spaces import Codes, Noises
-from jaxgen.latent.walks import drawn
-from jaxgen.sampler import Sampler
-from jaxgen.training.loop import train
+from jaxgen.training.trainer import train
 
 pytestmark = pytest.mark.usefixtures("runtime")
 
@@ -34,7 +34,7 @@ SLOW = 30_000  # milliseconds that a busy machine may take
 
 # Opens the site's model with the page's own modules: draw(request) with a named plan, as one JSON-able value.
 OPEN = """async () => {
-  const device = await import("./device.js");
+  const device = await import("./wasm-runtime.js");
   const site = await (await fetch("site.json")).json();
   const model = { ...site.models[0], url: new URL("model.onnx", document.baseURI).href };
   const named = (name) => {

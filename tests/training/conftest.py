@@ -14,8 +14,8 @@ import pytest
 from jaxgen import config as configs
 from jaxgen.config import Config
 from jaxgen.errors import Interrupted
-from jaxgen.training.loop import train
-from jaxgen.training.report import Report
+from jaxgen.training.run_logger import Report
+from jaxgen.training.trainer import train
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import pytest
 from jaxgen.errors import JaxgenError
 from jaxgen.training import checkpoints as checkpoints_module
 from jaxgen.training.checkpoints import Checkpoints
-from jaxgen.training.step import TrainState
+from jaxgen.training.train_step import TrainState
 
 
 def state_of(step: int) -> TrainState:

@@ -9,16 +9,16 @@ import pytest
 
 from jaxgen import config as configs, data
 from jaxgen.config import FAMILIES, Config
+from jaxgen.config.presets import preset
 from jaxgen.errors import Interrupted, JaxgenError
 from jaxgen.models import network as networks
-from jaxgen.presets import preset
+from jaxgen.runs.folder import may_change
 from jaxgen.training import families
+from jaxgen.training.data_loading import open_data
 from jaxgen.training.families import Family
-from jaxgen.training.inputs import open_data
-from jaxgen.training.loop import train
-from jaxgen.training.run import may_change
-from jaxgen.training.step import device_mesh, make_init, make_steps
-from jaxgen.training.trained import load_trained
+from jaxgen.training.restore import load_trained
+from jaxgen.training.train_step import device_mesh, make_init, make_steps
+from jaxgen.training.trainer import train
 
 EPOCH = 46  # steps: 1497 digits in batches of 32
 

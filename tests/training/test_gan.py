@@ -11,8 +11,8 @@ from jaxgen.errors import UsageError
 from jaxgen.models import network as networks
 from jaxgen.models.network import Network
 from jaxgen.training.gan import GAMES, gradient_penalty, learner
-from jaxgen.training.loop import train
-from jaxgen.training.step import TrainState, learning_rate
+from jaxgen.training.train_step import TrainState, learning_rate
+from jaxgen.training.trainer import train
 
 REAL, FAKE = (np.random.default_rng(seed).normal(0.3, 2, 50) for seed in (0, 1))
 

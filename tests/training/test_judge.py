@@ -10,10 +10,10 @@ import pytest
 from jaxgen import config as configs
 from jaxgen.config import GAN, VAE, Classifier, ClassifierConfig, DataConfig, GANConfig, TrainingConfig
 from jaxgen.errors import UsageError
+from jaxgen.runs.folder import RunFolder
 from jaxgen.training.judge import judge_of
-from jaxgen.training.loop import train
 from jaxgen.training.monitor import Monitor
-from jaxgen.training.run import RunFolder
+from jaxgen.training.trainer import train
 
 DIGITS = DataConfig(dataset="digits", size=8, channels=1)
 PLAIN = GAN(data=DIGITS, model=GANConfig(latent=4, widths=(4,), doublings=1))

@@ -9,10 +9,10 @@ import pytest
 
 from jaxgen import config as configs
 from jaxgen.config import GAN, VAE, DataConfig, GANConfig, TrainingConfig, VAEConfig
+from jaxgen.training.diagnostics import Seen, watch_vae
 from jaxgen.training.families import FAMILIES, Family
-from jaxgen.training.loop import train
 from jaxgen.training.monitor import Monitor
-from jaxgen.training.watch import Seen, watch_vae
+from jaxgen.training.trainer import train
 
 DIGITS = DataConfig(dataset="digits", size=8, channels=1)
 PLAIN = GAN(data=DIGITS, model=GANConfig(latent=4, widths=(4,), doublings=1))
@@ -89,7 +89,7 @@ def test_what_is_not_finite_is_left_out_and_said_in_a_line(shown, tmp_path):
 
 
 def test_run_whose_kl_overflows_on_test_pictures_goes_on(tmp_path, monkeypatch, capsys, metrics_of):
-    monkeypatch.setattr("jaxgen.training.watch.kl_divergence", lambda mean, _: np.full_like(mean, np.inf))
+    monkeypatch.setattr("jaxgen.training.diagnostics.kl_divergence", lambda mean, _: np.full_like(mean, np.inf))
     train(BLIND, tmp_path / "run")
     assert any("active_units" in line for line in metrics_of(tmp_path / "run"))
     assert "warning: step 2: kl_of_dimension/00 inf" in capsys.readouterr().err

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from jaxgen import config as configs
-from jaxgen.training.loop import train
-from jaxgen.training.trained import load_trained
+from jaxgen.training.restore import load_trained
+from jaxgen.training.trainer import train
 
 LONG = ["training.steps=1000000", "training.checkpoint_every=1000000", "training.sample_every=1000000"]
 

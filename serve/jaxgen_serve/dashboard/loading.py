@@ -6,16 +6,16 @@ from pathlib import Path
 
 import streamlit as st
 
-from jaxgen.artifact import Artifact
 from jaxgen.errors import JaxgenError
-from jaxgen.loaded import kind_of
-from jaxgen.reader import Reader
-from jaxgen.sampler import Sampler
-from jaxgen_serve import library, trial
+from jaxgen.inference.model import kind_of
+from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.predictor import Reader
+from jaxgen.inference.sampler import Sampler
 from jaxgen_serve.dashboard import models
-from jaxgen_serve.dashboard.look import runs_folder
 from jaxgen_serve.dashboard.models import MAX_UPLOAD, Model
-from jaxgen_serve.library import ENCODER
+from jaxgen_serve.dashboard.ui import runs_folder
+from jaxgen_serve.models import registry, sandbox
+from jaxgen_serve.models.registry import ENCODER
 
 UPLOAD = "Upload a file"
 TRIAL_SECONDS = 60.0  # that an uploaded file may take to draw its first picture
@@ -35,7 +35,7 @@ def reader(sha256: str, _artifact: Artifact) -> Reader:
 @st.cache_resource(max_entries=12, show_spinner=False)
 def artifact(path: str, name: str, changed: int, size: int) -> Artifact:
     """A file, read and checked again only when it has changed."""
-    return library.read(Path(path), name)
+    return registry.read(Path(path), name)
 
 
 @st.cache_resource(max_entries=64, show_spinner="Trying the file")
@@ -44,7 +44,7 @@ def tried(sha256: str, _artifact: Artifact) -> None:
 
     Raises JaxgenError if it fails there.
     """
-    trial.attempt(str(_artifact.path), _artifact.data, TRIAL_SECONDS, kind_of(_artifact))
+    sandbox.attempt(str(_artifact.path), _artifact.data, TRIAL_SECONDS, kind_of(_artifact))
 
 
 def load(path: Path, name: str) -> Model:
@@ -97,7 +97,7 @@ def _model(name: str, drawing: Artifact, encoder: Artifact | None) -> Model:
     if encoder is None:
         return Model(name=name, sampler=loaded)
     reads = reader(encoder.sha256, encoder)
-    library.require_pair(loaded, reads)
+    registry.require_pair(loaded, reads)
     return Model(name=name, sampler=loaded, reader=reads)
 
 

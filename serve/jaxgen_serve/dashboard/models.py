@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen import artifact as artifacts
-from jaxgen.artifact import Artifact
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference import model_file as artifacts
+from jaxgen.inference.model import kind_of
+from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.predictor import Reader
+from jaxgen.inference.sampler import Sampler
 from jaxgen.latent.spaces import Codes, Noises, Space
-from jaxgen.loaded import kind_of
-from jaxgen.reader import Reader
-from jaxgen.sampler import Sampler
-from jaxgen_serve.library import ENCODER
+from jaxgen_serve.models.registry import ENCODER
 from jaxgen_serve.settings import data_folder
 
 MAX_UPLOAD = 64  # MB

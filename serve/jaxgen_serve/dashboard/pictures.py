@@ -12,8 +12,8 @@ import numpy as np
 
 from jaxgen.errors import UsageError
 from jaxgen.images import captioned, grid, png_bytes, provenance_text, save_gif
-from jaxgen.request import Request
-from jaxgen.sampler import Sampler
+from jaxgen.inference.request import Request
+from jaxgen.inference.sampler import Sampler
 
 FRAMES = 40
 ROW = 5  # pictures that move side by side, as they are shown above; more are a square

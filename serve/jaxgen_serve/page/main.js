@@ -1,21 +1,21 @@
 // The page from the start: words, models, panels; then whoever uses it takes over.
 
-import * as blending from "./blend.js";
+import * as blending from "./interpolate-panel.js";
 import { chooseModel, setUpControls, showModels } from "./controls.js";
 import { $, announce } from "./dom.js";
 import { ready } from "./fields.js";
-import { openGallery, setUpGallery } from "./gallery.js";
-import { setUpHand } from "./hand.js";
+import { openGallery, setUpGallery } from "./gallery-panel.js";
+import { setUpHand } from "./edit-panel.js";
 import { browserLanguage, loadWords, setLanguage, t } from "./i18n.js";
-import { localAvailable, localDrawing, siteBackend } from "./local.js";
-import { hasMap, openMap, setUpMap } from "./map.js";
+import { localAvailable, localDrawing, siteBackend } from "./local-backend.js";
+import { hasMap, openMap, setUpMap } from "./latent-map-panel.js";
 import { goTo, setUpPanels, showPanel } from "./panels.js";
-import { explain, problem } from "./problem.js";
-import { serverBackend } from "./server.js";
+import { explain, problem } from "./error-banner.js";
+import { serverBackend } from "./server-backend.js";
 import { setUpShortcuts } from "./shortcuts.js";
-import { chosen, setUpStage, stage, togglePlay } from "./stage.js";
+import { chosen, setUpStage, stage, togglePlay } from "./results.js";
 import { change, newSeed, restore, state, watch } from "./state.js";
-import { draw, keep, setUpStudio, stopDrawing } from "./studio.js";
+import { draw, keep, setUpStudio, stopDrawing } from "./generate-panel.js";
 
 const POLL = 3000; // milliseconds until a server without models is asked again
 const FEW = 5; // pictures that a model with a plan draws at first

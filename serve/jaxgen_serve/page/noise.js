@@ -1,4 +1,4 @@
-// JAX's own normals: what picture `index` of a seed is drawn from, as jaxgen/prng.py has it. The model's file draws its
+// JAX's own normals: what picture `index` of a seed is drawn from, as jaxgen/sampling/prng.py has it. The model's file draws its
 // own noise; this is for ways between two pictures, which start from a mixture of both.
 
 const ROTATIONS = [

@@ -2,7 +2,7 @@
 
 import { $, announce, endNews, roving } from "./dom.js";
 import { t } from "./i18n.js";
-import { problem } from "./problem.js";
+import { problem } from "./error-banner.js";
 import { state, watch } from "./state.js";
 
 const PANELS = ["draw", "blend", "hand", "map", "gallery"];

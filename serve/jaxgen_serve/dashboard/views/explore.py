@@ -14,14 +14,14 @@ import streamlit as st
 
 from jaxgen.errors import JaxgenError, MissingExtra, UsageError
 from jaxgen.images import png_bytes
-from jaxgen.latent import maps, scores, walks
+from jaxgen.latent import anomaly, interpolation, projection
+from jaxgen.latent.inputs import Pictures
 from jaxgen.latent.paths import PATHS
-from jaxgen.latent.pictures import Pictures
 from jaxgen.latent.spaces import Space
-from jaxgen_serve.dashboard import loading, processes
-from jaxgen_serve.dashboard.look import picture, title, told
+from jaxgen_serve.dashboard import background_jobs, loading
 from jaxgen_serve.dashboard.models import Model
 from jaxgen_serve.dashboard.pictures import gif_of, strip
+from jaxgen_serve.dashboard.ui import picture, title, told
 
 SECONDS = 120.0  # that one question to a model may take
 DATA_SECONDS = 60.0
@@ -60,7 +60,7 @@ def _interpolation(model: Model) -> None:
     with right, st.spinner("Walking from one to the other", show_time=True):
         space = model.space(SECONDS)
         labels = space.labels(rows, label)
-        walked = walks.between_seeds(space, [int(a), int(b)], rows, frames, PATHS[path], labels)[:, 0]
+        walked = interpolation.between_seeds(space, [int(a), int(b)], rows, frames, PATHS[path], labels)[:, 0]
         picture(strip(walked), f"seed {a} on the left, seed {b} on the right")
         gif = gif_of(walked[0])
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -96,9 +96,9 @@ def _anomaly(model: Model) -> None:
     if pictures is None:
         return
     with right, st.spinner("Scoring", show_time=True):
-        found = scores.score(codes, pictures.images, _labels(codes, pictures, label))
+        found = anomaly.score(codes, pictures.images, _labels(codes, pictures, label))
         order = np.argsort(-found.total, kind="stable")
-        rows = scores.three_rows(pictures.images[order], found.again[order], columns=min(12, len(order)))
+        rows = anomaly.three_rows(pictures.images[order], found.again[order], columns=min(12, len(order)))
         picture(strip(rows), "the strangest first; below: its reconstruction, and in red where they differ")
         table = [
             {"picture": pictures.names[i], "class": pictures.called(int(pictures.labels[i])),
@@ -121,11 +121,11 @@ def _map(model: Model) -> None:
         pictures = None if whole else _pictures(model, MAPPED, file=False)
     with right, st.spinner("Drawing the map", show_time=True):
         if whole:
-            rows = maps.manifold(codes, side, space.labels(1, label))
+            rows = projection.manifold(codes, side, space.labels(1, label))
             picture(strip(rows), "the plane of latents, as the prior fills it")
         elif pictures is not None:
             latents = codes.encode(pictures.images, codes.labels_to_encode(pictures, None))
-            points, words = maps.METHODS[maps.default(codes)](latents, 0)
+            points, words = projection.METHODS[projection.default(codes)](latents, 0)
             _scatter(points, pictures, words)
 
 
@@ -208,6 +208,9 @@ def _dataset(name: str, shape: tuple[int, int, int], first: int, count: int) -> 
 def _ready(name: str) -> bool:
     """Whether a dataset lies on this machine: asked of a process, whose libraries stay out of this one."""
     try:
-        return json.loads(processes.run(["data", "info", name, "--json"], deadline=DATA_SECONDS)).get("ready") is True
+        return (
+            json.loads(background_jobs.run(["data", "info", name, "--json"], deadline=DATA_SECONDS)).get("ready")
+            is True
+        )
     except (JaxgenError, ValueError, AttributeError):
         return False

@@ -7,14 +7,14 @@ from typing import Any, get_args, get_type_hints
 
 import streamlit as st
 
-from jaxgen import recipes
 from jaxgen.config.objectives import MAX_GUIDANCE
-from jaxgen.request import Request
-from jaxgen.sampler import Sampler
+from jaxgen.inference.request import Request
+from jaxgen.inference.sampler import Sampler
+from jaxgen.sampling import sampler_spec
 from jaxgen_serve.dashboard import loading
-from jaxgen_serve.dashboard.look import picture, title, told
 from jaxgen_serve.dashboard.models import Model
 from jaxgen_serve.dashboard.pictures import Drawn, enlarged
+from jaxgen_serve.dashboard.ui import picture, title, told
 
 SECONDS = 120.0  # that drawing may take
 MOST = 256  # pictures at once
@@ -98,12 +98,12 @@ def _how(sampler: Sampler) -> dict[str, Any]:
     chosen: dict[str, Any] = {"sampler": None, "steps": None, "eta": None, "guidance": None}
     if process is None:
         return chosen
-    own = recipes.choose(process)
+    own = sampler_spec.choose(process)
     key = sampler.artifact.sha256
     with st.expander(f"Sampler: {own.sampler}, {own.steps} steps"):
         names = list(get_args(get_type_hints(type(process))["sampler"]))
         chosen["sampler"] = name = st.selectbox("Sampler", names, index=names.index(own.sampler), key=f"sampler {key}")
-        usual = recipes.choose(process, sampler=name)
+        usual = sampler_spec.choose(process, sampler=name)
         most = getattr(process, "steps", 1000)
         chosen["steps"] = int(st.number_input("Steps", 1, most, min(usual.steps, most), key=f"steps {name} {key}"))
         if name == "ddim":

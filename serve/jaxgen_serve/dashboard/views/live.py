@@ -7,10 +7,10 @@ import time
 import streamlit as st
 
 from jaxgen.config import Config
-from jaxgen.curves import Curves
-from jaxgen_serve.dashboard.look import chart, picture, runs_folder, told
-from jaxgen_serve.dashboard.processes import Activity, Jobs, complaint
-from jaxgen_serve.dashboard.progress import Progress, Run, Tail, progress
+from jaxgen.runs.metrics import Curves
+from jaxgen_serve.dashboard.background_jobs import Activity, Jobs, complaint
+from jaxgen_serve.dashboard.run_status import Progress, Run, Tail, progress
+from jaxgen_serve.dashboard.ui import chart, picture, runs_folder, told
 
 EVERY = 0.5  # seconds between looks: what is shown is at most a second old
 EXPORT = ".export"  # what the name of a job that exports a run ends with

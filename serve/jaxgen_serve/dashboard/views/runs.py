@@ -8,13 +8,13 @@ from typing import Any
 
 import streamlit as st
 
-from jaxgen.artifact import Artifact
-from jaxgen.curves import Curves
-from jaxgen.parity import verify, worst
+from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.verify import verify, worst
+from jaxgen.runs.metrics import Curves
 from jaxgen_serve.dashboard import loading
-from jaxgen_serve.dashboard.look import chart, picture, runs_as_given, runs_folder, title, told
-from jaxgen_serve.dashboard.processes import Jobs, complaint
-from jaxgen_serve.dashboard.progress import Run, progress, runs_in
+from jaxgen_serve.dashboard.background_jobs import Jobs, complaint
+from jaxgen_serve.dashboard.run_status import Run, progress, runs_in
+from jaxgen_serve.dashboard.ui import chart, picture, runs_as_given, runs_folder, title, told
 from jaxgen_serve.dashboard.views.live import EXPORT, curves_of, newest_log, seconds_since, state_of
 
 EXPORT_SECONDS = 1800.0  # after which an export is stopped

@@ -8,13 +8,12 @@ from typing import Any
 
 import streamlit as st
 
-from jaxgen import presets
-from jaxgen.config import Config
+from jaxgen.config import Config, presets
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen_serve.dashboard import form, processes
-from jaxgen_serve.dashboard.look import picture, runs_folder, title, told
-from jaxgen_serve.dashboard.processes import Jobs
-from jaxgen_serve.dashboard.progress import runs_in
+from jaxgen_serve.dashboard import background_jobs, settings_form
+from jaxgen_serve.dashboard.background_jobs import Jobs
+from jaxgen_serve.dashboard.run_status import runs_in
+from jaxgen_serve.dashboard.ui import picture, runs_folder, title, told
 from jaxgen_serve.dashboard.views import live
 
 FOLDER = "folder of pictures"
@@ -34,13 +33,13 @@ def page() -> None:
 
 def _new_run() -> None:
     st.subheader("New run", anchor=False)
-    dataset = st.selectbox("Dataset", [*form.datasets(), FOLDER], key="dataset")
+    dataset = st.selectbox("Dataset", [*settings_form.datasets(), FOLDER], key="dataset")
     if dataset == FOLDER:
         path = st.text_input("Its path on the machine that trains; subfolders are classes", key="folder").strip()
         if not path:  # it would be the folder in which this was started
             return
         dataset = f"folder:{path}"
-    names = form.presets_for(dataset)
+    names = settings_form.presets_for(dataset)
     own = dataset.startswith("folder:")
     chosen = st.selectbox("Model" if own else "Preset", names, index=_usual(names), key=f"preset of {dataset}")
     with told():
@@ -61,9 +60,9 @@ def _new_run() -> None:
 
 def _values(config: Config, prefix: str) -> dict[str, Any]:
     """What the widgets say, by key: those that people change most, and in an expander all others."""
-    groups = form.settings(config)
+    groups = settings_form.settings(config)
     every = {setting.key: setting for group in groups.values() for setting in group}
-    first = [key for key in form.FIRST if key in every]
+    first = [key for key in settings_form.FIRST if key in every]
     values: dict[str, Any] = {}
     for begin in range(0, len(first), 2):
         for column, key in zip(st.columns(2), first[begin : begin + 2], strict=False):
@@ -81,7 +80,7 @@ def _values(config: Config, prefix: str) -> dict[str, Any]:
     return values
 
 
-def _widget(setting: form.Setting, prefix: str, disabled: bool = False) -> Any:
+def _widget(setting: settings_form.Setting, prefix: str, disabled: bool = False) -> Any:
     meaning = "the steps decide; set them to 0 to count in epochs" if disabled else setting.meaning or None
     named: dict[str, Any] = {"key": f"{prefix} {setting.key}", "help": meaning, "disabled": disabled}
     label = setting.words
@@ -97,7 +96,7 @@ def _widget(setting: form.Setting, prefix: str, disabled: bool = False) -> Any:
 def _checked(config: Config, values: dict[str, Any]) -> tuple[list[str], str]:
     """The changes for --set, or what is wrong with them."""
     try:
-        return form.changes(config, {key: value for key, value in values.items() if value is not None}), ""
+        return settings_form.changes(config, {key: value for key, value in values.items() if value is not None}), ""
     except JaxgenError as err:
         return [], str(err)
 
@@ -128,7 +127,7 @@ def _untrained_sheet(preset: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         sheet = Path(folder) / "untrained.png"
         words = ["sample", "--preset", preset, "--untrained", "-n", "16", "-o", str(sheet)]
-        processes.run(words, deadline=UNTRAINED_SECONDS)
+        background_jobs.run(words, deadline=UNTRAINED_SECONDS)
         return sheet.read_bytes()
 
 

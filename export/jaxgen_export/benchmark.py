@@ -1,0 +1,59 @@
+"""The runtimes that a model file is timed against: the same network, plan and noise."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import numpy as np
+import torch
+
+from jaxgen.inference.benchmark import PYTORCH, Draw, unguided
+from jaxgen.inference.sampler import Sampler
+from jaxgen.models import network as networks
+from jaxgen.sampling import plan as plans, prng
+from jaxgen_export import bundle, runtimes, torch_models, weight_mapping
+
+
+def rival_draws(sampler: Sampler, threads: int | None = None) -> dict[str, Draw]:
+    """PyTorch eager, TorchScript, JAX (which uses all cores), and onnxruntime with the loop outside the graph, for
+    models that have a loop.
+
+    Their weights are random: speed does not depend on them, and a model file does not give its own back.
+    """
+    config = sampler.config
+    params = {name: np.asarray(value) for name, value in networks.build(config).init(jax.random.key(0)).items()}
+    twin = torch_models.build(config)
+    weight_mapping.load_into(twin, params)
+    if threads:
+        torch.set_num_threads(threads)
+    made = bundle.build(twin, twin.cores[0], config)
+    guidance = unguided(sampler)
+
+    def draw(backend: runtimes.Backend, batch: int, plan: np.ndarray | None) -> object:
+        return backend.draw(np.arange(batch), _labels(sampler, batch), plan, guidance=guidance)
+
+    draws: dict[str, Draw] = {
+        PYTORCH: partial(draw, runtimes.Torch(made.eager, config)),
+        "torchscript": partial(draw, runtimes.Torch(made.scripted, config)),
+        "jax": partial(draw, runtimes.Jax(params, config)),
+    }
+    if config.process is None:
+        return draws
+    outside = runtimes.OnnxRuntime(sampler, made.graph.SerializeToString(), threads)
+    return {"onnxruntime, loop outside": partial(_loop_outside, outside), **draws}
+
+
+def _loop_outside(backend: runtimes.OnnxRuntime, batch: int, plan: np.ndarray) -> object:
+    """NumPy runs the plan and calls the core once a row: what the loop in the graph is to be no slower than."""
+    sampler = backend.sampler
+    return plans.run(
+        plan,
+        prng.image_noise(0, np.arange(batch), 0, sampler.shape),
+        lambda x, t: backend.evaluate(x, np.full(batch, t, np.float32), _labels(sampler, batch))[0],
+        lambda draw: prng.image_noise(0, np.arange(batch), draw, sampler.shape),
+    )
+
+
+def _labels(sampler: Sampler, batch: int) -> np.ndarray:
+    return np.full(batch, sampler.least_label)

@@ -1,0 +1,80 @@
+"""One file to be: its graph, and the same in PyTorch, for each kind of file that there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from onnx import ModelProto
+from torch import Tensor, nn
+
+from jaxgen.config import Config
+from jaxgen.sampling import sampler_spec
+from jaxgen_export import torchscript
+from jaxgen_export.graphs import compose
+from jaxgen_export.graphs.decoder import latent_text
+from jaxgen_export.graphs.encoder import reader_text
+from jaxgen_export.graphs.sampler import sampler_text
+from jaxgen_export.torch_models import Core, Twin
+
+
+@dataclass(frozen=True)
+class Product:
+    """module: the core in PyTorch, its weights loaded; graph: the same in ONNX; model: the whole file."""
+
+    config: Config
+    core: Core
+    module: nn.Module
+    graph: ModelProto
+    model: ModelProto
+
+    @cached_property
+    def eager(self) -> nn.Module:
+        """The whole file in PyTorch."""
+        if self.core.reads:
+            return torchscript.Reader(self.module).eval()
+        return torchscript.sampler(self.module, self.config)
+
+    @cached_property
+    def scripted(self) -> torch.jit.ScriptModule:
+        """The whole file as TorchScript."""
+        if self.core.reads:
+            return torchscript.traced(self.eager, [torch.zeros(2, *self.config.data.shape, dtype=torch.uint8)])
+        return torchscript.script(self.module, self.config, list(example(self.core, self.config).values()))
+
+
+def build(twin: Twin, core: Core, config: Config) -> Product:
+    """The file around one of a twin's cores."""
+    module = core.part(twin).eval()
+    inputs = example(core, config)
+    graph = compose.export_core(module, inputs, core.outputs, unused=() if config.classes else ("label",))
+    text, defaults = _text(module, core, config)
+    return Product(config, core, module, graph, compose.compose(text, graph, defaults))
+
+
+def example(core: Core, config: Config) -> dict[str, Tensor]:
+    """Two of each input."""
+    inputs = {
+        "x": torch.zeros(2, *config.data.shape),
+        "z": torch.zeros(2, *config.noise_shape),
+        "t": torch.zeros(2),
+        "label": torch.full((2,), -1),
+    }
+    return {name: inputs[name] for name in core.inputs}
+
+
+def _text(module: nn.Module, core: Core, config: Config) -> tuple[str, dict[str, np.ndarray]]:
+    """The contract as text, and the defaults of its inputs."""
+    shape, process = config.data.shape, config.process
+    if core.reads:
+        given = module(*example(core, config).values())
+        values = given if isinstance(given, tuple) else (given,)
+        widths = {name: value.shape[1] for name, value in zip(core.outputs, values, strict=True)}
+        return reader_text(shape, widths), {}
+    if process is None:
+        (latent,) = config.noise_shape
+        return latent_text(shape, latent, config.classes > 0), {"latent": np.zeros((0, latent))}
+    guidance = float(process.guidance) if config.classes else None
+    return sampler_text(shape, guidance), {"plan": sampler_spec.from_config(process), "state": np.zeros((2, 0, *shape))}

@@ -1,0 +1,1 @@
+"""The exported graphs in ONNX's text syntax, and their composition with a network."""

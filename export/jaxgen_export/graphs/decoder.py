@@ -1,0 +1,40 @@
+"""The exported graph of a model that draws in one evaluation, in ONNX's text syntax; see sampler_text."""
+
+from __future__ import annotations
+
+from string import Template
+
+from jaxgen_export.graphs.common import HEAD, KEYS, PIXELS, dimensions, drawing_constants
+from jaxgen_export.graphs.noise import noise_functions
+
+
+def latent_text(shape: tuple[int, int, int], latent: int, conditional: bool) -> str:
+    """The whole model as text: each picture's noise, or the latent that was given, the network, uint8 pictures.
+
+    shape: (H, W, C) of a picture; latent: numbers in its noise.
+    """
+    return _LATENT.substitute(
+        head=HEAD, picture=dimensions(shape), latent=latent, shared=drawing_constants(shape, latent), keys=KEYS,
+        pixels=PIXELS, functions=noise_functions(), label_input="int64[N] label, " if conditional else "",
+        label=", label" if conditional else "",
+    )  # fmt: skip
+
+
+_LATENT = Template("""
+$head
+sampler (int64[N] seed, int64[N] index, ${label_input}float[M,$latent] latent) => (uint8[N,$picture] images)
+{
+    $shared
+    $keys
+    given = Size (latent)
+    fresh = Equal (given, i0)
+    z = If (fresh) <
+        then_branch = draw () => (z_then) { z_then = jaxgen.Normal (key0, key1, none, counter) },
+        else_branch = decode () => (z_else) { z_else = Identity (latent) }
+    >
+    out = jaxgen.Network (z$label)
+    x_end = Reshape (out, flat)
+    $pixels
+}
+$functions
+""")

@@ -1,0 +1,26 @@
+"""The exported graph of a model that reads pictures, in ONNX's text syntax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jaxgen_export.graphs.common import HEAD, constants, dimensions
+
+
+def reader_text(shape: tuple[int, int, int], outputs: Mapping[str, int]) -> str:
+    """The whole model as text: uint8 pixels to [-1, 1], then the network.
+
+    shape: (H, W, C) of a picture; outputs: how many numbers a picture each of them has.
+    """
+    given = ", ".join(f"float[N,{width}] {name}" for name, width in outputs.items())
+    return f"""
+{HEAD}
+reader (uint8[N,{dimensions(shape)}] images) => ({given})
+{{
+    {constants(half_range="float {127.5}", unit="float {1}")}
+    pixels = Cast <to = 1> (images)
+    scaled = Div (pixels, half_range)
+    x = Sub (scaled, unit)
+    {", ".join(outputs)} = jaxgen.Network (x)
+}}
+"""

@@ -1,0 +1,131 @@
+"""The exported sampler in ONNX's text syntax, to be read from top to bottom; `Network` stands for the denoiser.
+
+What the graph does is what `jaxgen.sampling.prng` and `jaxgen.sampling.plan` say in NumPy; names follow theirs. The
+functions are inlined before the file is written, since a jaxgen file holds ONNX's own operators alone.
+"""
+
+from __future__ import annotations
+
+import math
+from string import Template
+
+from jaxgen_export.graphs.common import HEAD, KEYS, PIXELS, constants, dimensions, drawing_constants
+from jaxgen_export.graphs.noise import noise_functions
+
+
+def sampler_text(shape: tuple[int, int, int], guidance: float | None) -> str:
+    """The whole model as text: the contract's inputs and outputs, noise, the loop over the plan, uint8 pictures.
+
+    shape: (H, W, C) of a picture; guidance: the default of a conditional model, None for an unconditional one.
+    """
+    label_inputs, defaults, network = "", "", _PLAIN
+    if guidance is not None:
+        label_inputs, network = "int64[N] label, float guidance, ", _GUIDED
+        defaults = f"<float guidance = {{{guidance!r}}}>"
+    named = constants(last="int64[1] {-1}", go="bool {1}", silence="float[1] {0}", two="int64[1] {2}")
+    return _SAMPLER.substitute(
+        head=HEAD, picture=dimensions(shape), shared=drawing_constants(shape, math.prod(shape)), constants=named,
+        keys=KEYS, network=network, pixels=PIXELS, functions=noise_functions(), label_inputs=label_inputs,
+        defaults=defaults,
+    )  # fmt: skip
+
+
+# $picture is "H,W,C"; what else starts with a dollar depends on the model or is made below.
+_SAMPLER = Template("""
+$head
+sampler (int64[N] seed, int64[N] index, ${label_inputs}float[S,9] plan, float[2,M,$picture] state)
+    => (uint8[N,$picture] images, float[2,N,$picture] state_out) $defaults
+{
+    $shared
+    $constants
+
+    $keys
+
+    # Start from draw 0, or from the state that was given. Between the rows pictures are flat, [N, pixels]: onnxruntime
+    # takes fifty times longer to multiply by a number what ends in a dimension of one channel.
+    given = Size (state)
+    fresh = Equal (given, i0)
+    x_start, x0_start = If (fresh) <
+        then_branch = start () => (x_then, x0_then) {
+            x_then = jaxgen.Normal (key0, key1, none, counter)
+            flat_shape = Shape (x_then)
+            x0_then = ConstantOfShape (flat_shape)
+        },
+        else_branch = resume () => (x_else, x0_else) {
+            x_given = Gather <axis = 0> (state, i0)
+            x0_given = Gather <axis = 0> (state, i1)
+            x_else = Reshape (x_given, flat)
+            x0_else = Reshape (x0_given, flat)
+        }
+    >
+
+    # The loop of jaxgen.sampling.plan.run.
+    plan_shape = Shape (plan)
+    rows = Gather (plan_shape, i0)
+    x_end, x0_end = Loop (rows, go, x_start, x0_start) <
+        body = row (int64 row_number, bool going, float[N,P] x, float[N,P] x0_prev)
+            => (bool going_on, float[N,P] x_next, float[N,P] x0)
+        {
+            going_on = Identity (going)
+            plan_row = Gather <axis = 0> (plan, row_number)
+            t, x0_x, x0_out, clip, to_x, to_x0, to_x0_prev, to_noise, draw =
+                Split <axis = 0, num_outputs = 9> (plan_row)
+            x_picture = Reshape (x, shape)
+            $network
+            kept = Mul (x0_x, x)
+            told = Mul (x0_out, out)
+            unclipped = Add (kept, told)
+            floor = Neg (clip)
+            raised = Max (unclipped, floor)
+            x0 = Min (raised, clip)
+            from_x = Mul (to_x, x)
+            from_x0 = Mul (to_x0, x0)
+            from_x0_prev = Mul (to_x0_prev, x0_prev)
+            sum_x = Add (from_x, from_x0)
+            x_quiet = Add (sum_x, from_x0_prev)
+            quiet_column = Equal (to_noise, silence)
+            quiet = Squeeze (quiet_column)
+            x_next = If (quiet) <
+                then_branch = no_noise () => (x_same) { x_same = Identity (x_quiet) },
+                else_branch = with_noise () => (x_noisy) {
+                    draw_word = Cast <to = 13> (draw)
+                    noise = jaxgen.Normal (key0, key1, draw_word, counter)
+                    scaled = Mul (to_noise, noise)
+                    x_noisy = Add (x_quiet, scaled)
+                }
+            >
+        }
+    >
+
+    $pixels
+    both_ends = Concat <axis = 0> (x_end, x0_end)
+    state_shape = Concat <axis = 0> (two, shape)
+    state_out = Reshape (both_ends, state_shape)
+}
+$functions
+""")
+
+_PLAIN = """times = Expand (t, count)
+            out_picture = jaxgen.Network (x_picture, times)
+            out = Reshape (out_picture, flat)"""
+
+# Guidance: the network sees each picture with its label and, where guidance is not 1, once more without. `extra` is
+# N or 0; where it is 0 the prediction with the label stands in for the one without.
+_GUIDED = """one_scale = Equal (guidance, unit)
+            zero_count = Sub (count, count)
+            extra = Where (one_scale, zero_count, count)
+            x_extra = Slice (x_picture, zero, extra)
+            x_both = Concat <axis = 0> (x_picture, x_extra)
+            no_label = Expand (last, extra)
+            label_both = Concat <axis = 0> (label, no_label)
+            both = Add (count, extra)
+            times = Expand (t, both)
+            out_picture = jaxgen.Network (x_both, times, label_both)
+            out_both = Reshape (out_picture, flat)
+            with_label = Slice (out_both, zero, count)
+            second = Slice (out_both, count, both)
+            candidates = Concat <axis = 0> (second, with_label)
+            without_label = Slice (candidates, zero, count)
+            away = Sub (with_label, without_label)
+            push = Mul (guidance, away)
+            out = Add (without_label, push)"""

@@ -1,0 +1,93 @@
+"""Weights that were trained elsewhere, by PyTorch's names, for a model of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jaxgen.config import Config
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen_export import torch_models, weight_mapping
+from jaxgen_export.weight_files import read_state
+
+T = TypeVar("T")
+
+
+def load_state(
+    path: Path, config: Config, names: Mapping[str, str] | None = None
+) -> tuple[torch_models.Twin, dict[str, np.ndarray]]:
+    """The weights in a safetensors or PyTorch file: in the PyTorch twin, as PyTorch itself loads them, and as
+    jaxgen.models names them and in its layout, float32.
+
+    names: foreign name -> that of our PyTorch twin, of tensors ('net.0.weight') or of all below a prefix ('net.0'; ''
+    is all there are); the longest that fits counts. A GAN's may be its generator's alone.
+    Raises UsageError where `names` has no use or makes one name of two; JaxgenError if the file holds anything but
+    tensors (pickled code is refused and never run) or numbers (NaN is none), or does not fit the config.
+    """
+    given = read_state(path)
+    arrays = {name: _array(value) for name, value in given.items()}
+    if broken := [name for name, value in arrays.items() if not np.isfinite(value).all()]:
+        raise JaxgenError(f"{path}: {broken[0]!r} holds NaN or infinity; get the weights again, or train them again")
+    ours, twin = renamed(arrays, names or {}), torch_models.build(config)
+    try:
+        params = weight_mapping.to_flax(ours, twin)
+    except JaxgenError as err:
+        raise JaxgenError(f"{path}: {err}{'' if names else _advice(arrays, twin)}") from err
+    twin.load_state_dict(renamed(given, names or {}), strict=False)  # what may be missing has just been checked
+    return twin, params
+
+
+def renamed(state: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
+    """A state by our names; see `load_state`."""
+    ours: dict[str, T] = {}
+    used = set()
+    for name, value in state.items():
+        prefix = next((prefix for prefix in _prefixes(name) if prefix in names), None)
+        new = name
+        if prefix is not None:
+            used.add(prefix)
+            new = _joined(names[prefix], name[len(prefix) :].lstrip(".") if prefix else name)
+        if new in ours:
+            raise UsageError(f"two tensors of the file would be called {new!r}; the second one is {name!r}")
+        ours[new] = value
+    if unused := names.keys() - used:
+        raise UsageError(f"no tensor of the file is called {min(unused)!r}, or is below that name")
+    return ours
+
+
+def _advice(arrays: Mapping[str, np.ndarray], twin: torch_models.Twin) -> str:
+    """'; try --map ...' where one beginning for another makes all names fit, else ''."""
+    first = min(arrays)
+    for theirs in _prefixes(first)[1:]:
+        rest = first[len(theirs) :].lstrip(".") if theirs else first
+        for ours in sorted({name.removesuffix(rest) for name in twin.state_dict() if name.endswith(rest)}):
+            if (not ours or ours.endswith(".")) and _fits(arrays, {theirs: ours.rstrip(".")}, twin):
+                return f"; try --map {theirs}={ours.rstrip('.')}"
+    return ""
+
+
+def _fits(arrays: Mapping[str, np.ndarray], names: Mapping[str, str], twin: torch_models.Twin) -> bool:
+    try:
+        weight_mapping.to_flax(renamed(arrays, names), twin)
+    except JaxgenError:
+        return False
+    return True
+
+
+def _prefixes(name: str) -> list[str]:
+    """The name itself, then shorter and shorter ones: 'a.b' -> ['a.b', 'a', '']."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(len(parts), -1, -1)]
+
+
+def _joined(prefix: str, rest: str) -> str:
+    return ".".join(part for part in (prefix, rest) if part)
+
+
+def _array(value: Tensor) -> np.ndarray:
+    return value.detach().to(torch.float32).numpy()  # NumPy has no bfloat16

@@ -1,0 +1,163 @@
+"""One model on each runtime, behind the same functions, so that they can be compared and timed alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnxruntime as ort
+import torch
+from torch import nn
+
+from jaxgen.config import Config
+from jaxgen.images import to_uint8, to_unit
+from jaxgen.inference.predictor import Reader
+from jaxgen.inference.sampler import Sampler
+from jaxgen.models import network as networks, sampling
+from jaxgen_export.torch_models import Core
+
+Arrays = list[np.ndarray]
+Evaluate = Callable[..., Arrays]  # one evaluation: inputs in order -> outputs in order; a reader's input is pixels
+Drawn = tuple[np.ndarray, np.ndarray | None]  # images uint8 and, by a plan, x at its end: [B, H, W, C] each
+
+
+class Backend(Protocol):
+    """A model that draws; arrays are NumPy on every side."""
+
+    def evaluate(self, *inputs: np.ndarray) -> Arrays:
+        """One network evaluation: x [B, H, W, C], t [B] and label int64 [B], or z [B, D] and label."""
+        ...
+
+    def draw(
+        self,
+        index: np.ndarray,
+        label: np.ndarray,
+        plan: np.ndarray | None = None,
+        start: np.ndarray | None = None,
+        guidance: float | None = None,
+    ) -> Drawn:
+        """Pictures `index` of seed 0, from their noise or from `start`: an x for models with plans, else a latent.
+
+        plan, guidance: None for the model's own.
+        """
+        ...
+
+
+class Jax:
+    """The trained network itself: the reference."""
+
+    def __init__(self, params: Mapping[str, np.ndarray], config: Config) -> None:
+        self.config = config
+        self.params = {name: jnp.asarray(value) for name, value in params.items()}
+        self.apply = networks.build(config).apply
+
+    def evaluate(self, *inputs: np.ndarray) -> Arrays:
+        *others, label = inputs
+        return [np.asarray(sampling.evaluate(self.apply, self.params, *others, jnp.asarray(label, jnp.int32)))]
+
+    def draw(
+        self,
+        index: np.ndarray,
+        label: np.ndarray,
+        plan: np.ndarray | None = None,
+        start: np.ndarray | None = None,
+        guidance: float | None = None,
+    ) -> Drawn:
+        drawn = sampling.draw(
+            self.config, self.apply, self.params, jnp.zeros(len(index), jnp.uint32), jnp.asarray(index, jnp.uint32),
+            jnp.asarray(label, jnp.int32), plan=plan, guidance=guidance, start=start,
+        )  # fmt: skip
+        x = np.asarray(drawn)
+        return to_uint8(x), None if self.config.process is None else x
+
+
+class Torch:
+    """The PyTorch sampler, eager or TorchScript."""
+
+    def __init__(self, sampler: nn.Module, config: Config) -> None:
+        self.sampler, self.config = sampler, config
+
+    def evaluate(self, *inputs: np.ndarray) -> Arrays:
+        core: Any = self.sampler.core
+        return _in_torch(core, *inputs)
+
+    def draw(
+        self,
+        index: np.ndarray,
+        label: np.ndarray,
+        plan: np.ndarray | None = None,
+        start: np.ndarray | None = None,
+        guidance: float | None = None,
+    ) -> Drawn:
+        inputs = {"seed": np.zeros_like(index), "index": index} | _start(self.config, start)
+        inputs |= {"label": label} if self.config.classes else {}
+        inputs |= {} if guidance is None else {"guidance": np.array(guidance, np.float32)}
+        inputs |= {} if plan is None else {"plan": plan}
+        with torch.inference_mode():
+            drawn = self.sampler(**{name: torch.from_numpy(value) for name, value in inputs.items()})
+        return (drawn.numpy(), None) if self.config.process is None else (drawn[0].numpy(), drawn[1][0].numpy())
+
+
+class OnnxRuntime:
+    """The exported file, and its core alone for single evaluations."""
+
+    def __init__(self, sampler: Sampler, graph: bytes, threads: int | None = None) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        self.sampler = sampler
+        self.core = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    def evaluate(self, *inputs: np.ndarray) -> Arrays:
+        names = [value.name for value in self.core.get_inputs()]  # without label, where there are no classes
+        return self.core.run(None, dict(zip(names, inputs, strict=False)))
+
+    def draw(
+        self,
+        index: np.ndarray,
+        label: np.ndarray,
+        plan: np.ndarray | None = None,
+        start: np.ndarray | None = None,
+        guidance: float | None = None,
+    ) -> Drawn:
+        given: dict[str, Any] = _start(self.sampler.config, start)
+        seed = np.zeros_like(index)
+        images, state = self.sampler.draw(seed, index, label=label, guidance=guidance, plan=plan, **given)
+        return images, None if state is None else state[0]
+
+
+def jax_reader(params: Mapping[str, np.ndarray], config: Config, core: Core) -> Evaluate:
+    """The trained network itself, of a model that reads uint8 pictures."""
+    evaluate = jax.jit(partial(networks.build(config).apply, method=core.method))
+
+    def read(images: np.ndarray) -> Arrays:
+        found = evaluate({name: jnp.asarray(value) for name, value in params.items()}, to_unit(images))
+        return [np.asarray(value) for value in jax.tree.leaves(found)]
+
+    return read
+
+
+def torch_reader(reader: nn.Module) -> Evaluate:
+    """The PyTorch reader, eager or TorchScript."""
+    return partial(_in_torch, reader)
+
+
+def onnxruntime_reader(reader: Reader) -> Evaluate:
+    """The exported file."""
+    return lambda images: list(reader.read(images).values())
+
+
+def _in_torch(module: nn.Module, *inputs: np.ndarray) -> Arrays:
+    with torch.inference_mode():
+        found = module(*map(torch.from_numpy, inputs))
+    return [value.numpy() for value in (found if isinstance(found, tuple) else (found,))]
+
+
+def _start(config: Config, start: np.ndarray | None) -> dict[str, np.ndarray]:
+    """The input of a contract that says where to begin."""
+    if start is None:
+        return {}
+    return {"latent": start} if config.process is None else {"state": np.stack([start, np.zeros_like(start)])}

@@ -1,0 +1,60 @@
+"""jaxgen import."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import click
+
+
+@click.command("import")
+@click.argument("weights", type=click.Path(path_type=Path))
+@click.option("--preset", metavar="NAME", help="The architecture, by a preset that has it.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Or by a TOML file.")
+@click.option("--map", "names", multiple=True, metavar="THEIRS=OURS", help="Another name, or how names begin.")
+@click.option("-o", "--output", required=True, metavar="RUN", type=click.Path(path_type=Path), help="The run's folder.")
+def import_(weights: Path, preset: str | None, config_file: Path | None, names: tuple[str, ...], output: Path) -> None:
+    """Make a run of weights that PyTorch trained: a state dict (.pth) or .safetensors of the same architecture.
+
+    A state dict inside a checkpoint, as {"state_dict": ...}, is found where it is the only one.
+
+    Pictures are then drawn in PyTorch from the file and in JAX from the run, and compared. A file that holds more than
+    tensors is refused: nothing in it is executed.
+
+    \b
+    jaxgen import weights.pth --preset gan-mnist -o runs/theirs
+    jaxgen import weights.pth --preset gan-mnist --map net=generator -o runs/theirs
+    """
+    from jaxgen import config as configs, data
+    from jaxgen.config.presets import preset as preset_named
+    from jaxgen.errors import JaxgenError, UsageError, extra
+    from jaxgen.files import read_bytes
+    from jaxgen.inference.model_file import MAX_BYTES
+
+    if bool(preset) == bool(config_file):
+        raise UsageError("give --preset or --config: the architecture that the weights are of")
+    config = preset_named(preset) if preset else configs.load(config_file or Path())
+    mapping = {}
+    for name in names:
+        theirs, equals, ours = name.partition("=")
+        if not equals:
+            raise UsageError(f"--map takes THEIRS=OURS, got {name!r}")
+        mapping[theirs.rstrip(".")] = ours.rstrip(".")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with extra("export"):
+        from jaxgen.training.imported import check_new, start_run
+        from jaxgen_export.comparison import compare
+        from jaxgen_export.import_weights import load_state
+
+    check_new(output)
+    twin, params = load_state(weights, config, mapping)
+    same, line = compare(config, twin, params)
+    if not same:
+        raise JaxgenError(f"{weights}: JAX and PyTorch differ on these weights: {line}; no run was made")
+    classes = data.info(config.data.dataset).classes if config.classes else ()
+    source = {"file": weights.name, "sha256": hashlib.sha256(read_bytes(weights, MAX_BYTES)).hexdigest()}
+    start_run(config, params, output, classes=classes, source=source)
+    click.echo(f"JAX makes of them what PyTorch makes: {line}", err=True)
+    click.echo(output)

@@ -1,0 +1,242 @@
+"""jaxgen latent anomaly | cluster | classify | map: what latents know of the pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jaxgen.cli.latent_options import (
+    NAMED,
+    OF_PICTURES,
+    SEEDS,
+    count_option,
+    dataset_option,
+    encoder_option,
+    model_options,
+    open_space,
+    output_option,
+    pictures_options,
+    plan_options,
+    provenance,
+    read_pictures,
+    refine_option,
+    refuse,
+    say,
+    write,
+)
+from jaxgen.cli.options import data_dir_option, model_argument
+from jaxgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from jaxgen.latent.spaces import Space
+
+
+@click.command()
+@model_argument
+@pictures_options(None)
+@click.option("--outlier", metavar="CLASS", help="The dataset's class that the model was trained without: gives AUROC.")
+@click.option("--show", type=click.IntRange(1, 256), default=16, help="How many to list and draw, strangest first.")
+@model_options
+@output_option("anomaly.png", "Pictures, reconstructions, and in red where they differ: FILE.png.")
+def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: Any) -> None:
+    """Score how strange pictures are to a VAE.
+
+    In nats: how unlike its training pictures each is, and in a picture where.
+
+    To hold a class out: jaxgen train --model vae --dataset mnist --set data.without=[8].
+
+    \b
+    jaxgen latent anomaly model.onnx strange.png usual.png
+    jaxgen latent anomaly model.onnx --dataset mnist --outlier 8
+    """
+    import numpy as np
+
+    from jaxgen.inference import latent_output as outputs
+    from jaxgen.latent import anomaly
+
+    outputs.checked(output, ".png")
+    space = open_space(model, asked)
+    codes = space.codes()
+    codes.require_way_back()
+    pictures = read_pictures(space, asked)
+    odd = None if outlier is None else pictures.number(outlier)
+    found = anomaly.score(codes, pictures.images, space.labels(len(pictures), asked["label"], pictures))
+    order = np.argsort(-found.total, kind="stable")
+    said: dict[str, Any] = {
+        "scores": [
+            {"picture": pictures.names[i], "class": pictures.called(int(pictures.labels[i])),
+             "score": float(found.total[i]), "reconstruction": float(found.reconstruction[i]),
+             "kl": float(found.kl[i])} for i in range(len(pictures))
+        ]
+    }  # fmt: skip
+    if odd is not None:
+        said["auroc"] = anomaly.auroc(found.total, pictures.labels == odd)
+        if odd not in space.model.config.data.without:
+            click.echo(f"note: the model was not trained without class {outlier}; see --help", err=True)
+    top = order[:show]
+    rows = anomaly.three_rows(pictures.images[top], found.again[top], columns=min(16, len(top)))
+    if not asked["as_json"]:
+        shown = [said["scores"][i] for i in top]
+        rounded = [[f"{cell:.1f}" if isinstance(cell, float) else cell for cell in line.values()] for line in shown]
+        click.echo(outputs.aligned(list(shown[0]), rounded))
+        if odd is not None:
+            click.echo(f"AUROC of class {pictures.called(odd)} against the rest: {said['auroc']:.4f}")
+    said["shown"] = [pictures.names[i] for i in top]
+    write(space, output, rows, asked, {"shown": said["shown"][:NAMED]}, pictures=pictures, found=said)
+
+
+@click.command()
+@model_argument
+@pictures_options(2000)
+@click.option("--clusters", type=click.IntRange(2, 1000), help="[default: as many as the dataset has classes, or 10]")
+@click.option("--seed", type=SEEDS, default=0, help="Of k-means.")
+@plan_options()
+@refine_option
+@model_options
+@output_option("clusters.png", "A cluster a row, the most typical first: FILE.png.")
+def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked: Any) -> None:
+    """Group pictures by their latents.
+
+    By k-means; needs jaxgen[train]. Purity: the share of pictures that are of their cluster's commonest class.
+
+    \b
+    jaxgen latent cluster model.onnx --dataset mnist
+    """
+    from jaxgen.inference import latent_output as outputs
+    from jaxgen.latent import probes
+
+    outputs.checked(output, ".png")
+    space = open_space(model, asked)
+    pictures = read_pictures(space, asked)
+    latents = space.encode(pictures.images, space.labels_to_encode(pictures, asked["label"]))
+    count = clusters or len(pictures.classes) or 10
+    found = probes.k_means(latents.reshape(len(latents), -1), count, seed)
+    rows = probes.majorities(found.of, pictures.labels, count)
+    labelled = bool((pictures.labels >= 0).all())
+    said: dict[str, Any] = {"sizes": [size for size, _, _ in rows]}
+    table: list[list[object]] = [[str(i), size] for i, (size, _, _) in enumerate(rows)]
+    if labelled:
+        said["purity"] = sum(right for _, _, right in rows) / len(pictures)
+        said["classes"] = [pictures.called(label) for _, label, _ in rows]
+        for line, (size, label, right) in zip(table, rows, strict=True):
+            line += [pictures.called(label), f"{right / size:.3f}" if size else "-"]
+    if not asked["as_json"]:
+        click.echo(outputs.aligned(["cluster", "size", "class", "purity"][: 4 if labelled else 2], table))
+        if labelled:
+            click.echo(f"purity {said['purity']:.4f}")
+    titles = [f"cluster {i}: {size} pictures" for i, (size, _, _) in enumerate(rows)]
+    if labelled:
+        titles = [f"{title}, {right} of class {pictures.called(label)}" if right else title
+                  for title, (_, label, right) in zip(titles, rows, strict=True)]  # fmt: skip
+    sheet = probes.typical(pictures.images, found, count)
+    made = {"seed": seed, "clusters": count}
+    write(space, output, sheet, asked, made, pictures=pictures, titles=titles, found=said)
+    note_if_told_the_class(space)
+
+
+@click.command()
+@model_argument
+@dataset_option
+@count_option(5000, "How many of each split, at most.")
+@data_dir_option
+@encoder_option
+@click.option("--shrinkage", type=click.FloatRange(0, 1), default=0.01, help="Of the covariance to its mean variance.")
+@plan_options()
+@refine_option
+@model_options
+def classify(model: Path, shrinkage: float, **asked: Any) -> None:
+    """Tell classes apart by their latents.
+
+    By linear discriminant analysis, fitted to the training split and measured on the test split.
+
+    \b
+    jaxgen latent classify model.onnx --dataset mnist
+    """
+    from jaxgen.inference import latent_output as outputs
+    from jaxgen.latent import probes
+
+    if not asked["dataset"]:
+        raise UsageError("a probe learns from labels: give --dataset")
+    space = open_space(model, asked)
+    space.require_way_back()
+    latents, labels, names = {}, {}, []
+    for split in ("train", "test"):
+        pictures = read_pictures(space, asked | {"split": split, "first": 0, "pictures": (), "invert": False})
+        found = space.encode(pictures.images, space.labels_to_encode(pictures, asked["label"]))
+        latents[split], labels[split], names = found.reshape(len(found), -1), pictures.labels, list(pictures.classes)
+    probe = probes.LinearProbe.fit(latents["train"], labels["train"], shrinkage)
+    right = probe.predict(latents["test"]) == labels["test"]
+    each = {name: right[labels["test"] == i] for i, name in enumerate(names)}
+    said: dict[str, Any] = {
+        "accuracy": float(right.mean()),
+        "trained_on": len(labels["train"]),
+        "tested_on": len(right),
+    }
+    said["classes"] = {name: float(part.mean()) for name, part in each.items() if len(part)}
+    note_if_told_the_class(space)
+    if asked["as_json"]:
+        click.echo(json.dumps({"model": space.model.artifact.sha256, **said}))
+        return
+    table = [[name, len(part), f"{part.mean():.3f}"] for name, part in each.items() if len(part)]
+    click.echo(outputs.aligned(["class", "pictures", "accuracy"], table))
+    click.echo(f"accuracy {said['accuracy']:.4f}, fitted to {said['trained_on']} latents")
+
+
+@click.command("map")
+@model_argument
+@pictures_options(2000)
+@click.option(
+    "--method",
+    type=click.Choice(["plain", "pca", "tsne", "manifold"]),
+    help="plain and manifold are for 2-D latents.  [default: plain or pca]",
+)
+@click.option("--side", type=click.IntRange(2, 64), default=20, help="Pictures a side of the manifold.")
+@click.option("--seed", type=SEEDS, default=0, help="Of t-SNE.")
+@plan_options()
+@refine_option
+@model_options
+@output_option("map.png", "FILE.png; for plain, pca and tsne also FILE.npy: the points [N, 2].")
+def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **asked: Any) -> None:
+    """Draw latents in the plane.
+
+    They are coloured by class; --method manifold draws what a plane of 2-D latents decodes to.
+    Scatter plots need jaxgen[train]; --method manifold and .npy files of plain and pca do not.
+
+    \b
+    jaxgen latent map model.onnx --dataset mnist --method tsne -o map.png
+    jaxgen latent map model.onnx --method manifold -o manifold.png
+    """
+    from jaxgen.inference import latent_output as outputs
+    from jaxgen.latent import projection
+
+    outputs.checked(output, ".png", ".npy")
+    space = open_space(model, asked)
+    method = method or projection.default(space)
+    if method != "tsne":
+        refuse("this is of --method tsne", "seed")
+    if method == "manifold":
+        refuse("a manifold is of the model alone, and reads no pictures", *OF_PICTURES)
+        outputs.require_room(output, side, side)
+        rows = projection.manifold(space.codes(), side, space.labels(1, asked["label"]))
+        write(space, output, rows, asked, {"method": method, "side": side})
+        return
+    refuse("this is of --method manifold", "side")
+    place = projection.METHODS[method]
+    pictures = read_pictures(space, asked)
+    latents = space.encode(pictures.images, space.labels_to_encode(pictures, asked["label"]))
+    points, title = place(latents.reshape(len(latents), -1), seed)
+    if output.suffix.lower() == ".npy":
+        outputs.write_array(output, points)
+    else:
+        projection.write_scatter(output, points, pictures, title, provenance(space, pictures, {"method": method}))
+    say(asked, output, {"model": space.model.artifact.sha256, "method": method, "points": len(points), "title": title})
+    note_if_told_the_class(space)
+
+
+def note_if_told_the_class(space: Space) -> None:
+    """Of a conditional VAE, whose clusters, maps and probes would look broken otherwise."""
+    if space.model.classes and space.model.config.process is None:
+        click.echo("note: this decoder is told the class, so the latents need not hold it", err=True)

@@ -1,0 +1,81 @@
+"""jaxgen plot, jaxgen noise-gif."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from jaxgen.cli.options import data_dir_option
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The PNG.  [default: RUN/curves.png]")
+def plot(run: Path, output: Path | None) -> None:
+    """Draw the curves of a run: loss, its terms, learning rate, speed.
+
+    \b
+    jaxgen plot runs/ddpm-mnist
+    """
+    from jaxgen.images import save_png
+    from jaxgen.inference.latent_output import checked
+    from jaxgen.runs.metrics import draw_curves, read_curves
+
+    curves = read_curves(run / "metrics.jsonl")
+    output = checked(output or run / "curves.png", ".png")
+    save_png(output, draw_curves(curves, run.resolve().name))
+    click.echo(output)
+
+
+@click.command("noise-gif")
+@click.argument("pictures", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--dataset", metavar="NAME", help="Pictures of a dataset, in place of files.")
+@data_dir_option
+@click.option("-n", "--count", type=click.IntRange(1, 256), default=16, help="How many of the dataset.")
+@click.option("--schedule", default="linear", metavar="NAME", help="linear, cosine or sigmoid.")
+@click.option("--steps", type=click.IntRange(1, 100_000), default=1000, help="T, the steps from picture to noise.")
+@click.option("--frames", type=click.IntRange(2, 500), default=40, help="Of the GIF.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of the noise.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("noise.gif"), help="The GIF.")
+def noise_gif(
+    pictures: tuple[Path, ...],
+    dataset: str | None,
+    data_dir: Path | None,
+    count: int,
+    schedule: str,
+    steps: int,
+    frames: int,
+    seed: int,
+    output: Path,
+) -> None:
+    """Show how pictures become noise: what a diffusion model learns to undo.
+
+    \b
+    jaxgen noise-gif photo.png -o noise.gif
+    jaxgen noise-gif --dataset digits -n 16 --schedule cosine
+    """
+    import numpy as np
+
+    from jaxgen.errors import UsageError
+    from jaxgen.files import check_writable
+    from jaxgen.images import grid, save_gif
+    from jaxgen.sampling.forward_process import noising
+    from jaxgen.sampling.plan import alpha_bar
+
+    if bool(pictures) == bool(dataset):
+        raise UsageError("give picture files, or --dataset")
+    if output.suffix.lower() != ".gif":
+        raise UsageError(f"-o takes a FILE.gif, got {output}")
+    check_writable(output)
+    kept = alpha_bar(schedule, steps)
+    if dataset:
+        from jaxgen import data
+
+        images = data.load(dataset, data_dir=data_dir).images[:count]
+    else:
+        from jaxgen.data.image_files import read_pictures
+
+        images = read_pictures(pictures)
+    save_gif(output, np.stack([grid(frame) for frame in noising(images, kept, frames, seed=seed)]))
+    click.echo(output)

@@ -1,0 +1,68 @@
+"""The sections of a config, each validated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxgen.config.schema import require
+
+LARGEST = 2**31 - 1  # step counters are int32 on the device
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    dataset: str = "digits"  # a name that `jaxgen data list` knows, or folder:PATH
+    size: int = 8  # pixels a side; pictures are resized to it when they are loaded
+    channels: Literal[1, 3] = 1
+    without: tuple[int, ...] = ()  # numbers of classes that are left out, as anomaly detection needs
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of a picture."""
+        return self.size, self.size, self.channels
+
+    def __post_init__(self) -> None:
+        require(all(label >= 0 for label in self.without), "data.without", "numbers of classes", self.without)
+        require(1 <= self.size <= 1024, "data.size", "from 1 to 1024", self.size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    steps: int = 0  # optimiser steps; 0: `epochs` decides
+    epochs: int = 100
+    batch_size: int = 128  # over all devices
+    optimizer: Literal["adam", "adamw", "lion", "sgd"] = "adam"
+    lr: float = 3e-4
+    beta1: float = 0.9  # decay of the averaged gradient (adam, adamw, lion) or momentum (sgd)
+    beta2: float = 0.999  # decay of the averaged square (adam, adamw)
+    lr_schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup: int = 0  # steps of linear warm-up
+    weight_decay: float = 0.0  # adamw and lion
+    grad_clip: float = 1.0  # global norm; 0: off
+    ema: float = 0.999  # decay of the averaged weights, the ones that are sampled and exported; 0: off
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # of the computation; auto: bfloat16 on GPU and TPU
+    scan_steps: int = 0  # optimiser steps inside one compiled call; 0: as many as are fast on this device
+    seed: int = 0
+    log_every: int = 50
+    checkpoint_every: int = 0  # steps; 0: `checkpoint_epochs` decides
+    checkpoint_epochs: int = 5
+    keep: int = 3  # newest checkpoints kept, besides the best
+    sample_every: int = 0  # steps between sample grids; 0: each epoch
+    sample_count: int = 64
+    test_pictures: int = 512  # on which the test loss is measured, at most; 0: all
+
+    def __post_init__(self) -> None:
+        for key in ("batch_size", "epochs", "log_every", "checkpoint_epochs", "keep", "sample_count"):
+            require(1 <= getattr(self, key) <= LARGEST, f"training.{key}", "from 1 to 2^31 - 1", getattr(self, key))
+        for key in ("steps", "scan_steps", "warmup", "checkpoint_every", "sample_every", "test_pictures"):
+            require(0 <= getattr(self, key) <= LARGEST, f"training.{key}", "from 0 to 2^31 - 1", getattr(self, key))
+        for key in ("weight_decay", "grad_clip"):
+            require(getattr(self, key) >= 0, f"training.{key}", ">= 0", getattr(self, key))
+        decays = self.optimizer in ("adamw", "lion")
+        require(decays or not self.weight_decay, "training.weight_decay", f"0 for {self.optimizer}", self.weight_decay)
+        for key in ("beta1", "beta2"):
+            require(0 <= getattr(self, key) < 1, f"training.{key}", "in [0, 1)", getattr(self, key))
+        require(self.lr > 0, "training.lr", "> 0", self.lr)
+        require(0 <= self.ema < 1, "training.ema", "in [0, 1)", self.ema)
+        require(0 <= self.seed < 2**32, "training.seed", "in [0, 2^32)", self.seed)

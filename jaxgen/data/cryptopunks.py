@@ -1,0 +1,128 @@
+"""CryptoPunks: 10,000 faces of 24 x 24 pixels, cut from the one sheet they were published on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxgen.data import idx
+from jaxgen.data.cache import find_prepared, user_folder, writable_root
+from jaxgen.data.dataset import Dataset, DatasetInfo
+from jaxgen.data.decode import decode
+from jaxgen.data.tfds import TfdsPictures
+from jaxgen.data.tfds_writer import Examples, png, prepare
+from jaxgen.data.transforms import compose
+from jaxgen.errors import JaxgenError, extra, lookup
+
+SHEET = "punks.png"
+SHEET_SHA256 = "ac39af4793119ee46bbff351d8cb6b5f23da60222126add4268e261199a2921b"
+TILE = 24
+CANVAS = 32  # a power of two halves well, and a border leaves the pixels as they were drawn
+BACKGROUND = (0x63, 0x85, 0x96)  # the blue-grey of the marketplace
+SPLITS = ("train", "test")
+TEST_EVERY = 10  # punks 9, 19, 29, ... are for testing
+
+
+class CryptoPunks:
+    """Prepared as RGBA tiles with their numbers; served on a 32 x 32 RGB canvas of the background colour."""
+
+    def __init__(self, sheet_sha256: str = SHEET_SHA256) -> None:
+        self._sha256 = sheet_sha256
+
+    def info(self, data_dir: Path | None) -> DatasetInfo:
+        return DatasetInfo(
+            name="cryptopunks",
+            title="24x24 pixel-art faces on a 32x32 canvas",
+            source="Larva Labs, repository larvalabs/cryptopunks; artwork copyright Yuga Labs",
+            shape=(CANVAS, CANVAS, 3),
+            splits={"train": 9_000, "test": 1_000},
+            ready=find_prepared("cryptopunks", data_dir) is not None or _find_sheet(data_dir) is not None,
+        )
+
+    def get(self, data_dir: Path | None) -> Path:
+        sheet = _find_sheet(data_dir)
+        content = None if sheet is None else _read_checked(sheet, self._sha256)  # each time: 1 ms
+        folder = find_prepared("cryptopunks", data_dir)
+        if folder is not None:
+            return folder
+        if content is None:
+            raise JaxgenError(
+                f"cryptopunks needs {SHEET} (in the repository larvalabs/cryptopunks); "
+                "put it in a folder and pass --data-dir FOLDER"
+            )
+        root = writable_root("cryptopunks", data_dir)
+        print(f"preparing cryptopunks in {root} (once)", file=sys.stderr)
+        tiles = cut_sheet(decode(content, SHEET))
+        return prepare(_builder_class(), {split: _examples(tiles, split) for split in SPLITS}, root)
+
+    def open(self, split: str, data_dir: Path | None) -> Dataset:
+        lookup(dict.fromkeys(SPLITS), split, "split of cryptopunks")
+        pictures = TfdsPictures(self.get(data_dir), split)
+        order = np.argsort(pictures.column("id"))  # TFDS stores records shuffled
+        tiles = np.stack([image for image, _ in pictures.read(order.tolist())])
+        return Dataset(on_canvas(tiles), np.full(len(tiles), -1, np.int32))
+
+
+def on_canvas(tiles: np.ndarray) -> np.ndarray:
+    """Composed on the background and centred: RGBA [N, 24, 24, 4] -> RGB [N, 32, 32, 3], no pixel blurred."""
+    border = (CANVAS - TILE) // 2
+    canvas = np.empty((len(tiles), CANVAS, CANVAS, 3), np.uint8)
+    canvas[:] = BACKGROUND
+    canvas[:, border : border + TILE, border : border + TILE] = compose(tiles, BACKGROUND)
+    return canvas
+
+
+def cut_sheet(sheet: np.ndarray) -> np.ndarray:
+    """The tiles of a sheet, row by row: [24 R, 24 C, 4] -> [R C, 24, 24, 4]."""
+    rows, columns = sheet.shape[0] // TILE, sheet.shape[1] // TILE
+    return sheet.reshape(rows, TILE, columns, TILE, 4).swapaxes(1, 2).reshape(rows * columns, TILE, TILE, 4)
+
+
+def _find_sheet(data_dir: Path | None) -> Path | None:
+    named = user_folder(data_dir)
+    places = [named / SHEET, named / "cryptopunks" / SHEET] if named else []
+    return next((path for path in places if path.is_file()), None)
+
+
+def _read_checked(path: Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as err:
+        raise JaxgenError(f"{path}: cannot be read: {err.strerror}") from err
+    if idx.sha256(content) != sha256:
+        raise JaxgenError(f"{path}: expected SHA-256 {sha256}, got {idx.sha256(content)}; replace the file")
+    return content
+
+
+def _is_test(number: int) -> bool:
+    return number % TEST_EVERY == TEST_EVERY - 1
+
+
+def _examples(tiles: np.ndarray, split: str) -> Examples:
+    for number, tile in enumerate(tiles):
+        if _is_test(number) == (split == "test"):
+            yield number, {"id": number, "image": png(tile)}
+
+
+def _builder_class() -> type:
+    """The TFDS description of the set. Made here because its base class is an optional package's."""
+    with extra("train"):
+        import tensorflow_datasets as tfds
+    with tfds.core.registered.skip_registration():
+
+        class Builder(tfds.core.GeneratorBasedBuilder):
+            name = "cryptopunks"
+            VERSION = tfds.core.Version("1.0.0")
+
+            def _info(self) -> Any:
+                features = {"id": np.int64, "image": tfds.features.Image(shape=(TILE, TILE, 4))}
+                return tfds.core.DatasetInfo(
+                    builder=self,
+                    description="The 10,000 CryptoPunks, RGBA with alpha in {0, 128, 255}; id is the punk's number.",
+                    features=tfds.features.FeaturesDict(features),
+                )
+
+    return Builder

@@ -1,0 +1,1 @@
+"""Opening and running model files: NumPy and a runtime, no training framework."""

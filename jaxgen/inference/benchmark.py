@@ -1,0 +1,131 @@
+"""Samples per second of a model file, beside the other runtimes where they are installed, all in one run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxgen.errors import UsageError
+from jaxgen.inference.sampler import Sampler
+from jaxgen.sampling import sampler_spec
+
+PYTORCH = "pytorch eager"  # the runtime that the others are compared with
+Draw = Callable[[int, np.ndarray | None], object]  # draw(batch size, plan; None for a model without plans)
+
+
+def bench(
+    sampler: Sampler,
+    runtimes: Mapping[str, Draw],
+    *,
+    batch_sizes: Sequence[int] = (1, 8, 64),
+    steps: Sequence[int] = (10, 50),
+    repeats: int = 5,
+    threads: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """{"machine", "threads", "repeats", "rows": [{"runtime", "batch", "steps", "images_per_second", ...}]}.
+
+    runtimes: what to time, by name; PYTORCH among them is what the others' "against_pytorch" is relative to.
+    Each row is the median of `repeats` draws after one that does not count. The runtimes take turns within each
+    repeat, so that a machine whose speed drifts treats them alike; a ratio is the median of those within a repeat.
+    """
+    rows = []
+    for count, plan in plans_of(sampler, steps).items():
+        for batch in batch_sizes:
+            say(f"{count} steps, batch {batch}")
+            rows += _rows(_seconds(runtimes, batch, plan, repeats), batch, count)
+    return {"machine": _machine(), "threads": threads or _cores(), "repeats": repeats, "rows": rows}
+
+
+def plans_of(sampler: Sampler, steps: Sequence[int]) -> dict[int, np.ndarray | None]:
+    """A plan without noise of so many steps each, so that the network decides; one evaluation has no plan."""
+    process = sampler.config.process
+    if process is None:
+        return {1: None}
+    quiet = sampler_spec.named(process)  # the first one named is without noise
+    name = next(iter(quiet.values())).sampler
+    return {count: sampler.plan(sampler=name, steps=count, eta=0.0) for count in steps}
+
+
+def onnxruntime_draw(sampler: Sampler) -> Draw:
+    """The file as anyone runs it."""
+
+    def draw(batch: int, plan: np.ndarray | None) -> object:
+        return sampler.draw(np.zeros(batch, np.int64), np.arange(batch), guidance=unguided(sampler), plan=plan)
+
+    return draw
+
+
+def unguided(sampler: Sampler) -> float | None:
+    """The guidance with which a row is one network evaluation for every runtime."""
+    return 1.0 if sampler.classes and sampler.config.process else None
+
+
+def numbers(text: str, what: str) -> list[int]:
+    """'1,8,64' as a list of positive integers, or a UsageError that names the option."""
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and 1 <= int(part) <= 4096 for part in parts):
+        raise UsageError(f"{what} takes whole numbers from 1 to 4096 with commas, got {text!r}")
+    return [int(part) for part in parts]
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The result as a Markdown table."""
+    lines = [
+        f"{result['machine']}, {result['threads']} threads, median of {result['repeats']}",
+        "",
+        "| runtime | steps | batch | images/s | against PyTorch eager |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for row in result["rows"]:
+        ratio = "" if row["against_pytorch"] is None else f"{row['against_pytorch']:.2f}x"
+        speed = f"{row['images_per_second']:,.1f}"
+        lines.append(f"| {row['runtime']} | {row['steps']} | {row['batch']} | {speed} | {ratio} |")
+    return "\n".join(lines)
+
+
+def _seconds(runtimes: Mapping[str, Draw], batch: int, plan: np.ndarray | None, repeats: int) -> dict[str, list[float]]:
+    """Seconds of each draw, by runtime."""
+    seconds: dict[str, list[float]] = {name: [] for name in runtimes}
+    for repeat in range(repeats + 1):
+        for name, draw in runtimes.items():
+            begin = time.perf_counter()
+            draw(batch, plan)
+            if repeat:  # the first one compiles and allocates
+                seconds[name].append(time.perf_counter() - begin)
+    return seconds
+
+
+def _rows(seconds: Mapping[str, list[float]], batch: int, steps: int) -> list[dict[str, Any]]:
+    eager = seconds.get(PYTORCH)
+    return [
+        {
+            "runtime": name,
+            "steps": steps,
+            "batch": batch,
+            "images_per_second": batch / statistics.median(taken),
+            "against_pytorch": statistics.median(e / t for e, t in zip(eager, taken, strict=True)) if eager else None,
+        }
+        for name, taken in seconds.items()
+    ]
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _machine() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        processor = platform.processor() or platform.machine()
+    return f"{processor}, {_cores()} cores"

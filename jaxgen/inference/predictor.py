@@ -1,0 +1,52 @@
+"""Read pictures with a model file: a VAE's encoder or a classifier. NumPy and onnxruntime, nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference.checks import require_shape
+from jaxgen.inference.model import Loaded, kind_of
+from jaxgen.inference.model_file import Artifact
+
+# What each kind of file gives, float32 [N, ...] each.
+OUTPUTS = {"encoder": ("mean", "log_variance"), "classifier": ("logits",)}
+
+
+class Reader(Loaded):
+    """A loaded encoder or classifier: uint8 pictures in, numbers out.
+
+    Raises JaxgenError if the file draws instead, or its graph is not what the contract says.
+    """
+
+    def __init__(self, artifact: Artifact, *, threads: int | None = None, spin: bool = True) -> None:
+        """threads, spin: of onnxruntime; see `jaxgen.inference.session.Session`."""
+        self.kind = kind_of(artifact)
+        if self.kind not in OUTPUTS:
+            hint = "; a VAE's encoder is the second file that 'jaxgen export' writes" if self.kind == "sampler" else ""
+            raise JaxgenError(f"{artifact.path}: reads no pictures: it is a {self.kind[:40]}{hint}")
+        super().__init__(artifact, threads=threads, spin=spin)
+        self.outputs = OUTPUTS[self.kind]
+        self._session.require({"images"}, dict.fromkeys(self.outputs))
+
+    def read(
+        self, images: np.ndarray, *, batch_size: int = 512, deadline: float | None = None
+    ) -> dict[str, np.ndarray]:
+        """uint8 [N, H, W, C] -> each output [N, ...] float32, by name.
+
+        Raises UsageError on other pictures, JaxgenError if the run fails, takes longer than `deadline` seconds a batch,
+        or gives NaN.
+        """
+        pictures = np.asarray(images)
+        if pictures.dtype != np.uint8:
+            raise UsageError(f"pictures must be uint8, got {pictures.dtype}")
+        require_shape(pictures, (len(pictures), *self.shape), "pictures")
+        starts = range(0, max(len(pictures), 1), batch_size)
+        parts = [
+            self._session.run(self.outputs, {"images": pictures[start : start + batch_size]}, deadline)
+            for start in starts
+        ]
+        found = {name: np.concatenate(part) for name, part in zip(self.outputs, zip(*parts, strict=True), strict=True)}
+        if any(np.isnan(value).any() for value in found.values()):
+            raise JaxgenError(f"{self.artifact.path}: gives NaN; its weights have diverged")
+        return found

@@ -1,0 +1,125 @@
+"""Which pictures: what a person asks for, checked against a model, and what a PNG says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from jaxgen.config.objectives import MAX_GUIDANCE
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference.sampler import Label, Sampler
+from jaxgen.sampling import sampler_spec
+from jaxgen.sampling.sampler_spec import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Which pictures: everything that they depend on besides the model."""
+
+    seed: int = 0
+    first: int = 0
+    count: int = 64
+    label: Label = -1
+    guidance: float | None = None
+    recipe: Recipe | None = None  # None: the model has no plan, and draws in one evaluation
+
+    @classmethod
+    def checked(
+        cls,
+        model: Sampler,
+        *,
+        seed: int,
+        first: int,
+        count: int,
+        label: str | int | None,
+        guidance: float | None,
+        sampler: str | None,
+        steps: int | None,
+        eta: float | None,
+    ) -> Self:
+        """What a person asked for, with the model's own choice for what was left out: its plan and guidance, and for a
+        conditional model that cannot draw without a class, all of them in turn.
+
+        Raises UsageError for what the model cannot do: labels without classes, more steps than it was trained for.
+        """
+        if not model.classes and (guidance is not None or label is not None):
+            what = "label" if label is not None else "guidance"
+            raise UsageError(f"{model.artifact.path} is unconditional: it takes no {what}")
+        if guidance is not None and not 0 <= guidance <= MAX_GUIDANCE:
+            raise UsageError(f"guidance must be from 0 to {MAX_GUIDANCE}, got {guidance}")
+        if not 0 <= seed < 2**32:
+            raise UsageError(f"seed must be from 0 to 2^32 - 1, got {seed}")
+        if first < 0 or count < 1 or first + count > 2**32:
+            raise UsageError(f"a seed has pictures 0 to 2^32 - 1, got --first {first} and -n {count}")
+        if label is None and model.least_label == 0:
+            label = "all"  # it cannot draw without a class
+        number: Label = "all" if label == "all" else model.label(label)
+        process, recipe = model.config.process, None
+        if process is not None:
+            recipe = sampler_spec.choose(process, sampler=sampler, steps=steps, eta=eta)
+            recipe = recipe._replace(steps=len(sampler_spec.table(process, recipe)))
+            if model.classes and guidance is None:
+                guidance = process.guidance
+        elif any(value is not None for value in (sampler, steps, eta, guidance)):
+            model.process()  # says that it has none
+        return cls(seed=seed, first=first, count=count, label=number, guidance=guidance, recipe=recipe)
+
+    @classmethod
+    def from_provenance(cls, model: Sampler, provenance: Mapping[str, Any]) -> Self:
+        """The request that `provenance` describes: its inverse. Raises JaxgenError if it is not understood."""
+        try:
+            plan, label, scale = provenance["plan"], provenance["label"], provenance["guidance"]
+            unguided = scale is None and not (model.classes and model.config.process)
+            has_plan = plan is not None or model.config.process is not None
+            return cls.checked(
+                model,
+                seed=_typed(provenance, "seed", int),
+                first=_typed(provenance, "index", int),
+                count=_typed(provenance, "count", int),
+                label=None if label == -1 else _typed(provenance, "label", int, str),
+                guidance=None if unguided else _typed(provenance, "guidance", float, int),
+                sampler=_typed(plan, "sampler", str) if has_plan else None,
+                steps=_typed(plan, "steps", int) if has_plan else None,
+                eta=_typed(plan, "eta", float, int) if has_plan else None,
+            )
+        except KeyError as err:
+            raise JaxgenError(f"it has no {err}") from err
+        except (TypeError, UsageError) as err:
+            raise JaxgenError(str(err)) from err
+
+    def plan(self, model: Sampler) -> np.ndarray | None:
+        """The table of its recipe, None for a model without plans."""
+        return sampler_spec.table(model.process(), self.recipe) if self.recipe else None
+
+    def batches(self, model: Sampler, batch_size: int) -> Iterator[np.ndarray]:
+        """The pictures, uint8 [n, H, W, C] at a time."""
+        return model.stream(
+            self.count, seed=self.seed, first=self.first, label=self.label, guidance=self.guidance,
+            plan=self.plan(model), batch_size=batch_size,
+        )  # fmt: skip
+
+    def provenance(self, model: Sampler, index: int, count: int = 1) -> dict[str, Any]:
+        """What a PNG of pictures `index` ... says of itself."""
+        label = self.label
+        if label == "all" and count == 1:
+            label = index % len(model.classes)
+        return {
+            "model": model.artifact.sha256,
+            "seed": self.seed,
+            "index": index,
+            "count": count,
+            "label": label,
+            "guidance": self.guidance,
+            "plan": self.recipe._asdict() if self.recipe else None,
+            **({"untrained": True} if model.untrained else {}),
+        }
+
+
+def _typed(table: Mapping[str, Any], key: str, *kinds: type) -> Any:
+    """table[key] if it is of one of these types, true being no integer; else TypeError."""
+    if type(table[key]) not in kinds:
+        raise TypeError(f"{key!r} is no {' or '.join(kind.__name__ for kind in kinds)}")
+    return table[key]

@@ -1,0 +1,235 @@
+"""Draw pictures from a model file: seed in, uint8 pictures out. NumPy and onnxruntime, nothing else."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Literal, TypedDict, Unpack
+
+import numpy as np
+
+from jaxgen.config import Process
+from jaxgen.errors import JaxgenError, UsageError, nearest
+from jaxgen.inference.checks import finite, integers, require_range, require_shape, words
+from jaxgen.inference.model import Loaded, kind_of
+from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.session import Stop
+from jaxgen.sampling import plan as plans, sampler_spec
+
+# Inputs by what the model is; conditional models have "label" too, those with a plan also "guidance".
+BY_PLAN = {"seed", "index", "plan", "state"}
+AT_ONCE = {"seed", "index", "latent"}
+
+Label = int | Literal["all"]  # a class's number, -1 for none; "all": each picture's index modulo the classes
+
+
+class Inputs(TypedDict, total=False):
+    """What a call gives the graph besides seed and index; None and what is left out: the file's default."""
+
+    label: np.ndarray | None  # [N], -1 for none; default: the index modulo the classes where there must be one
+    guidance: float | None  # classifier-free
+    plan: np.ndarray | None  # [S, 9]
+    state: np.ndarray | None  # [2, N, H, W, C] of an earlier call; with a plan alone
+    latent: np.ndarray | None  # [N, D], decoded instead of the seed's own; without a plan alone
+
+
+class Sampler(Loaded):
+    """A loaded model. Picture `index` of `seed` is the same in every batch, process and machine.
+
+    Raises JaxgenError if the model's manifest or graph is not what the contract says.
+    """
+
+    def __init__(self, artifact: Artifact, *, threads: int | None = None, spin: bool = True) -> None:
+        """threads, spin: of onnxruntime; see `jaxgen.inference.session.Session`."""
+        kind = kind_of(artifact)
+        if kind != "sampler":
+            raise JaxgenError(f"{artifact.path}: draws nothing: it is {_article(kind)}, which reads pictures")
+        super().__init__(artifact, threads=threads, spin=spin)
+        self._check_contract()
+
+    @property
+    def untrained(self) -> bool:
+        """Whether its weights are fresh, so that its pictures mean nothing."""
+        training = self.artifact.manifest.get("training")
+        return isinstance(training, dict) and training.get("untrained") is True
+
+    @property
+    def least_label(self) -> int:
+        """-1 for models that also draw without a class, 0 for conditional models that do not."""
+        return 0 if self.classes and not self.config.null_class else -1
+
+    def process(self) -> Process:
+        """What this model's plans are made from. Raises UsageError if it has none: it draws in one evaluation."""
+        if self.config.process is None:
+            raise UsageError(f"{self.artifact.path} draws in one evaluation: it has no plan, steps or guidance")
+        return self.config.process
+
+    def plan(self, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> np.ndarray:
+        """The table [S, 9] of a sampler for this model; see `jaxgen.sampling.sampler_spec.from_config`."""
+        return sampler_spec.from_config(self.process(), sampler=sampler, steps=steps, eta=eta)
+
+    def label(self, text: str | int | None) -> int:
+        """A class's number from its name or its number; None and the number -1 are no class.
+
+        A text that is both one class's name and another one's number is the name.
+
+        Raises UsageError if the model has no classes, or not this one.
+        """
+        if self.least_label == -1 and (text is None or text == -1):
+            return -1
+        if not self.classes:
+            raise UsageError(f"{self.artifact.path} is unconditional: it takes no label")
+        if isinstance(text, str) and text in self.classes:
+            return self.classes.index(text)
+        name = str(text)
+        if name.isdecimal() and len(name) <= 9 and int(name) < len(self.classes):
+            return int(name)
+        known = f"0 to {len(self.classes) - 1}: {', '.join(self.classes)}"
+        raise UsageError(f"label must be a class ({known}), got {name[:60]!r}{nearest(name[:60], self.classes)}")
+
+    def draw(
+        self, seed: np.ndarray, index: np.ndarray, *, deadline: float | None = None, **inputs: Unpack[Inputs]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """One call of the graph: images uint8 [N, H, W, C] and the state float32 [2, N, H, W, C] to go on from.
+
+        seed, index: [N] integers in [0, 2^32); deadline: seconds after which the run is stopped with a JaxgenError;
+        inputs: see `Inputs`. Models without a plan give no state.
+        Raises UsageError on values outside these, JaxgenError if the run fails or gives NaN.
+        """
+        feeds = self.feeds(seed, index, **inputs)
+        images, after = self.run(feeds, deadline)
+        if after is not None and np.isnan(after).any():
+            raise self.diverged()
+        return images, after
+
+    def feeds(
+        self,
+        seed: np.ndarray,
+        index: np.ndarray,
+        *,
+        label: np.ndarray | None = None,
+        guidance: float | None = None,
+        plan: np.ndarray | None = None,
+        state: np.ndarray | None = None,
+        latent: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        """What `draw` gives the graph, by the names of its inputs: checked, with the types it takes.
+
+        Those of several calls with the same plan and guidance, put together, are one call's.
+        """
+        feeds = {"seed": words(seed, "seed"), "index": words(index, "index")}
+        count = len(feeds["seed"])
+        require_shape(feeds["index"], (count,), "index")
+        if self.classes:
+            feeds["label"] = self._labels(label, feeds["index"])
+        elif label is not None and (np.asarray(label) != -1).any():
+            raise UsageError(f"{self.artifact.path} is unconditional: it takes no label")
+        if guidance is not None:
+            self.process()
+            if not self.classes:
+                raise UsageError(f"{self.artifact.path} is unconditional: it takes no guidance")
+            feeds["guidance"] = finite(guidance, "guidance")
+        if plan is not None:
+            self.process()
+            feeds["plan"] = plans.validate(plan)
+        if state is not None:
+            self.process()
+            feeds["state"] = np.asarray(state, np.float32)
+            require_shape(feeds["state"], (2, count, *self.shape), "state")
+        if latent is not None:
+            if self.config.process is not None:
+                raise UsageError(f"{self.artifact.path} draws by a plan: it takes a state, and no latent")
+            feeds["latent"] = np.asarray(latent, np.float32)
+            require_shape(feeds["latent"], (count, *self.config.noise_shape), "latent")
+            if not np.isfinite(feeds["latent"]).all():
+                raise UsageError("latent must be finite numbers")
+        return feeds
+
+    def run(
+        self, feeds: dict[str, np.ndarray], deadline: float | None = None, stop: Stop | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """`draw` for what `feeds` gave, NaN included; stop: see `jaxgen.inference.session.Session.run`."""
+        names = ["images"] if self.config.process is None else ["images", "state_out"]
+        images, *after = self._session.run(names, feeds, deadline, stop)
+        want = (len(feeds["seed"]), *self.shape)
+        # A forged graph can give what it did not declare.
+        if images.shape != want or images.dtype != np.uint8 or any(state.shape != (2, *want) for state in after):
+            raise JaxgenError(f"{self.artifact.path}: expected pictures {want}, got {images.shape} from its graph")
+        return images, after[0] if after else None
+
+    def diverged(self) -> JaxgenError:
+        """The error for NaN in a state."""
+        return JaxgenError(f"{self.artifact.path}: drew NaN; its weights, or the plan or state given, have diverged")
+
+    def stream(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        first: int = 0,
+        label: Label = -1,
+        guidance: float | None = None,
+        plan: np.ndarray | None = None,
+        batch_size: int = 64,
+    ) -> Iterator[np.ndarray]:
+        """Pictures `first` to `first + count - 1` of a seed, uint8 [at most batch_size, H, W, C] at a time."""
+        if batch_size < 1:
+            raise UsageError(f"batch_size must be >= 1, got {batch_size}")
+        for start in range(first, first + count, batch_size):
+            index = np.arange(start, min(start + batch_size, first + count))
+            images, _ = self.draw(
+                np.full(len(index), seed), index, label=self.labels(label, index), guidance=guidance, plan=plan
+            )
+            yield images
+
+    def frames(
+        self,
+        count: int,
+        frame_count: int,
+        *,
+        seed: int = 0,
+        first: int = 0,
+        label: Label = -1,
+        guidance: float | None = None,
+        plan: np.ndarray,
+    ) -> Iterator[np.ndarray]:
+        """The pictures while they are being denoised, from noise to the end: uint8 [count, H, W, C] a frame.
+
+        frame_count: >= 2; a plan of fewer rows gives fewer frames, the noise and one for each row.
+        """
+        self.process()
+        index = np.arange(first, first + count)
+        seeds, labels = np.full(count, seed), self.labels(label, index)
+        still = np.array([[0, 0, 0, 1, 1, 0, 0, 0, 0]], np.float32)  # a row that leaves x as it is: the noise itself
+        images, state = self.draw(seeds, index, label=labels, guidance=guidance, plan=still)
+        yield images
+        cuts = np.unique(np.linspace(0, len(plan), min(frame_count, len(plan) + 1)).round().astype(int))
+        for begin, end in itertools.pairwise(cuts):
+            images, state = self.draw(seeds, index, label=labels, guidance=guidance, plan=plan[begin:end], state=state)
+            yield images
+
+    def labels(self, label: Label, index: np.ndarray) -> np.ndarray | None:
+        """[N] labels of pictures `index`, None for an unconditional model."""
+        if not self.classes:
+            return None
+        return index % len(self.classes) if label == "all" else np.full(len(index), label)
+
+    def _check_contract(self) -> None:
+        """The graph's names and the size of its pictures, against the manifest."""
+        by_plan = self.config.process is not None
+        want = set(BY_PLAN if by_plan else AT_ONCE)
+        if self.classes:
+            want |= {"label", "guidance"} if by_plan else {"label"}
+        self._session.require(want, {"images": self.shape} | ({"state_out": None} if by_plan else {}))
+
+    def _labels(self, label: np.ndarray | None, index: np.ndarray) -> np.ndarray:
+        if label is None:
+            return index % len(self.classes) if self.least_label == 0 else np.full(len(index), -1)
+        labels = integers(label, "label")
+        require_shape(labels, (len(index),), "label")
+        require_range(labels, self.least_label, len(self.classes) - 1, "label")
+        return labels.astype(np.int64)
+
+
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"

@@ -1,0 +1,107 @@
+"""Pictures along ways through latent space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from jaxgen.errors import UsageError
+from jaxgen.latent.inputs import Pictures
+from jaxgen.latent.paths import Way, sweep, walk
+from jaxgen.latent.spaces import Codes, Space
+
+Array = np.ndarray
+DIMENSIONS = 32  # swept, where nobody says which
+
+
+def between_seeds(space: Space, seeds: list[int], rows: int, frames: int, path: Way, label: Array | None) -> Array:
+    """Pictures 0 to rows - 1 of each seed to those of the next: uint8 [rows, len(seeds) - 1, frames, H, W, C].
+
+    label: [rows], None for unconditional models.
+    """
+    points = np.stack([space.of_seed(seed, np.arange(rows)) for seed in seeds])  # [seeds, rows, *shape]
+    return np.stack(
+        [drawn(space, walk(points[:, row], frames, path), _same(label, row, len(seeds))) for row in range(rows)]
+    )
+
+
+def between_pictures(space: Space, images: Array, frames: int, path: Way, label: Array | None) -> Array:
+    """Each picture to the next: uint8 [1, N - 1, frames, H, W, C]; a class lasts until halfway to the next.
+
+    Raises UsageError on fewer than 2 pictures.
+    """
+    if len(images) < 2:
+        raise UsageError(f"a walk leads from picture to picture: name two or more, got {len(images)}")
+    return drawn(space, walk(space.encode(images, label), frames, path), label)[None]
+
+
+def laid_out(walks: Array, output: Path) -> Array:
+    """[rows, segments, frames, H, W, C] as `write_rows` takes them: a segment a line, in a GIF one after another."""
+    rows, segments, frames, *shape = walks.shape
+    if output.suffix.lower() == ".gif":
+        return walks.reshape(rows, segments * frames, *shape)
+    return walks.reshape(rows * segments, frames, *shape)
+
+
+def start(codes: Codes, pictures: Pictures | None, seed: int | None) -> Array:
+    """[D]: the code of one picture, of a seed, or the middle of the prior. Raises UsageError on several pictures."""
+    if pictures is not None and len(pictures) > 1:
+        raise UsageError(f"a traversal starts from one picture, got {len(pictures)}; name one, or leave out --count")
+    if pictures is not None:
+        return codes.encode(pictures.images, None)[0]
+    if seed is not None:
+        return codes.of_seed(seed, np.zeros(1, np.int64))[0]
+    return np.zeros(codes.shape, np.float32)
+
+
+def strongest(codes: Codes, start: Array, reach: float, label: Array | None) -> list[int]:
+    """Dimensions by how much the picture changes from one end of each to the other: the first DIMENSIONS of them."""
+    ends = traversal(codes, start, list(range(len(start))), reach, 2, label).astype(np.int16)
+    change = np.abs(ends[:, 0] - ends[:, 1]).mean((1, 2, 3))
+    return np.argsort(-change, kind="stable")[:DIMENSIONS].tolist()
+
+
+def traversal(
+    codes: Codes, start: Array, dimensions: list[int], reach: float, frames: int, label: Array | None
+) -> Array:
+    """A dimension a row: uint8 [len(dimensions), frames, H, W, C]; label: [1]."""
+    return drawn(codes, sweep(start, np.array(dimensions), reach, frames), label)
+
+
+def seed_numbers(text: str) -> list[int]:
+    """'0,1,2' as numbers. Raises UsageError on anything but two seeds or more."""
+    seeds = _numbers(text, "--seeds", 2**32)
+    if len(seeds) < 2:
+        raise UsageError(f"--seeds takes two or more to walk between, got {text!r}")
+    return seeds
+
+
+def dimension_numbers(text: str, count: int) -> list[int]:
+    """Which of `count` dimensions: '0,3,5' as numbers. Raises UsageError on others."""
+    return _numbers(text, "--dimensions", count)
+
+
+def _numbers(text: str, option: str, end: int) -> list[int]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and len(word) <= 10 and int(word) < end for word in words):
+        raise UsageError(f"{option} takes numbers from 0 to {end - 1} with commas between, got {text!r}")
+    return [int(word) for word in words]
+
+
+def _same(label: Array | None, row: int, count: int) -> Array | None:
+    return None if label is None else np.full(count, label[row])
+
+
+def drawn(space: Space, latents: Array, label: Array | None) -> Array:
+    """[segments, frames, *shape] -> uint8 [segments, frames, H, W, C].
+
+    label: of each end [segments + 1], or of all [1]; None for unconditional models.
+    """
+    segments, frames = latents.shape[:2]
+    labels = None
+    if label is not None:
+        ends = np.broadcast_to(label, segments + 1) if len(label) == 1 else label
+        labels = np.where(np.arange(frames) * 2 < frames, ends[:-1, None], ends[1:, None]).reshape(-1)
+    pictures = space.decode(latents.reshape(-1, *space.shape), labels)
+    return pictures.reshape(segments, frames, *pictures.shape[1:])

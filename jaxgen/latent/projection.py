@@ -1,0 +1,65 @@
+"""Latents in the plane: where the classes lie, and what a plane of latents decodes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxgen.errors import UsageError
+from jaxgen.images import grid, provenance_text, save_png
+from jaxgen.latent.inputs import Pictures
+from jaxgen.latent.paths import plane
+from jaxgen.latent.probes import pca, t_sne
+from jaxgen.latent.spaces import Codes, Space
+from jaxgen.plots import latent_scatter
+
+Array = np.ndarray
+
+
+def _plain(latents: Array, seed: int) -> tuple[Array, str]:
+    if latents.shape[1] != 2:
+        raise UsageError(f"a plain map is of 2-D latents, and these have {latents.shape[1]} dimensions; try pca")
+    return latents, "latents"
+
+
+def _pca(latents: Array, seed: int) -> tuple[Array, str]:
+    points, shares = pca(latents)
+    return points.astype(np.float32), f"PCA: {shares[0]:.0%} and {shares[1]:.0%} of the variance"
+
+
+def _t_sne(latents: Array, seed: int) -> tuple[Array, str]:
+    return t_sne(latents, seed), f"t-SNE (seed {seed})"
+
+
+# latents [N, D], seed -> points [N, 2] and a title
+METHODS: dict[str, Callable[[Array, int], tuple[Array, str]]] = {"plain": _plain, "pca": _pca, "tsne": _t_sne}
+
+
+def default(space: Space) -> str:
+    """'plain' where latents are points of a plane already."""
+    return "plain" if space.shape == (2,) else "pca"
+
+
+def manifold(codes: Codes, side: int, label: Array | None) -> Array:
+    """What the plane of 2-D latents decodes to: uint8 [side, side, H, W, C]; label: [1], None for unconditional models.
+
+    Raises UsageError for latents of other dimensions.
+    """
+    if codes.shape != (2,):
+        raise UsageError(f"{codes.name} has latents of {codes.shape[0]} dimensions: a manifold is drawn of 2")
+    pictures = codes.decode(plane(side), None if label is None else np.repeat(label, side * side))
+    return pictures.reshape(side, side, *pictures.shape[1:])
+
+
+def sheet(codes: Codes, side: int, label: Array | None) -> tuple[Array, float]:
+    """`manifold` on one sheet, uint8 [side * H, side * W, C], and how far from 0 its outermost pictures lie."""
+    pictures = manifold(codes, side, label)
+    return grid(pictures.reshape(-1, *pictures.shape[2:]), side, padding=0, scale=1), float(plane(side).max())
+
+
+def write_scatter(output: Path, points: Array, pictures: Pictures, title: str, provenance: Mapping[str, Any]) -> None:
+    image = latent_scatter(points, pictures.labels, pictures.classes, title)
+    save_png(output, image, provenance_text(provenance))

@@ -1,0 +1,161 @@
+"""What to show of a run in progress, and what to warn of: one function a kind of model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.config import GAN, VAEObjective
+from jaxgen.images import grid, side_by_side, to_uint8
+from jaxgen.models.network import Params
+from jaxgen.plots import latent_scatter
+from jaxgen.training.gan import GAMES
+from jaxgen.training.vae import ACTIVE, kl_divergence
+
+if TYPE_CHECKING:
+    from jaxgen.training.monitor import Monitor
+
+RECONSTRUCTIONS = 32  # pictures of the grid
+MOST_DIMENSIONS = 64  # whose KL is logged one by one
+JUDGED = 500  # pictures that a classifier looks at: of ten equal classes each is among them, of 64 not always
+
+
+@dataclass(frozen=True)
+class Seen:
+    """pictures: uint8 [H, W, C] by name, 'samples' first among them; warnings: what is wrong, and what to
+    change that a resumed run lets change, by the kind of trouble."""
+
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
+    scalars: dict[str, float] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
+
+
+# (monitor, weights, means of the newest steps' metrics and the last one's "step")
+Watch = Callable[["Monitor", Params, Mapping[str, float]], Seen]
+
+
+def watch_nothing(monitor: Monitor, params: Params, metrics: Mapping[str, float]) -> Seen:
+    """Of a model that draws nothing."""
+    return Seen()
+
+
+def watch_samples(monitor: Monitor, params: Params, metrics: Mapping[str, float]) -> Seen:
+    """The first pictures of seed 0, always the same ones."""
+    return Seen(pictures={"samples": grid(monitor.draw(params))})
+
+
+def watch_vae(monitor: Monitor, params: Params, metrics: Mapping[str, float]) -> Seen:
+    """Samples, reconstructions below what they are of, the latent plane if it is one, dimensions that say nothing."""
+    config: Any = monitor.config
+    seen = watch_samples(monitor, params, metrics)
+    if monitor.test is None:
+        return seen
+    images, labels = monitor.test
+    mean, log_variance = monitor.encode(params, images)
+    again = monitor.apply(params, mean[:RECONSTRUCTIONS], jnp.asarray(labels[:RECONSTRUCTIONS]))
+    rows = side_by_side(8, images[:RECONSTRUCTIONS], to_uint8(np.asarray(again)))
+    seen.pictures["reconstructions"] = grid(rows.reshape(-1, *images.shape[1:]), columns=8)
+    latent = mean.shape[1]
+    if latent == 2:
+        seen.pictures["latents"] = latent_scatter(mean, labels)
+    kl = np.asarray(kl_divergence(jnp.asarray(mean), jnp.asarray(log_variance)).mean(0))
+    active = int((mean.var(0) > ACTIVE).sum())
+    seen.scalars.update({f"kl_of_dimension/{i:02d}": float(nats) for i, nats in enumerate(kl[:MOST_DIMENSIONS])})
+    seen.scalars["active_units"] = float(active)
+    if active <= max(latent // 4, min(latent - 1, 1)):  # of few, one that is left is too few
+        seen.warnings["posterior collapse"] = (
+            f"posterior collapse: {active} of {latent} latent dimensions say anything of the picture; "
+            f"{against_collapse(config.vae)}, or start a run with fewer dimensions (model.latent)"
+        )
+    return seen
+
+
+def against_collapse(objective: VAEObjective) -> str:
+    """What makes more latent dimensions say something."""
+    if objective.samples > 1:  # these bounds have neither
+        return "set vae.samples=1 and vae.free_bits=0.1"
+    return f"lower vae.beta, or set vae.free_bits={2 * objective.free_bits or 0.1:g}"
+
+
+def watch_gan(monitor: Monitor, params: Params, metrics: Mapping[str, float]) -> Seen:
+    """Samples, and whether one side wins or the generator draws too much of one thing."""
+    config: Any = monitor.config
+    count = config.training.sample_count
+    pictures = monitor.draw(params, max(count, JUDGED) if monitor.judge else count)
+    seen = Seen(pictures={"samples": grid(pictures[:count])})
+    labels = monitor.labels(len(pictures))
+    if GAMES[config.gan.loss].beliefs:
+        seen.warnings.update(imbalance(metrics, config))
+    if monitor.test is not None:
+        images, classes = monitor.test
+        ours, real = spread(pictures, labels), spread(images, classes if config.classes else None)
+        if ours is not None and real:
+            seen.scalars["diversity"] = ours / real
+            if "generator wins" not in seen.warnings:  # who fools the discriminator with anything need not vary it
+                seen.warnings.update(sameness(ours / real, config))
+    if monitor.judge:
+        shares, right = monitor.judge(pictures, labels)
+        seen.scalars.update({f"class_share/{i}": float(share) for i, share in enumerate(shares)})
+        seen.warnings.update(missing(shares, len(pictures), config))
+        if right is not None:
+            seen.scalars["drawn_as_asked"] = right
+    return seen
+
+
+def spread(pictures: np.ndarray, labels: np.ndarray | None = None) -> float | None:
+    """Mean distance per pixel between pictures that follow each other, each with the next of its class if classes are
+    given: uint8 [N, H, W, C], [N]; None where no two can be compared."""
+    classes = np.zeros(len(pictures), int) if labels is None else labels
+    order = np.argsort(classes, kind="stable")
+    same = classes[order[1:]] == classes[order[:-1]]
+    unit = pictures[order].astype(np.float32)
+    return float(np.abs(unit[1:] - unit[:-1])[same].mean()) if same.any() else None
+
+
+def sameness(diversity: float, config: GAN) -> dict[str, str]:
+    """A warning if samples are too much alike; diversity: their spread over that of real pictures."""
+    if diversity >= 0.5:
+        return {}
+    alike = f"mode collapse: samples differ from each other {diversity:.0%} as much as real pictures do"
+    return {"sameness": f"{alike}; {against_modes(config)}"}
+
+
+def missing(shares: np.ndarray, count: int, config: GAN) -> dict[str, str]:
+    """A warning if classes that the model is shown have less than a tenth of their due; shares: of each among `count`
+    samples."""
+    without = config.data.without
+    due = 1 / max(len(shares) - len(without), 1)
+    few = [str(i) for i, share in enumerate(shares) if share < 0.1 * due and i not in without]
+    if not few:
+        return {}
+    hardly = f"mode collapse: the classifier sees hardly any {', '.join(few)} among {count} samples"
+    return {"missing": f"{hardly}; {against_modes(config)}"}
+
+
+def against_modes(config: GAN) -> str:
+    """What makes a generator draw more kinds of picture."""
+    other = "" if config.gan.loss == "hinge" else "try gan.loss=hinge, or "
+    return f"lower training.lr, or {other}raise model.dropout"
+
+
+def imbalance(metrics: Mapping[str, float], config: GAN) -> dict[str, str]:
+    """A warning if one side of the game has won: D tells all pictures apart, or takes fake ones for real."""
+    real, fake = metrics.get("d_real"), metrics.get("d_fake")
+    if real is None or fake is None:
+        return {}
+    beliefs, lr = f"D(real) {real:.2f}, D(fake) {fake:.2f}", config.training.lr
+    own = config.gan.discriminator_lr or lr
+    if real > 0.97 and fake < 0.03:
+        line = f"the discriminator wins ({beliefs}), so the generator learns little"
+        return {"discriminator wins": f"{line}: set gan.discriminator_lr={min(own / 2, lr):g}, or raise model.dropout"}
+    if fake > 0.8 or fake - real > 0.2:
+        steps = 2 * config.gan.critic_steps
+        what = [f"set gan.discriminator_lr={max(own * 2, lr):g}"]
+        what += ["lower model.dropout"] if config.model.dropout else []
+        what += [f"set gan.critic_steps={steps}"] if config.training.batch_size % steps == 0 else []
+        return {"generator wins": f"the generator wins ({beliefs}): {', or '.join(what)}"}
+    return {}

@@ -1,0 +1,115 @@
+"""The objectives around a UNet, diffusion and flow: a scalar for a batch of pictures, pure given its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgen.config import DDPM, DiffusionConfig, Flow
+from jaxgen.errors import lookup
+from jaxgen.models.network import Network, Params
+from jaxgen.sampling.sampler_spec import schedule_of
+from jaxgen.training.train_step import Loss, Metrics
+
+
+def q_sample(x0: Array, t: Array, eps: Array, alpha_bar: Array) -> Array:
+    """x_t given x_0 (Ho et al. 2020, equation 4). x0, eps: [B, H, W, C]; t: [B] int in [0, T); alpha_bar: [T]."""
+    a = alpha_bar[t][:, None, None, None]  # [B, 1, 1, 1]
+    return jnp.sqrt(a) * x0 + jnp.sqrt(1 - a) * eps
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """target(x0, eps, a): what the network should say, a being alpha_bar at its time; weight(snr): how much a squared
+    error of it is an error of x0's (Hang et al. 2023, section 3.4)."""
+
+    target: Callable[[Array, Array, Array], Array]
+    weight: Callable[[np.ndarray], np.ndarray]
+
+
+PREDICTIONS: dict[str, Prediction] = {
+    "eps": Prediction(lambda x0, eps, a: eps, lambda snr: 1 / snr),
+    "x0": Prediction(lambda x0, eps, a: x0, np.ones_like),
+    # Salimans & Ho 2022, appendix D
+    "v": Prediction(lambda x0, eps, a: jnp.sqrt(a) * eps - jnp.sqrt(1 - a) * x0, lambda snr: 1 / (snr + 1)),
+}
+
+
+def target(prediction: str, x0: Array, t: Array, eps: Array, alpha_bar: Array) -> Array:
+    """What the network should say at times t [B]; x0, eps: [B, H, W, C]; prediction: of PREDICTIONS."""
+    a = alpha_bar[t][:, None, None, None]  # [B, 1, 1, 1]
+    return lookup(PREDICTIONS, prediction, "prediction").target(x0, eps, a)
+
+
+def loss_weights(diffusion: DiffusionConfig) -> np.ndarray:
+    """Weight of each time's squared error: [T] float64.
+
+    simple: 1, on whatever is predicted. min-snr: min(SNR, gamma) as a weight on the error of x0, expressed for the
+    quantity predicted (Hang et al. 2023, section 3.4).
+    """
+    a = schedule_of(diffusion)
+    if diffusion.weighting == "simple":
+        return np.ones_like(a)
+    snr = a / (1 - a)
+    return np.minimum(snr, diffusion.min_snr_gamma) * PREDICTIONS[diffusion.prediction].weight(snr)
+
+
+def without_some(label: Array, share: float, *, key: Array) -> Array:
+    """Labels [B], each replaced by the null class with probability `share` (Ho & Salimans 2022, algorithm 1)."""
+    return jnp.where(jax.random.bernoulli(key, share, label.shape), -1, label)
+
+
+def _predict(
+    config: DDPM | Flow, network: Network, params: Params, x_t: Array, t: Array, label: Array, *keys: Array, train: bool
+) -> Array:
+    """What the network says of x_t; in training with some labels and units left out. keys: of labels, of units."""
+    model, (label_key, dropout_key) = config.model, keys
+    if train and model.classes:
+        label = without_some(label, model.label_dropout, key=label_key)
+    return network.apply(params, x_t, t, label, key=dropout_key if train and model.dropout else None)
+
+
+def ddpm(config: DDPM, network: Network) -> Loss:
+    """Weighted mean squared error of the prediction at uniform times (Ho et al. 2020, equation 14)."""
+    diffusion = config.diffusion
+    alpha_bar = jnp.asarray(schedule_of(diffusion), jnp.float32)
+    weights = jnp.asarray(loss_weights(diffusion), jnp.float32)
+
+    def loss(params: Params, x0: Array, label: Array, *, key: Array, train: bool = True) -> tuple[Array, Metrics]:
+        """x0: [B, H, W, C] in [-1, 1]; label: [B] int, -1 for none."""
+        t_key, eps_key, *keys = jax.random.split(key, 4)
+        t = jax.random.randint(t_key, x0.shape[:1], 0, diffusion.steps)
+        eps = jax.random.normal(eps_key, x0.shape, x0.dtype)
+        x_t = q_sample(x0, t, eps, alpha_bar)
+        out = _predict(config, network, params, x_t, t, label, *keys, train=train)
+        error = jnp.square(out - target(diffusion.prediction, x0, t, eps, alpha_bar)).mean((1, 2, 3))  # [B]
+        return (weights[t] * error).mean(), {}
+
+    return loss
+
+
+# How training times in (0, 1) are drawn: time(key, shape).
+TIMES: dict[str, Callable[..., Array]] = {
+    "uniform": jax.random.uniform,
+    "logit-normal": lambda key, shape: jax.nn.sigmoid(jax.random.normal(key, shape)),
+}
+
+
+def flow(config: Flow, network: Network) -> Loss:
+    """Mean squared error of the velocity eps - x0 on the straight path between them (Liu et al. 2023, equation 1)."""
+
+    def loss(params: Params, x0: Array, label: Array, *, key: Array, train: bool = True) -> tuple[Array, Metrics]:
+        """x0: [B, H, W, C] in [-1, 1]; label: [B] int, -1 for none."""
+        t_key, eps_key, *keys = jax.random.split(key, 4)
+        t = TIMES[config.flow.times](t_key, x0.shape[:1])
+        eps = jax.random.normal(eps_key, x0.shape, x0.dtype)
+        x_t = x0 + t[:, None, None, None] * (eps - x0)
+        out = _predict(config, network, params, x_t, t * config.flow.time_scale, label, *keys, train=train)
+        return jnp.square(out - (eps - x0)).mean(), {}
+
+    return loss

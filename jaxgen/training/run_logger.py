@@ -1,0 +1,106 @@
+"""What a run tells: a live bar on a terminal, plain lines in a pipe, metrics.jsonl and TensorBoard beside both."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jaxgen.errors import extra
+from jaxgen.images import save_png
+from jaxgen.runs.folder import RunFolder
+
+
+class Report:
+    """A context manager around a run; quiet on all processes but the first."""
+
+    def __init__(self, run: RunFolder, *, start: int, total: int, batch_size: int, log_every: int, main: bool) -> None:
+        with extra("train"):
+            from tensorboardX import SummaryWriter
+        self._run, self._total, self._batch, self._every, self._main = run, total, batch_size, log_every, main
+        self._console = Console(stderr=True, quiet=not main)
+        self._board = SummaryWriter(str(run.tensorboard), purge_step=start + 1) if main else None
+        self._log = run.metrics_file.open("a") if main else None
+        self._clock = time.perf_counter()
+        self._clock_step = start
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}  loss {task.fields[loss]}  {task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not (main and self._console.is_terminal),
+        )
+        self._task = self._bar.add_task("training", total=total, completed=start, loss="-", speed="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+        if self._board and self._log:
+            self._board.close()
+            self._log.close()
+
+    def say(self, line: str) -> None:
+        """One line for the person who watches."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def restart_clock(self, step: int) -> None:
+        """Leave what came before `step` was done (compiling, sampling, saving) out of the next images per second."""
+        self._clock, self._clock_step = time.perf_counter(), step
+
+    def steps(self, first: int, metrics: Mapping[str, np.ndarray]) -> None:
+        """The metrics, each [K], of steps first .. first + K - 1; every `log_every`-th and the last are written out."""
+        count = len(metrics["loss"])
+        done = first + count - 1
+        self._bar.update(self._task, completed=done, loss=f"{metrics['loss'][-1]:.4f}")
+        due = [i for i in range(count) if (first + i) % self._every == 0 or first + i == self._total]
+        if not due:
+            return
+        speed = self._speed(done)
+        for i in due:
+            values = {name: float(value[i]) for name, value in metrics.items()}
+            self.scalars(first + i, values | {"images_per_second": speed})
+        if not self._console.is_terminal:
+            left = (self._total - done) * self._batch / max(speed, 1e-9)
+            # What comes out of a compiled call is sorted by name; the loss goes first.
+            shown = ["loss", *(name for name in metrics if name not in ("loss", "lr") and "grad_norm" not in name)]
+            words = "  ".join(f"{name} {metrics[name][-1]:.4f}" for name in shown)
+            self.say(f"step {done}/{self._total}  {words}  {speed:,.0f} images/s  {_minutes(left)} left")
+
+    def _speed(self, done: int) -> float:
+        """Images per second since the last call, or since the clock was restarted."""
+        now = time.perf_counter()
+        speed = (done - self._clock_step) * self._batch / max(now - self._clock, 1e-9)
+        self._clock, self._clock_step = now, done
+        self._bar.update(self._task, speed=f"{speed:,.0f} images/s")
+        return round(speed, 1)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Numbers of a step, to metrics.jsonl and TensorBoard."""
+        if self._board and self._log:
+            self._log.write(json.dumps({"step": step, **values}, allow_nan=False) + "\n")
+            self._log.flush()
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
+        """Grids [H, W, C] uint8 by name, to samples/ and TensorBoard; 'samples' is the one named by its step alone."""
+        if self._board:
+            for name, picture in pictures.items():
+                ending = "" if name == "samples" else f"-{name}"
+                save_png(self._run.samples / f"{step:08d}{ending}.png", picture, {})
+                whole = np.broadcast_to(picture, (*picture.shape[:2], 3))
+                self._board.add_image(name, whole, step, dataformats="HWC")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -1,0 +1,257 @@
+"""The training loop: batches in, checkpoints, metrics and pictures out; a function of the config and the data."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import signal
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxgen import data
+from jaxgen.config import Config
+from jaxgen.errors import Interrupted, JaxgenError, UsageError
+from jaxgen.models import network as networks
+from jaxgen.models.network import Params
+from jaxgen.runs.folder import RunFolder
+from jaxgen.training import distributed
+from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.data_loading import open_data
+from jaxgen.training.families import learner
+from jaxgen.training.judge import judge_of
+from jaxgen.training.monitor import Judge, Monitor
+from jaxgen.training.pace import LONGEST_SCAN, chunk_length, compute_dtype, scan_steps, total_steps
+from jaxgen.training.run_logger import Report
+from jaxgen.training.signals import Stop
+from jaxgen.training.train_step import TrainState, abstract_state, device_mesh, learning_rate, make_init, make_steps
+
+
+def train(
+    config: Config, folder: Path, *, data_dir: Path | None = None, classifier: Path | None = None,
+    stop: Stop | None = None, resume: bool = False,
+) -> Path:  # fmt: skip
+    """Train, or go on where the folder's newest whole checkpoint stands; returns the last checkpoint.
+
+    resume: `config` may differ from the one that the folder holds, and takes its place. The folder's config is written
+    once all that can be refused has been, so that a refused command leaves nothing that refuses the mended one.
+    classifier: the run of one that watches which classes are drawn; by default, of a resumed run, the one it had.
+    Raises UsageError if the folder holds something else, Interrupted after saving on SIGINT or SIGTERM, JaxgenError
+    on a loss that is not finite.
+    """
+    stop = stop or Stop()
+    run = RunFolder(folder)
+    is_main = jax.process_index() == 0
+    with stop.handled(), ExitStack() as stack:
+        if is_main and not resume:
+            run.check(config)
+        if is_main:
+            stack.enter_context(run.locked())
+        watching = classifier or (run.classifier() if resume else None)
+        judge = partial(judge_of, config, watching, again=classifier is None)
+        trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, judge, stop))
+        with stop.deferred():
+            if trainer is None:  # the signal came as this began
+                raise Interrupted("interrupted before there was anything to save", stop.signal or signal.SIGINT)
+            if is_main:
+                run.write(config, data_dir, trainer.batches.classes, watching)
+            return trainer.run_to_end()
+
+
+@dataclass
+class Trainer:
+    """A run in progress."""
+
+    config: Config
+    run: RunFolder
+    stop: Stop
+    batches: data.Batches  # of this process
+    monitor: Monitor
+    state: TrainState
+    start: int
+    total: int
+    sample_every: int
+    checkpoint_every: int
+    scan: int
+    checkpoints: Checkpoints
+    make_call: jax.stages.Wrapped  # compiled into `calls`
+    saved: int  # step of the newest checkpoint, the same in all processes
+    rows: NamedSharding
+    newest: deque[dict[str, float]]  # metrics of the last finite steps, as many as a line of the log stands for
+    calls: dict[int, Callable[..., Any]] = field(default_factory=dict)  # compiled, by number of steps
+
+    @classmethod
+    def prepare(
+        cls, config: Config, run: RunFolder, data_dir: Path | None, judge: Callable[[], Judge | None], stop: Stop
+    ) -> Trainer:
+        """Load the data, build the network, restore the newest checkpoint."""
+        training = config.training
+        batches, test = open_data(config, data_dir)
+        mesh = device_mesh()
+        if training.batch_size % mesh.size:
+            raise UsageError(f"training.batch_size {training.batch_size} does not divide over {mesh.size} devices")
+        total = total_steps(config, batches.steps_per_epoch)
+        schedule = learning_rate(training, total)
+        learns = learner(config, networks.build(config, compute_dtype(training.dtype)), schedule)
+        checkpoints = Checkpoints(run.checkpoints, training.keep)
+        say = None if jax.process_index() == 0 else lambda line: None
+        state = checkpoints.restore(abstract_state(learns, mesh), say=say)
+        distributed.require_equal(0 if state is None else int(state.step), "the newest checkpoint's step")
+        if state is None:
+            state = make_init(learns, mesh)(jax.random.key(training.seed))
+        return cls(
+            config=config, run=run, stop=stop, batches=batches, monitor=Monitor(config, test, judge(), total),
+            state=state, start=int(state.step), total=total,
+            sample_every=training.sample_every or batches.steps_per_epoch,
+            checkpoint_every=training.checkpoint_every or training.checkpoint_epochs * batches.steps_per_epoch,
+            scan=scan_steps(config, batches.steps_per_epoch),
+            checkpoints=checkpoints, saved=int(state.step),
+            make_call=make_steps(learns.update, mesh),
+            rows=NamedSharding(mesh, PartitionSpec(None, "data")),
+            newest=deque(maxlen=min(training.log_every, LONGEST_SCAN)),
+        )  # fmt: skip
+
+    @property
+    def is_main(self) -> bool:
+        return jax.process_index() == 0
+
+    def run_to_end(self) -> Path:
+        """All steps that are left, each event at its step."""
+        training = self.config.training
+        if self.is_main:
+            self.run.forget_after(self.start)
+            self.checkpoints.set_aside_after(self.start)
+        report = Report(
+            self.run, start=self.start, total=self.total, batch_size=training.batch_size,
+            log_every=training.log_every, main=self.is_main,
+        )  # fmt: skip
+        with report, ThreadPoolExecutor(1) as loader:
+            report.say(self._headline())
+            step, periods = self.start, (self.checkpoint_every, self.sample_every)
+            length = partial(chunk_length, total=self.total, scan=self.scan, periods=periods)
+            upcoming = loader.submit(self._load, step, length(step)) if step < self.total else None
+            while upcoming:
+                images, labels = upcoming.result()
+                call = self._compiled(report, step, images, labels)
+                if self._signal() or call is None:
+                    break
+                self.state, metrics = call(self.state, images, labels, self._key())
+                done, step = step, step + len(images)
+                upcoming = loader.submit(self._load, step, length(step)) if step < self.total else None
+                self._check_and_report(report, done + 1, jax.device_get(metrics))
+                self._events(report, step)
+        return self._finish(report, step)
+
+    def _headline(self) -> str:
+        if self.start >= self.total:
+            more = f"jaxgen train --resume {shlex.quote(str(self.run.path))} --set training.steps=..."
+            return f"{self.run.path} is finished: step {self.start} of {self.total}; for more: {more}"
+        size = networks.parameter_count(self.state.params)
+        where = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+        what = f"going on at step {self.start}" if self.start else "training"
+        return f"{what}: {self.config.name}, {size:,} parameters, {self.total:,} steps, on {where}, in {self.run.path}"
+
+    def _key(self) -> Array:
+        return jax.random.key(self.config.training.seed)
+
+    def _signal(self) -> int:
+        """The signal that some process had, 0 for none; all of them then stop, after the same step."""
+        return distributed.largest(self.stop.signal or 0)
+
+    def _load(self, step: int, count: int) -> tuple[Array, Array]:
+        """`count` batches from `step` on, stacked and spread over the devices."""
+        images, labels = zip(*(self.batches[step + i] for i in range(count)), strict=True)
+        place = partial(jax.make_array_from_process_local_data, self.rows)
+        return place(np.stack(images)), place(np.stack(labels))
+
+    def _compiled(self, report: Report, step: int, images: Array, labels: Array) -> Callable[..., Any] | None:
+        """The compiled call for this many steps; None if a signal came while it was being compiled."""
+        count = len(images)
+        if count not in self.calls:
+            call = self.stop.side_work(lambda: self.make_call.lower(self.state, images, labels, self._key()).compile())
+            if call is None:
+                return None
+            self.calls[count] = call
+            report.restart_clock(step)
+        return self.calls[count]
+
+    def _check_and_report(self, report: Report, first: int, metrics: dict[str, np.ndarray]) -> None:
+        """Log the steps of a call, from `first` on; stop at one that is not finite, before anything of it is saved."""
+        finite = np.isfinite(np.stack(list(metrics.values()))).all(0)
+        good = len(finite) if finite.all() else int(finite.argmin())
+        if good:
+            report.steps(first, {name: values[:good] for name, values in metrics.items()})
+            self.newest.extend({name: float(values[i]) for name, values in metrics.items()} for i in range(good))
+        if good < len(finite):
+            bad = {name: values[good] for name, values in metrics.items() if not np.isfinite(values[good])}
+            raise self._diverged(first + good, _words({"loss": metrics["loss"][good], **bad}))
+
+    def _diverged(self, step: int, what: str) -> JaxgenError:
+        last = f"{self.newest[-1]['loss']:.4g}" if self.newest else "none"
+        again = f"jaxgen train --resume {shlex.quote(str(self.run.path))} --set training.lr=..."
+        where = "go on from the last checkpoint" if self.checkpoints.steps() else "with no checkpoint yet, start again"
+        return JaxgenError(
+            f"{what} at step {step} (last finite loss: {last}); nothing of it was saved; {where} "
+            f"with a lower lr or grad_clip, or with training.dtype=float32: {again}"
+        )
+
+    def _events(self, report: Report, step: int) -> None:
+        """Checkpoint and sample grid, where they are due."""
+        last = step == self.total
+        if step % self.checkpoint_every == 0 or last:
+            scores = self.stop.side_work(lambda: self.monitor.test_loss(self._local_weights())) or {}
+            if bad := {name: value for name, value in scores.items() if not math.isfinite(value)}:
+                raise self._diverged(step, f"test {_words(bad)}")
+            if scores:
+                report.scalars(step, {f"test_{name}": value for name, value in scores.items()})
+            self._save(step, scores.get("loss"))
+            report.restart_clock(step)
+        if (step % self.sample_every == 0 or last) and self.stop.signal is None:
+            metrics = _means(self.newest) | {"step": step}
+            seen = self.stop.side_work(lambda: self.monitor.watch(self._local_weights(), metrics))
+            if seen is not None:
+                report.pictures(step, seen.pictures)
+                if seen.scalars:
+                    report.scalars(step, seen.scalars)
+                for warning in seen.warnings.values():
+                    report.say(f"warning: step {step}: {warning}")
+            report.restart_clock(step)
+
+    def _save(self, step: int, score: float | None = None) -> None:
+        self.checkpoints.save(self.state, score)
+        self.saved = step
+
+    def _local_weights(self) -> Params:
+        """The averaged weights on one device of this process, so that processes need not use them in step."""
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), self.state.ema)
+
+    def _finish(self, report: Report, step: int) -> Path:
+        if step != self.saved:
+            self._save(step)
+        last = self.checkpoints.path(step)
+        if number := self._signal():
+            where = f"saved at step {step}" if step else "nothing to save yet"
+            again = f"jaxgen train --resume {shlex.quote(str(self.run.path))}"
+            raise Interrupted(f"interrupted, {where}; go on with: {again}", number)
+        report.say(f"done: step {step}, {last}")
+        return last
+
+
+def _means(rows: Collection[Mapping[str, float]]) -> dict[str, float]:
+    """Of each number over all rows: a single batch may look like anything."""
+    first = next(iter(rows), {})
+    return {name: sum(row[name] for row in rows) / len(rows) for name in first}
+
+
+def _words(numbers: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in numbers.items())

@@ -1,0 +1,109 @@
+"""POST and GET /gallery; the file, the mark, the deletion and the return of a picture in it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Query, Request, Response
+
+from jaxgen.errors import UsageError
+from jaxgen_serve.api.dependencies import service_of
+from jaxgen_serve.api.generation import ask, drawn
+from jaxgen_serve.api.schemas import Count, Draw, Name, Seed, Strict, responses
+from jaxgen_serve.gallery.database import Unavailable
+from jaxgen_serve.gallery.store import MAX_LIMIT, Gallery, Picture
+
+router = APIRouter(prefix="/gallery", tags=["gallery"])
+PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}, "description": "The picture."}
+# A file never changes under its id; `private`, since there may be a token before it.
+CACHED = {"cache-control": "private, max-age=31536000, immutable"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptPicture(Picture):
+    """A picture as clients get it."""
+
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptPictures:
+    pictures: list[KeptPicture]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing(KeptPictures):
+    """next: `before` of what comes after these; None: they are the last. total: of all that were asked for."""
+
+    next: str | None
+    total: int
+
+
+class Mark(Strict):
+    favourite: bool
+
+
+def gallery_of(request: Request) -> Gallery:
+    """Raises Unavailable with the reason if the server runs without one."""
+    gallery = service_of(request).gallery
+    if isinstance(gallery, Unavailable):
+        raise Unavailable(str(gallery))  # a new one each time: an exception that is raised keeps its traceback
+    return gallery
+
+
+@router.post("", responses=responses(400, 404, 409, 413, 503))
+async def keep(request: Request, num_images: Count = 1, body: Draw | None = None) -> KeptPictures:
+    """Draw pictures as POST /generate-batch does, and keep them."""
+    gallery, asked = gallery_of(request), ask(service_of(request), body or Draw(), num_images)
+    if asked.latent is not None:
+        raise UsageError("the gallery keeps pictures of seeds, which can be drawn again; it takes no latent")
+    made = await drawn(request, asked)
+    kept = await to_thread.run_sync(lambda: gallery.add([(made.used(i), made.png(i)) for i in range(num_images)]))
+    return KeptPictures(pictures=[_shown(picture) for picture in kept])
+
+
+@router.get("", responses=responses(400, 503))
+def search(
+    request: Request,
+    model: Name | None = None,
+    label: Annotated[Name | None, Query(description="A class by its number or name; -1: drawn without one.")] = None,
+    seed: Seed | None = None,
+    favourite: bool | None = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 60,
+    before: Annotated[Name | None, Query(description="The `next` of the page before; default: the newest.")] = None,
+) -> Listing:
+    """What was kept and is all of this, newest first."""
+    found = gallery_of(request).search(
+        model=model, label=label, seed=seed, favourite=favourite, limit=limit, before=before
+    )
+    return Listing(pictures=[_shown(picture) for picture in found.pictures], next=found.next, total=found.total)
+
+
+@router.get("/{picture_id}.png", response_class=Response, responses={**responses(404, 503), 200: PNG})
+def file(request: Request, picture_id: str) -> Response:
+    """The PNG, which says how it was drawn."""
+    return Response(gallery_of(request).png(picture_id), media_type="image/png", headers=CACHED)
+
+
+@router.patch("/{picture_id}", responses=responses(404, 413, 503))
+def mark(request: Request, picture_id: str, body: Mark) -> KeptPicture:
+    """Make a picture a favourite, or no longer one."""
+    return _shown(gallery_of(request).set_favourite(picture_id, body.favourite))
+
+
+@router.delete("/{picture_id}", responses=responses(404, 503))
+def delete(request: Request, picture_id: str) -> KeptPicture:
+    """Take a picture out; for a day it can be restored."""
+    return _shown(gallery_of(request).delete(picture_id))
+
+
+@router.post("/{picture_id}/restore", responses=responses(404, 503))
+def restore(request: Request, picture_id: str) -> KeptPicture:
+    """Bring back a picture that was deleted."""
+    return _shown(gallery_of(request).restore(picture_id))
+
+
+def _shown(picture: Picture) -> KeptPicture:
+    return KeptPicture(**asdict(picture), url=f"/gallery/{picture.id}.png")

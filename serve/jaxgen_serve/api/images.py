@@ -1,0 +1,93 @@
+"""POST /generate, /generate-batch."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from jaxgen_serve.api.dependencies import off_loop, service_of
+from jaxgen_serve.api.generation import Drawn, ask, base64_png, draw, drawn, require_sheet
+from jaxgen_serve.api.schemas import Count, Draw, Picture, Pictures, Sheet, answers, responses
+
+router = APIRouter(tags=["draw"])
+USED_HEADER = "X-Jaxgen"
+
+
+@router.post(
+    "/generate",
+    response_model=None,
+    responses={**responses(400, 404, 409, 413, 503), 200: answers(Picture, "image/png")},
+)
+async def generate(request: Request, body: Draw | None = None) -> Response:
+    """Draw one picture. With `Accept: image/png` the answer is the PNG itself, and X-Jaxgen says what was used."""
+    made = await draw(request, body or Draw())
+    used = {**made.used(0), "milliseconds": made.milliseconds}
+    if wants_png(request):
+        return png_response(made.png(0), used)
+    return JSONResponse({**used, "image": base64_png(made.png(0))})
+
+
+@router.post(
+    "/generate-batch",
+    response_model=None,
+    responses={**responses(400, 404, 409, 413, 503), 200: answers(Pictures | Sheet, "image/png", "application/zip")},
+)
+async def generate_batch(
+    request: Request,
+    num_images: Count = 4,
+    format: Annotated[Literal["list", "grid", "zip"], Query()] = "list",
+    body: Draw | None = None,
+) -> Response:
+    """Draw pictures `index` and those after it of one seed, as a list, on one sheet, or as a ZIP of PNGs."""
+    asked = ask(service_of(request), body or Draw(), num_images)
+    if format == "grid":
+        require_sheet(asked.model, num_images)
+    made = await drawn(request, asked)
+    used = {**asked.used(num_images), "milliseconds": made.milliseconds}
+    if format == "zip":
+        content = await off_loop(made.images.size, lambda: zipped(made))
+        name = f"{asked.model.name}-seed{asked.request.seed}.zip"
+        return Response(content, media_type="application/zip", headers={**header(used), **attachment(name)})
+    if format == "grid":
+        png = await off_loop(made.images.size * 4, made.sheet)
+        if wants_png(request):
+            return png_response(png, used)
+        return JSONResponse({**used, "count": num_images, "image": base64_png(png)})
+    return JSONResponse({**used, "images": await off_loop(made.images.size, made.all)})
+
+
+def zipped(made: Drawn) -> bytes:
+    """The pictures as files, stored and not deflated: PNGs are that already."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for i in range(len(made.images)):
+            # With the earliest date that a ZIP can hold: equal requests give equal bytes.
+            archive.writestr(zipfile.ZipInfo(made.file_name(i)), made.png(i))
+    return buffer.getvalue()
+
+
+def wants_png(request: Request) -> bool:
+    return "image/png" in request.headers.get("accept", "")
+
+
+def png_response(png: bytes, used: Mapping[str, Any]) -> Response:
+    return Response(png, media_type="image/png", headers=header(used))
+
+
+def header(used: Mapping[str, Any]) -> dict[str, str]:
+    """What was used, as a header may hold it: ASCII on one line, that can be sent back. Codes are too long for one, and
+    were sent by whoever reads this."""
+    left_out = ("latent", "latents", "milliseconds")
+    return {USED_HEADER: json.dumps({key: value for key, value in used.items() if key not in left_out})}
+
+
+def attachment(name: str) -> dict[str, str]:
+    """The name that a browser gives to a download."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)
+    return {"content-disposition": f'attachment; filename="{plain}"'}

@@ -1,0 +1,93 @@
+"""What this is, whether it lives and is ready, what it counted; logging in; the API's own documentation."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from jaxgen import __version__
+from jaxgen_serve.api import docs_page
+from jaxgen_serve.api.dependencies import service_of
+from jaxgen_serve.api.schemas import Login, responses
+from jaxgen_serve.errors import failure
+from jaxgen_serve.middleware.security import cookie_name, ticket_of
+
+router = APIRouter(tags=["about"])
+WRONG = 0.3  # seconds that the answer to a wrong token takes: guessing is slow, and says nothing by its time
+
+LINKS = {
+    "app": "/app/",
+    "docs": "/docs",
+    "openapi": "/openapi.json",
+    "models": "/models",
+    "gallery": "/gallery",
+    "health": "/health",
+    "ready": "/ready",
+    "metrics": "/metrics",
+}
+WHAT = "Draws pictures from small generative models: seed in, pictures out, the same ones everywhere."
+
+
+@router.head("/", include_in_schema=False, response_model=None)
+@router.get("/", responses={**responses(), 307: {"description": "A browser is sent to the page."}}, response_model=None)
+async def about(request: Request) -> Response | dict[str, Any]:
+    """What this is, and where the rest is."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/app/")
+    return {"name": "jaxgen", "version": __version__, "what": WHAT, "links": LINKS}
+
+
+@router.head("/health", include_in_schema=False)
+@router.get("/health", responses=responses())
+async def health() -> dict[str, str]:
+    """That the server lives. Needs no token."""
+    return {"status": "ok"}
+
+
+@router.head("/ready", include_in_schema=False, response_model=None)
+@router.get("/ready", responses=responses(503), response_model=None)
+async def ready(request: Request) -> Response | dict[str, Any]:
+    """Whether there is a model to draw from."""
+    count = len(service_of(request).library.models())
+    if not count:
+        return failure(503, "no model is served yet", {"retry-after": "1"})
+    return {"status": "ready", "models": count}
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={**responses(), 200: {"content": {"text/plain": {}}, "description": "In Prometheus' text format."}},
+)
+async def metrics(request: Request) -> Response:
+    """Requests, pictures, the queue, batch sizes and times."""
+    counted = service_of(request).metrics
+    return Response(counted.text(), headers={"content-type": counted.content_type})
+
+
+@router.post("/login", status_code=204, responses=responses(413))
+async def login(request: Request, body: Login) -> Response:
+    """Exchange the token for a cookie, which the page's requests then carry."""
+    token = service_of(request).settings.token
+    if token is None:
+        return Response(status_code=204)  # there is nothing to be let into
+    if not hmac.compare_digest(ticket_of(body.token), ticket_of(token)):  # of equal length, whatever was sent
+        await asyncio.sleep(WRONG)
+        return failure(401, "this is not the server's token")
+    response = Response(status_code=204)
+    secure = request.url.scheme == "https"
+    name = cookie_name(request.headers)
+    response.set_cookie(name, ticket_of(token), max_age=30 * 86400, httponly=True, samesite="strict", secure=secure)
+    return response
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> HTMLResponse:
+    """The API for people to read: made from /openapi.json, and from no other host."""
+    here = str(request.base_url).partition("://")[2]
+    html = docs_page.page(request.app.openapi(), here)
+    return HTMLResponse(html, headers={"content-security-policy": docs_page.POLICY})

@@ -1,0 +1,146 @@
+"""What a body of /interpolate asks for, checked, and drawn in the space it is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxgen.errors import UsageError
+from jaxgen.images import provenance_text
+from jaxgen.latent.interpolation import drawn
+from jaxgen.latent.paths import PATHS, walk
+from jaxgen.latent.spaces import Noises, Space
+from jaxgen.sampling import sampler_spec
+from jaxgen.sampling.plan import COLUMNS
+from jaxgen.sampling.sampler_spec import Recipe
+from jaxgen_serve.api.dependencies import Service
+from jaxgen_serve.api.generation import require_steps
+from jaxgen_serve.api.schemas import Walk
+from jaxgen_serve.models.registry import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """From each end to the next."""
+
+    model: Model
+    body: Walk
+    indices: list[int]
+    labels: list[int] | None  # of each end; None: the model has no classes
+    recipe: Recipe | None  # None: the model has no plan
+    guidance: float | None
+
+    def options(self) -> dict[str, Any]:
+        """Of `through.space`."""
+        return {"steps": self.recipe.steps, "guidance": self.guidance} if self.recipe else {}
+
+    def drawn(self, space: Space) -> np.ndarray:
+        """uint8 [segments, frames, H, W, C]"""
+        if isinstance(space, Noises) and self.recipe:
+            space.plan = self.model.sampler.plan(**self.recipe._asdict())
+        body = self.body
+        if body.latents is not None:
+            points = np.asarray(body.latents, np.float32)
+        else:
+            ends = zip(body.seeds or [], self.indices, strict=True)
+            points = np.concatenate([space.of_seed(seed, np.array([index])) for seed, index in ends])
+        label = None if self.labels is None else np.array(self.labels)
+        return drawn(space, walk(points, body.frames, PATHS[body.path]), label)
+
+    def provenance(self) -> dict[str, str]:
+        """The text chunk of the frames' PNGs: less the codes, which would be longer than the pictures."""
+        used = {key: value for key, value in self.used().items() if key != "latents"}
+        return provenance_text({**used, "model": used["sha256"], "latent": "interpolate"})
+
+    def used(self) -> dict[str, Any]:
+        """`schemas.Walked` without the pictures."""
+        sampler, recipe = self.model.sampler, self.recipe
+        return {
+            "model": self.model.name,
+            "sha256": sampler.artifact.sha256,
+            "seeds": self.body.seeds,
+            "indices": None if self.body.seeds is None else self.indices,
+            "latents": self.body.latents,
+            "labels": None if self.labels is None else [None if label == -1 else label for label in self.labels],
+            "frames": self.body.frames,
+            "path": self.body.path,
+            "guidance": self.guidance,
+            "sampler": recipe.sampler if recipe else None,
+            "steps": recipe.steps if recipe else None,
+            "untrained": sampler.untrained,
+        }
+
+
+def ask(service: Service, body: Walk) -> Way:
+    """Check a body against its model and the server's limits. Raises NotServed, or UsageError."""
+    model = service.library.get(body.model)
+    if (body.seeds is None) == (body.latents is None):
+        raise UsageError("give either seeds or latents, two or more of them")
+    count = len(body.seeds or body.latents or [])
+    indices = [0] * count if body.indices is None else body.indices
+    if len(indices) != count or (body.labels is not None and len(body.labels) != count):
+        raise UsageError(f"indices and labels must be as many as the ends of the walk: {count}")
+    frames = (count - 1) * body.frames
+    if frames > service.settings.max_frames:
+        raise UsageError(f"at most {service.settings.max_frames} frames on this server, this would be {frames}")
+    service.require_room(frames, model.sampler.shape)
+    _check_latents(model, body)
+    recipe = _recipe(service, model, body)
+    return Way(
+        model=model, body=body, indices=indices, labels=_labels(model, body, indices), recipe=recipe,
+        guidance=_guidance(model, body),
+    )  # fmt: skip
+
+
+def _check_latents(model: Model, body: Walk) -> None:
+    config = model.sampler.config
+    if body.latents is None:
+        return
+    if config.process is not None:
+        raise UsageError(f"{model.name} draws by a plan, from noise and not from a short code: give seeds")
+    wrong = [len(code) for code in body.latents if (len(code),) != config.noise_shape]
+    if wrong:
+        raise UsageError(f"{model.name} has latents of {config.noise_shape[0]} numbers, got one of {wrong[0]}")
+
+
+def _recipe(service: Service, model: Model, body: Walk) -> Recipe | None:
+    """A plan without noise of its own: frames would not follow from each other."""
+    if model.sampler.config.process is None:
+        if body.sampler is not None or body.steps is not None:
+            model.sampler.process()  # says that it has none
+        return None
+    process = model.sampler.process()
+    recipe = sampler_spec.choose(process, sampler=body.sampler, steps=require_steps(service, body.steps))._replace(
+        eta=0.0
+    )
+    require_steps(service, recipe.steps)
+    if sampler_spec.table(process, recipe)[:, COLUMNS.index("noise")].any():
+        raise UsageError(f"a walk takes a sampler that adds no noise, such as ddim; got {recipe.sampler!r}")
+    return recipe
+
+
+def _guidance(model: Model, body: Walk) -> float | None:
+    sampler = model.sampler
+    if body.guidance is None:
+        return sampler.config.process.guidance if sampler.config.process and sampler.classes else None
+    sampler.process()
+    if not sampler.classes:
+        raise UsageError(f"{model.name} is unconditional: it takes no guidance")
+    return body.guidance
+
+
+def _labels(model: Model, body: Walk, indices: list[int]) -> list[int] | None:
+    """Of each end: as /generate would have drawn it."""
+    sampler = model.sampler
+    asked = [body.label] * len(indices) if body.labels is None else body.labels
+    if not sampler.classes:
+        if any(label is not None for label in asked):
+            raise UsageError(f"{model.name} is unconditional: it takes no label")
+        return None
+    in_turn = [index % len(sampler.classes) for index in indices]
+    return [
+        turn if label == "all" or (label is None and sampler.least_label == 0) else sampler.label(label)
+        for label, turn in zip(asked, in_turn, strict=True)
+    ]

@@ -1,0 +1,231 @@
+"""POST /interpolate, /reconstruct, /anomaly, /inpaint; GET /latent-map: `jaxgen.latent` over HTTP."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from fastapi.responses import JSONResponse
+
+from jaxgen.errors import UsageError
+from jaxgen.images import grid, png_bytes, provenance_text, save_gif
+from jaxgen.inference.latent_output import FRAME_MS
+from jaxgen.latent import anomaly as anomalies, inpainting, projection
+from jaxgen.latent.spaces import Codes
+from jaxgen_serve.api import interpolation
+from jaxgen_serve.api.dependencies import in_thread, service_of
+from jaxgen_serve.api.generation import Asked, ask, base64_png
+from jaxgen_serve.api.images import header, png_response, wants_png
+from jaxgen_serve.api.schemas import (
+    Anomaly,
+    Count,
+    Draw,
+    Guidance,
+    Name,
+    Pictures,
+    Reconstruction,
+    Seed,
+    Steps,
+    Walk,
+    Walked,
+    answers,
+    responses,
+)
+from jaxgen_serve.api.uploads import picture, unknown
+from jaxgen_serve.batching.client import Caller, Through, space
+from jaxgen_serve.models.registry import Model
+
+T = TypeVar("T")
+router = APIRouter(tags=["latent"])
+Upload = Annotated[UploadFile, File(description="A PNG, JPEG, GIF or WebP; cropped and resized to the model's size.")]
+FAILS = responses(400, 404, 413, 503)
+
+
+@router.post("/interpolate", response_model=None, responses={**FAILS, 200: answers(Walked, "image/png", "image/gif")})
+async def interpolate(
+    request: Request, body: Walk, format: Annotated[Literal["list", "grid", "gif"], Query()] = "list"
+) -> Response:
+    """Walk from picture to picture through latent space, so that what lies between is drawn and not blended."""
+    service = service_of(request)
+    way = interpolation.ask(service, body)
+    caller = Caller(service.engine, service.settings.deadline)
+
+    def work() -> Response:
+        walked = way.drawn(space(way.model, caller, **way.options()))  # [segments, frames, H, W, C]
+        flat, used = walked.reshape(-1, *walked.shape[2:]), way.used()
+        text = way.provenance()
+        if format == "list":
+            return JSONResponse({**used, "images": [{"image": base64_png(png_bytes(image, text))} for image in flat]})
+        if format == "gif":
+            buffer = io.BytesIO()
+            save_gif(buffer, np.stack([grid(frame[None]) for frame in flat]), duration_ms=FRAME_MS)
+            return Response(buffer.getvalue(), media_type="image/gif", headers=header(used))
+        png = png_bytes(grid(flat, columns=walked.shape[1]), text)
+        return png_response(png, used) if wants_png(request) else JSONResponse({**used, "image": base64_png(png)})
+
+    return await in_thread(request, work, caller.cancel)
+
+
+@router.post("/reconstruct", response_model=None, responses={**FAILS, 200: answers(Reconstruction)})
+async def reconstruct(
+    request: Request,
+    file: Upload,
+    model: Annotated[Name | None, Form()] = None,
+    label: Annotated[Name | None, Form()] = None,
+) -> dict[str, Any]:
+    """Encode a picture and draw it again from its code."""
+
+    def look(codes: Codes, image: np.ndarray, number: np.ndarray | None) -> dict[str, Any]:
+        latent = codes.encode(image, number)
+        return {"reconstruction": _png(codes.decode(latent, number)[0]), "latent": latent[0].tolist()}
+
+    return await _looked_at(request, file, model, label, look)
+
+
+@router.post("/anomaly", response_model=None, responses={**FAILS, 200: answers(Anomaly)})
+async def anomaly(
+    request: Request,
+    file: Upload,
+    model: Annotated[Name | None, Form()] = None,
+    label: Annotated[Name | None, Form()] = None,
+) -> dict[str, Any]:
+    """How strange a picture is to a VAE, in nats, and where: `heat` is red where it differs from its reconstruction."""
+
+    def look(codes: Codes, image: np.ndarray, number: np.ndarray | None) -> dict[str, Any]:
+        found = anomalies.score(codes, image, number)
+        return {
+            "reconstruction": _png(found.again[0]),
+            "latent": found.latent[0].tolist(),
+            "score": float(found.total[0]),
+            "reconstruction_nats": float(found.reconstruction[0]),
+            "kl": float(found.kl[0]),
+            "heat": _png(anomalies.heat(image, found.again)[0]),
+        }
+
+    return await _looked_at(request, file, model, label, look)
+
+
+@router.post("/inpaint", response_model=None, responses={**FAILS, 200: answers(Pictures)})
+async def inpaint(
+    request: Request,
+    file: Upload,
+    mask: Annotated[Name | None, Form(description="What to draw anew: top, bottom, left, right or center.")] = None,
+    mask_file: Annotated[UploadFile | None, File(description="Or a picture that is light there.")] = None,
+    model: Annotated[Name | None, Form()] = None,
+    seed: Annotated[Seed | None, Form()] = None,
+    label: Annotated[Name | None, Form()] = None,
+    sampler: Annotated[Name | None, Form()] = None,
+    steps: Annotated[Steps | None, Form()] = None,
+    guidance: Annotated[Guidance | None, Form()] = None,
+    resample: Annotated[int, Form(ge=1, le=50, description="How often each step is run, to fit what is known.")] = 1,
+    num_images: Annotated[Count, Form()] = 1,
+) -> dict[str, Any]:
+    """Draw a part of a picture anew. What is known of it stays as it is, pixel for pixel. Of models with a plan."""
+    service = service_of(request)
+    body = Draw(model=model, seed=seed, label=label, sampler=sampler, steps=steps, guidance=guidance)
+    asked = ask(service, body, num_images)
+    asked.model.sampler.process()
+    sent, masked = await file.read(), await mask_file.read() if mask_file else None
+    caller = Caller(service.engine, service.settings.deadline)
+    most = service.settings.max_upload_pixels
+
+    def work() -> dict[str, Any]:
+        shape = asked.model.sampler.shape
+        known, hole = picture(sent, shape, most), unknown(mask, masked, shape, most)
+        images = _inpainted(asked, caller, known, hole, resample)
+        used = {**asked.used(num_images), "resample": resample}
+        text = provenance_text({**used, "model": used["sha256"], "latent": "inpaint"})
+        return {
+            **used,
+            "images": [
+                {"image": base64_png(png_bytes(image, text)), "index": i, "label": asked.label(i)}
+                | {"class_name": asked.class_name(i)}
+                for i, image in enumerate(images)
+            ],
+        }
+
+    return await in_thread(request, work, caller.cancel)
+
+
+@router.get(
+    "/latent-map",
+    response_class=Response,
+    responses={**FAILS, 200: {"content": {"image/png": {}}, "description": "Rows from the top; see X-Jaxgen-Reach."}},
+)
+async def latent_map(
+    request: Request,
+    model: Annotated[Name | None, Query()] = None,
+    size: Annotated[int, Query(ge=2, le=40, description="Pictures a side.")] = 15,
+    label: Annotated[Name | None, Query()] = None,
+) -> Response:
+    """What the plane of a VAE's two latents decodes to; X-Jaxgen-Reach: how far from 0 the outermost lie."""
+    service = service_of(request)
+    found = service.library.get(model)
+    service.require_room(size * size, found.sampler.shape)
+    caller = Caller(service.engine, service.settings.deadline)
+
+    def work() -> tuple[bytes, float]:
+        codes = space(found, caller).codes()
+        image, reach = projection.sheet(codes, size, codes.labels(1, label))
+        made = {"model": found.sampler.artifact.sha256, "latent": "map", "method": "manifold", "side": size}
+        return png_bytes(image, provenance_text({**made, "label": label})), reach
+
+    png, reach = await in_thread(request, work, caller.cancel)
+    return Response(png, media_type="image/png", headers={"X-Jaxgen-Reach": f"{reach:.6f}"})
+
+
+async def _looked_at(
+    request: Request,
+    file: UploadFile,
+    name: str | None,
+    label: str | None,
+    look: Callable[[Codes, np.ndarray, np.ndarray | None], dict[str, Any]],
+) -> dict[str, Any]:
+    """An uploaded picture, and what `look` finds in it: (codes, image [1, H, W, C], label [1] or None)."""
+    service = service_of(request)
+    found = service.library.get(name)
+    sent = await file.read()
+    caller = Caller(service.engine, service.settings.deadline)
+
+    def work() -> dict[str, Any]:
+        codes = space(found, caller).codes()
+        codes.require_way_back()
+        number = _label(found, label)
+        image = picture(sent, found.sampler.shape, service.settings.max_upload_pixels)[None]
+        seen = look(codes, image, None if number is None else np.array([number]))
+        used = {
+            "model": found.name,
+            "sha256": found.sampler.artifact.sha256,
+            "label": number,
+            "class_name": None if number is None else found.sampler.classes[number],
+            "untrained": found.sampler.untrained,
+        }
+        return {**used, "original": _png(image[0]), **seen}
+
+    return await in_thread(request, work, caller.cancel)
+
+
+def _label(model: Model, label: str | None) -> int | None:
+    """A class's number; None for models without. Raises UsageError if the model must be told and is not."""
+    sampler = model.sampler
+    if label is None and sampler.least_label == 0:
+        known = f"0 to {len(sampler.classes) - 1}: {', '.join(sampler.classes)}"
+        raise UsageError(f"{model.name} must be told the picture's class ({known}): give a label")
+    return None if not sampler.classes and label is None else sampler.label(label)
+
+
+def _inpainted(asked: Asked, caller: Caller, known: np.ndarray, hole: np.ndarray, resample: int) -> np.ndarray:
+    request, sampler = asked.request, asked.model.sampler
+    plan = request.plan(sampler)
+    assert plan is not None  # `Sampler.process` said so
+    return inpainting.inpaint(
+        Through(asked.model, caller), known, hole, plan, seed=request.seed, index=asked.index,
+        label=sampler.labels(request.label, asked.index), guidance=request.guidance, resample=resample,
+    )  # fmt: skip
+
+
+def _png(image: np.ndarray) -> str:
+    return base64_png(png_bytes(image))

@@ -1,0 +1,102 @@
+"""GET /models, /model-info, /model-file, /plan; POST /models."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Query, Request, Response, UploadFile
+
+from jaxgen.sampling.sampler_spec import choose
+from jaxgen_serve.api.dependencies import Service, service_of
+from jaxgen_serve.api.generation import require_steps
+from jaxgen_serve.api.images import attachment
+from jaxgen_serve.api.schemas import Eta, Name, Steps, responses
+from jaxgen_serve.api.uploads import add_model
+from jaxgen_serve.errors import failure
+from jaxgen_serve.models import description
+from jaxgen_serve.models.registry import Model
+
+router = APIRouter(tags=["models"])
+SAID = ("config", "training", "scores", "certificate")  # by a manifest
+Which = Annotated[Name | None, Query(description="Default: the first of /models.")]
+
+
+@router.get("/models", responses=responses())
+async def models(request: Request) -> dict[str, Any]:
+    """What can be drawn from, and the files that cannot, with the reason."""
+    service = service_of(request)
+    return {
+        "models": [described(service, model) for model in service.library.models()],
+        "refused": service.library.refused,
+    }
+
+
+@router.get("/model-info", responses=responses(404))
+async def model_info(request: Request, model: Which = None) -> dict[str, Any]:
+    """All that a model's file says of itself: config, training, scores and certificate."""
+    service = service_of(request)
+    found = service.library.get(model)
+    return {**described(service, found), **without_places(found)}
+
+
+@router.get(
+    "/model-file",
+    response_class=Response,
+    responses={**responses(404), 200: {"content": {"application/octet-stream": {}}, "description": "The .onnx file."}},
+)
+async def model_file(request: Request, model: Which = None) -> Response:
+    """The model itself, for whoever wants to draw on their own machine."""
+    found = service_of(request).library.get(model)
+    etag = f'"{found.sampler.artifact.sha256}"'
+    headers = {"etag": etag, "cache-control": "no-cache", **attachment(f"{found.name}.onnx")}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(found.sampler.artifact.data, media_type="application/octet-stream", headers=headers)
+
+
+@router.get("/plan", responses=responses(400, 404))
+async def plan(
+    request: Request,
+    model: Which = None,
+    sampler: Annotated[Name | None, Query()] = None,
+    steps: Annotated[Steps | None, Query()] = None,
+    eta: Annotated[Eta | None, Query()] = None,
+) -> dict[str, Any]:
+    """The table of a sampler, float32 [rows, 9] in base64: what the graph's input `plan` takes."""
+    service = service_of(request)
+    found = service.library.get(model).sampler
+    recipe = choose(found.process(), sampler=sampler, steps=require_steps(service, steps), eta=eta)
+    require_steps(service, recipe.steps)
+    table = found.plan(**recipe._asdict())
+    return {**recipe._asdict(), "rows": len(table), "table": base64.b64encode(table.astype("<f4").tobytes()).decode()}
+
+
+@router.post("/models", status_code=201, responses=responses(400, 413, 503), response_model=None)
+async def upload(request: Request, file: Annotated[UploadFile, File()]) -> Response | dict[str, Any]:
+    """Serve a model file of yours. It is checked in a process of its own before this one looks at it."""
+    service = service_of(request)
+    if not service.settings.allow_uploads:
+        return failure(403, "this server takes no model files; its owner can allow them with --allow-uploads")
+    return await add_model(service, file)
+
+
+def described(service: Service, model: Model) -> dict[str, Any]:
+    return description.described(
+        model.sampler,
+        name=model.name,
+        size=model.size,
+        encoder=model.reader is not None,
+        max_steps=service.settings.max_steps,
+    )
+
+
+def without_places(found: Model) -> dict[str, Any]:
+    """What a file's manifest says of its making, less where the pictures lay on the machine that made it."""
+    manifest = copy.deepcopy({key: found.sampler.artifact.manifest.get(key) or {} for key in SAID})
+    for section in (manifest["config"].get("data", {}), manifest["training"]):
+        if isinstance(section, dict) and "dataset" in section:
+            section["dataset"] = description.dataset(found.sampler.artifact)
+    manifest["certificate"].pop("probe", None)  # pictures
+    return manifest

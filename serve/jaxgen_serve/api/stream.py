@@ -1,0 +1,114 @@
+"""GET /stream: the pictures while they are being denoised, as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from jaxgen.errors import JaxgenError
+from jaxgen.images import png_bytes
+from jaxgen_serve.api.dependencies import Service, off_loop, service_of
+from jaxgen_serve.api.generation import Asked, Drawn, ask, base64_png
+from jaxgen_serve.api.schemas import Stream, responses
+
+router = APIRouter(tags=["draw"])
+AHEAD = 64  # frames that a slow client may be behind; more are left out
+EVENT_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["frame", "done", "error"]},
+        "data": {"type": "string", "description": "JSON"},
+    },
+    "required": ["event", "data"],
+}
+QUIET = 10.0  # seconds after which a comment keeps proxies from hanging up
+
+Event = tuple[int, int, np.ndarray] | None
+
+
+@router.get(
+    "/stream",
+    response_class=StreamingResponse,
+    responses={
+        **responses(400, 404, 409, 503),
+        200: {
+            "description": "frame {row, rows, images} and so on, then done {what was used, images} or error {detail}.",
+            "content": {"text/event-stream": {"schema": EVENT_SCHEMA}},
+        },
+    },
+)
+async def stream(request: Request, asked: Annotated[Stream, Query()]) -> StreamingResponse:
+    """Draw as /generate-batch does, and show each picture on its way from noise."""
+    service = service_of(request)
+    return Events(service, ask(service, asked.body(), asked.num_images))
+
+
+class Events(StreamingResponse):
+    """Frames as they come, then the end. The work is dropped once nobody reads on. Raises Busy."""
+
+    def __init__(self, service: Service, asked: Asked) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.frames: asyncio.Queue[Event] = asyncio.Queue()
+        self.asked, self.start = asked, self.loop.time()
+        self.ticket = asked.submit(service, self.on_frame)
+        self.ticket.future.add_done_callback(lambda _: self.tell(None))
+        super().__init__(self.events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.ticket.cancel()
+
+    def on_frame(self, row: int, rows: int, images: np.ndarray) -> None:
+        if self.frames.qsize() < AHEAD:
+            self.tell((row, rows, images))
+
+    def tell(self, event: Event) -> None:
+        """From the engine's thread, which outlives the loop."""
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.frames.put_nowait, event)
+
+    async def events(self) -> AsyncIterator[str]:
+        async for text in _frames(self.frames):
+            yield text
+        try:
+            images, _ = self.ticket.future.result(timeout=0)
+        except JaxgenError as err:
+            yield event("error", {"detail": str(err)})
+            return
+        made = Drawn(asked=self.asked, images=images, milliseconds=round((self.loop.time() - self.start) * 1000, 2))
+        used = {**self.asked.used(len(images)), "milliseconds": made.milliseconds}
+        yield event("done", {**used, "images": await off_loop(images.size, made.all)})
+
+
+async def _frames(frames: asyncio.Queue[Event]) -> AsyncIterator[str]:
+    while True:
+        try:
+            async with asyncio.timeout(QUIET):
+                frame = await frames.get()
+        except TimeoutError:
+            yield ": still drawing\n\n"
+            continue
+        if frame is None:
+            return
+        row, rows, images = frame
+        texts = await off_loop(images.size, partial(_encoded, images))
+        yield event("frame", {"row": row, "rows": rows, "images": texts})
+
+
+def _encoded(images: np.ndarray) -> list[str]:
+    return [base64_png(png_bytes(image)) for image in images]
+
+
+def event(name: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"

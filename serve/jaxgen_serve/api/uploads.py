@@ -1,0 +1,129 @@
+"""What strangers send: pictures, measured before they are decoded; model files, tried in a process of their own."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import warnings
+from typing import Any
+
+import numpy as np
+from fastapi import UploadFile
+from PIL import Image
+
+from jaxgen.data.decode import decode
+from jaxgen.data.image_files import flatten
+from jaxgen.data.transforms import fit
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.files import write_atomically
+from jaxgen.inference import model_file as artifacts
+from jaxgen.latent.inputs import REGIONS, mask
+from jaxgen_serve.api.dependencies import Service
+from jaxgen_serve.batching.engine import Busy
+from jaxgen_serve.models import sandbox
+from jaxgen_serve.models.registry import ENCODER, NotServed
+
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.onnx")
+
+
+def picture(data: bytes, shape: tuple[int, int, int], max_pixels: int) -> np.ndarray:
+    """An uploaded picture's first frame, upright, cropped and resized as `jaxgen latent` does: uint8 [H, W, C].
+
+    Raises UsageError on anything but a PNG, JPEG, GIF or WebP of at most `max_pixels`; none of more is decoded.
+    """
+    if _pixels(data) > max_pixels:
+        raise UsageError(f"the picture has too many pixels: at most {max_pixels} are read here")
+    try:
+        pixels = decode(data, "the picture")
+    except JaxgenError as err:
+        raise UsageError("the picture is damaged or cut short") from err
+    return fit(flatten(pixels[None]), shape[0], shape[2])[0]
+
+
+def _pixels(data: bytes) -> float:
+    """How many a picture claims to have; inf: so many that Pillow does not open it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `picture` is stricter
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                return image.width * image.height
+    except Image.DecompressionBombError:
+        return math.inf
+    except Exception as err:  # Pillow's readers raise a dozen kinds
+        raise UsageError(f"not a picture that is read here; those are {', '.join(FORMATS)}") from err
+
+
+def unknown(word: str | None, data: bytes | None, shape: tuple[int, int, int], max_pixels: int) -> np.ndarray:
+    """What is to be drawn anew: bool [H, W], from a region's name or an uploaded picture that is light there.
+
+    Raises UsageError unless it is one of the two, and a part of the picture.
+    """
+    if (word is None) == (data is None):
+        raise UsageError(f"give either mask, one of {', '.join(REGIONS)}, or mask_file, a picture light where to draw")
+    if word is not None:
+        if word not in REGIONS:  # and never a file of this machine, which `mask` would read
+            raise UsageError(f"mask must be one of {', '.join(REGIONS)}, got {word[:60]!a}")
+        return mask(word, shape)
+    light = picture(data or b"", (shape[0], shape[1], 1), max_pixels)[..., 0] >= 128
+    if light.all() or not light.any():
+        raise UsageError("mask_file must be light in some places, which are drawn, and dark in others, which are kept")
+    return light
+
+
+async def add_model(service: Service, file: UploadFile) -> dict[str, Any]:
+    """Check an uploaded model file, keep it and serve it: its name and hash. One at a time is read, and tried.
+
+    Raises JaxgenError if it is not one of jaxgen's that draws, UsageError on a name that is taken or no plain one,
+    Busy while others are tried.
+    """
+    trials = service.trials
+    async with trials.turn(service.settings.deadline):
+        return await trials.run(lambda: _add_model(service, file.filename or "", file.file.read()))
+
+
+def _add_model(service: Service, file_name: str, data: bytes) -> dict[str, Any]:
+    settings = service.settings
+    if file_name.endswith(ENCODER):
+        raise UsageError("encoders are not taken here; put one beside its model, in a folder that is served")
+    if not NAME.fullmatch(file_name):
+        raise UsageError("the file must be called NAME.onnx, NAME being at most 64 letters, digits, '-' or '_'")
+    if len(data) > settings.max_model:
+        raise UsageError(f"a model file may have {settings.max_model} bytes here, got {len(data)}")
+    artifact = artifacts.parse(data, file_name)  # nothing of it has run yet
+    name, sha256 = file_name.removesuffix(".onnx"), artifact.sha256
+    if _served(service, name) != sha256:
+        _require_room(service, name)
+        sandbox.attempt(file_name, data, settings.deadline)
+        _keep(service, file_name, sha256, data)
+    return {"name": name, "sha256": sha256}
+
+
+def _served(service: Service, name: str) -> str | None:
+    """The hash of the model of this name; None: there is none."""
+    try:
+        return service.library.get(name).sampler.artifact.sha256
+    except NotServed:
+        return None
+
+
+def _require_room(service: Service, name: str) -> None:
+    if _served(service, name) is not None:
+        raise UsageError(f"there is another model {name!r} here; give the file another name")
+    most = service.settings.max_models
+    if sum(1 for _ in service.settings.uploads.glob("*/*.onnx")) >= most:
+        raise UsageError(f"this server keeps {most} uploaded models, and has them")
+
+
+def _keep(service: Service, file_name: str, sha256: str, data: bytes) -> None:
+    folder = service.settings.uploads / sha256
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / file_name, data)
+    except (OSError, JaxgenError) as err:
+        raise Busy(f"{file_name}: the server's disk does not take it", retry_after=60.0) from err
+    service.library.refresh()
+    if _served(service, file_name.removesuffix(".onnx")) != sha256:
+        (folder / file_name).unlink(missing_ok=True)
+        raise JaxgenError(service.library.refused.get(file_name, f"{file_name}: refused: it cannot be loaded"))

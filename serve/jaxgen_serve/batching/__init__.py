@@ -1,0 +1,1 @@
+"""Requests that share calls of a model: queues, the wait for more, deadlines."""

@@ -1,0 +1,116 @@
+"""Requests for pictures, put together for one call of the graph and advanced through their plan row by row."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxgen.inference.session import Stop
+from jaxgen_serve.batching.requests import SHARED, Array, Feeds, Part, picked
+from jaxgen_serve.models.registry import Model
+
+FRAMES = 20  # at least, where somebody watches and the plan has as many rows
+
+
+class Batch:
+    """Parts that are drawn together; `row` of `rows` rows of their plan are behind them."""
+
+    def __init__(self, parts: Sequence[Part], feeds: Feeds | None = None, row: int = 0) -> None:
+        """feeds, row: where others have brought these parts to; None: they start here."""
+        self.parts, self.row, self.rows = list(parts), row, parts[0].job.rows
+        self.feeds = feeds if feeds is not None else _joined([part.feeds() for part in parts])
+        self.images: Array | None = None  # uint8 [N, H, W, C] as of `row`
+        self._seconds_per_row: float | None = None
+
+    @property
+    def model(self) -> Model:
+        model = self.parts[0].job.model
+        assert model is not None
+        return model
+
+    @property
+    def done(self) -> bool:
+        return self.row == self.rows
+
+    @property
+    def since(self) -> float:
+        return min(part.job.since for part in self.parts)
+
+    @property
+    def count(self) -> int:
+        return sum(part.count for part in self.parts)
+
+    def drop_dead(self) -> None:
+        """Leave out those for whom nobody waits any more."""
+        alive = [part.job.alive for part in self.parts]
+        if not all(alive):
+            keep = np.repeat(alive, [part.count for part in self.parts])
+            self.feeds = picked(self.feeds, keep)
+            self.parts = [part for part, stays in zip(self.parts, alive, strict=True) if stays]
+
+    def advance(self, slice_seconds: float, pace: float, stop: Stop) -> float:
+        """Run as many rows as take about `slice_seconds`, one at least. Returns their pace, in seconds a row and
+        picture.
+
+        pace: the model's last one, 0 if there is none.
+        """
+        end = self._next_cut(slice_seconds, pace)
+        feeds = dict(self.feeds)
+        if "plan" in feeds:
+            feeds["plan"] = feeds["plan"][self.row : end]
+        begin = time.monotonic()
+        # Watched from outside, by `stop`. The deadline frees this thread if onnxruntime does not heed that.
+        left = max(part.job.until for part in self.parts) - begin + 1
+        self.images, after = self.model.sampler.run(feeds, left, stop)
+        self._seconds_per_row = (time.monotonic() - begin) / (end - self.row)
+        self.row = end
+        if after is not None:
+            self.feeds["state"] = after
+        return self._seconds_per_row / self.count
+
+    def split(self) -> list[Batch]:
+        """Each part by itself, from where it is."""
+        return [Batch([part], picked(self.feeds, pictures), self.row) for part, pictures in self._slices()]
+
+    def deliver(self) -> None:
+        """Show or hand over what has been drawn, and fail those whose numbers have come to be NaN."""
+        for part, pictures in self._slices():
+            try:
+                self._hand_over(part, pictures)
+            except Exception as err:  # its own watcher's, or no memory is left for it
+                part.job.fail(err)
+
+    def _hand_over(self, part: Part, pictures: slice) -> None:
+        assert self.images is not None
+        images, state, job = self.images[pictures], self.feeds.get("state"), part.job
+        now = None if state is None else state[:, pictures]
+        if now is not None and np.isnan(now).any():
+            job.fail(self.model.sampler.diverged())
+            return
+        if job.on_frame and job.alive:
+            job.on_frame(self.row, self.rows, images)
+        if self.done:
+            job.take(part.start, part.stop, images, now)
+
+    def _slices(self) -> list[tuple[Part, slice]]:
+        ends = list(itertools.accumulate(part.count for part in self.parts))
+        return [(part, slice(end - part.count, end)) for part, end in zip(self.parts, ends, strict=True)]
+
+    def _next_cut(self, slice_seconds: float, pace: float) -> int:
+        seconds = self._seconds_per_row or pace * self.count
+        rows = max(1, int(slice_seconds / seconds)) if seconds else 1
+        if any(part.job.on_frame for part in self.parts):
+            rows = min(rows, max(1, self.rows // FRAMES))
+        return min(self.row + rows, self.rows)
+
+
+def _joined(feeds: Sequence[Feeds]) -> Feeds:
+    if len(feeds) == 1:
+        return dict(feeds[0])
+    return {
+        name: value if name in SHARED else np.concatenate([one[name] for one in feeds], axis=int(name == "state"))
+        for name, value in feeds[0].items()
+    }

@@ -1,0 +1,273 @@
+"""Requests for pictures, merged into as few calls of onnxruntime as may be: a queue, one worker, deadlines.
+
+One thread runs all graphs, so that they do not fight for the cores; a second one minds the deadlines. A plan is run in
+slices of rows, between which those that nobody waits for any more are dropped and other models get their turn. Noise is
+a function of seed and index, so what is drawn beside a picture does not change it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any, TypeVar, Unpack
+
+import numpy as np
+
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference.sampler import Inputs
+from jaxgen.inference.session import Stop
+from jaxgen_serve.batching.batch import Batch
+from jaxgen_serve.batching.deadlines import Deadlines
+from jaxgen_serve.batching.queue import Lane
+from jaxgen_serve.batching.requests import Busy, Job, OnFrame, Ticket
+from jaxgen_serve.batching.wait_policy import Gathering
+from jaxgen_serve.metrics import Metrics
+from jaxgen_serve.models.registry import Model
+
+T = TypeVar("T")
+Drawn = tuple[np.ndarray, np.ndarray | None]  # uint8 [N, H, W, C]; float32 [2, N, H, W, C] of models with plans
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """The only one to run graphs in a server. All methods may be called from any thread."""
+
+    def __init__(
+        self,
+        *,
+        max_batch: int = 64,
+        max_delay: float = 0.002,
+        max_queue: int = 1024,
+        slice_seconds: float = 0.25,
+        metrics: Metrics | None = None,
+    ) -> None:
+        """max_batch: pictures in one call; max_delay: seconds that a request waits for company where there is nothing
+        else to do, see `Gathering`; max_queue: pictures asked for and not drawn yet; slice_seconds: about how long a
+        call may take."""
+        self._max_batch, self._gathering = max_batch, Gathering(max_batch, max_delay)
+        self._max_queue, self._slice_seconds = max_queue, slice_seconds
+        self._metrics = metrics or Metrics()
+        self._metrics.watch_queue(lambda: self.depth)
+        self._lock = threading.Lock()
+        self._work, self._gathered = (threading.Condition(self._lock) for _ in range(2))
+        self._jobs: set[Job] = set()  # alive
+        self._depth = 0  # their pictures
+        self._lanes: OrderedDict[Model, Lane] = OrderedDict()  # whose turn it is comes first
+        self._errands: deque[Job] = deque()
+        self._models_turn = True  # and not the errands'
+        self._running: tuple[Batch, Stop] | None = None
+        self._closing = False
+        self._deadlines = Deadlines(self._lock, self._jobs, self._wait)
+        self._worker = threading.Thread(target=self._serve, name="jaxgen-engine", daemon=True)
+        self._worker.start()
+
+    @property
+    def depth(self) -> int:
+        """Pictures asked for and not drawn yet."""
+        return self._depth
+
+    def draw(
+        self,
+        model: Model,
+        seed: np.ndarray,
+        index: np.ndarray,
+        *,
+        deadline: float,
+        since: float | None = None,
+        on_frame: OnFrame | None = None,
+        **inputs: Unpack[Inputs],
+    ) -> Ticket[Drawn]:
+        """What `jaxgen.inference.sampler.Sampler.draw` gives for the same arguments.
+
+        deadline: seconds from now, after which the ticket raises Late; since: when (time.monotonic) the request came
+        that this is a part of, None: now; on_frame(rows done, rows, images [N, H, W, C]): called by the worker in some
+        20 places of the plan or more, or after each row if it has fewer.
+        Raises at once Busy, or UsageError on values that the model does not take.
+        """
+        sampler = model.sampler
+        if inputs.get("plan") is None and sampler.config.process is not None:
+            inputs["plan"] = sampler.plan()
+        feeds = sampler.feeds(seed, index, **inputs)
+        count = len(feeds["seed"])
+        if on_frame is not None and count > self._max_batch:
+            raise UsageError(f"at most {self._max_batch} pictures can be watched at once, got {count}")
+        return self._admit(model, feeds, count, deadline, since, on_frame=on_frame)
+
+    def call(self, work: Callable[[float], T], *, deadline: float) -> Ticket[T]:
+        """work(seconds left) in the worker, between two calls of graphs. Raises Busy at once."""
+        return self._admit(None, {}, 1, deadline, None, work=work)
+
+    def close(self) -> None:
+        """Stop what runs, and end: whoever waits gets Busy, and so does whoever comes later."""
+        with self._lock:
+            self._closing = True
+            if self._running:
+                self._running[1]()
+            for waiting in (self._work, self._gathered):
+                waiting.notify_all()
+            jobs = list(self._jobs)
+        for job in jobs:
+            job.fail(_stopping())
+        self._deadlines.close()
+        self._worker.join(timeout=5)
+
+    def _admit(
+        self,
+        model: Model | None,
+        feeds: dict[str, np.ndarray],
+        count: int,
+        deadline: float,
+        since: float | None,
+        **what: Any,
+    ) -> Ticket[Any]:
+        now = time.monotonic()
+        job = Job(
+            model=model, feeds=feeds, count=count, since=now if since is None else since, until=now + deadline, **what
+        )
+        with self._lock:
+            if self._closing:
+                raise _stopping()
+            if self._depth and self._depth + count > self._max_queue:
+                raise Busy(
+                    f"{self._depth} pictures wait already, of at most {self._max_queue}; try later", self._wait()
+                )
+            job.future.add_done_callback(lambda future: self._left(job))
+            self._jobs.add(job)
+            self._depth += count
+            if model is None:
+                self._errands.append(job)
+            else:
+                if model not in self._lanes:
+                    self._lanes[model] = Lane(self._max_batch)
+                self._lanes[model].add(job)
+            self._work.notify()
+            if not self._alone() or len(self._jobs) >= self._gathering.awaited or self._depth >= self._max_batch:
+                self._gathered.notify()
+            self._deadlines.mind(job)
+        return Ticket(job.future)
+
+    def _wait(self) -> float:
+        """About how many seconds everything that waits will take, from 1 to 60."""
+        return min(60.0, max(1.0, self._gathering.seconds(self._jobs)))
+
+    def _left(self, job: Job) -> None:
+        """A job is done: drawn, failed, late or cancelled."""
+        with self._lock:
+            self._jobs.discard(job)
+            self._depth -= job.count
+            if self._running and not any(part.job.alive for part in self._running[0].parts):
+                self._running[1]()
+        if job.model and not job.future.cancelled() and job.future.exception() is None:
+            self._metrics.drew(job.model.name, job.count)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                with self._lock:
+                    turn = self._turn()
+                if turn is None:
+                    return
+                if isinstance(turn, Job):
+                    self._run(turn)
+                else:
+                    self._advance(*turn)
+            except Exception as err:  # out of memory, say: there is one worker, so it must go on
+                self._start_afresh(err)
+
+    def _turn(self) -> Job | tuple[Lane, Batch, Stop] | None:
+        """What is next; waits for something. None: the end."""
+        while not self._closing:
+            if self._errands and not (self._models_turn and self._lanes):
+                self._models_turn = True
+                errand = self._errands.popleft()
+                if errand.alive:
+                    return errand
+            elif self._lanes:
+                turn = self._models()
+                if turn:
+                    return turn
+            else:
+                self._work.wait()
+        return None
+
+    def _alone(self) -> bool:
+        """Whether all that waits is for one model."""
+        return len(self._lanes) == 1 and not self._errands
+
+    def _models(self) -> tuple[Lane, Batch, Stop] | None:
+        """What is next of the models; None: to be asked again."""
+        model, lane = next(iter(self._lanes.items()))
+        if self._alone():
+            seconds = self._gathering.seconds_left(model, lane)
+            if seconds > 0:
+                self._gathered.wait(seconds)
+                return None
+        batch = lane.next()
+        if batch is None:
+            del self._lanes[model]
+            return None
+        self._lanes.move_to_end(model)
+        self._models_turn = False
+        self._running = batch, Stop()
+        return lane, *self._running
+
+    def _start_afresh(self, err: Exception) -> None:
+        log.error("the engine failed", exc_info=err)
+        with self._lock:
+            self._running = None
+            self._lanes.clear()
+            self._errands.clear()
+            jobs = list(self._jobs)
+        for job in jobs:
+            job.fail(_shown(err, job.model.name if job.model else "this"))
+
+    def _run(self, errand: Job) -> None:
+        assert errand.work is not None
+        try:
+            result = errand.work(max(0.0, errand.until - time.monotonic()))
+        except Exception as err:
+            errand.fail(_shown(err, "this"))
+        else:
+            errand.finish(result)
+
+    def _advance(self, lane: Lane, batch: Batch, stop: Stop) -> None:
+        model = batch.model
+        self._metrics.called(batch.count)
+        error: Exception | None = None
+        try:
+            pace = batch.advance(self._slice_seconds, self._gathering.pace(model), stop)
+        except Exception as err:
+            error = err
+        with self._lock:
+            self._running = None
+            if error is None:
+                self._gathering.called(model, pace)
+                if batch.done:  # counted before anybody can be back
+                    group = batch.parts[0].job.group
+                    self._gathering.company(group, batch.parts + lane.waiting(group))
+        if error is None:
+            batch.deliver()
+        elif len(batch.parts) == 1:
+            batch.parts[0].job.fail(_shown(error, model.name))
+        with self._lock:
+            if error is None and batch.done:
+                lane.finish(batch)
+                self._gathering.answered(model)
+            elif error is not None and len(batch.parts) > 1:
+                lane.split(batch)  # one of them may be the cause; and those that have left are dropped
+
+
+def _shown(err: Exception, name: str) -> JaxgenError:
+    """As it is if it was written to be read; else one line, the rest being for the log."""
+    if isinstance(err, JaxgenError):
+        return err
+    log.error("%s failed", name, exc_info=err)
+    return JaxgenError(f"{name} failed: {type(err).__name__}")
+
+
+def _stopping() -> Busy:
+    return Busy("the server is stopping; try later", 5.0)

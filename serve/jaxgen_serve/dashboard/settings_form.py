@@ -1,0 +1,98 @@
+"""The settings of a config as they stand in its dataclasses: which there are, of what kind, and what they mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from jaxgen import config as configs
+from jaxgen.config import Config, schema
+from jaxgen.config.presets import PRESETS, families
+
+FIELD = re.compile(r"^    (\w+): [^#\n]*(?:#\s*(.+))?$", re.MULTILINE)  # a line of a dataclass and the comment after it
+WORDS = {"lr": "learning rate", "ema": "EMA", "dtype": "number type"}  # where a key is short for more
+FIRST = ("training.steps", "training.epochs", "training.batch_size", "training.lr")  # what people change most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """key: dotted; kind: 'choice', 'integer', 'number' or 'text', which a list of integers is too; value: as it is."""
+
+    key: str
+    kind: str
+    value: Any
+    choices: tuple[Any, ...] = ()
+    meaning: str = ""
+
+    @property
+    def words(self) -> str:
+        words = " ".join(WORDS.get(word, word) for word in self.key.rpartition(".")[2].split("_"))
+        return words[:1].upper() + words[1:]
+
+
+def settings(config: Config) -> dict[str, list[Setting]]:
+    """Every setting of a config by its section, all from the dataclasses."""
+    found = {}
+    for name, hint in get_type_hints(type(config)).items():
+        if dataclasses.is_dataclass(hint):
+            found[name] = _section(name, getattr(config, name))
+    return found
+
+
+def changes(config: Config, values: Mapping[str, Any]) -> list[str]:
+    """The values that differ from the config's own, as KEY=VALUE for --set.
+
+    Raises UsageError, with the line of `jaxgen train`, if the config does not take them.
+    """
+    before = {setting.key: setting for group in settings(config).values() for setting in group}
+    changed = [f"{key}={_text(value)}" for key, value in values.items() if value != before[key].value]
+    configs.override(config, changed)
+    return changed
+
+
+def datasets() -> list[str]:
+    """The datasets that presets are made for, the embedded one first."""
+    return list(dict.fromkeys(config.data.dataset for config in PRESETS.values()))
+
+
+def presets_for(dataset: str) -> list[str]:
+    """The presets that are made for a dataset; for another one, the words that `--model` takes."""
+    return [name for name, config in PRESETS.items() if config.data.dataset == dataset] or families()
+
+
+def _section(section: str, values: Any) -> list[Setting]:
+    kind = type(values)
+    notes = _comments(kind)
+    found = []
+    for name, hint in get_type_hints(kind).items():
+        value = getattr(values, name)
+        if get_origin(hint) is Literal:
+            sort = "choice"
+        elif get_origin(hint) is tuple:
+            sort, value = "text", ", ".join(map(str, value))
+        else:
+            sort = {int: "integer", float: "number"}.get(hint, "text")
+        choices = get_args(hint) if sort == "choice" else ()
+        meaning = notes.get(name, "")
+        found.append(Setting(key=f"{section}.{name}", kind=sort, value=value, choices=choices, meaning=meaning))
+    return found
+
+
+def _comments(kind: type) -> dict[str, str]:
+    """What the source says of each field, after it; nothing where there is no source."""
+    try:
+        return {name: note for name, note in FIELD.findall(inspect.getsource(kind)) if note}
+    except OSError:
+        return {}
+
+
+def _text(value: Any) -> str:
+    """A value as --set takes it; '1, 2' is a list of integers."""
+    if isinstance(value, str):
+        numbers = [word.strip() for word in value.strip("[]() ").split(",") if word.strip()]
+        return f"[{', '.join(numbers)}]" if all(word.isdecimal() for word in numbers) else value
+    return schema.format_value(value)

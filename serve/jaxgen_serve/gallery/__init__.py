@@ -1,0 +1,1 @@
+"""Images that are kept: files on disk and their database."""

@@ -1,0 +1,1 @@
+"""What every request passes through: security headers, limits, request metrics."""

@@ -1,0 +1,1 @@
+"""The models that a server knows: registry, description, and a sandbox to try strangers' files in."""

@@ -1,0 +1,161 @@
+// The By hand panel: a drawing or an upload that a model reconstructs, scores or draws a part of anew.
+
+import { $, announce, el, newest } from "./dom.js";
+import { chooseModel, fillClasses } from "./controls.js";
+import { easel } from "./drawing-canvas.js";
+import { number, onLanguage, t } from "./i18n.js";
+import { problem } from "./error-banner.js";
+import { chosen, onStage, stage } from "./results.js";
+import { newSeed, settings, state, watch } from "./state.js";
+
+const TOOLS = ["pen", "eraser", "mask"];
+const REGIONS = ["bottom", "top", "left", "right", "center", "painted"];
+const VERSIONS = 3; // of a picture whose part is drawn anew
+
+const STROKES = { mnist: 20 / 28, digits: 1 }; // how much of a picture a digit takes up in these datasets
+
+const run = newest();
+let backend = null;
+let paper = null;
+let found = null; // what the model made of it, to be shown in another language too
+
+export function setUpHand(current) {
+  backend = current;
+  const tool = () => document.querySelector('[name="tool"]:checked').value;
+  showLists();
+  paper = easel({ tool, brush: () => Number($("brush").value), changed: showTools });
+  $("undo").addEventListener("click", () => paper.undo());
+  $("clear").addEventListener("click", () => paper.clear());
+  $("centre").addEventListener("click", () => paper.centre(STROKES[state.model?.dataset]));
+  $("upload").addEventListener("change", upload);
+  $("from-stage").addEventListener("click", () => paper.put(chosen()[0].src, false));
+  $("reconstruct").addEventListener("click", () => read("reconstruct"));
+  $("anomaly").addEventListener("click", () => read("anomaly"));
+  $("inpaint").addEventListener("click", inpaint);
+  $("tools").addEventListener("change", (event) => event.target.value === "mask" && ($("region").value = "painted"));
+  watch((changed) => {
+    if (changed.has("model")) showModel();
+    if (changed.has("label") && state.label !== null) $("hand-class").value = state.label;
+  });
+  onStage(showTools);
+  onLanguage(() => {
+    showLists();
+    showModel();
+    showFindings();
+  });
+  showTools();
+}
+
+async function upload(event) {
+  const [file] = event.target.files;
+  if (!file) return;
+  const url = URL.createObjectURL(file);
+  try {
+    await paper.put(url, true);
+    problem(null);
+  } catch {
+    problem(t("hand.unreadable", { name: file.name }));
+  } finally {
+    URL.revokeObjectURL(url);
+    event.target.value = ""; // so that the same file can be chosen again
+  }
+}
+
+async function read(what) {
+  const share = STROKES[state.model.dataset];
+  if (share && paper.rough()) paper.centre(share); // these models know digits in the middle alone; "Undo" brings it back
+  await working(async (signal) => {
+    const fields = { file: await paper.picture(), model: state.model.name, label: told() };
+    const said = await backend().reading.read(what, fields, signal);
+    found = { what, of: state.model.name, ...said };
+  });
+}
+
+async function inpaint() {
+  if ($("region").value === "painted" && !paper.masked()) return problem(t("hand.unpainted"));
+  return working(async (signal) => {
+    const { model, sampler, steps, guidance } = settings();
+    const region = $("region").value;
+    const place = region === "painted" ? { mask_file: await paper.mask() } : { mask: region };
+    const seed = state.locked ? state.seed : newSeed();
+    const fields = { file: await paper.picture(), model, label: told(), sampler, steps, guidance, seed, num_images: VERSIONS, ...place };
+    found = { what: "inpaint", of: model, images: await backend().reading.inpaint(fields, signal) };
+  });
+}
+
+const told = () => (state.model.classes.length && $("hand-class").value !== "" ? $("hand-class").value : null);
+
+async function working(work) {
+  if (paper.empty()) return problem(t("hand.blank"));
+  $("findings").setAttribute("aria-busy", "true");
+  try {
+    await run(work);
+    problem(null);
+    showFindings();
+    announce(t("hand.done"));
+  } catch (error) {
+    problem(error);
+  } finally {
+    $("findings").setAttribute("aria-busy", "false");
+  }
+}
+
+function showFindings() {
+  if (!found) return $("findings").replaceChildren();
+  const { png } = backend().reading;
+  const figure = (src, words) => el("figure", {}, el("img", { src, alt: words, class: "pixel" }), el("figcaption", {}, words));
+  if (found.what === "inpaint") {
+    return $("findings").replaceChildren(...found.images.map((src, i) => figure(src, t("picture", { n: i + 1 }))));
+  }
+  const pictures = [figure(png(found.original), t("hand.seen")), figure(png(found.reconstruction), t("hand.rebuilt"))];
+  if (found.what === "anomaly") pictures.push(figure(png(found.heat), t("hand.heat")));
+  return $("findings").replaceChildren(...(found.what === "anomaly" ? [score()] : []), ...pictures);
+}
+
+function score() {
+  const parts = t("hand.parts", { reconstruction: found.reconstruction_nats, kl: found.kl });
+  const meaning = el("p", {}, `${parts} ${t("hand.meaning")}`);
+  return el("div", { class: "score" }, el("strong", {}, t("hand.nats", { score: found.score })), meaning);
+}
+
+function showTools() {
+  $("undo").disabled = !paper?.past();
+  $("from-stage").disabled = !stage.pictures.length;
+}
+
+function showLists() {
+  const tool = document.querySelector('[name="tool"]:checked')?.value ?? "pen";
+  const radio = (value) => el("input", { type: "radio", name: "tool", value, checked: value === tool });
+  $("tools").replaceChildren(...TOOLS.map((name) => el("label", { id: `tool-${name}` }, radio(name), t(`tool.${name}`))));
+  const region = $("region").value || REGIONS[0];
+  $("region").replaceChildren(...REGIONS.map((name) => el("option", { value: name }, t(`region.${name}`))));
+  $("region").value = region;
+}
+
+function showModel() {
+  const { model } = state;
+  if (!model) return;
+  const able = { read: Boolean(backend().reading && model.encoder), inpaint: Boolean(backend().reading && model.plan) };
+  $("hand-some").hidden = !able.read && !able.inpaint;
+  $("hand-read").hidden = !able.read;
+  $("hand-inpaint").hidden = !able.inpaint;
+  $("tool-mask").hidden = !able.inpaint;
+  if (!able.inpaint && $("tool-mask").querySelector("input").checked) $("tool-pen").querySelector("input").checked = true;
+  $("hand-class-row").hidden = !model.classes.length;
+  fillClasses($("hand-class"), model, model.label_optional ? t("any.none") : null);
+  if (found && found.of !== model.name) found = null;
+  showFindings();
+  const others = state.models.filter((one) => one.encoder || one.plan);
+  elsewhere("hand-none", able.read || able.inpaint, t("hand.unable", { name: model.name }), others);
+}
+
+/** What a panel shows in place of itself for a model that cannot do this: why, and the models that can. */
+export function elsewhere(id, able, why, others) {
+  $(id).hidden = able;
+  const choose = (name) => {
+    chooseModel(name);
+    $("model").focus(); // the button is gone
+  };
+  const go = (name) => el("button", { type: "button", on: { click: () => choose(name) } }, name);
+  $(id).replaceChildren(el("p", {}, why), el("div", { class: "pair" }, ...others.map(({ name }) => go(name))));
+}

@@ -1,0 +1,184 @@
+// The gallery: pictures that were kept, found by model, class and seed.
+
+import { $, announce, el, icon, roving, save, toast } from "./dom.js";
+import { MOST_SEED, isWrong, wholeNumber } from "./fields.js";
+import { onLanguage, t } from "./i18n.js";
+import { bytesOf } from "./pixels.js";
+import { problem } from "./error-banner.js";
+import { newSeed, state, watch } from "./state.js";
+
+const PAGE = 60;
+const WAIT = 200; // milliseconds after a key in the search
+
+let backend = null;
+let again = null; // draws what a row says, and more
+let rows = [];
+let next = null;
+let total = 0; // of what was found, on all pages
+let asked = 0; // the newest search wins
+const deleted = []; // rows that can be brought back, the newest last
+
+/** redraw(row, {seed, index, count}): draws with a row's settings and shows the Draw panel; start(): shows it alone. */
+export function setUpGallery(current, redraw, start) {
+  [backend, again] = [current, redraw];
+  let timer = 0;
+  $("search").addEventListener("submit", (event) => event.preventDefault());
+  $("search").addEventListener("input", (event) => {
+    if (event.target === $("find-model")) fillLabels();
+    clearTimeout(timer);
+    timer = setTimeout(openGallery, WAIT);
+  });
+  $("more").addEventListener("click", () => load(next));
+  $("no-cards").querySelector("button").addEventListener("click", start);
+  roving($("cards"), "button.deed", { columns: () => 5 * columns() });
+  watch((changed) => changed.has("models") && fillFilters());
+  onLanguage(() => {
+    fillFilters();
+    if (!$("panel-gallery").hidden) show();
+  });
+}
+
+export async function openGallery() {
+  if (!backend().gallery) return;
+  fillFilters();
+  await load(null);
+}
+
+async function load(before) {
+  const mine = ++asked;
+  const seed = wholeNumber($("find-seed"), 0, MOST_SEED);
+  if (isWrong($("find-seed"))) {
+    [rows, next, total] = [[], null, 0];
+    return show();
+  }
+  const query = {
+    model: $("find-model").value,
+    label: $("find-label").value,
+    seed,
+    favourite: $("find-favourite").checked ? true : null,
+    limit: PAGE,
+    before,
+  };
+  try {
+    const page = await backend().gallery.list(query);
+    if (mine !== asked) return;
+    rows = before === null ? page.pictures : [...rows, ...page.pictures];
+    [next, total] = [page.next, page.total];
+    problem(null);
+    show();
+  } catch (error) {
+    problem(error);
+  }
+}
+
+function show() {
+  $("cards").replaceChildren(...rows.map(card));
+  showTotal();
+  $("more").hidden = next === null;
+  $("no-cards").hidden = rows.length > 0;
+  const filtered = [...$("search").querySelectorAll("select, input")].some((field) => (field.type === "checkbox" ? field.checked : field.value));
+  $("no-cards").querySelector("p").textContent = t(filtered ? "gallery.nothing" : "gallery.empty");
+}
+
+const showTotal = () => ($("found").textContent = t("gallery.found", { n: total }));
+
+function card(row) {
+  const [name, seed] = [row.class_name ?? null, String(row.seed)];
+  const words = name === null ? t("gallery.picture", { seed }) : t("gallery.picture.of", { name, seed });
+  const place = t("facts.seed", { seed: row.index ? `${seed} / ${row.index}` : seed });
+  const deed = (key, picture, click, pressed = null) => {
+    const label = { title: t(key), "aria-label": `${t(key)}: ${words}`, "aria-pressed": pressed };
+    return el("button", { class: "icon deed", type: "button", ...label, on: { click } }, icon(picture));
+  };
+  const box = el(
+    "article",
+    { class: "card", "data-id": row.id },
+    el("img", { src: backend().gallery.src(row), alt: words, loading: "lazy" }),
+    el("p", { class: "said" }, el("b", {}, name ?? row.model), ` ${name === null ? "" : row.model}`, el("br"), place),
+    el(
+      "div",
+      { class: "deeds" },
+      deed("gallery.favourite", "heart", (event) => favourite(row, event.currentTarget), String(row.favourite)),
+      deed("gallery.again", "again", () => again(row, { seed: row.seed, index: row.index, count: 1, sha256: row.sha256 })),
+      deed("gallery.vary", "vary", () => again(row, { seed: newSeed(), index: 0, count: 5 })),
+      deed("gallery.save", "save", () => download(row)),
+      deed("gallery.delete", "delete", () => remove(row, box)),
+    ),
+  );
+  return box;
+}
+
+async function favourite(row, button) {
+  try {
+    await backend().gallery.favourite(row.id, !row.favourite);
+    row.favourite = !row.favourite;
+    button.setAttribute("aria-pressed", String(row.favourite));
+  } catch (error) {
+    problem(error);
+  }
+}
+
+async function remove(row, box) {
+  try {
+    await backend().gallery.remove(row.id);
+  } catch (error) {
+    return problem(error);
+  }
+  const focus = (box.nextElementSibling ?? box.previousElementSibling)?.querySelector(".deed:last-child");
+  rows = rows.filter((one) => one !== row);
+  total -= 1;
+  box.remove();
+  showTotal();
+  (focus ?? $("find-model")).focus();
+  deleted.push(row);
+  offerUndo();
+  announce(t("gallery.deleted", { n: 1 }));
+  if (!rows.length) await load(null);
+}
+
+/** As long as it is there, it brings back what was deleted, one after the other. */
+function offerUndo() {
+  const action = { text: t("undo"), run: restore, over: () => deleted.splice(0) };
+  return toast(t("gallery.deleted", { n: deleted.length }), action, 12);
+}
+
+async function restore() {
+  const row = deleted.pop();
+  try {
+    await backend().gallery.restore(row.id);
+    await load(null);
+    announce(t("gallery.restored"));
+  } catch (error) {
+    deleted.push(row);
+    problem(error);
+  }
+  const undo = deleted.length ? offerUndo().querySelector("button") : null;
+  (undo ?? deedOf(row) ?? document.querySelector("[role=tab][aria-selected=true]")).focus();
+}
+
+/** Where the focus goes to a picture; nothing: it is not shown. */
+const deedOf = (row) => $("panel-gallery").hidden ? null : $("cards").querySelector(`[data-id="${row.id}"] .deed:last-child`);
+
+async function download(row) {
+  const name = `${row.model}-seed${row.seed}-${row.index}.png`;
+  save(await bytesOf(backend().gallery.src(row)), name, "image/png");
+}
+
+function fillFilters() {
+  const before = $("find-model").value;
+  const names = state.models.map(({ name }) => el("option", { value: name }, name));
+  $("find-model").replaceChildren(el("option", { value: "" }, t("all")), ...names);
+  $("find-model").value = before;
+  fillLabels();
+}
+
+function fillLabels() {
+  const before = $("find-label").value;
+  const chosen = state.models.filter(({ name }) => !$("find-model").value || name === $("find-model").value);
+  const { classes } = chosen.reduce((most, one) => (one.classes.length > most.classes.length ? one : most), { classes: [] });
+  $("find-label").replaceChildren(el("option", { value: "" }, t("all")), ...classes.map((name) => el("option", { value: name }, name)));
+  $("find-label").value = before;
+  if ($("find-label").value !== before) $("find-label").value = "";
+}
+
+const columns = () => getComputedStyle($("cards")).gridTemplateColumns.split(" ").length;

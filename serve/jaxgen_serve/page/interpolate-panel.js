@@ -1,0 +1,156 @@
+// The Blend panel: the way between two pictures.
+
+import { $, announce, el, newest, save } from "./dom.js";
+import { onLanguage, t } from "./i18n.js";
+import { gifOf, sheetPng } from "./pixels.js";
+import { player } from "./player.js";
+import { problem } from "./error-banner.js";
+import { fit } from "./results.js";
+import { className, newSeed, settings, state, watch } from "./state.js";
+
+const FRAMES = [8, 16, 32];
+const PATHS = ["spherical", "linear"];
+const STRIP = 12; // pictures in the row below
+
+const run = newest();
+let backend = null;
+let ends = []; // [{src, seed, index, label}], at most two
+let request = null; // the settings they were drawn with
+let frames = [];
+let show = null;
+
+export function setUpBlend(current) {
+  backend = current;
+  segments("blend-frames", "frames", FRAMES, 16, String);
+  show = player({ slider: $("blend-share"), button: $("blend-play"), show: showFrame });
+  $("blend-controls").addEventListener("submit", (event) => {
+    event.preventDefault();
+    walk();
+  });
+  $("two-new").addEventListener("click", twoNew);
+  $("swap").addEventListener("click", () => ends.length === 2 && setEnds([...ends].reverse(), request));
+  $("blend-png").addEventListener("click", () => saving((channels) => sheetPng(frames, channels), "png"));
+  const times = { delay: 80, last: 800 };
+  const toAndFro = () => [...frames, ...frames.slice(1, -1).reverse()].map((src) => [src]);
+  $("blend-gif").addEventListener("click", () => saving((channels) => gifOf(toAndFro(), channels, times), "gif"));
+  new ResizeObserver(arrange).observe($("blend-stage"));
+  watch((changed) => changed.has("model") && setEnds([], null));
+  onLanguage(() => {
+    showPaths();
+    showEnds();
+  });
+}
+
+/** Two pictures of the stage, and what they were drawn from; their way is drawn at once. */
+export function blend(pictures, used) {
+  const { model, sampler, steps, guidance } = used;
+  setEnds(pictures.map((picture) => ({ ...picture, seed: used.seed })), { model, sampler, steps, guidance });
+  return walk();
+}
+
+export const togglePlay = () => frames.length && show.toggle();
+
+/** Two fresh pictures of the chosen class, and the way between them. */
+async function twoNew() {
+  const { eta, label, ...chosen } = settings();
+  const drawn = { ...chosen, count: 1, index: 0, label, eta, quick: state.model.quick };
+  await working(async (signal) => {
+    const found = [];
+    for (let i = 0; i < 2; i++) {
+      const seed = newSeed();
+      const index = label === null && !state.model.label_optional ? i : 0; // classes come in turn: not twice the same
+      const { pictures } = await backend().draw({ ...drawn, seed, index }, { signal });
+      found.push({ ...pictures[0], seed });
+    }
+    setEnds(found, chosen);
+  });
+  if (ends.length === 2) await walk();
+}
+
+async function walk() {
+  if (ends.length < 2) return twoNew();
+  await working(async (signal) => {
+    const asked = { frames: Number(picked("frames")), path: picked("path") };
+    const found = await backend().walk({ ...request, ...asked, ends }, { signal });
+    if (!found) throw new Error(t("blend.unable"));
+    setFrames(found);
+    announce(t("blend.ready", { n: found.length }));
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) show.toggle();
+  });
+}
+
+async function working(work) {
+  $("blend-go").classList.add("working");
+  try {
+    await run(work);
+    problem(null);
+  } catch (error) {
+    problem(error);
+  } finally {
+    $("blend-go").classList.toggle("working", run.busy());
+  }
+}
+
+function setEnds(pictures, drawnWith) {
+  [ends, request] = [pictures, drawnWith];
+  setFrames([]);
+  showEnds();
+}
+
+function setFrames(sources) {
+  frames = sources;
+  $("blend-picture").hidden = $("blend-scrub").hidden = $("blend-actions").hidden = !frames.length;
+  $("blend-empty").hidden = frames.length > 0;
+  const every = (frames.length - 1) / (Math.min(STRIP, frames.length) - 1);
+  const some = Array.from({ length: Math.min(STRIP, frames.length) }, (_, i) => frames[Math.round(i * every)]);
+  $("blend-strip").replaceChildren(...some.map((src) => el("img", { src, alt: "", class: "pixel" })));
+  if (frames.length) show.load(frames.length);
+  else show.stop();
+  arrange();
+}
+
+function showFrame(i) {
+  $("blend-picture").src = frames[i];
+  const text = new Intl.NumberFormat(document.documentElement.lang, { style: "percent" }).format(i / (frames.length - 1));
+  $("blend-picture").alt = t("blend.at", { share: text });
+  $("blend-text").textContent = text;
+  $("blend-share").setAttribute("aria-valuetext", text);
+}
+
+function showEnds() {
+  for (const i of [0, 1]) {
+    const end = ends[i];
+    $(`end-${i}`).replaceChildren(end ? el("img", { src: end.src, alt: "", class: "pixel" }) : "ABC"[i]);
+    const name = end ? className(state.model, end.label) : null;
+    const seed = end && t("facts.seed", { seed: `${end.seed}${end.index ? ` / ${end.index}` : ""}` });
+    $(`end-text-${i}`).textContent = end ? [name, seed].filter(Boolean).join(" · ") : t("blend.none");
+  }
+  $("swap").disabled = ends.length < 2;
+}
+
+function arrange() {
+  if (!state.model || !frames.length) return;
+  const [height, width] = state.model.shape;
+  const room = { width: $("blend-stage").clientWidth - 40, height: $("blend-stage").clientHeight - 40 };
+  const { scale } = fit(1, state.model.shape, room, 0);
+  $("blend-picture").style.setProperty("--side", `${scale * width}px`);
+  $("blend-picture").style.setProperty("--tall", `${scale * height}px`);
+}
+
+function segments(id, name, values, first, words) {
+  const chosen = document.querySelector(`[name="${name}"]:checked`)?.value ?? String(first);
+  const radio = (value) => el("input", { type: "radio", name, value, checked: String(value) === chosen });
+  $(id).replaceChildren(...values.map((value) => el("label", {}, radio(value), words(value))));
+}
+
+const showPaths = () => segments("blend-path", "path", PATHS, PATHS[0], (path) => t(`path.${path}`));
+const picked = (name) => document.querySelector(`[name="${name}"]:checked`).value;
+
+async function saving(make, kind) {
+  try {
+    const bytes = await make(state.model.shape[2]);
+    save(bytes, `${state.model.name}-blend-${ends.map(({ seed }) => seed).join("-")}.${kind}`, `image/${kind}`);
+  } catch (error) {
+    problem(error);
+  }
+}

@@ -1,0 +1,131 @@
+// The Map panel: the plane of a VAE with two latents, and the point of it that is decoded.
+
+import { $, save } from "./dom.js";
+import { fillClasses } from "./controls.js";
+import { elsewhere } from "./edit-panel.js";
+import { decimal, onLanguage, t } from "./i18n.js";
+import { quantile } from "./normal.js";
+import { bytesOf } from "./pixels.js";
+import { problem } from "./error-banner.js";
+import { fit } from "./results.js";
+import { state, watch } from "./state.js";
+
+const EDGE = 0.004; // of the plane, which goes on for ever
+const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+let backend = null;
+let share = { x: 0.5, y: 0.5 }; // of the map's width and height, from the top left
+let shown = ""; // the model and class whose map is there
+let asking = false; // one point at a time; the newest one waits
+let waiting = false;
+
+export function setUpMap(current) {
+  backend = current;
+  let held = false;
+  const follow = (event) => {
+    const box = $("plane").getBoundingClientRect();
+    moveTo((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+  };
+  $("plane").addEventListener("pointerdown", (event) => {
+    held = true;
+    $("plane").setPointerCapture(event.pointerId);
+    $("puck").focus({ focusVisible: false });
+    event.preventDefault();
+    follow(event);
+  });
+  $("plane").addEventListener("pointermove", (event) => held && follow(event));
+  for (const name of ["pointerup", "pointercancel"]) $("plane").addEventListener(name, () => (held = false));
+  $("puck").addEventListener("keydown", (event) => {
+    if (!(event.key in MOVES)) return;
+    event.preventDefault();
+    const [step, [x, y]] = [event.shiftKey ? 0.1 : 0.02, MOVES[event.key]];
+    moveTo(share.x + x * step, share.y + y * step);
+  });
+  $("map-class").addEventListener("change", openMap);
+  $("map-png").addEventListener("click", savePicture);
+  new ResizeObserver(arrange).observe($("map-stage"));
+  watch((changed) => changed.has("model") && !$("panel-map").hidden && openMap());
+  onLanguage(() => !$("panel-map").hidden && openMap());
+}
+
+/** Whether the model has a plane to walk over; a static site has it only if it was drawn in advance. */
+export const hasMap = (model) => model.latent === 2 && !model.plan && !(backend().static && !model.map);
+
+/** Shows the map of the chosen model, if it has one. */
+export async function openMap() {
+  const { model } = state;
+  if (!model) return;
+  const able = hasMap(model);
+  $("map-some").hidden = !able;
+  elsewhere("map-none", able, t("map.unable", { name: model.name }), state.models.filter(hasMap));
+  if (!able) return;
+  $("map-class-row").hidden = !model.classes.length;
+  fillClasses($("map-class"), model, null);
+  const key = `${model.sha256} ${$("map-class").value}`;
+  if (key !== shown) {
+    try {
+      const { src } = await backend().map(model, $("map-class").value);
+      $("map-picture").src = src;
+      shown = key;
+      problem(null);
+    } catch (error) {
+      problem(error);
+    }
+  }
+  arrange();
+  moveTo(share.x, share.y);
+}
+
+function moveTo(x, y) {
+  const clamp = (value) => Math.max(EDGE, Math.min(1 - EDGE, value));
+  share = { x: clamp(x), y: clamp(y) };
+  $("puck").style.setProperty("--x", `${share.x * 100}%`);
+  $("puck").style.setProperty("--y", `${share.y * 100}%`);
+  const [a, b] = latent();
+  const text = t("map.where", { x: decimal(a), y: decimal(b) });
+  $("where").textContent = text;
+  for (const [key, value] of [["valuenow", a.toFixed(2)], ["valuemin", -2.7], ["valuemax", 2.7], ["valuetext", text]]) {
+    $("puck").setAttribute(`aria-${key}`, value);
+  }
+  decode();
+}
+
+/** Equal shares of a normal lie between the map's lines, rows from the top. */
+const latent = () => [quantile(share.x), quantile(1 - share.y)];
+
+async function decode() {
+  if (asking) return void (waiting = true);
+  asking = true;
+  const { model } = state;
+  const label = model.classes.length ? Number($("map-class").value) : null;
+  try {
+    const { src } = await backend().decode({ model: model.name, latent: latent(), label });
+    $("decoded").src = src;
+    $("decoded").alt = t("map.picture", { x: decimal(latent()[0]), y: decimal(latent()[1]) });
+  } catch (error) {
+    problem(error);
+    waiting = false;
+  }
+  asking = false;
+  if (waiting) {
+    waiting = false;
+    decode();
+  }
+}
+
+function arrange() {
+  if (!state.model) return;
+  const padding = 2 * parseFloat(getComputedStyle($("map-stage")).paddingTop);
+  const side = Math.min($("map-stage").clientWidth, $("map-stage").clientHeight) - padding;
+  $("plane").style.setProperty("--side", `${Math.max(0, side)}px`);
+  const [height, width] = state.model.shape;
+  const { scale } = fit(1, state.model.shape, { width: 240, height: 240 }, 0);
+  $("decoded").style.setProperty("--side", `${scale * width}px`);
+  $("decoded").style.setProperty("--tall", `${scale * height}px`);
+}
+
+async function savePicture() {
+  if (!$("decoded").src) return;
+  const place = latent().map((value) => value.toFixed(2)).join("_");
+  save(await bytesOf($("decoded").src), `${state.model.name}-latent_${place}.png`, "image/png");
+}

@@ -1,0 +1,141 @@
+// The worker behind wasm-runtime.js: one model in onnxruntime-web.
+
+import { imageNoise } from "./noise.js";
+import { withoutDefaults } from "./onnx-defaults.js";
+import { PATHS } from "./paths.js";
+
+const SLICES = 50; // of a plan at most: between two of them a frame is shown, or the work is dropped
+const COLUMNS = 9; // of a plan
+const NOISE = 7; // the column with the share of fresh noise
+const STILL = Float32Array.of(0, 0, 0, 1, 1, 0, 0, 0, 0); // a row that leaves x as it is: the noise itself
+
+const cancelled = new Set();
+let ort = null;
+let session = null;
+let model = null; // {shape, classes, optional, latent, defaults}
+let queue = Promise.resolve();
+
+onmessage = ({ data: { id, deed, body } }) => {
+  if (deed === "cancel") return void cancelled.add(id);
+  queue = queue.then(async () => {
+    try {
+      if (cancelled.has(id)) return;
+      const result = await DEEDS[deed](body, {
+        stopped: () => cancelled.has(id),
+        frame: body.frames_wanted ? (...frame) => postMessage({ id, frame }) : null,
+      });
+      postMessage({ id, result });
+    } catch (error) {
+      postMessage({ id, error: oneLine(error) });
+    } finally {
+      cancelled.delete(id);
+    }
+  });
+};
+
+const DEEDS = { open, draw, interpolate };
+
+async function open({ url, runtime, threads, model: described }) {
+  const [library, file] = await Promise.all([import(runtime), fetched(url)]);
+  ort = library;
+  ort.env.logLevel = "error";
+  ort.env.wasm.numThreads = threads;
+  const { bytes, defaults } = withoutDefaults(file);
+  session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+  model = { ...described, defaults };
+}
+
+async function fetched(url) {
+  const response = await fetch(url, { credentials: "same-origin" });
+  if (!response.ok) throw new Error(`the model's file did not come: ${response.status} ${response.statusText}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+async function draw(request, job) {
+  const start = performance.now();
+  const images = await drawn(request, job);
+  return { images, shape: [request.seed.length, ...model.shape], milliseconds: performance.now() - start };
+}
+
+/** The pictures, uint8 [N*H*W*C]. state: Float32Array [2, N, H, W, C] to start from and not from noise. */
+async function drawn({ seed, index, label, guidance, plan, latent, state = null }, job) {
+  const n = seed.length;
+  const fixed = { seed: integers(seed), index: integers(index) };
+  if (model.classes) fixed.label = integers(label ?? index.map((i) => (model.optional ? -1 : i % model.classes)));
+  if (guidance !== null && guidance !== undefined) fixed.guidance = floats([guidance], []);
+  if (latent) fixed.latent = floats(latent.flat(), [n, model.latent]);
+  if (!("plan" in model.defaults)) return (await run(fixed)).images;
+  const { table, rows } = plan ?? { table: model.defaults.plan.data, rows: model.defaults.plan.dims[0] };
+  const height = Math.ceil(rows / SLICES);
+  let [images, after] = [null, state];
+  for (let row = 0; row < rows && !job.stopped(); row += height) {
+    const end = Math.min(row + height, rows);
+    const slice = floats(table.slice(row * COLUMNS, end * COLUMNS), [end - row, COLUMNS]);
+    const given = after ? { state: floats(after, [2, n, ...model.shape]) } : {};
+    ({ images, after } = await run({ ...fixed, plan: slice, ...given }));
+    job.frame?.(end, rows, images);
+    await messages();
+  }
+  if (after?.some(Number.isNaN)) throw new Error("the model drew NaN: its weights, or the plan given, have diverged");
+  return images;
+}
+
+/** Pictures on the way between two, as POST /interpolate draws them. */
+async function interpolate({ seed, index, label, frames, path, guidance, plan }, job) {
+  const start = performance.now();
+  const ends = model.latent ? codes(seed, index) : await noises(seed, index, label, guidance, plan);
+  const points = Array.from({ length: frames }, (_, i) => PATHS[path](ends[0], ends[1], i / (frames - 1)));
+  const labels = label && points.map((_, i) => label[i * 2 < frames ? 0 : 1]);
+  const rest = { seed: points.map(() => 0), index: points.map(() => 0), label: labels, guidance, plan };
+  const from = model.latent ? { latent: points.map((point) => [...point]) } : { state: joined(points) };
+  const images = await drawn({ ...rest, ...from }, job);
+  return { images, shape: [frames, ...model.shape], milliseconds: performance.now() - start };
+}
+
+const codes = (seed, index) => seed.map((one, i) => imageNoise(one, index[i], model.latent));
+
+/** What the two pictures start from: the x of the state after a row that changes nothing. */
+async function noises(seed, index, label, guidance, plan) {
+  const noisy = plan && plan.table.some((value, i) => i % COLUMNS === NOISE && value !== 0);
+  if (noisy) throw new Error("a walk takes a sampler that adds no noise, such as ddim with eta 0");
+  const fixed = { seed: integers(seed), index: integers(index), plan: floats(STILL, [1, COLUMNS]) };
+  if (model.classes) fixed.label = integers(label ?? index.map(() => -1));
+  const { after } = await run(fixed);
+  const size = model.shape.reduce((a, b) => a * b);
+  return [after.slice(0, size), after.slice(size, 2 * size)];
+}
+
+/** [x of each, zeros]: a state that starts from these noises. */
+function joined(points) {
+  const state = new Float32Array(2 * points.length * points[0].length);
+  points.forEach((point, i) => state.set(point, i * point.length));
+  return state;
+}
+
+/** One run of the graph; what is not given has its default. */
+async function run(given) {
+  const feeds = {};
+  for (const name of session.inputNames) {
+    const { data, dims } = model.defaults[name] ?? {};
+    feeds[name] = given[name] ?? floats(data, dims);
+  }
+  for (const name of Object.keys(given)) if (!(name in feeds)) throw new Error(`this model takes no ${name}`);
+  const found = await session.run(feeds);
+  return { images: found.images.data, after: found.state_out?.data ?? null };
+}
+
+const integers = (values) => new ort.Tensor("int64", BigInt64Array.from(values, BigInt), [values.length]);
+const floats = (values, dims) => new ort.Tensor("float32", Float32Array.from(values), dims);
+
+/** Lets a message in: a cancellation is one, and a run of onnxruntime gives way to none. */
+const messages = () =>
+  new Promise((done) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      done();
+    };
+    port2.postMessage(null);
+  });
+
+const oneLine = (error) => String(error?.message ?? error).split("\n")[0].slice(0, 300);

@@ -1,0 +1,1 @@
+"""The static site and onnxruntime's WebAssembly build."""

@@ -1,0 +1,146 @@
+"""The page, one model and onnxruntime's WebAssembly build as a static site: any web server serves it, none draws."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jaxgen import __version__
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.files import read_bytes, write_atomically
+from jaxgen.images import png_bytes
+from jaxgen.inference import model_file as artifacts
+from jaxgen.inference.sampler import Sampler
+from jaxgen.latent import projection
+from jaxgen.latent.spaces import Codes
+from jaxgen.sampling.sampler_spec import choose
+from jaxgen_serve.models.description import described
+from jaxgen_serve.web import onnxruntime_web
+
+PAGE = Path(__file__).parents[1] / "page"
+DESCRIPTION = "site.json"
+STEPS = (5, 10, 20, 30, 50, 100, 200, 500, 1000)  # that a site offers, up to the model's own T
+MAP_SIDE = 15  # pictures
+NOT_KEPT = ("service-worker.js", "ort/LICENSE")  # by the service worker: no page asks for them
+API = re.compile(r'(<meta name="jaxgen-api" content=")[^"]*(">)')  # of index.html; empty: a static site
+KEPT = re.compile(r"const SITE = \{.*\};")  # of service-worker.js
+
+
+def write_site(
+    model: Path, folder: Path, *, name: str | None = None, say: Callable[[str], object] = lambda line: None
+) -> None:
+    """Write the site of an exported model into `folder`, whole or not at all; an earlier site there is replaced.
+
+    name: of the model on the page; by default its file's. say: hears of what takes long.
+    Raises UsageError if `folder` holds anything else, JaxgenError as `Sampler.open` and `onnxruntime_web.fetch` do.
+    """
+    check_folder(folder)
+    artifact = artifacts.read(model)
+    sampler = Sampler(artifact)
+    description = {
+        **described(sampler, name=name or model.stem, size=len(artifact.data), encoder=False, max_steps=max(STEPS)),
+        "file": "model.onnx",
+    }
+    files = {path.name: path.read_bytes() for path in sorted(PAGE.iterdir()) if path.is_file()}
+    files["model.onnx"] = artifact.data
+    runtime = onnxruntime_web.fetch(say)
+    files |= {f"ort/{file}": (runtime / file).read_bytes() for file in onnxruntime_web.FILES}
+    files["ort/LICENSE"] = onnxruntime_web.LICENSE.read_bytes()
+    files["ort/files.json"] = json.dumps({"files": sorted(onnxruntime_web.FILES)}).encode()
+    if sampler.config.process is not None:
+        description["plans"] = plan_tables(sampler)
+    elif sampler.config.noise_shape == (2,) and not sampler.classes:
+        sheet, reach = projection.sheet(Codes(sampler), MAP_SIDE, None)
+        files["map.png"] = png_bytes(sheet)
+        description["map"] = {"file": "map.png", "reach": reach}
+    files["index.html"] = _replaced(API, r"\1\2", files["index.html"])
+    listed = sorted([*files, DESCRIPTION])
+    about = {"jaxgen": __version__, "files": listed, "models": [description]}
+    files[DESCRIPTION] = json.dumps(about, indent=1).encode()
+    kept = {"version": _version(files), "files": ["./", *(file for file in listed if file not in NOT_KEPT)]}
+    files["service-worker.js"] = _replaced(KEPT, f"const SITE = {json.dumps(kept)};", files["service-worker.js"])
+    _write(files, folder)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UsageError unless `folder` can be made, is empty, or holds an earlier site and nothing besides."""
+    if not folder.exists():
+        if not folder.resolve().parent.is_dir():
+            raise UsageError(f"{folder}: there is no folder {folder.resolve().parent}; create it first")
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: expected a folder to write the site into, got a file")
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    foreign = sorted(found - _earlier(folder))
+    if foreign:
+        raise UsageError(
+            f"{folder}: holds what is not of an earlier site ({foreign[0]}); name a new or an empty folder"
+        )
+
+
+def plan_tables(sampler: Sampler) -> dict[str, dict[str, Any]]:
+    """The plans that a page without a server offers: "ddim-50" -> {sampler, steps, eta, table}, float32 in base64."""
+    process = sampler.process()
+    about = described(sampler, name="", size=0, encoder=False, max_steps=max(STEPS))["plan"]
+    tables = {}
+    for name in about["samplers"]:
+        own = {about["steps"], about["max_steps"], min(choose(process, sampler=name).steps, about["max_steps"])}
+        for steps in sorted(own | {count for count in STEPS if count <= about["max_steps"]}):
+            recipe = choose(process, sampler=name, steps=steps)
+            table = sampler.plan(**recipe._asdict()).astype("<f4").tobytes()
+            tables[f"{name}-{steps}"] = {**recipe._asdict(), "table": base64.b64encode(table).decode()}
+    return tables
+
+
+def _earlier(folder: Path) -> set[str]:
+    """The files of an earlier site, by its own account."""
+    try:
+        about = json.loads(read_bytes(folder / DESCRIPTION, 2**26))
+        return set(about["files"]) if "jaxgen" in about else set()
+    except (JaxgenError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _replaced(pattern: re.Pattern[str], by: str, content: bytes) -> bytes:
+    text, count = pattern.subn(by, content.decode())
+    assert count == 1, f"expected one {pattern.pattern}, found {count}"
+    return text.encode()
+
+
+def _version(files: dict[str, bytes]) -> str:
+    """Of these files together: what makes browsers that have kept others fetch these."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
+    return digest.hexdigest()[:16]
+
+
+def _write(files: dict[str, bytes], folder: Path) -> None:
+    """Aside, and then renamed."""
+    target = folder.resolve()
+    mark = secrets.token_hex(8)
+    aside, old = (target.parent / f".{mark}.{kind}.tmp" for kind in ("new", "old"))
+    try:
+        for name, content in files.items():
+            (aside / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(aside / name, content)
+        if target.exists():
+            target.rename(old)
+        try:
+            aside.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
+    except OSError as err:
+        raise JaxgenError(f"{folder}: cannot be written: {err.strerror}") from err
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,81 @@
+"""Files that read pictures, encoders and classifiers, as any ONNX runtime or PyTorch sees them."""
+
+import jax
+import numpy as np
+import pytest
+import torch
+from runtimes import BACKENDS, random_pixels, session
+
+from jaxgen.images import to_unit
+from jaxgen.inference import model_file
+from jaxgen.inference.model_file import decode_pictures
+from jaxgen.inference.verify import verify
+from jaxgen.models import network
+from jaxgen_export import weight_mapping
+
+READ = {"vae": "encoder", "vae-convolutional": "encoder", "classifier": "classifier"}
+
+
+@pytest.fixture(params=READ)
+def reader(family, request):
+    """A model and the kind of its file that reads."""
+    return family(request.param), READ[request.param]
+
+
+@pytest.fixture
+def read_file(reader):
+    model, kind = reader
+    return model.encoder if kind == "encoder" else model.onnx
+
+
+def test_reader_says_what_jax_says_in_every_runtime(reader, read_file):
+    model, kind = reader
+    method = {"encoder": "encode", "classifier": "__call__"}[kind]
+    apply, loaded = network.build(model.config).apply, session(read_file)
+    for count in (1, 2, 7):
+        pictures = random_pixels(model, count)
+        said = jax.jit(lambda x: apply(model.params, x, method=method))(pictures / np.float32(127.5) - 1)
+        found = loaded.run(None, {"images": pictures})
+        for a, b in zip(found, jax.tree.leaves(said), strict=True):
+            assert a.dtype == np.float32 and np.asarray(b).std(axis=1).max() > 1e-3
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
+        if kind == "classifier":
+            np.testing.assert_allclose(torch.jit.load(model.torchscript)(torch.from_numpy(pictures)), said, atol=1e-5)
+
+
+def test_readers_inputs_and_outputs_are_those_of_the_contract(reader, read_file):
+    model, kind = reader
+    loaded = session(read_file)
+    (images,) = loaded.get_inputs()
+    assert (images.name, images.type, images.shape) == ("images", "tensor(uint8)", ["N", *model.config.data.shape])
+    assert not loaded.get_overridable_initializers()
+    names = {"encoder": ["mean", "log_variance"], "classifier": ["logits"]}[kind]
+    width = model.config.model.latent if kind == "encoder" else 3
+    given = [(value.name, value.type, value.shape) for value in loaded.get_outputs()]
+    assert given == [(name, "tensor(float)", ["N", width]) for name in names]
+
+
+def test_readers_manifest_is_that_of_the_same_weights(reader, read_file):
+    model, kind = reader
+    manifest = model_file.read(read_file).manifest
+    assert manifest["kind"] == kind
+    assert "plans" not in manifest
+    assert manifest["weights"] == model.manifest["weights"]
+    assert manifest["weights"]["sha256"] == weight_mapping.weights_hash(model.params)
+    held = manifest["certificate"]
+    assert held["trajectories"] == []
+    rows = [(row["backend"], row["input"], row["batch"]) for row in held["evaluation"]]
+    assert sorted(rows) == sorted((b, i, n) for b in BACKENDS for i in ("constant", "random") for n in (1, 2, 7))
+    assert all(row["relative"] <= 1e-4 for row in held["evaluation"])
+
+
+def test_readers_probe_is_what_jax_says(reader, read_file):
+    model, kind = reader
+    probe = model_file.read(read_file).manifest["certificate"]["probe"]
+    pictures = decode_pictures(probe["pictures"])
+    assert len(np.unique(pictures)) > 100
+    method = {"encoder": "encode", "classifier": "__call__"}[kind]
+    said = network.build(model.config).apply(model.params, to_unit(pictures), method=method)
+    for name, want in zip(probe["outputs"], jax.tree.leaves(said), strict=True):
+        np.testing.assert_allclose(np.array(probe["outputs"][name]), want, atol=1e-5)
+    assert verify(model_file.read(read_file))["same"]

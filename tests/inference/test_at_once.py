@@ -1,0 +1,200 @@
+"""Models that draw in one evaluation and files that read pictures, as a person meets them on the base install."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.images import captioned, read_png, read_provenance
+from jaxgen.inference import model_file
+from jaxgen.inference.predictor import Reader
+from jaxgen.inference.request import Request
+from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.verify import verify
+from jaxgen.sampling import prng
+
+NOTHING = dict.fromkeys(("label", "guidance", "sampler", "steps", "eta"))
+
+
+def ask(model, **wishes):
+    return Request.checked(model, **{"seed": 0, "first": 0, "count": 4, **NOTHING, **wishes})
+
+
+@pytest.fixture
+def vae(family):
+    return Sampler.open(family("vae").onnx)
+
+
+@pytest.fixture
+def gan(family):
+    return Sampler.open(family("gan-unconditional").onnx)
+
+
+# --- drawing
+
+
+def test_request_has_no_plan_and_no_guidance(gan):
+    assert ask(gan) == Request(count=4)
+    assert ask(gan).plan(gan) is None
+
+
+@pytest.mark.parametrize("wish", [{"steps": 3}, {"sampler": "ddim"}, {"eta": 0.5}])
+def test_plan_is_refused_in_one_line(gan, wish):
+    with pytest.raises(UsageError, match="draws in one evaluation: it has no plan"):
+        ask(gan, **wish)
+
+
+def test_model_that_needs_a_class_draws_all_in_turn_unless_told(vae):
+    assert ask(vae).label == "all"
+    assert ask(vae, label="bee").label == 2
+    with pytest.raises(UsageError, match="label must be a class"):
+        ask(vae, label="-1")
+    with pytest.raises(UsageError, match="label must be from 0 to 2"):
+        vae.draw(np.zeros(1, int), np.zeros(1, int), label=np.array([-1]))
+    whole, _ = vae.draw(np.zeros(6, int), np.arange(6))
+    turned, _ = vae.draw(np.zeros(6, int), np.arange(6), label=np.array([0, 1, 2, 0, 1, 2]))
+    np.testing.assert_array_equal(whole, turned)
+
+
+def test_noise_of_a_picture_given_as_its_latent_draws_that_picture(vae):
+    seeds, index, label = np.array([5, 6]), np.array([1, 9]), np.array([0, 2])
+    latent = prng.image_noise(seeds, index, 0, vae.config.noise_shape)
+    drawn, state = vae.draw(seeds, index, label=label)
+    decoded, _ = vae.draw(seeds * 0, index * 0, label=label, latent=latent)
+    assert state is None
+    assert np.abs(drawn.astype(int) - decoded).max() <= 1
+
+
+@pytest.mark.parametrize("latent", [np.zeros((2, 4)), np.zeros((1, 3)), np.full((2, 3), np.nan)])
+def test_latent_of_another_shape_or_nan_is_refused(vae, latent):
+    with pytest.raises(UsageError, match="latent must"):
+        vae.draw(np.zeros(2, int), np.arange(2), latent=latent)
+
+
+def test_latent_and_state_are_not_mixed_up(vae, unconditional):
+    one = np.zeros(1, int)
+    with pytest.raises(UsageError, match="no plan"):
+        vae.draw(one, one, state=np.zeros((2, 1, 8, 8, 1)))
+    with pytest.raises(UsageError, match="takes a state, and no latent"):
+        Sampler.open(unconditional.onnx).draw(one, one, latent=np.zeros((1, 3)))
+
+
+def test_sheet_replays_and_gif_is_refused(jaxgen, family, tmp_path):
+    model, sheet = family("vae").onnx, tmp_path / "sheet.png"
+    assert jaxgen("sample", model, "-n", 5, "--label", "2", "--seed", 9, "-o", sheet).returncode == 0
+    said = read_provenance(sheet)
+    assert (said["plan"], said["guidance"], said["label"]) == (None, None, 1)  # "2" is the name of class 1
+    done = jaxgen("replay", sheet, "--model", model)
+    assert (done.returncode, done.stdout) == (0, "identical: every pixel\n")
+    done = jaxgen("sample", model, "--gif", "-o", tmp_path / "x.gif")
+    assert done.returncode == 2
+    assert "jaxgen latent interpolate" in done.stderr
+    assert not (tmp_path / "x.gif").exists()
+
+
+def test_png_of_a_plan_is_not_understood_by_a_model_without(family, gan):
+    words = Request(count=1).provenance(gan, 0) | {"plan": {"sampler": "ddim", "steps": 3, "eta": 0.0}}
+    with pytest.raises(JaxgenError, match="no plan"):
+        Request.from_provenance(gan, words)
+
+
+def test_jpeg_is_about_the_png(jaxgen, unconditional, tmp_path):
+    for name in ("a.png", "a.jpg"):
+        assert jaxgen("sample", unconditional.onnx, "-n", 4, "-o", tmp_path / name).returncode == 0
+    png, jpeg = read_png(tmp_path / "a.png"), np.asarray(Image.open(tmp_path / "a.jpg"))
+    assert np.abs(png[..., 0].astype(int) - jpeg).mean() < 8
+
+
+@pytest.mark.parametrize("arguments", [["--gif", "-o", "x.png"], ["--preset", "gan-digits"], ["--untrained"]])
+def test_options_that_contradict_are_refused(jaxgen, unconditional, arguments, tmp_path):
+    model = [] if "--preset" in arguments else [unconditional.onnx]
+    done = jaxgen("sample", *model, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+# --- untrained
+
+
+def test_untrained_pictures_say_so_in_the_picture_its_text_and_the_terminal(jaxgen, tmp_path):
+    done = jaxgen("sample", "--preset", "gan-digits", "--untrained", "-n", 4, "-o", tmp_path / "u.png")
+    assert done.returncode == 0, done.stderr
+    assert "untrained" in done.stderr
+    assert read_provenance(tmp_path / "u.png")["untrained"] is True
+    strip = read_png(tmp_path / "u.png")[:12]
+    assert (strip == 255).mean() > 0.5  # white, with letters on it
+    assert (strip < 100).any()
+
+
+def test_caption_is_above_the_picture_and_leaves_it_as_it_is():
+    picture = np.random.default_rng(0).integers(0, 256, (20, 300, 3), np.uint8)
+    whole = captioned(picture, "words")
+    np.testing.assert_array_equal(whole[-20:], picture)
+    narrow = captioned(picture[:, :10], "a longer line of words")
+    assert narrow.shape[1] > 100
+    np.testing.assert_array_equal(narrow[-20:, :10], picture[:, :10])
+
+
+# --- readers
+
+
+def test_sampler_and_reader_refuse_each_others_files(family):
+    with pytest.raises(JaxgenError, match="draws nothing: it is an encoder"):
+        Sampler.open(family("vae").encoder)
+    with pytest.raises(JaxgenError, match=r"reads no pictures.*second file"):
+        Reader.open(family("vae").onnx)
+
+
+@pytest.mark.parametrize("pictures", [np.zeros((1, 8, 8, 1)), np.zeros((1, 9, 8, 1), np.uint8)])
+def test_reader_refuses_other_pictures(family, pictures):
+    with pytest.raises(UsageError, match="pictures must"):
+        Reader.open(family("vae").encoder).read(pictures)
+
+
+def test_reader_in_batches_says_the_same(family):
+    pictures = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1), np.uint8)
+    reader = Reader.open(family("vae").encoder)
+    whole, parts = reader.read(pictures), reader.read(pictures, batch_size=3)
+    assert whole.keys() == {"mean", "log_variance"}
+    for name, values in whole.items():
+        np.testing.assert_allclose(values, parts[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vae", "classifier"])
+def test_reader_is_verified_by_its_numbers(jaxgen, family, name):
+    model = family(name)
+    path = model.encoder if name == "vae" else model.onnx
+    done = jaxgen("verify", path, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["same"] is True
+    assert result["relative"] < 1e-5
+
+
+def test_reader_of_other_numbers_is_not_verified(family, restamped):
+    def change(manifest):
+        manifest["certificate"]["probe"]["outputs"]["mean"][0][0] += 1.0
+
+    result = verify(model_file.read(restamped(family("vae").encoder, manifest=change)))
+    assert result["same"] is False
+
+
+@pytest.mark.parametrize("key", ["pictures", "outputs"])
+def test_broken_probe_of_a_reader_is_the_files_fault(family, restamped, key):
+    for broken in ("text", 7, []):
+
+        def change(manifest, broken=broken):
+            manifest["certificate"]["probe"][key] = broken
+
+        with pytest.raises(JaxgenError, match=r"restamped\.onnx: "):
+            verify(model_file.read(restamped(family("vae").encoder, manifest=change)))
+
+
+def test_info_of_every_kind_of_file(jaxgen, family):
+    for path in (family("vae").onnx, family("vae").encoder, family("flow").onnx, family("classifier").onnx):
+        done = jaxgen("info", path)
+        assert done.returncode == 0, done.stderr
+        assert "certificate" in done.stdout
+    assert "classifier" in done.stdout

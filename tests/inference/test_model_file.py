@@ -1,0 +1,243 @@
+"""A model file's stamp and manifest: what is written is read back, and what was changed is refused."""
+
+import base64
+import hashlib
+import json
+import re
+import tracemalloc
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx_files import MANIFEST, forged, model, refusal, serialized
+
+from jaxgen import __version__
+from jaxgen.config import DDPM, from_dict, to_dict
+from jaxgen.errors import JaxgenError
+from jaxgen.images import png_bytes
+from jaxgen.inference.model_file import decode_pictures, dump_manifest, encode_pictures, parse, read, stamp
+
+HEAD = '{"format": 1, "sha256": "' + "0" * 64 + '"'
+
+
+@pytest.fixture
+def good() -> bytes:
+    return stamp(serialized(model()))
+
+
+def test_stamped_file_reads_back_with_its_manifest(tmp_path, good):
+    (tmp_path / "m.onnx").write_bytes(good)
+    artifact = read(tmp_path / "m.onnx")
+    assert artifact.data == good and artifact.path == tmp_path / "m.onnx"
+    assert artifact.manifest == {"format": 1, "sha256": artifact.sha256, "jaxgen": __version__, **MANIFEST}
+    assert artifact.version == __version__ and artifact.config == MANIFEST["config"]
+
+
+def test_stamp_is_the_hash_of_the_file_with_zeros_in_its_place():
+    unstamped = serialized(model())
+    stamped = stamp(unstamped)
+    digest = hashlib.sha256(unstamped).hexdigest()
+    assert stamped == unstamped.replace(b"0" * 64, digest.encode(), 1)
+    assert parse(stamped, "m").sha256 == digest
+
+
+def test_stamped_file_is_a_valid_model_that_runs_in_onnxruntime(good):
+    onnx.checker.check_model(onnx.load_model_from_string(good), full_check=True)
+    session = onnxruntime.InferenceSession(parse(good, "m").data, providers=["CPUExecutionProvider"])
+    assert session.run(None, {"x": np.array(2, np.float32)}) == [3.0]
+    assert json.loads(session.get_modelmeta().custom_metadata_map["jaxgen"])["config"] == MANIFEST["config"]
+
+
+def test_hash_is_found_where_the_manifest_holds_the_same_text_again():
+    decoy = {"format": 1, "sha256": "0" * 64}
+    manifest = {"config": decoy, "notes": json.dumps(decoy), "a": "0" * 64}
+    proto = model(producer_name=dump_manifest(manifest))  # before the manifest, and just like it
+    unstamped = serialized(proto, dump_manifest(manifest))
+    at = unstamped.rindex(HEAD.encode() + b', "jaxgen"') + len(HEAD) - 65  # the manifest is the file's last field
+    stamped = stamp(unstamped)
+    assert stamped == unstamped[:at] + hashlib.sha256(unstamped).hexdigest().encode() + unstamped[at + 64 :]
+    assert parse(stamped, "m").config == decoy
+
+
+def test_any_flipped_bit_of_a_small_file_is_refused(good):
+    assert len(good) < 600
+    for bit in range(len(good) * 8):
+        bad = bytearray(good)
+        bad[bit // 8] ^= 1 << bit % 8
+        refusal(bytes(bad))
+
+
+def test_flipped_bit_of_a_file_on_disk_is_refused(tmp_path, good):
+    path = tmp_path / "m.onnx"
+    for at in range(0, len(good), 16):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 32]) + good[at + 1 :])
+        with pytest.raises(JaxgenError, match=re.escape(str(path))):
+            read(path)
+
+
+def test_flipped_bits_of_a_large_file_are_refused():
+    weights = np.random.default_rng(0).standard_normal(250_000, dtype=np.float32)
+    data = stamp(serialized(model(initializers=[onnx.numpy_helper.from_array(weights, "big")])))
+    parse(data, "m")
+    bad = bytearray(data)
+    for bit in np.random.default_rng(1).integers(0, len(data) * 8, 200):
+        bad[bit // 8] ^= 1 << bit % 8
+        refusal(bytes(bad))
+        bad[bit // 8] ^= 1 << bit % 8
+
+
+def test_every_truncation_is_refused(good):
+    for cut in range(len(good)):
+        refusal(good[:cut])
+    refusal(good + b"\0")
+    refusal(good + b"\x10\x01")  # a whole field more
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello world", b"\x89PNG\r\n\x1a\n" + bytes(64), b"\x08\x0a", b"\xff" * 99, b"\x38\x01"]
+)
+def test_file_of_another_kind_is_not_onnx_or_damaged(data):
+    assert "is not an ONNX file or is damaged" in refusal(data)
+
+
+def test_foreign_onnx_file_is_called_one():
+    proto = model()
+    assert "is an ONNX file, but not one of jaxgen's" in refusal(proto.SerializeToString())
+    proto.metadata_props.add(key="jaxgen2", value="{}")
+    assert "is an ONNX file, but not one of jaxgen's" in refusal(proto.SerializeToString())
+
+
+def test_missing_file_folder_and_oversize_file_are_refused(tmp_path):
+    with pytest.raises(JaxgenError, match="no such file"):
+        read(tmp_path / "m.onnx")
+    with pytest.raises(JaxgenError, match="expected a file"):
+        read(tmp_path)
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(2**31)  # sparse: takes no room
+    tracemalloc.start()
+    with pytest.raises(JaxgenError, match="at most 2147483647 bytes, got 2147483648"):
+        read(tmp_path / "huge")
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_newer_format_asks_for_an_upgrade():
+    newer = dump_manifest(MANIFEST).replace('"format": 1', '"format": 2')
+    assert "made by a newer jaxgen (format 2, this one reads 1); upgrade" in refusal(forged(model(), newer))
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        ("", "its manifest is no JSON"),
+        ("[1]", "no JSON object"),
+        ("null", "no JSON object"),
+        ("[" * 100_000, "its manifest is no JSON"),
+        ("9" * 5000, "its manifest is no JSON"),
+        (HEAD, "its manifest is no JSON"),
+        (HEAD + ', "jaxgen": "1", "config": {}, "x": NaN}', "its manifest is no JSON"),
+        (HEAD + ', "jaxgen": "1", "config": {}, "x": 1e999}', "its manifest is no JSON"),
+        (HEAD + ', "jaxgen": "1", "config": {}, "x": "\\ud800"}', "its manifest is no JSON"),
+        (HEAD + ', "jaxgen": "1", "config": {}, "config": {}}', "a key occurs twice"),
+        (HEAD + ', "jaxgen": "1", "config": {}, "sha256": "0"}', "a key occurs twice"),
+        (HEAD + ', "jaxgen": "1"}', "has no 'config'"),
+        (HEAD + ', "config": {}}', "has no 'jaxgen'"),
+        (HEAD + ', "jaxgen": 1, "config": {}}', "'jaxgen' must be a string, got an integer"),
+        (HEAD + ', "jaxgen": "1", "config": []}', "'config' must be an object, got a list"),
+        (HEAD + ', "jaxgen": "1", "config": {}, "classes": "ab"}', "'classes' must be a list, got a string"),
+        (HEAD + ', "jaxgen": "1", "config": {}, "plans": null}', "'plans' must be an object, got null"),
+        (HEAD.replace("1", "true") + ', "jaxgen": "1", "config": {}}', "no format number"),
+        (HEAD.replace("1", "0") + ', "jaxgen": "1", "config": {}}', "no format number"),
+        (HEAD.replace("00", "", 1) + ', "jaxgen": "1", "config": {}}', "does not start with its format and hash"),
+        (HEAD.replace(" ", "") + ', "jaxgen": "1", "config": {}}', "does not start with its format and hash"),
+        ('{"jaxgen": "1", "config": {}, ' + HEAD[1:] + "}", "does not start with its format and hash"),
+    ],
+)
+def test_manifest_that_cannot_be_trusted_is_refused(manifest, message):
+    assert message in refusal(forged(model(), manifest))
+
+
+def test_two_manifests_are_refused():
+    proto = model()
+    proto.metadata_props.add(key="jaxgen", value=dump_manifest(MANIFEST))
+    assert "2 jaxgen manifests" in refusal(forged(proto))
+
+
+def test_oversize_manifest_is_refused_unparsed(monkeypatch, good):
+    monkeypatch.setattr("jaxgen.inference.model_file.MAX_MANIFEST_BYTES", 100)
+    assert "more than 100 bytes" in refusal(good)
+
+
+def test_value_gives_a_dotted_entry_of_its_type():
+    artifact = parse(stamp(serialized(model(), dump_manifest({"config": {"a": {"b": 3, "c": True}}}))), "m.onnx")
+    assert artifact.value("config.a.b", int) == 3
+    assert artifact.value("config.a.b", float) == 3.0
+    assert artifact.value("config.a", dict) == {"b": 3, "c": True}
+    for key, kind, message in [
+        ("config.a.x", int, r"m\.onnx: its manifest has no 'config.a.x' \(made by jaxgen '"),
+        ("config.a.b.x", int, "no 'config.a.b.x'"),
+        ("config.a.c", int, "'config.a.c' must be an integer, got true or false"),
+        ("config.a.b", str, "'config.a.b' must be a string, got an integer"),
+    ]:
+        with pytest.raises(JaxgenError, match=message):
+            artifact.value(key, kind)
+
+
+def test_config_of_a_run_survives_the_manifest():
+    config = DDPM()
+    artifact = parse(stamp(serialized(model(), dump_manifest({"config": to_dict(config)}))), "m")
+    assert from_dict(artifact.config) == config
+
+
+def test_dumped_manifest_starts_with_format_and_zeros_whatever_was_given():
+    text = dump_manifest({"config": {}, "sha256": "f" * 64, "format": 9, "jaxgen": "7.1", "name": "é"})
+    assert text == HEAD + ', "jaxgen": "7.1", "config": {}, "name": "\\u00e9"}'
+
+
+@pytest.mark.parametrize(
+    "manifest", [{}, {"config": 1}, {"config": {"clip": float("inf")}}, {"config": {"x": object()}}]
+)
+def test_manifest_that_could_not_be_read_back_is_not_written(manifest):
+    with pytest.raises(JaxgenError, match="manifest"):
+        dump_manifest(manifest)
+
+
+def test_stamping_what_has_no_fresh_manifest_is_refused(good):
+    with pytest.raises(JaxgenError, match="stamped already"):
+        stamp(good)
+    with pytest.raises(JaxgenError, match="not one of jaxgen's"):
+        stamp(model().SerializeToString())
+    with pytest.raises(JaxgenError, match="is not an ONNX file"):
+        stamp(b"")
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8, 1), (1, 5, 7, 3)])
+def test_pictures_survive_the_manifest(shape):
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    texts = json.loads(json.dumps(encode_pictures(images)))
+    assert np.array_equal(decode_pictures(texts), images)
+
+
+def png_text(*shape: int) -> str:
+    return base64.b64encode(png_bytes(np.zeros(shape, np.uint8))).decode()
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([], "one or more"),
+        ("abc", "one or more"),
+        ([png_text(2, 2, 1), 7], "one or more"),
+        (["abcd!"], "picture 0 is not base64"),
+        (["é"], "picture 0 is not base64"),
+        (["abcd"], "picture 0: is not a PNG"),
+        ([png_text(2, 2, 1)[:40]], "picture 0: is not a PNG"),
+        ([png_text(2, 2, 1), png_text(2, 3, 1)], "picture 1: expected (2, 2, 1) as picture 0, got (2, 3, 1)"),
+        ([png_text(3000, 3000, 1)] * 2, "at most 8388608 pixels, got 3000 x 3000"),
+    ],
+)
+def test_bad_pictures_are_refused(texts, message):
+    with pytest.raises(JaxgenError) as caught:
+        decode_pictures(texts)
+    assert message in str(caught.value)

@@ -1,0 +1,104 @@
+import numpy as np
+import onnx
+import pytest
+
+from jaxgen.errors import JaxgenError
+from jaxgen.inference import model_file
+from jaxgen.inference.model_file import encode_pictures
+from jaxgen.inference.verify import compare_pictures, same_pictures, verify, worst
+
+
+def pictures(*differing):
+    """Two sets of 1000 pixels; the first few differ by these."""
+    want = np.full((10, 10, 10, 1), 100, np.uint8)
+    found = want.copy()
+    found.ravel()[: len(differing)] += np.array(differing, np.int8).view(np.uint8)
+    return found, want
+
+
+@pytest.mark.parametrize(
+    ("differing", "identical", "off_by"),
+    [((), 1.0, 0), ((1,), 0.999, 1), ((-2, 1, 3), 0.997, 3), ((-100, 120), 0.998, 120)],
+)
+def test_comparison_counts_equal_pixels_and_finds_the_largest_difference(differing, identical, off_by):
+    assert compare_pictures(*pictures(*differing)) == {"identical": identical, "off_by": off_by}
+
+
+def test_comparison_knows_black_from_white():
+    black, white = np.zeros((1, 1, 1, 1), np.uint8), np.full((1, 1, 1, 1), 255, np.uint8)
+    assert compare_pictures(black, white) == compare_pictures(white, black) == {"identical": 0.0, "off_by": 255}
+
+
+@pytest.mark.parametrize(
+    ("differing", "same"), [((2,) * 5, True), ((1,) * 6, False), ((3,), False), ((-2,) * 5, True), ((-3,), False)]
+)
+def test_pictures_are_the_same_up_to_the_limits(differing, same):
+    assert same_pictures(*pictures(*differing)) is same
+
+
+def test_worst_rows_hold_what_was_measured_alone():
+    evaluation = [{"backend": "a", "relative": 1e-6}, {"backend": "a", "relative": 3e-6}]
+    assert worst({"evaluation": evaluation, "trajectories": []}) == {"a": {"relative": 3e-6}}
+    drawn = [{"backend": "a", "identical": 0.999, "off_by": 1}, {"backend": "a", "identical": 1.0, "off_by": 0}]
+    both = {"a": {"relative": 3e-6, "identical": 0.999, "off_by": 1}}
+    assert worst({"evaluation": evaluation, "trajectories": drawn}) == both
+
+
+def test_pictures_of_other_shapes_are_not_the_same():
+    found, want = pictures()
+    assert not same_pictures(found[:5], want)
+    assert not same_pictures(found[..., 0], want)
+
+
+def test_good_file_is_verified(model):
+    result = verify(model_file.read(model.onnx))
+    assert result["same"] is True
+    assert result["pictures"] == 8
+    assert result["identical"] >= 0.995
+    assert result["off_by"] <= 2
+
+
+def test_file_of_other_weights_is_not_verified(unconditional, restamped):
+    def change(proto):
+        (loop,) = (node for node in proto.graph.node if node.op_type == "Loop")
+        body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
+        tensor = next(tensor for tensor in body.initializer if tensor.name.endswith("conv_out.bias"))
+        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) + 0.1, tensor.name))
+
+    result = verify(model_file.read(restamped(unconditional.onnx, proto=change)))
+    assert result["same"] is False
+    assert result["off_by"] > 2
+
+
+def put(key, value):
+    def change(entries):
+        entries["certificate"]["probe"][key] = value
+
+    return change
+
+
+EIGHT = list(range(8))
+BROKEN = {
+    "no seed": lambda entries: entries["certificate"]["probe"].pop("seed"),
+    "no probe": lambda entries: entries["certificate"].pop("probe"),
+    "no certificate": lambda entries: entries.pop("certificate"),
+    "seed out of range": put("seed", 2**32),
+    "seed as text": put("seed", "0"),
+    "index as text": put("index", ["0"] * 8),
+    "ragged index": put("index", [[0, 1], *EIGHT[1:]]),
+    "too few indices": put("index", EIGHT[:7]),
+    "label of no class": put("label", [9] * 8),
+    "no pictures": put("pictures", []),
+    "pictures that are none": put("pictures", ["aGVsbG8="] * 8),
+    "pictures of another size": put("pictures", encode_pictures(np.zeros((8, 9, 9, 1), np.uint8))),
+}
+
+
+@pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)
+def test_broken_probe_is_the_files_fault_in_one_line(unconditional, restamped, change):
+    path = restamped(unconditional.onnx, manifest=change)
+    with pytest.raises(JaxgenError) as caught:
+        verify(model_file.read(path))
+    assert type(caught.value) is JaxgenError
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
