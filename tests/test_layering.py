@@ -154,17 +154,10 @@ def module_name(file: Path) -> str:
 
 
 def imported_modules(file: Path) -> set[str]:
-    """The modules of ours that a file imports anywhere, but for those that only the type checker reads."""
+    """The modules of ours that a file imports, in functions and for the type checker alone included."""
     names = set()
-    tree = ast.parse(file.read_text("utf-8"))
-    typing_only = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in typing_only:
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     ours = {module_name(file) for file in python_files("jaxgen", "export", "serve")}
     return {name for name in names & ours if not module_name(file).startswith(f"{name}.")} - {module_name(file)}

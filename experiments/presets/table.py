@@ -17,8 +17,8 @@ from jaxgen.config import Config, load
 from jaxgen.inference import model_file
 from jaxgen.inference.verify import worst
 from jaxgen.training.data_loading import open_data
-from jaxgen.training.pace import total_steps
 from jaxgen.training.restore import load_trained
+from jaxgen.training.train_step import total_steps
 
 HERE, OUT = Path(__file__).parent, Path("out/presets")
 DRAW = ["-n", "12", "--seed", "0"]

@@ -44,9 +44,8 @@ def import_(weights: Path, preset: str | None, config_file: Path | None, names: 
         mapping[theirs.rstrip(".")] = ours.rstrip(".")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with extra("export"):
-        from jaxgen.training.imported import check_new, start_run
-        from jaxgen_export.comparison import compare
-        from jaxgen_export.import_weights import load_state
+        from jaxgen.training.restore import check_new, start_run
+        from jaxgen_export.import_weights import compare, load_state
 
     check_new(output)
     twin, params = load_state(weights, config, mapping)

@@ -60,7 +60,7 @@ def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, outp
     """
     from jaxgen.inference import latent_output as outputs
     from jaxgen.latent import interpolation
-    from jaxgen.latent.paths import PATHS
+    from jaxgen.latent.interpolation import PATHS
 
     way = PATHS[path]
     outputs.checked(output, ".png", ".gif", ".npy")

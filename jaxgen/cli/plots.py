@@ -20,7 +20,8 @@ def plot(run: Path, output: Path | None) -> None:
     """
     from jaxgen.images import save_png
     from jaxgen.inference.latent_output import checked
-    from jaxgen.runs.metrics import draw_curves, read_curves
+    from jaxgen.plots import draw_curves
+    from jaxgen.runs.metrics import read_curves
 
     curves = read_curves(run / "metrics.jsonl")
     output = checked(output or run / "curves.png", ".png")

@@ -11,7 +11,7 @@ import numpy as np
 from jaxgen.errors import UsageError
 from jaxgen.images import grid, provenance_text, save_png
 from jaxgen.latent.inputs import Pictures
-from jaxgen.latent.paths import plane
+from jaxgen.latent.interpolation import plane
 from jaxgen.latent.probes import pca, t_sne
 from jaxgen.latent.spaces import Codes, Space
 from jaxgen.plots import latent_scatter

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from jaxgen import __version__, config as configs
+from jaxgen import config as configs
 from jaxgen.config import Config
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
-
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets", "grain")
 
 
 def may_change(key: str) -> bool:
@@ -144,11 +140,11 @@ class RunFolder:
 
     def write(
         self, config: Config, data_dir: Path | None, classes: Sequence[str] = (), classifier: Path | None = None,
-        imported: Mapping[str, str] | None = None,
+        imported: Mapping[str, str] | None = None, machine: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """(Re)write the config, and the environment with the folders of data and classifier, and the data's classes.
 
-        imported: see the method; None: as it was. Raises JaxgenError if they cannot be written.
+        imported: see the method; None: as it was. machine: what is known of the versions and devices. Raises JaxgenError if they cannot be written.
         """
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
@@ -156,7 +152,7 @@ class RunFolder:
             raise JaxgenError(f"{self.samples}: cannot be made: {err.strerror}") from err
         write_atomically(self.config_file, configs.dumps(config).encode())
         folders = {"data_dir": data_dir, "classifier": classifier}
-        environment = _environment() | {key: path and str(Path(path).absolute()) for key, path in folders.items()}
+        environment = dict(machine or {}) | {key: path and str(Path(path).absolute()) for key, path in folders.items()}
         environment["classes"] = list(classes)
         if source := imported or self.imported():
             environment["imported"] = dict(source)
@@ -187,22 +183,3 @@ def _step_of(line: str) -> float:
         return json.loads(line)["step"]
     except (ValueError, KeyError, TypeError):
         return float("inf")
-
-
-def _environment() -> dict[str, Any]:
-    import jax
-
-    versions: dict[str, str | None] = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    return {
-        "jaxgen": __version__,
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "devices": [str(device) for device in jax.devices()],
-        "processes": jax.process_count(),
-        "packages": versions,
-    }

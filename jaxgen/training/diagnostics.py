@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.config import GAN, VAEObjective
+from jaxgen.config import GAN, Config, VAEObjective
 from jaxgen.images import grid, side_by_side, to_uint8
 from jaxgen.models.network import Params
 from jaxgen.plots import latent_scatter
+from jaxgen.training.data_loading import Batch
 from jaxgen.training.gan import GAMES
 from jaxgen.training.vae import ACTIVE, kl_divergence
-
-if TYPE_CHECKING:
-    from jaxgen.training.monitor import Monitor
 
 RECONSTRUCTIONS = 32  # pictures of the grid
 MOST_DIMENSIONS = 64  # whose KL is logged one by one
@@ -34,29 +32,56 @@ class Seen:
     warnings: dict[str, str] = field(default_factory=dict)
 
 
-# (monitor, weights, means of the newest steps' metrics and the last one's "step")
-Watch = Callable[["Monitor", Params, Mapping[str, float]], Seen]
+# uint8 pictures, and the class asked for of each (None: none was) -> the share of each class among them, and how many
+# are as asked (None: nothing was)
+Judge = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, float | None]]
 
 
-def watch_nothing(monitor: Monitor, params: Params, metrics: Mapping[str, float]) -> Seen:
+class Subject(Protocol):
+    """What a diagnostic may ask of a model in training; `jaxgen.training.subject.Monitor` answers."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def test(self) -> Batch | None: ...
+
+    @property
+    def judge(self) -> Judge | None: ...
+
+    @property
+    def apply(self) -> Any: ...
+
+    def encode(self, params: Params, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def labels(self, count: int) -> np.ndarray | None: ...
+
+    def draw(self, params: Params, count: int = 0) -> np.ndarray: ...
+
+
+# (subject, weights, means of the newest steps' metrics and the last one's "step")
+Watch = Callable[[Subject, Params, Mapping[str, float]], Seen]
+
+
+def watch_nothing(subject: Subject, params: Params, metrics: Mapping[str, float]) -> Seen:
     """Of a model that draws nothing."""
     return Seen()
 
 
-def watch_samples(monitor: Monitor, params: Params, metrics: Mapping[str, float]) -> Seen:
+def watch_samples(subject: Subject, params: Params, metrics: Mapping[str, float]) -> Seen:
     """The first pictures of seed 0, always the same ones."""
-    return Seen(pictures={"samples": grid(monitor.draw(params))})
+    return Seen(pictures={"samples": grid(subject.draw(params))})
 
 
-def watch_vae(monitor: Monitor, params: Params, metrics: Mapping[str, float]) -> Seen:
+def watch_vae(subject: Subject, params: Params, metrics: Mapping[str, float]) -> Seen:
     """Samples, reconstructions below what they are of, the latent plane if it is one, dimensions that say nothing."""
-    config: Any = monitor.config
-    seen = watch_samples(monitor, params, metrics)
-    if monitor.test is None:
+    config: Any = subject.config
+    seen = watch_samples(subject, params, metrics)
+    if subject.test is None:
         return seen
-    images, labels = monitor.test
-    mean, log_variance = monitor.encode(params, images)
-    again = monitor.apply(params, mean[:RECONSTRUCTIONS], jnp.asarray(labels[:RECONSTRUCTIONS]))
+    images, labels = subject.test
+    mean, log_variance = subject.encode(params, images)
+    again = subject.apply(params, mean[:RECONSTRUCTIONS], jnp.asarray(labels[:RECONSTRUCTIONS]))
     rows = side_by_side(8, images[:RECONSTRUCTIONS], to_uint8(np.asarray(again)))
     seen.pictures["reconstructions"] = grid(rows.reshape(-1, *images.shape[1:]), columns=8)
     latent = mean.shape[1]
@@ -81,24 +106,24 @@ def against_collapse(objective: VAEObjective) -> str:
     return f"lower vae.beta, or set vae.free_bits={2 * objective.free_bits or 0.1:g}"
 
 
-def watch_gan(monitor: Monitor, params: Params, metrics: Mapping[str, float]) -> Seen:
+def watch_gan(subject: Subject, params: Params, metrics: Mapping[str, float]) -> Seen:
     """Samples, and whether one side wins or the generator draws too much of one thing."""
-    config: Any = monitor.config
+    config: Any = subject.config
     count = config.training.sample_count
-    pictures = monitor.draw(params, max(count, JUDGED) if monitor.judge else count)
+    pictures = subject.draw(params, max(count, JUDGED) if subject.judge else count)
     seen = Seen(pictures={"samples": grid(pictures[:count])})
-    labels = monitor.labels(len(pictures))
+    labels = subject.labels(len(pictures))
     if GAMES[config.gan.loss].beliefs:
         seen.warnings.update(imbalance(metrics, config))
-    if monitor.test is not None:
-        images, classes = monitor.test
+    if subject.test is not None:
+        images, classes = subject.test
         ours, real = spread(pictures, labels), spread(images, classes if config.classes else None)
         if ours is not None and real:
             seen.scalars["diversity"] = ours / real
             if "generator wins" not in seen.warnings:  # who fools the discriminator with anything need not vary it
                 seen.warnings.update(sameness(ours / real, config))
-    if monitor.judge:
-        shares, right = monitor.judge(pictures, labels)
+    if subject.judge:
+        shares, right = subject.judge(pictures, labels)
         seen.scalars.update({f"class_share/{i}": float(share) for i, share in enumerate(shares)})
         seen.warnings.update(missing(shares, len(pictures), config))
         if right is not None:

@@ -28,13 +28,24 @@ from jaxgen.runs.folder import RunFolder
 from jaxgen.training import distributed
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.data_loading import open_data
+from jaxgen.training.environment import describe_environment
 from jaxgen.training.families import learner
-from jaxgen.training.judge import judge_of
-from jaxgen.training.monitor import Judge, Monitor
-from jaxgen.training.pace import LONGEST_SCAN, chunk_length, compute_dtype, scan_steps, total_steps
+from jaxgen.training.monitor import Judge, Monitor, judge_of
 from jaxgen.training.run_logger import Report
 from jaxgen.training.signals import Stop
-from jaxgen.training.train_step import TrainState, abstract_state, device_mesh, learning_rate, make_init, make_steps
+from jaxgen.training.train_step import (
+    LONGEST_SCAN,
+    TrainState,
+    abstract_state,
+    chunk_length,
+    compute_dtype,
+    device_mesh,
+    learning_rate,
+    make_init,
+    make_steps,
+    scan_steps,
+    total_steps,
+)
 
 
 def train(
@@ -64,7 +75,7 @@ def train(
             if trainer is None:  # the signal came as this began
                 raise Interrupted("interrupted before there was anything to save", stop.signal or signal.SIGINT)
             if is_main:
-                run.write(config, data_dir, trainer.batches.classes, watching)
+                run.write(config, data_dir, trainer.batches.classes, watching, machine=describe_environment())
             return trainer.run_to_end()
 
 

@@ -183,7 +183,7 @@ def test_inpaint_keeps_what_is_known(latent, unconditional):
 
 
 def test_help_names_what_a_command_takes_and_what_happens_without_it(command):
-    from jaxgen.latent.paths import PATHS
+    from jaxgen.latent.interpolation import PATHS
     from jaxgen.latent.projection import METHODS
 
     def shown(*arguments):

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from jaxgen.errors import UsageError
-from jaxgen.latent.paths import PATHS, linear, plane, spherical, sweep, walk
+from jaxgen.latent.interpolation import PATHS, linear, plane, spherical, sweep, walk
 
 
 def test_halfway_between_two_axes_is_the_chord_or_the_arc():

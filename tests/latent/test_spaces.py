@@ -6,8 +6,7 @@ import pytest
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.verify import compare_pictures
 from jaxgen.latent.inputs import Pictures
-from jaxgen.latent.interpolation import between_pictures, between_seeds, laid_out, strongest, traversal
-from jaxgen.latent.paths import spherical
+from jaxgen.latent.interpolation import between_pictures, between_seeds, laid_out, spherical, strongest, traversal
 from jaxgen.latent.spaces import open_space
 
 

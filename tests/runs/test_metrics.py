@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from jaxgen.runs.metrics import draw_curves, panels, read_curves
+from jaxgen.plots import draw_curves, panels
+from jaxgen.runs.metrics import read_curves
 from jaxgen.errors import UsageError
 from jaxgen.images import read_png
 
@@ -44,7 +45,7 @@ def test_loss_comes_first_and_the_test_set_is_drawn_beside_it():
 def axes(monkeypatch):
     """axes(curves): the panels that are drawn, by title."""
     drawn = []
-    monkeypatch.setattr("jaxgen.runs.metrics.pixels", drawn.append)
+    monkeypatch.setattr("jaxgen.plots.pixels", drawn.append)
 
     def get(curves):
         draw_curves(curves, "run")

@@ -10,7 +10,7 @@ from servers import pixels
 from jaxgen.images import png_pixels
 from jaxgen.inference.verify import same_pictures
 from jaxgen.latent.anomaly import score
-from jaxgen.latent.paths import plane as plane_of_latents, spherical
+from jaxgen.latent.interpolation import plane as plane_of_latents, spherical
 from jaxgen.latent.spaces import open_space
 from jaxgen.sampling.prng import image_noise
 

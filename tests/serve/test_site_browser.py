@@ -21,8 +21,7 @@ from servers import serving
 from jaxgen.config import VAE, VAEConfig
 from jaxgen.images import png_pixels
 from jaxgen.inference.sampler import Sampler
-from jaxgen.latent.interpolation import drawn
-from jaxgen.latent.paths import PATHS, walk
+from jaxgen.latent.interpolation import PATHS, drawn, walk
 from jaxgen.latent.spaces import Codes, Noises
 from jaxgen.training.trainer import train
 

@@ -11,8 +11,7 @@ from jaxgen import config as configs
 from jaxgen.config import GAN, VAE, Classifier, ClassifierConfig, DataConfig, GANConfig, TrainingConfig
 from jaxgen.errors import UsageError
 from jaxgen.runs.folder import RunFolder
-from jaxgen.training.judge import judge_of
-from jaxgen.training.monitor import Monitor
+from jaxgen.training.monitor import Monitor, judge_of
 from jaxgen.training.trainer import train
 
 DIGITS = DataConfig(dataset="digits", size=8, channels=1)

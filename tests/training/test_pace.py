@@ -3,7 +3,7 @@ from itertools import pairwise
 import pytest
 
 from jaxgen.config import DDPM, VAE, override
-from jaxgen.training.pace import chunk_length, compute_dtype, scan_steps, total_steps
+from jaxgen.training.train_step import chunk_length, compute_dtype, scan_steps, total_steps
 
 AUTOMATIC, SEVEN = DDPM(), override(DDPM(), ["training.scan_steps=7"])
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from jaxgen.errors import UsageError
 from jaxgen.images import provenance_text
-from jaxgen.latent.interpolation import drawn
-from jaxgen.latent.paths import PATHS, walk
+from jaxgen.latent.interpolation import PATHS, drawn, walk
 from jaxgen.latent.spaces import Noises, Space
 from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.plan import COLUMNS

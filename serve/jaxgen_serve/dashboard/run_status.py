@@ -13,7 +13,7 @@ from pathlib import Path
 from jaxgen import config as configs, data
 from jaxgen.config import Config
 from jaxgen.errors import JaxgenError
-from jaxgen.runs.metrics import Curves
+from jaxgen.plots import Curves
 
 PACE = re.compile(r"^step \d+/.*?([\d,]+) images/s  (.+ left)$", re.MULTILINE)
 TOTALS = [  # lines that say how many steps a run has; the first one of a long log is not read

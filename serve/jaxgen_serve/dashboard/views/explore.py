@@ -16,7 +16,7 @@ from jaxgen.errors import JaxgenError, MissingExtra, UsageError
 from jaxgen.images import png_bytes
 from jaxgen.latent import anomaly, interpolation, projection
 from jaxgen.latent.inputs import Pictures
-from jaxgen.latent.paths import PATHS
+from jaxgen.latent.interpolation import PATHS
 from jaxgen.latent.spaces import Space
 from jaxgen_serve.dashboard import background_jobs, loading
 from jaxgen_serve.dashboard.models import Model

@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from jaxgen.config import Config
-from jaxgen.runs.metrics import Curves
+from jaxgen.plots import Curves
 from jaxgen_serve.dashboard.background_jobs import Activity, Jobs, complaint
 from jaxgen_serve.dashboard.run_status import Progress, Run, Tail, progress
 from jaxgen_serve.dashboard.ui import chart, picture, runs_folder, told

@@ -10,7 +10,7 @@ import streamlit as st
 
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.verify import verify, worst
-from jaxgen.runs.metrics import Curves
+from jaxgen.plots import Curves
 from jaxgen_serve.dashboard import loading
 from jaxgen_serve.dashboard.background_jobs import Jobs, complaint
 from jaxgen_serve.dashboard.run_status import Run, progress, runs_in
