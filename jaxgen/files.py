@@ -14,6 +14,11 @@ from jaxgen.errors import JaxgenError
 Content = bytes | Callable[[BinaryIO], object]
 
 
+def cache_folder() -> Path:
+    """The user's own cache, XDG_CACHE_HOME/jaxgen or ~/.cache/jaxgen; it need not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxgen"
+
+
 def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
     """All bytes of a regular file of at most `limit` bytes.
 

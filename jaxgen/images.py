@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -21,12 +22,12 @@ if TYPE_CHECKING:  # Pillow is imported where it is used: a .npy needs none
 
 Target = str | os.PathLike[str] | BinaryIO
 
-PROVENANCE_KEY = "jaxgen"  # of the PNG text chunk
-MAX_PROVENANCE_CHARS = 2**16
 MAX_PIXELS = 2**24  # of a picture that is read: 4096 x 4096
 MAX_PICTURE_BYTES = 2**26
 CELL = 56  # pixels that the longer side of a picture in a grid has at least
 BACKGROUND = 128  # grey: neither the black of digits nor the white of paper
+
+_opening = threading.Lock()  # warnings.catch_warnings changes the filters of the whole process
 
 
 def to_unit(images: np.ndarray) -> np.ndarray:
@@ -161,52 +162,34 @@ def read_png(path: str | os.PathLike[str]) -> np.ndarray:
     return png_pixels(read_bytes(path, MAX_PICTURE_BYTES), str(path))
 
 
-def provenance_text(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """How a picture was made (model, seed, index, label, plan ...) as the text chunk for `save_png`.
-
-    Raises JaxgenError on what JSON cannot write (inf and nan included) or on more than MAX_PROVENANCE_CHARS.
-    """
-    try:
-        text = json.dumps(provenance, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as err:
-        raise JaxgenError(f"this provenance cannot be written as JSON: {err}") from err
-    if len(text) > MAX_PROVENANCE_CHARS:
-        raise JaxgenError(f"expected a provenance of at most {MAX_PROVENANCE_CHARS} characters, got {len(text)}")
-    return {PROVENANCE_KEY: text}
-
-
-def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `provenance_text` put into a PNG; the pixels are not decoded.
-
-    Raises JaxgenError if it is no PNG, has no provenance of jaxgen's, or a broken or oversize one.
-    """
-    text = _open_png(read_bytes(path, MAX_PICTURE_BYTES), str(path), MAX_PIXELS).info.get(PROVENANCE_KEY)
-    if not isinstance(text, str):
-        raise JaxgenError(f"{path}: does not say how it was made; only PNGs that 'jaxgen sample' wrote do")
-    if len(text) > MAX_PROVENANCE_CHARS:
-        raise JaxgenError(f"{path}: its provenance has {len(text)} characters, expected at most {MAX_PROVENANCE_CHARS}")
-    try:
-        provenance = json.loads(text)
-    except (ValueError, RecursionError) as err:
-        raise JaxgenError(f"{path}: its provenance is no JSON; the picture is damaged or was rewritten") from err
-    if not isinstance(provenance, dict):
-        raise JaxgenError(f"{path}: its provenance is no JSON object; the picture was rewritten")
-    return provenance
+def png_text(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The text chunks of a grey or RGB PNG, by name, without decoding its pixels. Raises JaxgenError on anything else."""
+    info = _open_png(read_bytes(path, MAX_PICTURE_BYTES), str(path), MAX_PIXELS).info
+    return {str(name): value for name, value in info.items()}
 
 
 def _open_png(data: bytes, name: str, max_pixels: int) -> Image:
     """A grey or RGB PNG of an allowed size with its header read; `load` decodes the pixels."""
-    from PIL import Image
-
-    with _damage_named(name), warnings.catch_warnings():
-        # Pillow only warns up to twice its limit, which is five times ours: the lines below refuse instead.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        image = Image.open(io.BytesIO(data), formats=["PNG"])
+    with _damage_named(name):
+        image = open_header(data, ("PNG",))
     if image.width * image.height > max_pixels:
         raise JaxgenError(f"{name}: expected at most {max_pixels} pixels, got {image.width} x {image.height}")
     if image.mode not in ("L", "RGB"):
         raise JaxgenError(f"{name}: expected a grey or RGB PNG of 8 bits, got mode {image.mode}")
     return image
+
+
+def open_header(image: Path | bytes, formats: tuple[str, ...] | None = None) -> Image:
+    """An encoded image with its header read and no pixel decoded: the one place where Pillow opens anything.
+
+    formats: those that may be tried; None: all. The caller limits the size: Pillow only warns up to twice its own
+    limit, and that warning is left out here. Raises whatever Pillow's readers raise, a dozen kinds.
+    """
+    from PIL import Image
+
+    with _opening, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(io.BytesIO(image) if isinstance(image, bytes) else image, formats=formats)
 
 
 @contextmanager

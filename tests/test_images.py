@@ -1,7 +1,9 @@
 import io
 import json
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,16 +14,16 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import (
     BACKGROUND,
     grid,
+    open_header,
     png_bytes,
     png_pixels,
-    provenance_text,
-    read_provenance,
     save_gif,
     save_png,
     side_by_side,
     to_uint8,
     to_unit,
 )
+from jaxgen.inference.provenance import provenance_text, read_provenance
 
 MADE = {"model": "ab" * 32, "seed": 7, "index": 3, "label": None, "plan": {"sampler": "ddim", "steps": 20, "eta": 0.0}}
 
@@ -285,3 +287,16 @@ def test_other_kinds_of_file_have_no_provenance(tmp_path):
     for name in ("a.jpg", "palette.png", "missing.png", "."):
         with pytest.raises(JaxgenError):
             read_provenance(tmp_path / name)
+
+
+def test_opening_in_threads_leaves_the_filters_of_warnings_alone():
+    """`warnings.catch_warnings` is the whole process's: two at once may put back what the other one had set."""
+    png, before = png_bytes(np.zeros((4, 4, 1), np.uint8)), list(warnings.filters)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: open_header(png, ("PNG",)).size, range(400)))
+    assert warnings.filters == before
+
+
+def test_header_of_another_format_than_those_that_may_be_tried_is_not_read():
+    with pytest.raises(OSError, match="cannot identify"):
+        open_header(png_bytes(np.zeros((4, 4, 1), np.uint8)), ("GIF",))

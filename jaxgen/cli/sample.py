@@ -132,8 +132,9 @@ def replay(picture: Path, model: Path, threads: int | None, output: Path | None)
     """
     from jaxgen.errors import JaxgenError
     from jaxgen.files import check_writable
-    from jaxgen.images import provenance_text, read_provenance, save_png
+    from jaxgen.images import save_png
     from jaxgen.inference import writers
+    from jaxgen.inference.provenance import provenance_text, read_provenance
 
     if output:
         check_writable(output)

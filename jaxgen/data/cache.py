@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jaxgen.errors import JaxgenError
+from jaxgen.files import cache_folder
 
 PREPARED = "dataset_info.json"  # TFDS writes it last, into every folder that holds a prepared set
 
@@ -17,11 +18,6 @@ def user_folder(data_dir: Path | None) -> Path | None:
     """The folder the user named, by argument or by JAXGEN_DATA_DIR; None: neither."""
     named = data_dir or os.environ.get("JAXGEN_DATA_DIR")
     return Path(named).expanduser() if named else None
-
-
-def cache_folder() -> Path:
-    """The user's own cache, XDG_CACHE_HOME/jaxgen or ~/.cache/jaxgen; it need not exist."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxgen"
 
 
 def roots(data_dir: Path | None) -> list[Path]:

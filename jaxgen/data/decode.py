@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import threading
-import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from jaxgen.errors import JaxgenError, one_line
+from jaxgen.images import open_header
 
 MAX_PIXELS = 64_000_000  # a picture that claims more is refused before a pixel is decoded
-
-_opening = threading.Lock()  # warnings.catch_warnings changes the whole process
 
 
 def decode(picture: Path | bytes, name: str) -> np.ndarray:
@@ -23,7 +19,7 @@ def decode(picture: Path | bytes, name: str) -> np.ndarray:
     Raises JaxgenError, naming `name`, if it cannot be read or has more than MAX_PIXELS pixels.
     """
     try:
-        with _open(picture) as image:
+        with open_header(picture) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise JaxgenError(f"{name}: {width} x {height} pixels are too many; the limit is {MAX_PIXELS:,}")
@@ -35,13 +31,6 @@ def decode(picture: Path | bytes, name: str) -> np.ndarray:
         raise JaxgenError(f"{name}: no such file") from err
     except Exception as err:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, ...
         raise JaxgenError(f"{name}: cannot be read as a picture ({one_line(err)}); remove or replace it") from err
-
-
-def _open(picture: Path | bytes) -> Image.Image:
-    """Reads the header only. MAX_PIXELS is stricter than Pillow's warning, which would be a second message."""
-    with _opening, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
 
 
 def _to_array(image: Image.Image) -> np.ndarray:

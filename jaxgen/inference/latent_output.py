@@ -10,7 +10,8 @@ import numpy as np
 
 from jaxgen.errors import UsageError
 from jaxgen.files import check_writable, write_atomically
-from jaxgen.images import captioned, grid, provenance_text, save_gif, save_png
+from jaxgen.images import captioned, grid, save_gif, save_png
+from jaxgen.inference.provenance import provenance_text
 
 MAX_SHEET = 4096  # pictures on one
 MAX_COLUMNS = 128  # of a sheet: of 28x28 pictures, 7,426 pixels

@@ -13,16 +13,8 @@ import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import check_writable, write_atomically
-from jaxgen.images import (
-    MAX_PIXELS,
-    captioned,
-    grid,
-    provenance_text,
-    read_png,
-    save_gif,
-    save_jpeg,
-    save_png,
-)
+from jaxgen.images import MAX_PIXELS, captioned, grid, read_png, save_gif, save_jpeg, save_png
+from jaxgen.inference.provenance import provenance_text
 from jaxgen.inference.request import Request
 from jaxgen.inference.sampler import Sampler
 from jaxgen.inference.verify import compare_pictures, same_pictures

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from jaxgen.errors import UsageError
-from jaxgen.images import grid, provenance_text, save_png
+from jaxgen.images import grid, save_png
+from jaxgen.inference.provenance import provenance_text
 from jaxgen.latent.inputs import Pictures
 from jaxgen.latent.interpolation import plane
 from jaxgen.latent.probes import pca, t_sne

@@ -10,8 +10,8 @@ from PIL import Image
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
 
-from jaxgen.images import read_provenance
 from jaxgen.inference.predictor import Reader
+from jaxgen.inference.provenance import read_provenance
 
 HEAVY = ("jax", "flax", "optax", "orbax", "torch", "onnx", "tensorflow", "sklearn", "grain", "matplotlib")
 BASE_INSTALL = f"""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.images import read_provenance
+from jaxgen.inference.provenance import read_provenance
 
 DIGITS = ("--dataset", "digits")
 OF_DIGITS = {"dataset": "digits", "split": "test", "first": 0}

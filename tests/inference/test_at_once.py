@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.images import captioned, read_png, read_provenance
+from jaxgen.images import captioned, read_png
 from jaxgen.inference import model_file
 from jaxgen.inference.predictor import Reader
+from jaxgen.inference.provenance import read_provenance
 from jaxgen.inference.request import Request
 from jaxgen.inference.sampler import Sampler
 from jaxgen.inference.verify import verify

@@ -8,7 +8,7 @@ import pytest
 from asking import ask
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.images import provenance_text
+from jaxgen.inference.provenance import provenance_text
 from jaxgen.inference.request import Request
 from jaxgen.sampling.sampler_spec import Recipe
 

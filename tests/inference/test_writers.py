@@ -7,8 +7,9 @@ import pytest
 from asking import ask
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.images import grid, provenance_text, read_png, read_provenance, save_png
+from jaxgen.images import grid, read_png, save_png
 from jaxgen.inference import writers
+from jaxgen.inference.provenance import provenance_text, read_provenance
 from jaxgen.inference.request import Request
 from jaxgen.sampling.sampler_spec import Recipe
 

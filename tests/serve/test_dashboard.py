@@ -11,8 +11,9 @@ from PIL import Image
 from jaxgen import config as configs
 from jaxgen.config import presets
 from jaxgen.errors import JaxgenError
-from jaxgen.images import read_png, read_provenance
+from jaxgen.images import read_png
 from jaxgen.inference import model_file
+from jaxgen.inference.provenance import read_provenance
 from jaxgen.inference.request import Request
 from jaxgen.inference.sampler import Sampler
 from jaxgen.inference.writers import replay

@@ -8,8 +8,9 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from jaxgen.images import png_pixels, read_provenance
+from jaxgen.images import png_pixels
 from jaxgen.inference.model_file import read
+from jaxgen.inference.provenance import read_provenance
 from jaxgen_serve.app import create_app
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.metrics import Metrics

@@ -17,8 +17,9 @@ from playwright.sync_api import expect
 from servers import forged, serving, until
 from shown import DRAWN, WORDS, as_source, batch, content, drawn, lock, saved, sources
 
-from jaxgen.images import grid, png_pixels, read_provenance
+from jaxgen.images import grid, png_pixels
 from jaxgen.inference.model_file import parse
+from jaxgen.inference.provenance import read_provenance
 from jaxgen_serve.web import onnxruntime_web
 
 

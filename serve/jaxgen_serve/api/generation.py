@@ -14,7 +14,8 @@ import numpy as np
 from fastapi import Request as HTTPRequest
 
 from jaxgen.errors import UsageError
-from jaxgen.images import MAX_PIXELS, captioned, grid, png_bytes, provenance_text
+from jaxgen.images import MAX_PIXELS, captioned, grid, png_bytes
+from jaxgen.inference.provenance import provenance_text
 from jaxgen.inference.request import Request
 from jaxgen.inference.writers import MAX_SHEET
 from jaxgen_serve.api.dependencies import Service, answered, service_of

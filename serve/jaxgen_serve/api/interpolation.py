@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.errors import UsageError
-from jaxgen.images import provenance_text
+from jaxgen.inference.provenance import provenance_text
 from jaxgen.latent.interpolation import PATHS, drawn, walk
 from jaxgen.latent.spaces import Noises, Space
 from jaxgen.sampling import sampler_spec

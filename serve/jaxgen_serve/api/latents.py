@@ -11,8 +11,9 @@ from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 
 from jaxgen.errors import UsageError
-from jaxgen.images import grid, png_bytes, provenance_text, save_gif
+from jaxgen.images import grid, png_bytes, save_gif
 from jaxgen.inference.latent_output import FRAME_MS
+from jaxgen.inference.provenance import provenance_text
 from jaxgen.latent import anomaly as anomalies, inpainting, projection
 from jaxgen.latent.spaces import Codes
 from jaxgen_serve.api import interpolation

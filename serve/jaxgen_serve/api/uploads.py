@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
-import warnings
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from jaxgen.data.image_files import flatten
 from jaxgen.data.transforms import fit
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
+from jaxgen.images import open_header
 from jaxgen.inference import model_file as artifacts
 from jaxgen.latent.inputs import REGIONS, mask
 from jaxgen_serve.api.dependencies import Service
@@ -45,10 +44,8 @@ def picture(data: bytes, shape: tuple[int, int, int], max_pixels: int) -> np.nda
 def _pixels(data: bytes) -> float:
     """How many a picture claims to have; inf: so many that Pillow does not open it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `picture` is stricter
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                return image.width * image.height
+        with open_header(data, FORMATS) as image:
+            return image.width * image.height
     except Image.DecompressionBombError:
         return math.inf
     except Exception as err:  # Pillow's readers raise a dozen kinds

