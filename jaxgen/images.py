@@ -163,7 +163,7 @@ def read_png(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def png_text(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The text chunks of a grey or RGB PNG, by name, without decoding its pixels. Raises JaxgenError on anything else."""
+    """The text chunks of a grey or RGB PNG, by name; no pixel is decoded. Raises JaxgenError on anything else."""
     info = _open_png(read_bytes(path, MAX_PICTURE_BYTES), str(path), MAX_PIXELS).info
     return {str(name): value for name, value in info.items()}
 
