@@ -1,4 +1,4 @@
-"""A run folder: config.toml, environment.json, metrics.jsonl, checkpoints/, samples/, tensorboard/."""
+"""A run folder: config.toml, environment.json, status.json, metrics.jsonl, checkpoints/, samples/, tensorboard/."""
 
 from __future__ import annotations
 
@@ -46,6 +46,14 @@ class RunFolder:
     @property
     def metrics_file(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    @property
+    def status_file(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def name(self) -> str:
+        return self.path.name
 
     @property
     def checkpoints(self) -> Path:

@@ -3,28 +3,61 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from jaxgen.plots import Curves
 from jaxgen.errors import UsageError
+from jaxgen.plots import Curves
+
 
 def read_curves(metrics: Path) -> Curves:
     """Every number that a run has written down, by name. Raises UsageError if there is none."""
-    found: Curves = defaultdict(lambda: ([], []))
     try:
-        lines = metrics.read_text().splitlines()
+        metrics.stat()
     except OSError as err:
         raise UsageError(f"{metrics.parent}: no run to plot ({metrics.name}: {err.strerror})") from err
-    for line in lines:
+    curves = Tail(metrics).read()
+    if not curves:
+        raise UsageError(f"{metrics.parent}: nothing to plot yet: {metrics.name} is empty")
+    return curves
+
+
+@dataclass
+class Tail:
+    """The curves of a metrics.jsonl that grows: each `read` reads what is new in it."""
+
+    path: Path
+    _curves: Curves = field(default_factory=lambda: defaultdict(lambda: ([], [])))
+    _offset: int = 0
+    _inode: int = 0
+
+    def read(self) -> Curves:
+        """name -> (steps, values), empty if there is nothing yet."""
+        try:
+            with self.path.open("rb") as file:
+                about = os.fstat(file.fileno())
+                if about.st_ino != self._inode or about.st_size < self._offset:  # a resumed run has rewritten it
+                    self._inode, self._offset = about.st_ino, 0
+                    self._curves.clear()
+                file.seek(self._offset)
+                new = file.read()
+        except OSError:
+            return {}
+        whole = new[: new.rfind(b"\n") + 1]  # the last line may be half written
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            self._add(line)
+        return dict(self._curves)
+
+    def _add(self, line: bytes) -> None:
         try:
             row = dict(json.loads(line))
             step = int(row.pop("step"))
+            numbers = {name: float(value) for name, value in row.items()}
         except (ValueError, TypeError, KeyError):
-            continue  # a crash cut it short
-        for name, value in row.items():
-            found[name][0].append(step)
-            found[name][1].append(float(value))
-    if not found:
-        raise UsageError(f"{metrics.parent}: nothing to plot yet: {metrics.name} is empty")
-    return dict(found)
+            return  # a crash cut it short
+        for name, value in numbers.items():
+            self._curves[name][0].append(step)
+            self._curves[name][1].append(value)

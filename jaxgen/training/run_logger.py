@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from rich.console import Console
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from jaxgen.errors import extra
 from jaxgen.images import save_png
 from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.status import Status, write_status
 
 
 class Report:
@@ -28,7 +29,7 @@ class Report:
         self._board = SummaryWriter(str(run.tensorboard), purge_step=start + 1) if main else None
         self._log = run.metrics_file.open("a") if main else None
         self._clock = time.perf_counter()
-        self._clock_step = start
+        self._clock_step = self._step = start
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -41,10 +42,12 @@ class Report:
 
     def __enter__(self) -> Self:
         self._bar.start()
+        self._write_status("finished" if self._step >= self._total else "starting")
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.stop()
+        self._write_status("finished" if self._step >= self._total else "stopped")
         if self._board and self._log:
             self._board.close()
             self._log.close()
@@ -60,7 +63,7 @@ class Report:
     def steps(self, first: int, metrics: Mapping[str, np.ndarray]) -> None:
         """The metrics, each [K], of steps first .. first + K - 1; every `log_every`-th and the last are written out."""
         count = len(metrics["loss"])
-        done = first + count - 1
+        done = self._step = first + count - 1
         self._bar.update(self._task, completed=done, loss=f"{metrics['loss'][-1]:.4f}")
         due = [i for i in range(count) if (first + i) % self._every == 0 or first + i == self._total]
         if not due:
@@ -69,12 +72,18 @@ class Report:
         for i in due:
             values = {name: float(value[i]) for name, value in metrics.items()}
             self.scalars(first + i, values | {"images_per_second": speed})
+        left = (self._total - done) * self._batch / max(speed, 1e-9)
+        self._write_status("training", speed, left)
         if not self._console.is_terminal:
-            left = (self._total - done) * self._batch / max(speed, 1e-9)
             # What comes out of a compiled call is sorted by name; the loss goes first.
             shown = ["loss", *(name for name in metrics if name not in ("loss", "lr") and "grad_norm" not in name)]
             words = "  ".join(f"{name} {metrics[name][-1]:.4f}" for name in shown)
             self.say(f"step {done}/{self._total}  {words}  {speed:,.0f} images/s  {_minutes(left)} left")
+
+    def _write_status(self, state: Any, speed: float | None = None, left: float | None = None) -> None:
+        if self._main:
+            status = Status(state=state, step=self._step, total=self._total, images_per_second=speed, seconds_left=left)
+            write_status(self._run, status)
 
     def _speed(self, done: int) -> float:
         """Images per second since the last call, or since the clock was restarted."""

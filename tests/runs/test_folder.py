@@ -9,6 +9,7 @@ import pytest
 from jaxgen import __version__, config as configs
 from jaxgen.config import DDPM, GAN
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.training.environment import describe_environment
 from jaxgen.runs.folder import RunFolder
 
 OTHER = configs.override(DDPM(), ["training.lr=0.5", "training.steps=7"])
@@ -31,6 +32,7 @@ def test_written_run_gives_its_config_and_data_folder_back(run, tmp_path):
 
 
 def test_environment_holds_what_it_ran_on(run):
+    run.write(DDPM(), None, machine=describe_environment())
     environment = json.loads(run.environment_file.read_text())
     assert environment["jaxgen"] == __version__
     assert {"jax", "flax", "optax", "orbax-checkpoint", "numpy"} <= set(environment["packages"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgen.plots import draw_curves, panels
-from jaxgen.runs.metrics import read_curves
+from jaxgen.runs.metrics import Tail, read_curves
 from jaxgen.errors import UsageError
 from jaxgen.images import read_png
 
@@ -107,3 +107,19 @@ def test_command_on_no_run_says_so(jaxgen, tmp_path):
     done = jaxgen("plot", tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
+
+
+def test_tail_reads_only_whole_new_lines_and_starts_again_when_the_file_is_rewritten(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    tail = Tail(file)
+    assert tail.read() == {}
+    file.write_text('{"step": 1, "loss": 4.0}\n{"step": 2, "lo')
+    assert tail.read() == {"loss": ([1], [4.0])}
+    with file.open("a") as more:
+        more.write('ss": 3.0}\nbroken\n{"step": 2, "test_loss": 3.5}\n')
+    assert tail.read() == {"loss": ([1, 2], [4.0, 3.0]), "test_loss": ([2], [3.5])} == read_curves(file)
+    other = tmp_path / "other"
+    other.write_text("".join(f'{{"step": {step}, "loss": 2.0}}\n' for step in range(1, 10)))
+    assert other.stat().st_size > file.stat().st_size  # not told by its size
+    other.replace(file)
+    assert tail.read() == {"loss": (list(range(1, 10)), [2.0] * 9)} == read_curves(file)

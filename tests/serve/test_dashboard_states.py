@@ -15,7 +15,6 @@ from jaxgen import config as configs
 from jaxgen.config import presets
 from jaxgen_serve.dashboard.background_jobs import Jobs
 
-PACE = "step 20/3000  loss 0.9  93,000 images/s  40 s left\n"
 INTERRUPTED = "jaxgen: interrupted, saved at step 21; go on with: jaxgen train --resume runs/x\n"
 PAGE = "from jaxgen_serve.dashboard.views import {0}\n{0}.page()"
 
@@ -34,11 +33,14 @@ def page(monkeypatch, tmp_path):
     return run
 
 
-def make_run(path: Path, preset: str, *changes: str, step: int = 0) -> Path:
-    """A run's folder as a training leaves it."""
+def make_run(path: Path, preset: str, *changes: str, step: int = 0, **status: object) -> Path:
+    """A run's folder as a training leaves it; status: what it says of itself, nothing in one of an earlier jaxgen."""
     path.mkdir()
     (path / "config.toml").write_text(configs.dumps(configs.override(presets.preset(preset), changes)))
     (path / "metrics.jsonl").write_text(json.dumps({"step": step, "loss": 0.5}) + "\n" if step else "")
+    if status:
+        written = {"state": "stopped", "step": step, "images_per_second": None, "seconds_left": None} | status
+        (path / "status.json").write_text(json.dumps(written))
     return path
 
 
@@ -67,16 +69,20 @@ def locked(path: Path):
 def runs(tmp_path):
     """name -> the state it is in."""
     make_run(tmp_path / "in-steps", "ddpm-digits", step=3000)
-    make_run(tmp_path / "in-epochs", "vae-digits", step=3300)  # 300 epochs of 1497 // 128 batches
-    make_run(tmp_path / "half", "vae-digits", step=1650)
+    make_run(tmp_path / "in-epochs", "vae-digits", step=3300, total=3300, state="finished")
+    make_run(tmp_path / "half", "vae-digits", step=1650, total=3300)
     make_run(tmp_path / "of-a-folder", "vae-digits", "data.dataset=folder:holiday", step=3300)
     make_run(tmp_path / "lost-config", "vae-digits", step=10).joinpath("config.toml").write_text("broken")
     with ExitStack() as stack:
-        for name, step in (("in-terminal", 20), ("begun-there", 0)):
-            stack.enter_context(locked(make_run(tmp_path / name, "ddpm-digits", step=step)))
-        for name, log, stopping in (("here", PACE, False), ("resumed", "", False), ("ending", PACE, True)):
-            make_run(tmp_path / name, "ddpm-digits", step=20)
-            stack.enter_context(locked(make_job(tmp_path, name, log, stopping=stopping)))
+        for name, step, state in (("in-terminal", 20, "training"), ("begun-there", 0, "starting")):
+            stack.enter_context(locked(make_run(tmp_path / name, "ddpm-digits", step=step, total=3000, state=state)))
+        for name, state, stopping in (
+            ("here", "training", False),
+            ("resumed", "starting", False),
+            ("ending", "training", True),
+        ):
+            make_run(tmp_path / name, "ddpm-digits", step=20, total=3000, state=state)
+            stack.enter_context(locked(make_job(tmp_path, name, "", stopping=stopping)))
         yield {
             "in-steps": "finished", "in-epochs": "finished", "half": "stopped", "of-a-folder": "not running",
             "lost-config": "not running", "in-terminal": "training", "begun-there": "starting", "here": "training",
@@ -112,7 +118,7 @@ def test_word_of_a_job_that_ended_goes_once_the_run_went_on_in_a_terminal(page, 
 def test_finished_run_is_trained_for_longer_whatever_its_last_job_said(page, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(Jobs, "start", lambda jobs, name, words: asked.append((name, words)))
-    make_run(tmp_path / "x", "vae-digits", step=3300)
+    make_run(tmp_path / "x", "vae-digits", step=3300, total=3300, state="finished")
     make_job(tmp_path, "x", INTERRUPTED)
     app = page("train")
     assert app.number_input(key="more x").value == 6600

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import streamlit as st
 
 from jaxgen.config import Config
 from jaxgen.plots import Curves
+from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.metrics import Tail
+from jaxgen.runs.status import Status, config_of, last_written, read_status, sample_sheets
 from jaxgen_serve.dashboard.background_jobs import Activity, Jobs, complaint
-from jaxgen_serve.dashboard.run_status import Progress, Run, Tail, progress
 from jaxgen_serve.dashboard.ui import chart, picture, runs_folder, told
 
 EVERY = 0.5  # seconds between looks: what is shown is at most a second old
@@ -23,14 +26,13 @@ def watch(name: str) -> None:
 
 
 def _panel(name: str, was_going_on: bool) -> None:
-    jobs, run = Jobs(runs_folder()), Run(runs_folder() / name)
+    jobs, run = Jobs(runs_folder()), RunFolder(runs_folder() / name)
     activity = jobs.activity(name)
     if activity.going_on != was_going_on:
         st.rerun()  # it has ended, and the page stops looking; or it was started in a terminal
     log = newest_log(jobs, run, activity)
-    curves, config = curves_of(run), run.config()
-    now = progress(config, curves, log)
-    _headline(jobs, run, now, activity, log)
+    curves, config = curves_of(run), config_of(run)
+    _headline(jobs, run, read_status(run, curves), activity, log, newest_loss(curves))
     shown = [key for key in ("loss", "test_loss") if key in curves]
     if not shown:
         if activity.going_on:
@@ -47,13 +49,16 @@ def _panel(name: str, was_going_on: bool) -> None:
     _numbers(config, curves)
 
 
-def _headline(jobs: Jobs, run: Run, now: Progress, activity: Activity, log: str) -> None:
+def _headline(
+    jobs: Jobs, run: RunFolder, now: Status, activity: Activity, log: str, loss: float | None
+) -> None:  # fmt: skip
     state, colour = state_of(now, activity)
     done = now.finished and not activity.going_on
     bar, button = (st.container(), st.container()) if done else st.columns([4, 1], vertical_alignment="bottom")
     of = f" of {now.total:,}" if now.total else ""
-    details = [f"step {now.step:,}{of}", now.loss is not None and f"loss {now.loss:.4g}", activity.here and now.speed,
-               activity.here and now.left]  # fmt: skip
+    details = [f"step {now.step:,}{of}", loss is not None and f"loss {loss:.4g}"]
+    if activity.going_on and now.images_per_second is not None and now.seconds_left is not None:
+        details += [f"{now.images_per_second:,.0f} images/s", f"{duration(now.seconds_left)} left"]
     with bar:
         words = f":{colour}-badge[{state}] &nbsp;" + " · ".join(detail for detail in details if detail)
         if now.total or not now.step:
@@ -69,7 +74,7 @@ def _headline(jobs: Jobs, run: Run, now: Progress, activity: Activity, log: str)
         said(line.replace(str(run.path), run.name).partition("; go on with")[0])
 
 
-def _button(jobs: Jobs, run: Run, activity: Activity) -> None:
+def _button(jobs: Jobs, run: RunFolder, activity: Activity) -> None:
     if activity.here and st.button(
         "Stop", icon=":material/stop:", disabled=activity.stopping, key=f"stop {run.name}", width="stretch"
     ):
@@ -81,19 +86,18 @@ def _button(jobs: Jobs, run: Run, activity: Activity) -> None:
         st.rerun()
 
 
-def state_of(now: Progress, activity: Activity) -> tuple[str, str]:
+def state_of(now: Status, activity: Activity) -> tuple[str, str]:
     """In a word, and its colour."""
     if activity.stopping:
         return "saving", "orange"
     if activity.going_on:
-        begun = now.speed if activity.here else now.step  # a job's log is its own, curves may be those of one before
-        return ("training", "green") if begun else ("starting", "blue")
+        return ("training", "green") if now.state == "training" else ("starting", "blue")
     if now.finished:
         return "finished", "violet"
     return ("stopped" if now.total else "not running"), "gray"
 
 
-def _further(jobs: Jobs, run: Run, now: Progress) -> None:
+def _further(jobs: Jobs, run: RunFolder, now: Status) -> None:
     """A finished run may be trained for longer."""
     with st.popover("Train for longer", icon=":material/add:"):
         total = st.number_input("Steps in all", min_value=now.total + 1, value=2 * now.total, key=f"more {run.name}")
@@ -117,9 +121,9 @@ def _numbers(config: Config | None, curves: Curves) -> None:
             chart({"": {name: curves[name]}}, [name], height=130)
 
 
-def _newest(run: Run) -> tuple[int, bytes] | None:
+def _newest(run: RunFolder) -> tuple[int, bytes] | None:
     """The newest sheet, read at once: the run may replace it."""
-    sheets = run.samples()
+    sheets = sample_sheets(run)
     if not sheets:
         return None
     step = max(sheets)
@@ -129,18 +133,32 @@ def _newest(run: Run) -> tuple[int, bytes] | None:
         return None
 
 
-def curves_of(run: Run) -> Curves:
+def curves_of(run: RunFolder) -> Curves:
     """What it has written, by one reader a tab and run, so that only what is new is read."""
     tails = st.session_state.setdefault("tails", {})
-    return tails.setdefault(str(run.path), Tail(run.path / "metrics.jsonl")).read()
+    return tails.setdefault(str(run.path), Tail(run.metrics_file)).read()
 
 
-def newest_log(jobs: Jobs, run: Run, activity: Activity) -> str:
+def newest_log(jobs: Jobs, run: RunFolder, activity: Activity) -> str:
     """What its job prints, or printed; '' if it has gone on since without the dashboard."""
-    return jobs.log(run.name, since=0.0 if activity.here else run.changed)
+    return jobs.log(run.name, since=0.0 if activity.here else last_written(run))
+
+
+def newest_loss(curves: Curves) -> float | None:
+    _, losses = curves.get("loss", ([], []))
+    return losses[-1] if losses else None
+
+
+def export_of(run: RunFolder) -> Path:
+    """Where the dashboard exports a run to."""
+    return run.path / "model.onnx"
 
 
 def seconds_since(start: float) -> str:
     """In words."""
-    seconds = max(0, time.time() - start)
+    return duration(max(0, time.time() - start))
+
+
+def duration(seconds: float) -> str:
+    """In words."""
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

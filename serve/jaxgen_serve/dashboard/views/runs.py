@@ -11,11 +11,12 @@ import streamlit as st
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.verify import verify, worst
 from jaxgen.plots import Curves
+from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.status import config_of, read_status, runs_in, sample_sheets, saved_checkpoints, sheet_kinds
 from jaxgen_serve.dashboard import loading
 from jaxgen_serve.dashboard.background_jobs import Jobs, complaint
-from jaxgen_serve.dashboard.run_status import Run, progress, runs_in
 from jaxgen_serve.dashboard.ui import chart, picture, runs_as_given, runs_folder, title, told
-from jaxgen_serve.dashboard.views.live import EXPORT, curves_of, newest_log, seconds_since, state_of
+from jaxgen_serve.dashboard.views.live import EXPORT, curves_of, export_of, newest_loss, seconds_since, state_of
 
 EXPORT_SECONDS = 1800.0  # after which an export is stopped
 EVERY = 2.0  # seconds between looks at the runs
@@ -47,7 +48,7 @@ def page() -> None:
     _tensorboard()
 
 
-def _table(runs: list[Run]) -> None:
+def _table(runs: list[RunFolder]) -> None:
     if set(runs_in(runs_folder())) != set(runs):
         st.rerun()  # the rest of the page does not know the new ones
     rows = [_row(run) for run in runs]
@@ -59,21 +60,20 @@ def _table(runs: list[Run]) -> None:
     st.dataframe(rows, hide_index=True, column_config=form, width="stretch", placeholder=NOTHING)
 
 
-def _row(run: Run) -> dict[str, Any]:
-    jobs, config, curves = Jobs(runs_folder()), run.config(), curves_of(run)
-    activity = jobs.activity(run.name)
-    now = progress(config, curves, newest_log(jobs, run, activity))
+def _row(run: RunFolder) -> dict[str, Any]:
+    config, curves = config_of(run), curves_of(run)
+    now = read_status(run, curves)
     _, tests = curves.get("test_loss", ([], []))
     return {
         "run": run.name,
-        "state": state_of(now, activity)[0],
+        "state": state_of(now, Jobs(runs_folder()).activity(run.name))[0],
         "family": config.family if config else None,
         "dataset": config.data.dataset if config else None,
         "progress": now.share if now.total else None,
         "step": now.step,
-        "loss": now.loss,
+        "loss": newest_loss(curves),
         "best test loss": min(tests, default=None),
-        "exported": run.export.exists(),
+        "exported": export_of(run).exists(),
     }
 
 
@@ -88,17 +88,17 @@ def _compare(runs: list[str], first: list[str], all_curves: dict[str, Curves]) -
     chart(lines, [name], height=280)
 
 
-def _alike(runs: list[Run]) -> list[str]:
+def _alike(runs: list[RunFolder]) -> list[str]:
     """The newest run and those that can be compared with it: of its family, on its dataset."""
-    kinds = [(config.family, config.data.dataset) if (config := run.config()) else None for run in runs]
+    kinds = [(config.family, config.data.dataset) if (config := config_of(run)) else None for run in runs]
     return [run.name for run, kind in zip(runs, kinds, strict=True) if kind == kinds[0]][:MOST_COMPARED]
 
 
-def _samples(run: Run) -> None:
+def _samples(run: RunFolder) -> None:
     st.subheader("Drawn on the way", anchor=False)
-    kinds = run.kinds()
+    kinds = sheet_kinds(run)
     if not kinds:
-        config = run.config()
+        config = config_of(run)
         st.caption("Nothing yet." if config is None or config.draws else "A classifier draws nothing.")
         return
     kind = kinds[0]
@@ -107,7 +107,7 @@ def _samples(run: Run) -> None:
             "What", kinds, default=kinds[0], required=True, format_func=lambda kind: kind or "samples",
             key=f"kind {run.name}", label_visibility="collapsed",
         )  # fmt: skip
-    sheets = run.samples(kind)
+    sheets = sample_sheets(run, kind)
     steps = list(sheets)
     step = steps[-1]
     if len(steps) > 1:
@@ -115,9 +115,9 @@ def _samples(run: Run) -> None:
     picture(sheets[step].read_bytes(), f"step {step:,}")
 
 
-def _checkpoints(run: Run) -> None:
+def _checkpoints(run: RunFolder) -> None:
     st.subheader("Checkpoints", anchor=False)
-    found = run.checkpoints()
+    found = saved_checkpoints(run)
     if not found:
         st.caption("None yet.")
         return
@@ -129,24 +129,24 @@ def _checkpoints(run: Run) -> None:
     st.dataframe(rows, hide_index=True, column_config=form, width="stretch", placeholder=NOTHING)
 
 
-def _export(run: Run) -> None:
+def _export(run: RunFolder) -> None:
     st.subheader("Export", anchor=False)
     st.caption("One ONNX file that draws the same pictures anywhere, checked against JAX before it is written.")
     jobs, name = Jobs(runs_folder()), f"{run.name}{EXPORT}"
     active = jobs.running(name)
-    steps = [str(point.step) for point in run.checkpoints()]
+    steps = [str(point.step) for point in saved_checkpoints(run)]
     which, button = st.columns([2, 1], vertical_alignment="bottom")
     chosen = which.selectbox("Checkpoint", ["last", "best", *steps], key=f"checkpoint {run.name}", disabled=active)
     if button.button(
         "Export", type="primary", icon=":material/deployed_code:", disabled=active or not steps, width="stretch"
     ):
-        jobs.start(name, ["export", str(run.path), "-o", str(run.export), "--checkpoint", chosen])
+        jobs.start(name, ["export", str(run.path), "-o", str(export_of(run)), "--checkpoint", chosen])
         st.rerun()
     if active:
         st.fragment(_exporting, run_every=1.0)(name)
     elif problem := complaint(jobs.log(name)):
         st.error(problem.replace(str(run.path), run.name))
-    if run.export.exists() and not active:
+    if export_of(run).exists() and not active:
         _exported(run)
 
 
@@ -161,10 +161,11 @@ def _exporting(name: str) -> None:
         jobs.stop(name)
 
 
-def _exported(run: Run) -> None:
-    model = loading.load(run.export, run.name) if _draws(run) else None
-    file = model.sampler.artifact if model else loading.read(run.export, f"{run.name}.onnx")
-    names = [path for path in (run.export, run.export.with_suffix(".encoder.onnx")) if path.exists()]
+def _exported(run: RunFolder) -> None:
+    export = export_of(run)
+    model = loading.load(export, run.name) if _draws(run) else None
+    file = model.sampler.artifact if model else loading.read(export, f"{run.name}.onnx")
+    names = [path for path in (export, export.with_suffix(".encoder.onnx")) if path.exists()]
     with st.container(horizontal=True):
         for path in names:
             called = path.name.replace("model", run.name, 1)
@@ -177,8 +178,8 @@ def _exported(run: Run) -> None:
     _certificate(file)
 
 
-def _draws(run: Run) -> bool:
-    config = run.config()
+def _draws(run: RunFolder) -> bool:
+    config = config_of(run)
     return config is not None and config.draws
 
 

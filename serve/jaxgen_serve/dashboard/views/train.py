@@ -10,9 +10,9 @@ import streamlit as st
 
 from jaxgen.config import Config, presets
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.runs.status import runs_in
 from jaxgen_serve.dashboard import background_jobs, settings_form
 from jaxgen_serve.dashboard.background_jobs import Jobs
-from jaxgen_serve.dashboard.run_status import runs_in
 from jaxgen_serve.dashboard.ui import picture, runs_folder, title, told
 from jaxgen_serve.dashboard.views import live
 
