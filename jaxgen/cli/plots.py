@@ -73,10 +73,10 @@ def noise_gif(
     if dataset:
         from jaxgen import data
 
-        images = data.load(dataset, data_dir=data_dir).images[:count]
+        clean = data.load(dataset, data_dir=data_dir).images[:count]
     else:
         from jaxgen.data.image_files import read_pictures
 
-        images = read_pictures(pictures)
-    save_gif(output, np.stack([grid(frame) for frame in noising(images, kept, frames, seed=seed)]))
+        clean = read_pictures(pictures)
+    save_gif(output, np.stack([grid(frame) for frame in noising(clean, kept, frames, seed=seed)]))
     click.echo(output)

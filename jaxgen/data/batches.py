@@ -118,12 +118,12 @@ class StreamedBatches:
         return read_all(self._pictures, rows.tolist(), size, channels)
 
 
-def read_all(pictures: Pictures, rows: Sequence[int], size: int, channels: int) -> Batch:
+def read_all(source: Pictures, rows: Sequence[int], size: int, channels: int) -> Batch:
     """The pictures of `rows`, made to measure: uint8 [N, size, size, channels], int32 [N]."""
     images = np.empty((len(rows), size, size, channels), np.uint8)
     labels = np.empty(len(rows), np.int32)
     for start in range(0, len(rows), READ_AT_ONCE):
-        for i, (image, label) in enumerate(pictures.read(rows[start : start + READ_AT_ONCE]), start):
+        for i, (image, label) in enumerate(source.read(rows[start : start + READ_AT_ONCE]), start):
             images[i] = fit(image[None], size, channels)[0]
             labels[i] = label
     return images, labels

@@ -13,13 +13,13 @@ from jaxgen.images import open_header
 MAX_PIXELS = 64_000_000  # a picture that claims more is refused before a pixel is decoded
 
 
-def decode(picture: Path | bytes, name: str) -> np.ndarray:
+def decode(source: Path | bytes, name: str) -> np.ndarray:
     """The first frame of a picture, upright: uint8 [H, W, C], C of 1 (grey), 3 (RGB) or 4 (RGBA).
 
     Raises JaxgenError, naming `name`, if it cannot be read or has more than MAX_PIXELS pixels.
     """
     try:
-        with open_header(picture) as image:
+        with open_header(source) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise JaxgenError(f"{name}: {width} x {height} pixels are too many; the limit is {MAX_PIXELS:,}")

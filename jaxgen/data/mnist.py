@@ -130,9 +130,9 @@ class IdxSet:
 
     def _read_prepared(self, folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         """One split of a prepared set, anybody's, in the order of the IDX files and checked by their SHA-256."""
-        pictures = TfdsPictures(folder, split)
-        records = pictures.read(range(len(pictures)))
-        shuffled = tfds_order(len(pictures), split)
+        prepared = TfdsPictures(folder, split)
+        records = prepared.read(range(len(prepared)))
+        shuffled = tfds_order(len(prepared), split)
         images = np.empty((len(records), *records[0][0].shape), np.uint8)
         labels = np.empty(len(records), np.int32)
         images[shuffled] = np.stack([image for image, _ in records])

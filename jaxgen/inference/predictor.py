@@ -34,16 +34,16 @@ class Reader(Loaded):
     ) -> dict[str, np.ndarray]:
         """uint8 [N, H, W, C] -> each output [N, ...] float32, by name.
 
-        Raises UsageError on other pictures, JaxgenError if the run fails, takes longer than `deadline` seconds a batch,
+        Raises UsageError on other images, JaxgenError if the run fails, takes longer than `deadline` seconds a batch,
         or gives NaN.
         """
-        pictures = np.asarray(images)
-        if pictures.dtype != np.uint8:
-            raise UsageError(f"pictures must be uint8, got {pictures.dtype}")
-        require_shape(pictures, (len(pictures), *self.shape), "pictures")
-        starts = range(0, max(len(pictures), 1), batch_size)
+        images = np.asarray(images)
+        if images.dtype != np.uint8:
+            raise UsageError(f"pictures must be uint8, got {images.dtype}")
+        require_shape(images, (len(images), *self.shape), "pictures")
+        starts = range(0, max(len(images), 1), batch_size)
         parts = [
-            self._session.run(self.outputs, {"images": pictures[start : start + batch_size]}, deadline)
+            self._session.run(self.outputs, {"images": images[start : start + batch_size]}, deadline)
             for start in starts
         ]
         found = {name: np.concatenate(part) for name, part in zip(self.outputs, zip(*parts, strict=True), strict=True)}

@@ -92,5 +92,5 @@ def heat(images: Array, again: Array) -> Array:
 
 def three_rows(images: Array, again: Array, columns: int) -> Array:
     """Pictures, what they are taken for, and `heat`, in lines of `columns`: uint8 [R, columns, H, W, 3]."""
-    colour = [np.broadcast_to(pictures, (*pictures.shape[:3], 3)) for pictures in (images, again)]
+    colour = [np.broadcast_to(grey, (*grey.shape[:3], 3)) for grey in (images, again)]
     return side_by_side(columns, *colour, heat(images, again))

@@ -110,22 +110,22 @@ def watch_gan(subject: Subject, params: Params, metrics: Mapping[str, float]) ->
     """Samples, and whether one side wins or the generator draws too much of one thing."""
     config: Any = subject.config
     count = config.training.sample_count
-    pictures = subject.draw(params, max(count, JUDGED) if subject.judge else count)
-    seen = Seen(pictures={"samples": grid(pictures[:count])})
-    labels = subject.labels(len(pictures))
+    samples = subject.draw(params, max(count, JUDGED) if subject.judge else count)
+    seen = Seen(pictures={"samples": grid(samples[:count])})
+    labels = subject.labels(len(samples))
     if GAMES[config.gan.loss].beliefs:
         seen.warnings.update(imbalance(metrics, config))
     if subject.test is not None:
         images, classes = subject.test
-        ours, real = spread(pictures, labels), spread(images, classes if config.classes else None)
+        ours, real = spread(samples, labels), spread(images, classes if config.classes else None)
         if ours is not None and real:
             seen.scalars["diversity"] = ours / real
             if "generator wins" not in seen.warnings:  # who fools the discriminator with anything need not vary it
                 seen.warnings.update(sameness(ours / real, config))
     if subject.judge:
-        shares, right = subject.judge(pictures, labels)
+        shares, right = subject.judge(samples, labels)
         seen.scalars.update({f"class_share/{i}": float(share) for i, share in enumerate(shares)})
-        seen.warnings.update(missing(shares, len(pictures), config))
+        seen.warnings.update(missing(shares, len(samples), config))
         if right is not None:
             seen.scalars["drawn_as_asked"] = right
     return seen

@@ -61,13 +61,13 @@ class Monitor:
         if self.test is None or not self._loss:
             return {}
         pictures, labels = self.test
-        images = to_unit(pictures)
-        parts = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
+        scaled = to_unit(pictures)
+        parts = [slice(start, start + BATCH) for start in range(0, len(scaled), BATCH)]
         rows = []
         for i, part in enumerate(parts):
-            value, terms = self._loss(params, images[part], labels[part], key=jax.random.key(i))
+            value, terms = self._loss(params, scaled[part], labels[part], key=jax.random.key(i))
             rows.append({"loss": value, **terms})
-        weights = [len(images[part]) for part in parts]
+        weights = [len(scaled[part]) for part in parts]
         return {name: float(np.average([float(row[name]) for row in rows], weights=weights)) for name in rows[0]}
 
     def encode(self, params: Params, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

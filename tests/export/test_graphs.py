@@ -7,7 +7,7 @@ import pytest
 import torch
 from runtimes import shape_of
 
-from jaxgen import images
+from jaxgen.images import to_uint8
 from jaxgen.models import network, sampling
 from jaxgen.sampling import plan as plans, sampler_spec
 from jaxgen_export import torch_models, weight_mapping
@@ -171,7 +171,7 @@ def test_loop_is_that_of_the_plan_in_float64(draw, model, network64, choice):
     want_x, want_x0 = plans.run(plan.astype(np.float64), noise(0), lambda x, t: network64(x, t, label), noise)
     np.testing.assert_allclose(x, want_x, rtol=0, atol=2e-4)
     np.testing.assert_allclose(x0, want_x0, rtol=0, atol=2e-4)
-    off = np.abs(pictures.astype(int) - images.to_uint8(want_x))
+    off = np.abs(pictures.astype(int) - to_uint8(want_x))
     assert off.max() <= 1
     assert (off > 0).mean() < 0.005
     inside = (pictures > 0) & (pictures < 255)
@@ -227,7 +227,7 @@ def test_pixels_are_rounded_as_images_to_uint8_does(draw, model):
     values = np.concatenate([ties, *near, rest]).astype(np.float32)
     x = np.resize(values, (-(-len(values) // count), count)).reshape(-1, *shape_of(model))
     found, _ = draw(np.arange(len(x)), plan=STILL, state=state(x))
-    np.testing.assert_array_equal(found, images.to_uint8(x))
+    np.testing.assert_array_equal(found, to_uint8(x))
     exact = [i for i in range(255) if (np.float32(ties[i]) + np.float32(1)) * np.float32(127.5) == i + 0.5]
     assert len(exact) > 50
     assert all(found.ravel()[i] == i + i % 2 for i in exact)  # a tie goes to the even one

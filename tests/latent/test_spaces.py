@@ -90,10 +90,10 @@ def test_gif_shows_segments_one_after_another():
 
 def test_labels_are_asked_for_taken_from_the_pictures_or_none(family, conditional, unconditional):
     vae, flow = open_space(family("vae").onnx), open_space(family("flow").onnx)
-    images = some(vae)
-    bare = Pictures(images=images, labels=np.full(2, -1), names=["a", "b"])
-    named = Pictures(images=images, labels=np.array([2, 0]), names=["a", "b"], classes=("ant", "2", "bee"))
-    other = Pictures(images=images, labels=np.array([2, 0]), names=["a", "b"], classes=("x", "y", "z"))
+    arrays = some(vae)
+    bare = Pictures(images=arrays, labels=np.full(2, -1), names=["a", "b"])
+    named = Pictures(images=arrays, labels=np.array([2, 0]), names=["a", "b"], classes=("ant", "2", "bee"))
+    other = Pictures(images=arrays, labels=np.array([2, 0]), names=["a", "b"], classes=("x", "y", "z"))
     assert vae.labels(2, "bee", named).tolist() == [2, 2]
     assert vae.labels(2, "bee, 0", bare).tolist() == [2, 0]
     assert vae.labels(2, None, named).tolist() == [2, 0]

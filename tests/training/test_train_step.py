@@ -60,9 +60,9 @@ def walk(training: TrainingConfig, loss, steps: int, together: int = 1):
     call = make_steps(learner.update, mesh)
     state = make_init(learner, mesh)(ROOT)
     states, metrics = [jax.device_get(state)], []
-    images, labels = pictures(steps), np.zeros((steps, 4), np.int32)
+    scaled, labels = pictures(steps), np.zeros((steps, 4), np.int32)
     for i in range(0, steps, together):
-        state, measured = call(state, images[i : i + together], labels[i : i + together], ROOT)
+        state, measured = call(state, scaled[i : i + together], labels[i : i + together], ROOT)
         states.append(jax.device_get(state))
         metrics.append(jax.device_get(measured))
     return states, {name: np.concatenate([m[name] for m in metrics]) for name in metrics[0]}
@@ -106,8 +106,8 @@ def test_optimiser_agrees_with_torch(name, decay, rule):
     states, metrics = walk(training, pull, 8)
     w = torch.nn.Parameter(torch.from_numpy(START.copy()))
     theirs = rule([w], lr=0.03)
-    for step, images in enumerate(pictures(8)):
-        mean = float((images.astype(np.float64) / 127.5 - 1).mean())
+    for step, scaled in enumerate(pictures(8)):
+        mean = float((scaled.astype(np.float64) / 127.5 - 1).mean())
         loss = 0.5 * (torch.tensor([1.0, 2.0, 5.0]) * (w - mean) ** 2).sum()
         theirs.zero_grad()
         loss.backward()

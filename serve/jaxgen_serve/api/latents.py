@@ -35,7 +35,7 @@ from jaxgen_serve.api.schemas import (
     answers,
     responses,
 )
-from jaxgen_serve.api.uploads import picture, unknown
+from jaxgen_serve.api.uploads import unknown, uploaded_image
 from jaxgen_serve.batching.client import Caller, Through, space
 from jaxgen_serve.models.registry import Model
 
@@ -135,7 +135,7 @@ async def inpaint(
 
     def work() -> dict[str, Any]:
         shape = asked.model.sampler.shape
-        known, hole = picture(sent, shape, most), unknown(mask, masked, shape, most)
+        known, hole = uploaded_image(sent, shape, most), unknown(mask, masked, shape, most)
         images = _inpainted(asked, caller, known, hole, resample)
         used = {**asked.used(num_images), "resample": resample}
         text = provenance_text({**used, "model": used["sha256"], "latent": "inpaint"})
@@ -195,7 +195,7 @@ async def _looked_at(
         codes = space(found, caller).codes()
         codes.require_way_back()
         number = _label(found, label)
-        image = picture(sent, found.sampler.shape, service.settings.max_upload_pixels)[None]
+        image = uploaded_image(sent, found.sampler.shape, service.settings.max_upload_pixels)[None]
         seen = look(codes, image, None if number is None else np.array([number]))
         used = {
             "model": found.name,

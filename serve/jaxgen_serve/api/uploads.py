@@ -27,7 +27,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.onnx")
 
 
-def picture(data: bytes, shape: tuple[int, int, int], max_pixels: int) -> np.ndarray:
+def uploaded_image(data: bytes, shape: tuple[int, int, int], max_pixels: int) -> np.ndarray:
     """An uploaded picture's first frame, upright, cropped and resized as `jaxgen latent` does: uint8 [H, W, C].
 
     Raises UsageError on anything but a PNG, JPEG, GIF or WebP of at most `max_pixels`; none of more is decoded.
@@ -63,7 +63,7 @@ def unknown(word: str | None, data: bytes | None, shape: tuple[int, int, int], m
         if word not in REGIONS:  # and never a file of this machine, which `mask` would read
             raise UsageError(f"mask must be one of {', '.join(REGIONS)}, got {word[:60]!a}")
         return mask(word, shape)
-    light = picture(data or b"", (shape[0], shape[1], 1), max_pixels)[..., 0] >= 128
+    light = uploaded_image(data or b"", (shape[0], shape[1], 1), max_pixels)[..., 0] >= 128
     if light.all() or not light.any():
         raise UsageError("mask_file must be light in some places, which are drawn, and dark in others, which are kept")
     return light

@@ -83,10 +83,10 @@ class Batch:
             except Exception as err:  # its own watcher's, or no memory is left for it
                 part.job.fail(err)
 
-    def _hand_over(self, part: Part, pictures: slice) -> None:
+    def _hand_over(self, part: Part, span: slice) -> None:
         assert self.images is not None
-        images, state, job = self.images[pictures], self.feeds.get("state"), part.job
-        now = None if state is None else state[:, pictures]
+        images, state, job = self.images[span], self.feeds.get("state"), part.job
+        now = None if state is None else state[:, span]
         if now is not None and np.isnan(now).any():
             job.fail(self.model.sampler.diverged())
             return

@@ -21,7 +21,7 @@ from jaxgen.latent.spaces import Space
 from jaxgen_serve.dashboard import background_jobs, loading
 from jaxgen_serve.dashboard.models import Model
 from jaxgen_serve.dashboard.pictures import gif_of, strip
-from jaxgen_serve.dashboard.ui import picture, title, told
+from jaxgen_serve.dashboard.ui import show_image, title, told
 
 SECONDS = 120.0  # that one question to a model may take
 DATA_SECONDS = 60.0
@@ -61,7 +61,7 @@ def _interpolation(model: Model) -> None:
         space = model.space(SECONDS)
         labels = space.labels(rows, label)
         walked = interpolation.between_seeds(space, [int(a), int(b)], rows, frames, PATHS[path], labels)[:, 0]
-        picture(strip(walked), f"seed {a} on the left, seed {b} on the right")
+        show_image(strip(walked), f"seed {a} on the left, seed {b} on the right")
         gif = gif_of(walked[0])
         with st.container(horizontal=True, vertical_alignment="bottom"):
             st.image(gif, width=160, caption="the first row, moving")
@@ -82,7 +82,7 @@ def _reconstruction(model: Model) -> None:
         labels = _labels(space, pictures, label)
         again = space.decode(space.encode(pictures.images, labels), labels)
         error = np.abs(again.astype(float) - pictures.images).mean() / 255
-        picture(strip(np.stack([pictures.images, again])), "above: the pictures; below: what the model made of them")
+        show_image(strip(np.stack([pictures.images, again])), "above: the pictures; below: what the model made of them")
         st.metric("Mean absolute error, pixels being from 0 to 1", f"{error:.4f}")
 
 
@@ -99,7 +99,7 @@ def _anomaly(model: Model) -> None:
         found = anomaly.score(codes, pictures.images, _labels(codes, pictures, label))
         order = np.argsort(-found.total, kind="stable")
         rows = anomaly.three_rows(pictures.images[order], found.again[order], columns=min(12, len(order)))
-        picture(strip(rows), "the strangest first; below: its reconstruction, and in red where they differ")
+        show_image(strip(rows), "the strangest first; below: its reconstruction, and in red where they differ")
         table = [
             {"picture": pictures.names[i], "class": pictures.called(int(pictures.labels[i])),
              "score, nats": float(found.total[i]), "reconstruction": float(found.reconstruction[i]),
@@ -122,7 +122,7 @@ def _map(model: Model) -> None:
     with right, st.spinner("Drawing the map", show_time=True):
         if whole:
             rows = projection.manifold(codes, side, space.labels(1, label))
-            picture(strip(rows), "the plane of latents, as the prior fills it")
+            show_image(strip(rows), "the plane of latents, as the prior fills it")
         elif pictures is not None:
             latents = codes.encode(pictures.images, codes.labels_to_encode(pictures, None))
             points, words = projection.METHODS[projection.default(codes)](latents, 0)

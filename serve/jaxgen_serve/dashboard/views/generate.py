@@ -14,7 +14,7 @@ from jaxgen.sampling import sampler_spec
 from jaxgen_serve.dashboard import loading
 from jaxgen_serve.dashboard.models import Model
 from jaxgen_serve.dashboard.pictures import Drawn, enlarged
-from jaxgen_serve.dashboard.ui import picture, title, told
+from jaxgen_serve.dashboard.ui import show_image, title, told
 
 SECONDS = 120.0  # that drawing may take
 MOST = 256  # pictures at once
@@ -121,9 +121,9 @@ def _show(drawn: Drawn, model: Model) -> None:
     if len(drawn.images) <= SINGLY:
         with st.container(horizontal=True, key="pictures"):
             for image, caption in zip(enlarged(drawn.images, SIDE), drawn.captions(), strict=True):
-                picture(image, caption, width="content")
+                show_image(image, caption, width="content")
     else:
-        picture(drawn.sheet(), width="content")
+        show_image(drawn.sheet(), width="content")
     stem = f"{drawn.name.replace('/', '-')}-seed{request.seed}"
     moving = request.recipe is not None and len(drawn.images) <= MOVING
     with st.container(horizontal=True):

@@ -13,7 +13,7 @@ from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.metrics import Tail
 from jaxgen.runs.status import Status, config_of, last_written, read_status, sample_sheets
 from jaxgen_serve.dashboard.background_jobs import Activity, Jobs, complaint
-from jaxgen_serve.dashboard.ui import chart, picture, runs_folder, told
+from jaxgen_serve.dashboard.ui import chart, runs_folder, show_image, told
 
 EVERY = 0.5  # seconds between looks: what is shown is at most a second old
 EXPORT = ".export"  # what the name of a job that exports a run ends with
@@ -45,7 +45,7 @@ def _panel(name: str, was_going_on: bool) -> None:
     if newest and right:
         step, sheet = newest
         with right:
-            picture(sheet, f"drawn at step {step:,}")
+            show_image(sheet, f"drawn at step {step:,}")
     _numbers(config, curves)
 
 

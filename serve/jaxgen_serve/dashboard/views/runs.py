@@ -15,7 +15,7 @@ from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.status import config_of, read_status, runs_in, sample_sheets, saved_checkpoints, sheet_kinds
 from jaxgen_serve.dashboard import loading
 from jaxgen_serve.dashboard.background_jobs import Jobs, complaint
-from jaxgen_serve.dashboard.ui import chart, picture, runs_as_given, runs_folder, title, told
+from jaxgen_serve.dashboard.ui import chart, runs_as_given, runs_folder, show_image, title, told
 from jaxgen_serve.dashboard.views.live import EXPORT, curves_of, export_of, newest_loss, seconds_since, state_of
 
 EXPORT_SECONDS = 1800.0  # after which an export is stopped
@@ -112,7 +112,7 @@ def _samples(run: RunFolder) -> None:
     step = steps[-1]
     if len(steps) > 1:
         step = st.select_slider("Step", steps, value=steps[-1], key=f"step {run.name} {kind}")
-    picture(sheets[step].read_bytes(), f"step {step:,}")
+    show_image(sheets[step].read_bytes(), f"step {step:,}")
 
 
 def _checkpoints(run: RunFolder) -> None:

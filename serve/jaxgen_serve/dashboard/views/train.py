@@ -13,7 +13,7 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.runs.status import runs_in
 from jaxgen_serve.dashboard import background_jobs, settings_form
 from jaxgen_serve.dashboard.background_jobs import Jobs
-from jaxgen_serve.dashboard.ui import picture, runs_folder, title, told
+from jaxgen_serve.dashboard.ui import runs_folder, show_image, title, told
 from jaxgen_serve.dashboard.views import live
 
 FOLDER = "folder of pictures"
@@ -120,7 +120,7 @@ def _untrained(place: Any, preset: str) -> None:
             drawn.clear()
             drawn[preset] = _untrained_sheet(preset)
     if preset in drawn:
-        picture(drawn[preset], f"{preset}, untrained: these pictures mean nothing")
+        show_image(drawn[preset], f"{preset}, untrained: these pictures mean nothing")
 
 
 def _untrained_sheet(preset: str) -> bytes:
