@@ -59,7 +59,7 @@ def advance(
     return jax.lax.cond(to_noise != 0, with_noise, lambda: x), x0
 
 
-def sample(
+def run_plan(
     apply: Callable[..., Array],
     params: Params,
     plan: np.ndarray,
@@ -105,13 +105,13 @@ def draw(
 ) -> Array:
     """Pictures [N, H, W, C] in about [-1, 1], whatever the family: by a plan, or by one evaluation on draw 0.
 
-    plan, guidance: None for the config's own; start: in place of each picture's own noise. See `sample`.
+    plan, guidance: None for the config's own; start: in place of each picture's own noise. See `run_plan`.
     """
     process = config.process
     if process is None:
         noise = picture_noise(seed, index, 0, config.noise_shape) if start is None else jnp.asarray(start)
         return evaluate(apply, params, noise, label)
-    return sample(
+    return run_plan(
         apply, params, sampler_spec.from_config(process) if plan is None else plan, seed, index, label,
         shape=config.data.shape, guidance=process.guidance if guidance is None else guidance, start=start,
     )  # fmt: skip

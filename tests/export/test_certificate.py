@@ -67,7 +67,7 @@ def test_probe_is_what_jax_draws(model):
     assert len(probe["index"]) == 8
     if model.classes:
         assert set(probe["label"]) == {0, 1, 2}
-    drawn = sampling.sample(
+    drawn = sampling.run_plan(
         network.build(config).apply, model.params, sampler_spec.from_config(config.diffusion),
         np.full(8, probe["seed"], np.uint32), np.asarray(probe["index"], np.uint32),
         np.asarray(probe["label"], np.int32), shape=(8, 8, config.data.channels),
@@ -84,7 +84,7 @@ def test_1000_steps_of_ddpm_draw_the_same_pictures_on_every_runtime(unconditiona
     config = unconditional.config
     plan = plans.make_plan(plans.alpha_bar("linear", 1000), sampler="ancestral", steps=1000)
     index, seed = np.arange(4), np.full(4, 11)
-    drawn = sampling.sample(
+    drawn = sampling.run_plan(
         network.build(config).apply, unconditional.params, plan, seed.astype(np.uint32), index.astype(np.uint32),
         np.full(4, -1, np.int32), shape=(8, 8, 1),
     )  # fmt: skip

@@ -110,7 +110,7 @@ def test_one_evaluation_is_within_1e_4_of_jax(draw, apply, model, batch, kind):
 def test_guidance_is_that_of_jax(conditional, guidance, label):
     index = np.arange(3, dtype=np.uint32)
     plan = sampler_spec.from_config(conditional.config.diffusion, sampler="dpmpp-2m", steps=6)
-    want = sampling.sample(
+    want = sampling.run_plan(
         network.build(conditional.config).apply, conditional.params, plan, np.full(3, 8, np.uint32), index,
         np.full(3, label, np.int32), shape=shape_of(conditional), guidance=guidance,
     )  # fmt: skip

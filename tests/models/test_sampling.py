@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgen.config import VAE, Config, DataConfig, Flow, FlowConfig, UNetConfig, VAEConfig
-from jaxgen.models.sampling import draw, picture_noise, sample
+from jaxgen.models.sampling import draw, picture_noise, run_plan
 from jaxgen.sampling import plan
 
 SHAPE = (4, 4, 2)
@@ -57,14 +57,14 @@ def test_noise_of_a_picture_is_a_function_of_its_seed_index_and_draw():
 def test_pictures_are_those_of_the_plan(sampler, guidance):
     eta = 0.5 if sampler == "ddim" else 0.0
     table = rows(7, sampler=sampler, eta=eta, prediction="v")
-    drawn = sample(fake, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE, guidance=guidance)
+    drawn = run_plan(fake, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE, guidance=guidance)
     assert np.abs(np.asarray(drawn) - in_numpy(table, guidance)).max() < 1e-4
 
 
 def test_picture_does_not_depend_on_its_neighbours():
     table = rows(5, sampler="ancestral")
-    together = sample(fake, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE)
-    alone = sample(fake, PARAMS, table, SEED[1:2], INDEX[1:2], LABEL[1:2], shape=SHAPE)
+    together = run_plan(fake, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE)
+    alone = run_plan(fake, PARAMS, table, SEED[1:2], INDEX[1:2], LABEL[1:2], shape=SHAPE)
     assert np.abs(np.asarray(together[1:2]) - np.asarray(alone)).max() < 1e-5
 
 
@@ -76,11 +76,11 @@ def test_network_is_asked_once_a_row_unless_it_is_guided():
         return fake(params, x, t, label)
 
     table = rows(4)
-    sample(counting, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE).block_until_ready()
+    run_plan(counting, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE).block_until_ready()
     jax.effects_barrier()
     assert asked == [[0, -1, 2]] * 4
     asked.clear()
-    sample(counting, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE, guidance=2.0).block_until_ready()
+    run_plan(counting, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE, guidance=2.0).block_until_ready()
     jax.effects_barrier()
     assert sorted(asked) == sorted([[0, -1, 2], [-1, -1, -1]] * 4)
 
