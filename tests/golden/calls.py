@@ -1,0 +1,52 @@
+"""What the golden files are asked for: fixed calls, whose answers lie beside them; see make.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from jaxgen.inference.predictor import Reader
+from jaxgen.inference.sampler import Sampler
+
+HERE = Path(__file__).parent
+COUNT = 4  # images of a call
+SAMPLERS = {"ddpm": 0, "cddpm": 0, "flow": 0, "vae": 3, "gan": 5}  # numbers of a latent; 0: those with a plan
+READERS = ("vae.encoder", "classifier")
+
+
+def sampled(model: Sampler, name: str, seed: int) -> dict[str, np.ndarray]:
+    """The images of each call that a sampler takes, uint8 [COUNT, H, W, C], by the call's name."""
+    index = np.arange(5, 5 + COUNT)
+    label = index % len(model.classes) if model.classes else None
+
+    def images(**inputs: object) -> np.ndarray:
+        return model.draw(np.full(COUNT, seed), index, label=label, **inputs)[0]
+
+    found = {"default": images()}
+    if width := SAMPLERS[name]:
+        return found | {"latent": images(latent=latents(width))}
+    found["five_rows"] = images(plan=model.plan(steps=5))  # a table made from what the manifest says of the process
+    return found | ({"guidance": images(guidance=3.0)} if model.classes else {})
+
+
+def latents(width: int) -> np.ndarray:
+    """Codes that no seed gives: float32 [COUNT, width]."""
+    return np.linspace(-2, 2, COUNT * width, dtype=np.float32).reshape(COUNT, width)
+
+
+def read(reader: Reader) -> dict[str, np.ndarray]:
+    """What a reader says of fixed images, float32 [COUNT, ...], by the output's name."""
+    pixels = np.arange(COUNT * int(np.prod(reader.shape)))
+    return reader.read((pixels * 37 % 256).astype(np.uint8).reshape(COUNT, *reader.shape))
+
+
+def seeds(folder: Path) -> dict[str, int]:
+    """The seed of each sampler's calls: name -> seed."""
+    return json.loads((folder / "seeds.json").read_text())
+
+
+def answers(folder: Path, name: str) -> dict[str, np.ndarray]:
+    with np.load(folder / f"{name}.npz", allow_pickle=False) as stored:
+        return dict(stored)

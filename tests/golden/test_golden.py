@@ -1,0 +1,61 @@
+"""Files that earlier versions of jaxgen exported open, and give the images that they gave: see make.py.
+
+Whoever breaks these breaks every file that people keep.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from golden import calls
+
+from jaxgen.inference import model_file
+from jaxgen.inference.predictor import Reader
+from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.verify import verify
+
+FORMATS = sorted(path.name for path in calls.HERE.glob("format*"))
+folders = pytest.mark.parametrize("folder", [calls.HERE / name for name in FORMATS], ids=FORMATS)
+
+
+def test_there_is_a_folder_for_each_format():
+    assert FORMATS[0] == "format1"
+    for name in FORMATS:
+        stems = {path.name.removesuffix(".onnx") for path in (calls.HERE / name).glob("*.onnx")}
+        assert stems == {*calls.SAMPLERS, *calls.READERS}
+
+
+@folders
+@pytest.mark.parametrize("name", calls.SAMPLERS)
+def test_sampler_gives_the_images_that_it_gave(folder, name):
+    model, want = Sampler.open(folder / f"{name}.onnx"), calls.answers(folder, name)
+    found = calls.sampled(model, name, calls.seeds(folder)[name])
+    assert found.keys() == want.keys()
+    for call, images in want.items():
+        assert images.dtype == np.uint8 and len(np.unique(images)) > 50  # it shows something
+        np.testing.assert_array_equal(found[call], images, err_msg=call)
+
+
+@folders
+@pytest.mark.parametrize("name", calls.READERS)
+def test_reader_gives_the_numbers_that_it_gave(folder, name):
+    found, want = calls.read(Reader.open(folder / f"{name}.onnx")), calls.answers(folder, name)
+    assert found.keys() == want.keys()
+    for output, numbers in want.items():
+        assert numbers.std() > 0.1
+        np.testing.assert_allclose(found[output], numbers, rtol=1e-4, atol=1e-5, err_msg=output)
+
+
+@folders
+@pytest.mark.parametrize("name", [*calls.SAMPLERS, *calls.READERS])
+def test_certificate_holds(folder, name):
+    assert verify(model_file.read(folder / f"{name}.onnx"))["same"]
+
+
+@folders
+@pytest.mark.parametrize("command", [("info",), ("info", "--json"), ("sample", "-n", "2", "-o", "-")], ids=" ".join)
+def test_command_works_on_it(folder, command):
+    words = [command[0], str(folder / "cddpm.onnx"), *command[1:]]
+    done = subprocess.run([sys.executable, "-m", "jaxgen", *words], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"") and done.stdout
