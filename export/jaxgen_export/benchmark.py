@@ -8,6 +8,10 @@ import jax
 import numpy as np
 import torch
 
+from jaxgen import config as configs
+from jaxgen.config import Config
+from jaxgen.config.renames import renamed
+from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.benchmark import PYTORCH, Draw, unguided
 from jaxgen.inference.sampler import Sampler
 from jaxgen.models import network as networks
@@ -21,7 +25,7 @@ def rival_draws(sampler: Sampler, threads: int | None = None) -> dict[str, Draw]
 
     Their weights are random: speed does not depend on them, and a model file does not give its own back.
     """
-    config = sampler.config
+    config = _config_of(sampler)
     params = {name: np.asarray(value) for name, value in networks.build(config).init(jax.random.key(0)).items()}
     twin = torch_models.build(config)
     weight_mapping.load_into(twin, params)
@@ -42,6 +46,18 @@ def rival_draws(sampler: Sampler, threads: int | None = None) -> dict[str, Draw]
         return draws
     outside = runtimes.OnnxRuntime(sampler, made.graph.SerializeToString(), threads)
     return {"onnxruntime, loop outside": partial(_loop_outside, outside), **draws}
+
+
+def _config_of(sampler: Sampler) -> Config:
+    """What describes its network: the config that its file records, which must be one of this jaxgen's own."""
+    artifact = sampler.artifact
+    try:
+        return configs.from_dict(renamed(artifact.config)[0])
+    except UsageError as err:
+        raise JaxgenError(
+            f"{artifact.path}: the config that it records is not understood here, so its network cannot be built in "
+            f"other runtimes: {err}; use --only-onnxruntime"
+        ) from err
 
 
 def _loop_outside(backend: runtimes.OnnxRuntime, batch: int, plan: np.ndarray) -> object:

@@ -67,14 +67,14 @@ def example(core: Core, config: Config) -> dict[str, Tensor]:
 
 def _text(module: nn.Module, core: Core, config: Config) -> tuple[str, dict[str, np.ndarray]]:
     """The contract as text, and the defaults of its inputs."""
-    shape, process = config.data.shape, config.process
+    shape = config.data.shape
     if core.reads:
         given = module(*example(core, config).values())
         values = given if isinstance(given, tuple) else (given,)
         widths = {name: value.shape[1] for name, value in zip(core.outputs, values, strict=True)}
         return reader_text(shape, widths), {}
-    if process is None:
+    if config.process is None:
         (latent,) = config.noise_shape
         return latent_text(shape, latent, config.classes > 0), {"latent": np.zeros((0, latent))}
-    guidance = float(process.guidance) if config.classes else None
-    return sampler_text(shape, guidance), {"plan": sampler_spec.from_config(process), "state": np.zeros((2, 0, *shape))}
+    guidance = float(config.guidance) if config.classes else None
+    return sampler_text(shape, guidance), {"plan": sampler_spec.from_config(config), "state": np.zeros((2, 0, *shape))}

@@ -108,7 +108,7 @@ def _network_inputs(config: Config, batch: int, kind: str) -> tuple[np.ndarray, 
     x, label = _inputs(config.noise_shape, batch, kind), labels(config, batch)
     if config.process is None:
         return x, label
-    latest = sampler_spec.from_config(config.process)[0, 0]  # a plan starts with the latest time
+    latest = sampler_spec.from_config(config)[0, 0]  # a plan starts with the latest time
     return x, np.linspace(0, latest, batch).round().astype(np.float32), label
 
 

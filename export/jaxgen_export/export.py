@@ -17,6 +17,7 @@ from jaxgen.config import Config
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
 from jaxgen.inference import model_file
+from jaxgen.inference.manifest import Inference, Likelihood
 from jaxgen.inference.predictor import Reader
 from jaxgen.inference.sampler import Sampler
 from jaxgen.inference.verify import worst
@@ -62,13 +63,14 @@ def export_model(
         raise UsageError(f"a model of family {config.family!r} has no encoder to write")
     twin = torch_models.build(config)
     weight_mapping.load_into(twin, params)
-    facts = _facts(config, params) | {"classes": list(classes), "training": dict(training or {})}
+    facts = _facts(config, params) | {"training": dict(training or {})}
     contents: dict[Path, bytes] = {}
     for core, place in zip(twin.cores, (path, beside.encoder), strict=False):
         if place:
             say(f"tracing the {'network' if place is path else core.kind}")
             made = bundle.build(twin, core, config)
-            contents[place] = _file(made, params, facts | _kind(made), place, certify, say)
+            entries = _kind(made, classes) | facts
+            contents[place] = _file(made, params, entries, place, certify, say)
             if place is path:
                 manifest = model_file.parse(contents[path], path).manifest
                 if beside.torchscript:
@@ -113,11 +115,15 @@ def _measured(made: Product, params: Params, draft: model_file.Artifact) -> dict
     modules = {"pytorch": made.eager, "torchscript": made.scripted}
     if core.reads:
         readers = {name: runtimes.torch_reader(module) for name, module in modules.items()}
-        readers["onnxruntime"] = runtimes.onnxruntime_reader(Reader(draft))
-        return certificate.measure_reader(runtimes.jax_reader(params, config, core), readers, config, core.outputs)
+        reader = Reader(draft)
+        readers["onnxruntime"] = runtimes.onnxruntime_reader(reader)
+        measured = certificate.measure_reader(runtimes.jax_reader(params, config, core), readers, config, core.outputs)
+        return measured | {"onnxruntime": {"optimization": reader.optimization}}
     others: dict[str, runtimes.Backend] = {name: runtimes.Torch(module, config) for name, module in modules.items()}
-    others["onnxruntime"] = runtimes.OnnxRuntime(Sampler(draft), made.graph.SerializeToString())
-    return certificate.measure(runtimes.Jax(params, config), others, config)
+    sampler = Sampler(draft)
+    others["onnxruntime"] = runtimes.OnnxRuntime(sampler, made.graph.SerializeToString())
+    measured = certificate.measure(runtimes.Jax(params, config), others, config)
+    return measured | {"onnxruntime": {"optimization": sampler.optimization}}
 
 
 def _facts(config: Config, params: Params) -> dict[str, Any]:
@@ -131,8 +137,27 @@ def _facts(config: Config, params: Params) -> dict[str, Any]:
     }
 
 
-def _kind(made: Product) -> dict[str, Any]:
-    return {"kind": made.core.kind} | ({} if made.core.reads else {"plans": named_plans(made.config)})
+def inference_of(config: Config, kind: str, classes: Sequence[str]) -> Inference:
+    """What a file of this kind, of a model that a config describes, says of itself to whoever runs it."""
+    likelihood = config.likelihood and Likelihood(kind=config.likelihood[0], sigma=config.likelihood[1])
+    common: dict[str, Any] = {
+        "kind": kind, "image_shape": config.data.shape, "classes": tuple(classes), "likelihood": likelihood
+    }  # fmt: skip
+    if kind != "sampler":
+        return Inference(**common)
+    return Inference(
+        **common,
+        null_class=config.null_class or not classes,
+        noise_shape=config.noise_shape,
+        process=config.process,
+        plan=config.plan,
+        guidance=config.guidance if config.process and classes else None,
+    )
+
+
+def _kind(made: Product, classes: Sequence[str]) -> dict[str, Any]:
+    inference = {"inference": inference_of(made.config, made.core.kind, classes).to_dict()}
+    return inference | ({} if made.core.reads else {"plans": named_plans(made.config)})
 
 
 def named_plans(config: Config) -> dict[str, dict[str, Any]]:

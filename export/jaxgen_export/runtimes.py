@@ -15,6 +15,7 @@ from torch import nn
 
 from jaxgen.config import Config
 from jaxgen.images import to_uint8, to_unit
+from jaxgen.inference.manifest import Inference
 from jaxgen.inference.predictor import Reader
 from jaxgen.inference.sampler import Sampler
 from jaxgen.models import network as networks, sampling
@@ -123,7 +124,7 @@ class OnnxRuntime:
         start: np.ndarray | None = None,
         guidance: float | None = None,
     ) -> Drawn:
-        given: dict[str, Any] = _start(self.sampler.config, start)
+        given: dict[str, Any] = _start(self.sampler.inference, start)
         seed = np.zeros_like(index)
         images, state = self.sampler.draw(seed, index, label=label, guidance=guidance, plan=plan, **given)
         return images, None if state is None else state[0]
@@ -156,8 +157,8 @@ def _in_torch(module: nn.Module, *inputs: np.ndarray) -> Arrays:
     return [value.numpy() for value in (found if isinstance(found, tuple) else (found,))]
 
 
-def _start(config: Config, start: np.ndarray | None) -> dict[str, np.ndarray]:
+def _start(model: Config | Inference, start: np.ndarray | None) -> dict[str, np.ndarray]:
     """The input of a contract that says where to begin."""
     if start is None:
         return {}
-    return {"latent": start} if config.process is None else {"state": np.stack([start, np.zeros_like(start)])}
+    return {"latent": start} if model.process is None else {"state": np.stack([start, np.zeros_like(start)])}

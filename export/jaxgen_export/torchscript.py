@@ -109,8 +109,7 @@ class ConditionalSampler(Sampler):
 
     def __init__(self, core: nn.Module, config: Config, plan: Tensor) -> None:
         super().__init__(core, config, plan)
-        assert config.process
-        self.default_guidance = float(config.process.guidance)
+        self.default_guidance = float(config.guidance)
 
     def forward(  # type: ignore[override]
         self,
@@ -171,7 +170,7 @@ def sampler(core: nn.Module, config: Config) -> nn.Module:
     if config.process is None:
         made = (ConditionalLatentSampler if config.classes else LatentSampler)(core, config)
     else:
-        plan = torch.from_numpy(sampler_spec.from_config(config.process))
+        plan = torch.from_numpy(sampler_spec.from_config(config))
         made = (ConditionalSampler if config.classes else Sampler)(core, config, plan)
     return made.eval().requires_grad_(False)
 

@@ -172,7 +172,6 @@ def traverse(
     jaxgen latent traverse model.onnx --reach 3 -o traversal.png
     jaxgen latent traverse model.onnx seven.png -o traversal.gif
     """
-    from jaxgen.config import GAN
     from jaxgen.inference import latent_output as outputs
     from jaxgen.latent import interpolation
 
@@ -182,7 +181,7 @@ def traverse(
     chosen = None if dimensions is None else interpolation.dimension_numbers(dimensions, codes.shape[0])
     outputs.require_room(output, len(chosen or range(min(codes.shape[0], interpolation.DIMENSIONS))), frames)
     pictures = read_start(space, asked)
-    if seed is None and pictures is None and isinstance(space.model.config, GAN):
+    if seed is None and pictures is None and space.model.inference.likelihood is None:
         seed = 0  # a GAN never saw the middle of its prior, and draws nothing there
     start = interpolation.start(codes, pictures, seed)
     label = space.labels(1, asked["label"], pictures)
@@ -222,7 +221,6 @@ def inpaint(
     from jaxgen.images import BACKGROUND
     from jaxgen.inference import latent_output as outputs
     from jaxgen.latent import inpainting, inputs
-    from jaxgen.sampling import sampler_spec
 
     outputs.checked(output, ".png", ".npy")
     space = open_space(model, asked, exact=False).noises()
@@ -231,7 +229,7 @@ def inpaint(
         raise UsageError(f"inpainting is of one picture, and {picture} holds {len(found)}")
     shown = found.images[0]
     unknown = inputs.mask(mask, space.model.shape)
-    recipe = sampler_spec.choose(space.model.process(), sampler=sampler, steps=asked["steps"])
+    recipe = space.model.recipe(sampler=sampler, steps=asked["steps"])
     drawn = inpainting.inpaint(
         space.model, shown, unknown, space.model.plan(**recipe._asdict()), seed=seed, index=np.arange(count),
         label=space.labels(count, asked["label"]), guidance=asked["guidance"], resample=resample,

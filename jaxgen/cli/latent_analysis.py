@@ -74,7 +74,8 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
     }  # fmt: skip
     if odd is not None:
         said["auroc"] = anomaly.auroc(found.total, pictures.labels == odd)
-        if odd not in space.model.config.data.without:
+        held_out = space.model.artifact.fact("data.without", list)
+        if held_out is not None and odd not in held_out:
             click.echo(f"note: the model was not trained without class {outlier}; see --help", err=True)
     top = order[:show]
     rows = anomaly.three_rows(pictures.images[top], found.again[top], columns=min(16, len(top)))
@@ -238,5 +239,5 @@ def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **
 
 def note_if_told_the_class(space: Space) -> None:
     """Of a conditional VAE, whose clusters, maps and probes would look broken otherwise."""
-    if space.model.classes and space.model.config.process is None:
+    if space.model.classes and space.model.inference.process is None:
         click.echo("note: this decoder is told the class, so the latents need not hold it", err=True)

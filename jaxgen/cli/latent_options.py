@@ -92,7 +92,7 @@ def open_space(model: Path, asked: dict[str, Any], exact: bool = True) -> Space:
         model, encoder=asked.get("encoder"), steps=asked.get("steps"), guidance=asked.get("guidance"),
         refine=asked.get("refine", 0), exact=exact, threads=asked["threads"],
     )  # fmt: skip
-    if space.model.config.process is None:
+    if space.model.inference.process is None:
         refuse("a model without a plan has nothing to refine", "refine")
     return space
 

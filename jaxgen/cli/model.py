@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,8 +13,9 @@ from jaxgen.cli.options import json_option, model_argument, threads_option
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jaxgen.config import Process
+    from jaxgen.inference.manifest import Inference
     from jaxgen.inference.model_file import Artifact
+    from jaxgen.sampling.process import Process
 
 
 @click.command()
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 @json_option
 def info(model: Path, as_json: bool) -> None:
     """Say what a model file is: its manifest, in short or as JSON.
+
+    What it does and with what comes first; below "recorded" is the config that it was trained with, as the jaxgen that
+    trained it wrote it. Nothing reads that to run the file.
 
     \b
     jaxgen info model.onnx
@@ -110,41 +114,65 @@ def bench(
 
 
 def _summary(artifact: Artifact) -> dict[str, str]:
-    """A model file in a dozen lines."""
-    from jaxgen.inference.model import config_of, kind_of
-    from jaxgen.sampling import sampler_spec
-
-    config, training = config_of(artifact), artifact.value("training", dict)
-    data, process = config.data, config.process
+    """A model file in a dozen lines, and what it records of its training."""
+    inference = artifact.inference
     rows = {
-        "model": f"{config.name} ({config.family}), {artifact.value('weights.parameters', int):,} parameters",
-        "does": "draws" if kind_of(artifact) == "sampler" else f"reads pictures: {kind_of(artifact)}",
-        "pictures": f"{data.size}x{data.size}x{data.channels}",
-        "classes": ", ".join(map(str, artifact.value("classes", list))) or "none (unconditional)",
-        "trained on": _training(data.dataset, training),
+        "model": _model(artifact),
+        "does": "draws" if inference.kind == "sampler" else f"reads pictures: {inference.kind}",
+        "pictures": "x".join(map(str, inference.image_shape)),
+        "classes": ", ".join(inference.classes) or "none (unconditional)",
+        "trained on": _training(artifact),
     }
-    if process is not None:
-        name, chosen = type(process).__name__.removesuffix("Config").lower(), sampler_spec.choose(process)
-        rows["process"] = f"{name}: " + ", ".join(_process_words(process))
-        rows["default"] = f"{chosen.sampler}, {chosen.steps} steps"
-        rows["plans"] = ", ".join(artifact.value("plans", dict))
-    return rows | {
-        "file": f"{len(artifact.data) / 1e6:.1f} MB, by jaxgen {artifact.version}",
+    if inference.process is not None and inference.plan is not None:
+        rows["process"] = _process(inference.process)
+        rows["default"] = _default(inference)
+        rows["plans"] = ", ".join(_object(artifact, "plans"))
+    size, number = f"{len(artifact.data) / 1e6:.1f} MB", artifact.manifest["format"]
+    rows |= {
+        "file": f"{size}, format {number}, by jaxgen {artifact.version}",
         "sha256": artifact.sha256,
         "certificate": _certificate(artifact),
     }
+    return rows | _record(artifact)
 
 
-def _process_words(process: Process) -> list[str]:
-    """What a process is, in a few words: its settings but for those of the default plan."""
-    from dataclasses import asdict
-
-    shown = ("schedule", "steps", "prediction", "times")
-    names = {"steps": "T = ", "prediction": "predicts "}
-    return [f"{names.get(key, '')}{value}" for key, value in asdict(process).items() if key in shown]
+def _object(artifact: Artifact, key: str) -> Mapping[str, Any]:
+    """An entry of the manifest that is no part of its inference section: {} if it is none."""
+    found = artifact.manifest.get(key)
+    return found if isinstance(found, dict) else {}
 
 
-def _training(dataset: str, facts: Mapping[str, object]) -> str:
+def _model(artifact: Artifact) -> str:
+    name, family = artifact.fact("name", str), artifact.fact("family", str)
+    parameters = _number(_object(artifact, "weights").get("parameters"), ",")
+    named = f"{name or 'unnamed'} ({family})" if family else name or "unnamed"
+    return f"{named}, {parameters or 'an unknown number of'} parameters"
+
+
+def _process(process: Process) -> str:
+    """What a process is, in a few words."""
+    from jaxgen.sampling.process import Diffusion, Unknown
+
+    if isinstance(process, Unknown):
+        return f"{process.kind}: not known to this jaxgen; it can run the default plan"
+    if isinstance(process, Diffusion):
+        return f"diffusion: T = {process.steps}, {process.schedule}, predicts {process.prediction}"
+    return f"flow: time scale {process.time_scale:g}"
+
+
+def _default(inference: Inference) -> str:
+    assert inference.plan
+    sampler, steps, eta = inference.plan
+    guidance = inference.guidance
+    return (
+        f"{sampler}, {steps} steps"
+        + (f", eta {eta:g}" if eta else "")
+        + ("" if guidance is None else f", guidance {guidance:g}")
+    )
+
+
+def _training(artifact: Artifact) -> str:
+    facts, dataset = _object(artifact, "training"), artifact.fact("data.dataset", str) or "unknown data"
     if facts.get("untrained"):
         return f"nothing: these are fresh weights (made for {dataset})"
     steps, loss = _number(facts.get("steps"), ","), _number(facts.get("test_loss"), ".4f")
@@ -158,28 +186,37 @@ def _training(dataset: str, facts: Mapping[str, object]) -> str:
 
 def _certificate(artifact: Artifact) -> str:
     """The worst row of a file's certificate, in words."""
-    from jaxgen.errors import JaxgenError
-    from jaxgen.inference.model import kind_of
     from jaxgen.inference.verify import worst
 
-    if artifact.value("training", dict).get("untrained"):
+    certificate = _object(artifact, "certificate")
+    if not certificate:
         return "none"
-    trajectories = artifact.value("certificate.trajectories", list)
-    draws = kind_of(artifact) == "sampler"
+    draws, trajectories = artifact.inference.kind == "sampler", certificate.get("trajectories") or []
     try:
         if draws and not trajectories:
             raise ValueError("it compares no pictures")
-        rows = list(worst(artifact.value("certificate", dict)).values())
+        rows = list(worst(certificate).values())
         relative = max(row["relative"] for row in rows)
         if not draws:
             return f"one evaluation within {relative:.1e} of JAX's"
         identical, off_by = min(row["identical"] for row in rows), max(row["off_by"] for row in rows)
+        return (
+            f"{identical:.3%} of pixels identical to JAX's or more, off by at most {off_by}, "
+            f"in {len(trajectories)} comparisons"
+        )
     except (KeyError, TypeError, ValueError) as err:
-        raise JaxgenError(f"{artifact.path}: its certificate is not understood: {err!r}") from err
-    return (
-        f"{identical:.3%} of pixels identical to JAX's or more, off by at most {off_by}, "
-        f"in {len(trajectories)} comparisons"
-    )
+        return f"not understood: {err!r}"
+
+
+def _record(artifact: Artifact) -> dict[str, str]:
+    """The training config as the file records it, a line a section; nothing depends on it."""
+    rows, loose = {}, []
+    for key, value in artifact.config.items():
+        if isinstance(value, dict):
+            rows[f"[{key}] "] = ", ".join(f"{name} {json.dumps(one)}" for name, one in value.items())
+        else:
+            loose.append(f"{key} {json.dumps(value)}")
+    return {"recorded": ", ".join(loose) or ("" if rows else "nothing")} | rows
 
 
 def _number(value: object, form: str) -> str:

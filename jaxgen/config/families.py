@@ -11,8 +11,9 @@ from typing import Literal
 
 from jaxgen.config.common import DataConfig, TrainingConfig
 from jaxgen.config.networks import ClassifierConfig, GANConfig, UNetConfig, VAEConfig
-from jaxgen.config.objectives import DiffusionConfig, FlowConfig, GANObjective, Process, VAEObjective
+from jaxgen.config.objectives import DiffusionConfig, FlowConfig, GANObjective, VAEObjective
 from jaxgen.config.schema import require
+from jaxgen.sampling.process import Process, Recipe
 
 Model = UNetConfig | VAEConfig | GANConfig | ClassifierConfig
 
@@ -39,6 +40,30 @@ class Config:
     @property
     def process(self) -> Process | None:
         """What its plans are made from; None where a picture is one evaluation of the network on draw 0."""
+        section = self.sampling
+        return section.process if section else None
+
+    @property
+    def plan(self) -> Recipe | None:
+        """The recipe of the plan that an exported file runs unless told otherwise; None where there is no process."""
+        section = self.sampling
+        return section.plan if section else None
+
+    @property
+    def guidance(self) -> float:
+        """The classifier-free guidance scale of that plan; 1 where there is none."""
+        section = self.sampling
+        return section.guidance if section else 1.0
+
+    @property
+    def sampling(self) -> DiffusionConfig | FlowConfig | None:
+        """The section that says by which process it is trained and sampled, if there is one."""
+        return None
+
+    @property
+    def likelihood(self) -> tuple[str, float] | None:
+        """The likelihood of a picture given its latent, and the deviation sigma that a Gaussian one has; None: the
+        family has no likelihood."""
         return None
 
     @property
@@ -96,7 +121,7 @@ class DDPM(UNetRun):
         self._require_guided(self.diffusion.guidance, "diffusion.guidance")
 
     @property
-    def process(self) -> DiffusionConfig:
+    def sampling(self) -> DiffusionConfig:
         return self.diffusion
 
 
@@ -112,7 +137,7 @@ class Flow(UNetRun):
         self._require_guided(self.flow.guidance, "flow.guidance")
 
     @property
-    def process(self) -> FlowConfig:
+    def sampling(self) -> FlowConfig:
         return self.flow
 
 
@@ -131,6 +156,10 @@ class VAE(Config):
     @property
     def noise_shape(self) -> tuple[int, ...]:
         return (self.model.latent,)
+
+    @property
+    def likelihood(self) -> tuple[str, float]:
+        return self.vae.likelihood, self.vae.sigma
 
     @property
     def convolutional(self) -> bool:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jaxgen.config.schema import require
-
-MAX_GUIDANCE = 100
+from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,7 @@ class DiffusionConfig:
     guidance: float = 1.0  # classifier-free guidance scale of that plan (model.classes > 0)
 
     def __post_init__(self) -> None:
-        require(1 <= self.steps <= 100_000, "diffusion.steps", "from 1 to 100000", self.steps)
+        require(1 <= self.steps <= MAX_STEPS, "diffusion.steps", f"from 1 to {MAX_STEPS}", self.steps)
         require(0 < self.beta_end < 1, "diffusion.beta_end", "between 0 and 1", self.beta_end)
         up_to = f"above 0, up to diffusion.beta_end ({self.beta_end})"
         require(0 < self.beta_start <= self.beta_end, "diffusion.beta_start", up_to, self.beta_start)
@@ -36,6 +35,19 @@ class DiffusionConfig:
         require(self.sampler == "ddim" or not self.eta, "diffusion.eta", f"0 for {self.sampler}", self.eta)
         require(0 <= self.guidance <= MAX_GUIDANCE, "diffusion.guidance", f"from 0 to {MAX_GUIDANCE}", self.guidance)
         require(self.min_snr_gamma > 0, "diffusion.min_snr_gamma", "> 0", self.min_snr_gamma)
+
+    @property
+    def process(self) -> Diffusion:
+        """What plans are made from."""
+        return Diffusion(
+            steps=self.steps, schedule=self.schedule, beta_start=self.beta_start, beta_end=self.beta_end,
+            prediction=self.prediction,
+        )  # fmt: skip
+
+    @property
+    def plan(self) -> Recipe:
+        """The default plan's recipe; an ancestral one takes all T steps."""
+        return Recipe(self.sampler, self.steps if self.sampler == "ancestral" else self.sampler_steps, self.eta)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +62,19 @@ class FlowConfig:
 
     def __post_init__(self) -> None:
         require(0 < self.time_scale <= 1e6, "flow.time_scale", "above 0, up to 1e6", self.time_scale)
-        require(1 <= self.sampler_steps <= 100_000, "flow.sampler_steps", "from 1 to 100000", self.sampler_steps)
+        up_to = f"from 1 to {MAX_STEPS}"
+        require(1 <= self.sampler_steps <= MAX_STEPS, "flow.sampler_steps", up_to, self.sampler_steps)
         require(0 <= self.guidance <= MAX_GUIDANCE, "flow.guidance", f"from 0 to {MAX_GUIDANCE}", self.guidance)
+
+    @property
+    def process(self) -> Flow:
+        """What plans are made from."""
+        return Flow(time_scale=self.time_scale)
+
+    @property
+    def plan(self) -> Recipe:
+        """The default plan's recipe."""
+        return Recipe(self.sampler, self.sampler_steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +106,3 @@ class GANObjective:
         require(self.gradient_penalty >= 0, "gan.gradient_penalty", ">= 0", self.gradient_penalty)
         require(1 <= self.critic_steps <= 100, "gan.critic_steps", "from 1 to 100", self.critic_steps)
         require(self.discriminator_lr >= 0, "gan.discriminator_lr", ">= 0", self.discriminator_lr)
-
-
-Process = DiffusionConfig | FlowConfig  # what a plan is made from

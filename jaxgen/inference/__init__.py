@@ -1,1 +1,1 @@
-"""Opening and running model files: NumPy and a runtime, no training framework."""
+"""Opening and running a model file: NumPy and a runtime."""

@@ -46,7 +46,7 @@ def bench(
 
 def plans_of(sampler: Sampler, steps: Sequence[int]) -> dict[int, np.ndarray | None]:
     """A plan without noise of so many steps each, so that the network decides; one evaluation has no plan."""
-    process = sampler.config.process
+    process = sampler.inference.process
     if process is None:
         return {1: None}
     quiet = sampler_spec.named(process)  # the first one named is without noise
@@ -65,7 +65,7 @@ def onnxruntime_draw(sampler: Sampler) -> Draw:
 
 def unguided(sampler: Sampler) -> float | None:
     """The guidance with which a row is one network evaluation for every runtime."""
-    return 1.0 if sampler.classes and sampler.config.process else None
+    return 1.0 if sampler.classes and sampler.inference.process else None
 
 
 def numbers(text: str, what: str) -> list[int]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import threading
+from typing import Any
+
 import numpy as np
 
 from jaxgen.errors import UsageError
 
 
-def words(values: np.ndarray, what: str) -> np.ndarray:
+def words(values: Any, what: str) -> np.ndarray:
     """[N] integers of 32 bits, N >= 1, as int64."""
     array = integers(values, what)
     if array.ndim != 1 or not array.size:
@@ -16,17 +20,51 @@ def words(values: np.ndarray, what: str) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def integers(values: np.ndarray, what: str) -> np.ndarray:
-    array = np.asarray(values)
+def integers(values: Any, what: str) -> np.ndarray:
+    array = _array(values, what)
     if array.dtype.kind not in "iu":
         raise UsageError(f"{what} must be integers of at most 64 bits, got {array.dtype}")
     return array
 
 
-def finite(value: float, what: str) -> np.ndarray:
-    if not np.isfinite(value):
-        raise UsageError(f"{what} must be a finite number, got {value}")
-    return np.asarray(value, np.float32)
+def floats(values: Any, what: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Finite numbers of this shape as float32; what is too large for that is not finite."""
+    array = _array(values, what)
+    if array.dtype.kind not in "iuf":
+        raise UsageError(f"{what} must be real numbers, got {array.dtype}")
+    require_shape(array, shape, what)
+    with np.errstate(over="ignore"):
+        cast = array.astype(np.float32)
+    if not np.isfinite(cast).all():
+        raise UsageError(f"{what} must be finite float32 numbers")
+    return cast
+
+
+def scale(value: Any, what: str, most: float) -> np.ndarray:
+    """One number from 0 to `most`, as float32 []."""
+    array = _array(value, what)
+    if array.dtype.kind not in "iuf" or array.shape != ():
+        raise UsageError(f"{what} must be one number, got {ascii(value)[:60]}")
+    if not 0 <= array <= most:  # which NaN is not, either
+        raise UsageError(f"{what} must be from 0 to {most:g}, got {value}")
+    return array.astype(np.float32)
+
+
+def seconds(value: Any, what: str) -> float | None:
+    """None where there is no limit, or one beyond what a clock can count."""
+    if value is None:
+        return None
+    array = _array(value, what)
+    if array.dtype.kind not in "iuf" or array.shape != () or math.isnan(array):
+        raise UsageError(f"{what} must be a number of seconds or None, got {ascii(value)[:60]}")
+    return float(array) if array < threading.TIMEOUT_MAX else None
+
+
+def _array(values: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, OverflowError) as err:  # rows of different lengths, say
+        raise UsageError(f"{what} must be an array of numbers: {' '.join(str(err).split())[:100]}") from err
 
 
 def require_range(array: np.ndarray, least: int, most: int, what: str) -> None:

@@ -1,11 +1,15 @@
 """A model.onnx file and the manifest inside it: read once, checked whole, refused before anything of it could run.
 
 The file is an ONNX ModelProto. One entry of its `metadata_props`, with the key "jaxgen", holds the manifest: a JSON
-object that starts with `{"format": 1, "sha256": "<64 hex digits>"`. The digits are the SHA-256 of the whole file with
+object that starts with `{"format": 2, "sha256": "<64 hex digits>"`. The digits are the SHA-256 of the whole file with
 themselves read as zeros, so every byte of the file counts, the manifest's included.
 
-**The hash protects against damage, not malice**: a bit that flipped, a download that stopped, a file that another tool
-rewrote. Whoever forges a file can forge its hash. Therefore the structure is checked as well: a jaxgen file needs
+Of the manifest, its section "inference" is all that opening and running the file needs (`jaxgen.inference.manifest`),
+and the list "requires" names what a reader must know to open it; all else is a record, which nothing here looks at.
+Format 1 had no such section: it is made of the config that those manifests hold (`jaxgen.inference.format1`).
+
+**The hash protects against accidents, not malice**: a bit that flipped, a download that stopped, a file that another
+tool rewrote. Whoever forges a file can forge its hash. Therefore the structure is checked as well: a jaxgen file needs
 nothing but itself and ONNX's own operators, so one that names other files (external data: a way to read what the user
 can read), operators of another domain (a way into native code) or local functions is refused, whatever its hash says.
 What a forged graph computes, and for how long, no check here can tell: who serves strangers' files gives each run a
@@ -20,6 +24,7 @@ import base64
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,28 +33,27 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jaxgen import __version__
+from jaxgen.config.renames import Say, renamed, to_stderr
 from jaxgen.errors import JaxgenError
 from jaxgen.files import read_bytes
 from jaxgen.images import MAX_PIXELS, png_bytes, png_pixels
+from jaxgen.inference.format1 import upgraded
+from jaxgen.inference.manifest import Inference, require_known
 from jaxgen.inference.onnx_safety import metadata_spans, outside_reference
 from jaxgen.inference.protobuf import WireError
 
 T = TypeVar("T")
 
 KEY = "jaxgen"  # of the metadata entry
-FORMAT = 1  # of the manifest; a reader refuses what is newer
+FORMAT = 2  # of the manifests that are written; a reader refuses what is newer
 MAX_BYTES = 2**31 - 1  # protobuf's own limit
 MAX_MANIFEST_BYTES = 2**24
 ZEROS = "0" * 64
-PREFIX = f'{{"format": {FORMAT}, "sha256": "'.encode()  # the hash has one place, told without parsing
+# The hash has one place in a manifest of each format, told without parsing.
+PREFIXES = {number: f'{{"format": {number}, "sha256": "'.encode() for number in range(1, FORMAT + 1)}
 
-REQUIRED: Mapping[str, type] = {"format": int, "sha256": str, "jaxgen": str, "config": dict}
-OPTIONAL: Mapping[str, type] = {
-    "plans": dict,
-    "classes": list,
-    "certificate": dict,
-    "kind": str,
-}  # typed where they are there
+REQUIRED: Mapping[str, type] = {"format": int, "sha256": str, "jaxgen": str}
+SECTION: Mapping[int, str] = {1: "config", 2: "inference"}  # what each format must have besides: an object
 JSON_NAMES = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
 JSON_NAMES |= {list: "a list", dict: "an object", type(None): "null"}
 
@@ -60,7 +64,8 @@ class Artifact:
 
     path: Path
     data: bytes = field(repr=False)  # the file; what onnxruntime gets
-    manifest: dict[str, Any] = field(repr=False)
+    manifest: dict[str, Any] = field(repr=False)  # as it stands in the file; of format 1, with "inference" made of it
+    inference: Inference = field(repr=False)  # the manifest's section of that name
 
     @property
     def sha256(self) -> str:
@@ -74,11 +79,20 @@ class Artifact:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The run's config as nested plain dicts, as `config.to_dict` made it."""
-        return self.manifest["config"]
+        """The run's config as nested plain dicts, as it was when it was exported: a record, {} if there is none."""
+        config = self.manifest.get("config")
+        return config if isinstance(config, dict) else {}
+
+    def fact(self, key: str, kind: type[T]) -> T | None:
+        """What that record says under a dotted key such as "data.dataset", by today's name of it; None if it does not
+        say it, or says something else than a `kind`."""
+        found: Any = renamed(self.config)[0]
+        for name in key.split("."):
+            found = found.get(name) if isinstance(found, dict) else None
+        return found if type(found) is kind else None
 
     def value(self, key: str, kind: type[T]) -> T:
-        """The manifest's value at a dotted key such as "config.data.size", of exactly this JSON type.
+        """The manifest's value at a dotted key such as "weights.sha256", of exactly this JSON type.
 
         Raises JaxgenError if it is missing or of another type.
         """
@@ -91,38 +105,47 @@ class Artifact:
         return found
 
 
-def read(path: str | os.PathLike[str]) -> Artifact:
+def read(path: str | os.PathLike[str], say: Say = to_stderr) -> Artifact:
     """Read a model file once and check all of it; nothing of it runs.
 
+    say: hears, in a line each, which keys of an earlier jaxgen were read by another name.
     Raises JaxgenError, in this order: no such file, not a regular one or over 2 GB; not ONNX or damaged; ONNX but not
-    jaxgen's; of a newer format; its hash differs; it reaches outside itself (external data, foreign operators).
+    jaxgen's; of a newer format; its hash differs; it reaches outside itself (external data, foreign operators); it
+    requires what this jaxgen does not know; its inference section is not understood.
     """
-    return parse(read_bytes(path, MAX_BYTES), path)
+    return parse(read_bytes(path, MAX_BYTES), path, say)
 
 
-def parse(data: bytes, path: str | os.PathLike[str]) -> Artifact:
+def parse(data: bytes, path: str | os.PathLike[str], say: Say = to_stderr) -> Artifact:
     """As `read`, on bytes that are in memory already; `path` is what messages call them."""
     name = str(path)
     manifest, at = _manifest(data, name)
     digest = _digest(data, at)
     if manifest["sha256"] != digest:  # as text: a flipped bit can turn 'a' into 'A'
-        raise JaxgenError(f"{name}: is damaged: its SHA-256 is not the one in its manifest; get the file again")
+        raise JaxgenError(
+            f"{name}: its bytes are not those that were exported: a download that broke, or another tool that rewrote "
+            f"it; get it again, or 'jaxgen adopt --resign {shlex.quote(name)}' measures it anew"
+        )
     try:
         complaint = outside_reference(data)
     except WireError as err:
         raise _damaged(name, err) from err
     if complaint:
         raise JaxgenError(f"{name}: refused: {complaint}; a jaxgen file is complete in itself")
-    return Artifact(path=Path(path), data=data, manifest=manifest)
+    if manifest["format"] == 1:
+        manifest = upgraded(manifest, name, say)
+    require_known(manifest.get("requires", []), name)
+    inference = Inference.parse(manifest["inference"], name)
+    return Artifact(path=Path(path), data=data, manifest=manifest, inference=inference)
 
 
 def dump_manifest(manifest: Mapping[str, Any]) -> str:
     """The manifest as the JSON text that goes into `metadata_props`: format first, then 64 zeros for the hash.
 
-    "jaxgen", the version, is added where it is missing; "config" must be there.
+    "jaxgen", the version, is added where it is missing, and so is an empty "requires"; "inference" must be there.
     Raises JaxgenError on a missing or mistyped entry, or on what JSON cannot write (inf and nan included).
     """
-    entries = {"format": FORMAT, "sha256": ZEROS, "jaxgen": __version__}
+    entries = {"format": FORMAT, "sha256": ZEROS, "jaxgen": __version__, "requires": []}
     entries |= {key: value for key, value in manifest.items() if key not in ("format", "sha256")}
     _check_types(entries, "this manifest")
     try:
@@ -180,9 +203,10 @@ def _manifest(data: bytes, name: str) -> tuple[dict[str, Any], int]:
     manifest = _parse_json(data[start : min(end, start + MAX_MANIFEST_BYTES + 1)], name)
     _check_format(manifest, name)
     _check_types(manifest, f"{name}: its manifest")
-    if not data.startswith(PREFIX, start) or len(manifest["sha256"]) != len(ZEROS):
+    prefix = PREFIXES[manifest["format"]]
+    if not data.startswith(prefix, start) or len(manifest["sha256"]) != len(ZEROS):
         raise _damaged(name, "its manifest does not start with its format and hash")
-    return manifest, start + len(PREFIX)
+    return manifest, start + len(prefix)
 
 
 def _parse_json(text: bytes, name: str) -> dict[str, Any]:
@@ -215,13 +239,11 @@ def _check_format(manifest: Mapping[str, Any], name: str) -> None:
 
 
 def _check_types(manifest: Mapping[str, Any], name: str) -> None:
-    """Raise JaxgenError where a required entry is missing or a known one is mistyped."""
-    for key in REQUIRED:
+    """Raise JaxgenError where a required entry is missing or mistyped; the others are their readers' business."""
+    for key, kind in {**REQUIRED, SECTION[manifest["format"]]: dict}.items():
         if key not in manifest:
             raise JaxgenError(f"{name} has no {key!r}")
-    for key, kind in {**REQUIRED, **OPTIONAL}.items():
-        if key in manifest:
-            _check_type(manifest[key], kind, key, name)
+        _check_type(manifest[key], kind, key, name)
 
 
 def _check_type(found: object, kind: type, key: str, name: str) -> None:

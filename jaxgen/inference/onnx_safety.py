@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from jaxgen.inference.protobuf import BYTES, MAX_FIELDS, VARINT, Field, WireError, fields, walk
 
 # Which fields of which message hold messages: enough to reach every tensor, node, operator set and function.
@@ -20,7 +22,9 @@ SCHEMA: Mapping[str, Mapping[int, str]] = {
 }
 GRAPH, METADATA, FUNCTION = 7, 14, 25  # of a model
 DOMAIN = {"operator set": 1, "node": 7}
-EXTERNAL_DATA, DATA_LOCATION = 13, 14  # of a tensor
+INITIALIZER = 5  # of a graph
+DIMS, DATA_TYPE, FLOAT_DATA, NAME, RAW_DATA, EXTERNAL_DATA, DATA_LOCATION = 1, 2, 4, 8, 9, 13, 14  # of a tensor
+FLOAT = 1  # a data type
 
 DOMAINS = (b"", b"ai.onnx")  # two spellings of ONNX's own
 ORT_MAGIC = b"ORTM"  # at offset 4
@@ -72,6 +76,33 @@ def outside_reference(data: bytes) -> str | None:
         if complaint:
             return complaint
     return None
+
+
+def float_initializer(data: bytes, name: str) -> np.ndarray | None:
+    """The numbers that an initializer of the outermost graph holds, as one float32 row; None: there is no such.
+
+    Raises WireError on malformed bytes.
+    """
+    for graph in fields(data, 0, len(data)):
+        if graph.number != GRAPH or graph.wire != BYTES:
+            continue
+        for tensor in fields(data, graph.start, graph.end):
+            if tensor.number == INITIALIZER and tensor.wire == BYTES:
+                parts = list(fields(data, tensor.start, tensor.end))
+                if any(p.number == NAME and data[p.start : p.end] == name.encode() for p in parts):
+                    return _floats(data, parts)
+    return None
+
+
+def _floats(data: bytes, parts: list[Field]) -> np.ndarray:
+    """As raw data, or as packed or single numbers: the ways in which a float tensor may be written."""
+    if not any(part.number == DATA_TYPE and part.value == FLOAT for part in parts):
+        raise WireError("an initializer holds no floats")
+    held = [part for part in parts if part.number in (RAW_DATA, FLOAT_DATA)]
+    content = b"".join(data[part.start : part.end] for part in held)
+    if len(content) % 4:
+        raise WireError("an initializer's floats are cut off")
+    return np.frombuffer(content, "<f4").astype(np.float32)
 
 
 def _complaint(data: bytes, kind: str, field: Field) -> str | None:

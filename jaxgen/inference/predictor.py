@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.checks import require_shape
-from jaxgen.inference.model import Loaded, kind_of
+from jaxgen.inference.model import Loaded
 from jaxgen.inference.model_file import Artifact
 
 # What each kind of file gives, float32 [N, ...] each.
@@ -21,7 +21,7 @@ class Reader(Loaded):
 
     def __init__(self, artifact: Artifact, *, threads: int | None = None, spin: bool = True) -> None:
         """threads, spin: of onnxruntime; see `jaxgen.inference.session.Session`."""
-        self.kind = kind_of(artifact)
+        self.kind = artifact.inference.kind
         if self.kind not in OUTPUTS:
             hint = "; a VAE's encoder is the second file that 'jaxgen export' writes" if self.kind == "sampler" else ""
             raise JaxgenError(f"{artifact.path}: reads no pictures: it is a {self.kind[:40]}{hint}")

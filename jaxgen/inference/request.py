@@ -8,11 +8,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from jaxgen.config.objectives import MAX_GUIDANCE
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.sampler import Label, Sampler
-from jaxgen.sampling import sampler_spec
-from jaxgen.sampling.sampler_spec import Recipe
+from jaxgen.sampling.process import MAX_GUIDANCE, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +55,11 @@ class Request:
         if label is None and model.least_label == 0:
             label = "all"  # it cannot draw without a class
         number: Label = "all" if label == "all" else model.label(label)
-        process, recipe = model.config.process, None
-        if process is not None:
-            recipe = sampler_spec.choose(process, sampler=sampler, steps=steps, eta=eta)
-            recipe = recipe._replace(steps=len(sampler_spec.table(process, recipe)))
-            if model.classes and guidance is None:
-                guidance = process.guidance
+        recipe = None
+        if model.inference.process is not None:
+            recipe = model.recipe(sampler=sampler, steps=steps, eta=eta)
+            if guidance is None:
+                guidance = model.inference.guidance
         elif any(value is not None for value in (sampler, steps, eta, guidance)):
             model.process()  # says that it has none
         return cls(seed=seed, first=first, count=count, label=number, guidance=guidance, recipe=recipe)
@@ -72,8 +69,8 @@ class Request:
         """The request that `provenance` describes: its inverse. Raises JaxgenError if it is not understood."""
         try:
             plan, label, scale = provenance["plan"], provenance["label"], provenance["guidance"]
-            unguided = scale is None and not (model.classes and model.config.process)
-            has_plan = plan is not None or model.config.process is not None
+            unguided = scale is None and not (model.classes and model.inference.process)
+            has_plan = plan is not None or model.inference.process is not None
             return cls.checked(
                 model,
                 seed=_typed(provenance, "seed", int),
@@ -92,7 +89,7 @@ class Request:
 
     def plan(self, model: Sampler) -> np.ndarray | None:
         """The table of its recipe, None for a model without plans."""
-        return sampler_spec.table(model.process(), self.recipe) if self.recipe else None
+        return model.table(self.recipe) if self.recipe else None
 
     def batches(self, model: Sampler, batch_size: int) -> Iterator[np.ndarray]:
         """The pictures, uint8 [n, H, W, C] at a time."""

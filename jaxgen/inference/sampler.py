@@ -8,13 +8,15 @@ from typing import Literal, TypedDict, Unpack
 
 import numpy as np
 
-from jaxgen.config import Process
 from jaxgen.errors import JaxgenError, UsageError, nearest
-from jaxgen.inference.checks import finite, integers, require_range, require_shape, words
-from jaxgen.inference.model import Loaded, kind_of
+from jaxgen.inference.checks import floats, integers, require_range, require_shape, scale, words
+from jaxgen.inference.model import Loaded
 from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.onnx_safety import float_initializer
+from jaxgen.inference.protobuf import WireError
 from jaxgen.inference.session import Stop
 from jaxgen.sampling import plan as plans, sampler_spec
+from jaxgen.sampling.process import MAX_GUIDANCE, Process, Recipe
 
 # Inputs by what the model is; conditional models have "label" too, those with a plan also "guidance".
 BY_PLAN = {"seed", "index", "plan", "state"}
@@ -41,7 +43,7 @@ class Sampler(Loaded):
 
     def __init__(self, artifact: Artifact, *, threads: int | None = None, spin: bool = True) -> None:
         """threads, spin: of onnxruntime; see `jaxgen.inference.session.Session`."""
-        kind = kind_of(artifact)
+        kind = artifact.inference.kind
         if kind != "sampler":
             raise JaxgenError(f"{artifact.path}: draws nothing: it is {_article(kind)}, which reads pictures")
         super().__init__(artifact, threads=threads, spin=spin)
@@ -54,19 +56,47 @@ class Sampler(Loaded):
         return isinstance(training, dict) and training.get("untrained") is True
 
     @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Of one picture's normals: [H, W, C], or [D] of a code."""
+        assert self.inference.noise_shape  # every sampler has one
+        return self.inference.noise_shape
+
+    @property
     def least_label(self) -> int:
         """-1 for models that also draw without a class, 0 for conditional models that do not."""
-        return 0 if self.classes and not self.config.null_class else -1
+        return 0 if self.classes and not self.inference.null_class else -1
 
     def process(self) -> Process:
         """What this model's plans are made from. Raises UsageError if it has none: it draws in one evaluation."""
-        if self.config.process is None:
+        if self.inference.process is None:
             raise UsageError(f"{self.artifact.path} draws in one evaluation: it has no plan, steps or guidance")
-        return self.config.process
+        return self.inference.process
+
+    def recipe(self, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> Recipe:
+        """What `plan` makes a table of; what is left out is as in the file's own plan. See `jaxgen.sampling.sampler_spec.choose`.
+
+        Raises UsageError for what the model, or this jaxgen, cannot do.
+        """
+        self.process()
+        recipe = sampler_spec.choose(self.inference, sampler=sampler, steps=steps, eta=eta)
+        return recipe._replace(steps=len(self.table(recipe)))
 
     def plan(self, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> np.ndarray:
-        """The table [S, 9] of a sampler for this model; see `jaxgen.sampling.sampler_spec.from_config`."""
-        return sampler_spec.from_config(self.process(), sampler=sampler, steps=steps, eta=eta)
+        """The table [S, 9] of a sampler for this model: `table` of the `recipe`."""
+        self.process()
+        return self.table(sampler_spec.choose(self.inference, sampler=sampler, steps=steps, eta=eta))
+
+    def table(self, recipe: Recipe) -> np.ndarray:
+        """The table [S, 9] of a recipe; see `jaxgen.sampling.sampler_spec.table`.
+
+        That of the file's own plan is there even if it is of a process or a sampler that this jaxgen does not know.
+        """
+        process = self.process()
+        if recipe == self.inference.plan and not sampler_spec.can_make(process, recipe):
+            own = self._own_table()
+            if own is not None:
+                return own
+        return sampler_spec.table(process, recipe)
 
     def label(self, text: str | int | None) -> int:
         """A class's number from its name or its number; None and the number -1 are no class.
@@ -78,7 +108,7 @@ class Sampler(Loaded):
         if self.least_label == -1 and (text is None or text == -1):
             return -1
         if not self.classes:
-            raise UsageError(f"{self.artifact.path} is unconditional: it takes no label")
+            raise self._unconditional("label")
         if isinstance(text, str) and text in self.classes:
             return self.classes.index(text)
         name = str(text)
@@ -122,34 +152,30 @@ class Sampler(Loaded):
         require_shape(feeds["index"], (count,), "index")
         if self.classes:
             feeds["label"] = self._labels(label, feeds["index"])
-        elif label is not None and (np.asarray(label) != -1).any():
-            raise UsageError(f"{self.artifact.path} is unconditional: it takes no label")
+        elif label is not None and (integers(label, "label") != -1).any():
+            raise self._unconditional("label")
         if guidance is not None:
             self.process()
             if not self.classes:
-                raise UsageError(f"{self.artifact.path} is unconditional: it takes no guidance")
-            feeds["guidance"] = finite(guidance, "guidance")
+                raise self._unconditional("guidance")
+            feeds["guidance"] = scale(guidance, "guidance", MAX_GUIDANCE)
         if plan is not None:
             self.process()
             feeds["plan"] = plans.validate(plan)
         if state is not None:
             self.process()
-            feeds["state"] = np.asarray(state, np.float32)
-            require_shape(feeds["state"], (2, count, *self.shape), "state")
+            feeds["state"] = floats(state, "state", (2, count, *self.shape))
         if latent is not None:
-            if self.config.process is not None:
+            if self.inference.process is not None:
                 raise UsageError(f"{self.artifact.path} draws by a plan: it takes a state, and no latent")
-            feeds["latent"] = np.asarray(latent, np.float32)
-            require_shape(feeds["latent"], (count, *self.config.noise_shape), "latent")
-            if not np.isfinite(feeds["latent"]).all():
-                raise UsageError("latent must be finite numbers")
+            feeds["latent"] = floats(latent, "latent", (count, *self.noise_shape))
         return feeds
 
     def run(
         self, feeds: dict[str, np.ndarray], deadline: float | None = None, stop: Stop | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """`draw` for what `feeds` gave, NaN included; stop: see `jaxgen.inference.session.Session.run`."""
-        names = ["images"] if self.config.process is None else ["images", "state_out"]
+        names = ["images"] if self.inference.process is None else ["images", "state_out"]
         images, *after = self._session.run(names, feeds, deadline, stop)
         want = (len(feeds["seed"]), *self.shape)
         # A forged graph can give what it did not declare.
@@ -209,18 +235,34 @@ class Sampler(Loaded):
             yield images
 
     def labels(self, label: Label, index: np.ndarray) -> np.ndarray | None:
-        """[N] labels of pictures `index`, None for an unconditional model."""
+        """[N] labels of pictures `index`, None for an unconditional model, which takes no other label than -1."""
         if not self.classes:
+            if label not in (-1, None):
+                raise self._unconditional("label")
             return None
         return index % len(self.classes) if label == "all" else np.full(len(index), label)
 
     def _check_contract(self) -> None:
         """The graph's names and the size of its pictures, against the manifest."""
-        by_plan = self.config.process is not None
+        by_plan = self.inference.process is not None
         want = set(BY_PLAN if by_plan else AT_ONCE)
         if self.classes:
             want |= {"label", "guidance"} if by_plan else {"label"}
         self._session.require(want, {"images": self.shape} | ({"state_out": None} if by_plan else {}))
+
+    def _own_table(self) -> np.ndarray | None:
+        """The plan that the graph runs unless it is given another one; None: it has none."""
+        try:
+            numbers = float_initializer(self.artifact.data, "plan")
+        except WireError:
+            return None
+        columns = len(plans.COLUMNS)
+        if numbers is None or not numbers.size or numbers.size % columns:
+            return None
+        return plans.validate(numbers.reshape(-1, columns))
+
+    def _unconditional(self, what: str) -> UsageError:
+        return UsageError(f"{self.artifact.path} is unconditional: it takes no {what}")
 
     def _labels(self, label: np.ndarray | None, index: np.ndarray) -> np.ndarray:
         if label is None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.errors import JaxgenError, one_line
+from jaxgen.inference.checks import seconds
 from jaxgen.inference.model_file import Artifact
 
 
@@ -36,6 +37,9 @@ class Session:
         options = ort.SessionOptions()
         options.log_severity_level = 4  # it warns of every input with a default, and errors are raised besides
         options.intra_op_num_threads = threads or 0
+        # All of it, which is also the default: levels below LAYOUT change the last bits of what a graph gives.
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        self.optimization: str = options.graph_optimization_level.name
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
         try:
             self._session = ort.InferenceSession(artifact.data, options, providers=["CPUExecutionProvider"])
@@ -65,9 +69,9 @@ class Session:
         deadline: float | None = None,
         stop: Stop | None = None,
     ) -> list[Any]:
-        """The outputs, in this order. deadline: in seconds, after which the run is stopped with a JaxgenError; stop:
-        for another thread to end it by, with a JaxgenError too. Of one run alone."""
-        stop = stop or Stop()
+        """The outputs, in this order. deadline: in seconds, after which the run is stopped with a JaxgenError; None or
+        inf: never; stop: for another thread to end it by, with a JaxgenError too. Of one run alone."""
+        deadline, stop = seconds(deadline, "deadline"), stop or Stop()
         running = self._runner.submit(self._session.run, list(outputs), feeds, stop.options)
         try:
             return running.result(timeout=deadline)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.inference.model import kind_of
 from jaxgen.inference.model_file import Artifact, decode_pictures
 from jaxgen.inference.predictor import Reader
 from jaxgen.inference.sampler import Sampler
@@ -43,7 +42,7 @@ def verify(artifact: Artifact, *, threads: int | None = None) -> dict[str, Any]:
     Raises JaxgenError if the file has no probe or a broken one.
     """
     try:
-        if kind_of(artifact) == "sampler":
+        if artifact.inference.kind == "sampler":
             return _verify_pictures(Sampler(artifact, threads=threads))
         return _verify_numbers(Reader(artifact, threads=threads))
     except (UsageError, ValueError, TypeError) as err:  # ValueError: a ragged list is no array

@@ -56,15 +56,15 @@ class Scores:
 
 def score(codes: Codes, images: Array, label: Array | None) -> Scores:
     """How unlikely a VAE finds each picture: the cost of its reconstruction from the mean, plus that of the mean."""
-    file = codes.reader.artifact
-    likelihood = LIKELIHOODS.get(file.value("config.vae.likelihood", str))
-    if likelihood is None:
-        raise JaxgenError(f"{file.path}: its likelihood is not one of {', '.join(LIKELIHOODS)}")
+    file, said = codes.reader.artifact.path, codes.reader.inference.likelihood
+    likelihood = LIKELIHOODS.get(said.kind) if said else None
+    if said is None or likelihood is None:
+        got = f"has the likelihood {said.kind[:60]!a}" if said else "has none"
+        raise JaxgenError(f"{file}: a score needs a likelihood that is one of {', '.join(LIKELIHOODS)}; this {got}")
     mean, log_variance = codes.posterior(images)
     again = codes.decode(mean, label)
-    sigma = file.value("config.vae.sigma", float)
     parts = [slice(start, start + PART) for start in range(0, len(images), PART)]
-    cost = [likelihood(images[part] / 255, again[part] / 255, sigma) for part in parts]
+    cost = [likelihood(images[part] / 255, again[part] / 255, said.sigma) for part in parts]
     return Scores(mean, again, np.concatenate(cost), kl_divergence(mean, log_variance))
 
 

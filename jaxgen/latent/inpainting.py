@@ -6,13 +6,13 @@ import itertools
 
 import numpy as np
 
-from jaxgen.config import Process
 from jaxgen.images import to_unit
 from jaxgen.inference.sampler import Sampler
 from jaxgen.latent.inversion import advance
 from jaxgen.sampling.plan import COLUMNS
 from jaxgen.sampling.prng import image_noise
-from jaxgen.sampling.sampler_spec import KINDS
+from jaxgen.sampling.process import Process
+from jaxgen.sampling.sampler_spec import kind_of
 
 Array = np.ndarray
 DRAW = COLUMNS.index("draw")
@@ -21,7 +21,7 @@ DRAW = COLUMNS.index("draw")
 def levels(process: Process, plan: Array) -> Array:
     """How much of x0 and of noise a network expects in x before each row, and after the last: float64 [S + 1, 2]."""
     times = plan[:, COLUMNS.index("t")].astype(np.float64)
-    return np.append(np.stack(KINDS[type(process)].levels(process, times), axis=1), [[1.0, 0.0]], axis=0)
+    return np.append(np.stack(kind_of(process).levels(process, times), axis=1), [[1.0, 0.0]], axis=0)
 
 
 def inpaint(

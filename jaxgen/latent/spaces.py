@@ -30,7 +30,7 @@ class Space(ABC):
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one latent."""
-        return self.model.config.noise_shape
+        return self.model.noise_shape
 
     @property
     def name(self) -> Path:
@@ -175,7 +175,7 @@ class Noises(Space):
         super().__init__(model)
         process = model.process()
         recipe = next(r for r in sampler_spec.named(process).values() if reversible(sampler_spec.table(process, r)))
-        steps = process.sampler_steps if steps is None else steps
+        steps = model.recipe(sampler=recipe.sampler, eta=0.0).steps if steps is None else steps
         self.plan = model.plan(sampler=recipe.sampler, steps=steps, eta=0.0)
         if exact:
             self.plan[:, COLUMNS.index("clip")] = np.inf
@@ -186,7 +186,7 @@ class Noises(Space):
 
     @property
     def settings(self) -> dict[str, Any]:
-        guidance = self.model.process().guidance if self.guidance is None else self.guidance
+        guidance = self.model.inference.guidance if self.guidance is None else self.guidance
         guided = {"guidance": guidance} if self.model.classes else {}
         return {"sampler": self._sampler, "steps": self._steps, "refine": self.refine or None, **guided}
 
@@ -223,7 +223,7 @@ def open_space(
     Raises UsageError for what the model does not have, JaxgenError as `Sampler.open` and `Reader.open` do.
     """
     model = Sampler.open(path, threads=threads)
-    if model.config.process is not None:
+    if model.inference.process is not None:
         if encoder is not None:
             raise UsageError(f"{path} draws by a plan, which is run backwards: it takes no --encoder")
         return Noises(model, steps=steps, guidance=guidance, refine=refine, exact=exact)

@@ -107,11 +107,10 @@ def draw(
 
     plan, guidance: None for the config's own; start: in place of each picture's own noise. See `run_plan`.
     """
-    process = config.process
-    if process is None:
+    if config.process is None:
         noise = picture_noise(seed, index, 0, config.noise_shape) if start is None else jnp.asarray(start)
         return evaluate(apply, params, noise, label)
     return run_plan(
-        apply, params, sampler_spec.from_config(process) if plan is None else plan, seed, index, label,
-        shape=config.data.shape, guidance=process.guidance if guidance is None else guidance, start=start,
+        apply, params, sampler_spec.from_config(config) if plan is None else plan, seed, index, label,
+        shape=config.data.shape, guidance=config.guidance if guidance is None else guidance, start=start,
     )  # fmt: skip

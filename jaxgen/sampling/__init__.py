@@ -1,1 +1,1 @@
-"""The mathematics of sampling, in NumPy alone: plans, random numbers, the forward process."""
+"""The mathematics of sampling: NumPy alone, no files and no frameworks."""

@@ -194,7 +194,10 @@ def validate(plan: Any) -> Array:
     """
     try:
         with np.errstate(over="ignore"):  # too large for float32 becomes inf and is refused below
-            table = np.asarray(plan).astype(np.float32)
+            table = np.asarray(plan)
+            if table.dtype.kind not in "iuf":  # of a complex number a cast would drop a part, and read text as numbers
+                raise TypeError(f"got {table.dtype}")
+            table = table.astype(np.float32)
     except (TypeError, ValueError) as err:
         raise UsageError(f"a plan is an array of numbers, {len(COLUMNS)} to a row: {err}") from err
     if table.ndim != 2 or table.shape[1] != len(COLUMNS) or not 1 <= len(table) <= MAX_ROWS:

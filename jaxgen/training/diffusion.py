@@ -52,7 +52,7 @@ def loss_weights(diffusion: DiffusionConfig) -> np.ndarray:
     simple: 1, on whatever is predicted. min-snr: min(SNR, gamma) as a weight on the error of x0, expressed for the
     quantity predicted (Hang et al. 2023, section 3.4).
     """
-    a = schedule_of(diffusion)
+    a = schedule_of(diffusion.process)
     if diffusion.weighting == "simple":
         return np.ones_like(a)
     snr = a / (1 - a)
@@ -77,7 +77,7 @@ def _predict(
 def ddpm(config: DDPM, network: Network) -> Loss:
     """Weighted mean squared error of the prediction at uniform times (Ho et al. 2020, equation 14)."""
     diffusion = config.diffusion
-    alpha_bar = jnp.asarray(schedule_of(diffusion), jnp.float32)
+    alpha_bar = jnp.asarray(schedule_of(diffusion.process), jnp.float32)
     weights = jnp.asarray(loss_weights(diffusion), jnp.float32)
 
     def loss(params: Params, x0: Array, label: Array, *, key: Array, train: bool = True) -> tuple[Array, Metrics]:

@@ -11,9 +11,8 @@ from jaxgen.errors import UsageError
 from jaxgen.inference.provenance import provenance_text
 from jaxgen.latent.interpolation import PATHS, drawn, walk
 from jaxgen.latent.spaces import Noises, Space
-from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.plan import COLUMNS
-from jaxgen.sampling.sampler_spec import Recipe
+from jaxgen.sampling.process import Recipe
 from jaxgen_serve.api.dependencies import Service
 from jaxgen_serve.api.generation import require_steps
 from jaxgen_serve.api.schemas import Walk
@@ -94,28 +93,26 @@ def ask(service: Service, body: Walk) -> Way:
 
 
 def _check_latents(model: Model, body: Walk) -> None:
-    config = model.sampler.config
     if body.latents is None:
         return
-    if config.process is not None:
+    if model.sampler.inference.process is not None:
         raise UsageError(f"{model.name} draws by a plan, from noise and not from a short code: give seeds")
-    wrong = [len(code) for code in body.latents if (len(code),) != config.noise_shape]
+    shape = model.sampler.noise_shape
+    wrong = [len(code) for code in body.latents if (len(code),) != shape]
     if wrong:
-        raise UsageError(f"{model.name} has latents of {config.noise_shape[0]} numbers, got one of {wrong[0]}")
+        raise UsageError(f"{model.name} has latents of {shape[0]} numbers, got one of {wrong[0]}")
 
 
 def _recipe(service: Service, model: Model, body: Walk) -> Recipe | None:
     """A plan without noise of its own: frames would not follow from each other."""
-    if model.sampler.config.process is None:
+    if model.sampler.inference.process is None:
         if body.sampler is not None or body.steps is not None:
             model.sampler.process()  # says that it has none
         return None
-    process = model.sampler.process()
-    recipe = sampler_spec.choose(process, sampler=body.sampler, steps=require_steps(service, body.steps))._replace(
-        eta=0.0
-    )
+    sampler = model.sampler
+    recipe = sampler.recipe(sampler=body.sampler, steps=require_steps(service, body.steps), eta=0.0)
     require_steps(service, recipe.steps)
-    if sampler_spec.table(process, recipe)[:, COLUMNS.index("noise")].any():
+    if sampler.table(recipe)[:, COLUMNS.index("noise")].any():
         raise UsageError(f"a walk takes a sampler that adds no noise, such as ddim; got {recipe.sampler!r}")
     return recipe
 
@@ -123,7 +120,7 @@ def _recipe(service: Service, model: Model, body: Walk) -> Recipe | None:
 def _guidance(model: Model, body: Walk) -> float | None:
     sampler = model.sampler
     if body.guidance is None:
-        return sampler.config.process.guidance if sampler.config.process and sampler.classes else None
+        return sampler.inference.guidance
     sampler.process()
     if not sampler.classes:
         raise UsageError(f"{model.name} is unconditional: it takes no guidance")

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 
-from jaxgen.sampling.sampler_spec import choose
 from jaxgen_serve.api.dependencies import Service, service_of
 from jaxgen_serve.api.generation import require_steps
 from jaxgen_serve.api.images import attachment
@@ -67,9 +66,9 @@ async def plan(
     """The table of a sampler, float32 [rows, 9] in base64: what the graph's input `plan` takes."""
     service = service_of(request)
     found = service.library.get(model).sampler
-    recipe = choose(found.process(), sampler=sampler, steps=require_steps(service, steps), eta=eta)
+    recipe = found.recipe(sampler=sampler, steps=require_steps(service, steps), eta=eta)
     require_steps(service, recipe.steps)
-    table = found.plan(**recipe._asdict())
+    table = found.table(recipe)
     return {**recipe._asdict(), "rows": len(table), "table": base64.b64encode(table.astype("<f4").tobytes()).decode()}
 
 
@@ -94,9 +93,15 @@ def described(service: Service, model: Model) -> dict[str, Any]:
 
 def without_places(found: Model) -> dict[str, Any]:
     """What a file's manifest says of its making, less where the pictures lay on the machine that made it."""
-    manifest = copy.deepcopy({key: found.sampler.artifact.manifest.get(key) or {} for key in SAID})
-    for section in (manifest["config"].get("data", {}), manifest["training"]):
+    artifact = found.sampler.artifact
+    manifest = copy.deepcopy({key: _object(artifact.manifest.get(key)) for key in SAID})
+    for section in (manifest["config"].get("data"), manifest["training"]):
         if isinstance(section, dict) and "dataset" in section:
-            section["dataset"] = description.dataset(found.sampler.artifact)
+            section["dataset"] = description.dataset(artifact)
     manifest["certificate"].pop("probe", None)  # pictures
-    return manifest
+    return {**manifest, "inference": artifact.inference.to_dict()}
+
+
+def _object(value: object) -> dict[str, Any]:
+    """A record that is none says nothing."""
+    return value if isinstance(value, dict) else {}

@@ -54,8 +54,7 @@ class Through(Sampler):
 
     def __init__(self, model: Model, caller: Caller) -> None:
         self._model, self._caller = model, caller
-        loaded = model.sampler
-        self.artifact, self.config, self.classes = loaded.artifact, loaded.config, loaded.classes
+        self.artifact = model.sampler.artifact
 
     def draw(
         self, seed: np.ndarray, index: np.ndarray, *, deadline: float | None = None, **inputs: Unpack[Inputs]
@@ -71,8 +70,7 @@ class ThroughReader(Reader):
 
     def __init__(self, reader: Reader, caller: Caller) -> None:
         self._reader, self._caller = reader, caller
-        self.artifact, self.config, self.kind = reader.artifact, reader.config, reader.kind
-        self.classes, self.outputs = reader.classes, reader.outputs
+        self.artifact, self.kind, self.outputs = reader.artifact, reader.kind, reader.outputs
 
     def read(
         self, images: np.ndarray, *, batch_size: int = 512, deadline: float | None = None
@@ -93,7 +91,7 @@ def space(model: Model, caller: Caller, **options: Any) -> Space:
     Raises UsageError for what the model does not have.
     """
     seen = Through(model, caller)
-    if seen.config.process is not None:
+    if seen.inference.process is not None:
         return Noises(seen, **options)
     given = [name for name, value in options.items() if value is not None]
     if given:

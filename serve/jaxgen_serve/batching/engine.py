@@ -89,7 +89,7 @@ class Engine:
         Raises at once Busy, or UsageError on values that the model does not take.
         """
         sampler = model.sampler
-        if inputs.get("plan") is None and sampler.config.process is not None:
+        if inputs.get("plan") is None and sampler.inference.process is not None:
             inputs["plan"] = sampler.plan()
         feeds = sampler.feeds(seed, index, **inputs)
         count = len(feeds["seed"])

@@ -7,7 +7,6 @@ from pathlib import Path
 import streamlit as st
 
 from jaxgen.errors import JaxgenError
-from jaxgen.inference.model import kind_of
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.predictor import Reader
 from jaxgen.inference.sampler import Sampler
@@ -44,7 +43,7 @@ def tried(sha256: str, _artifact: Artifact) -> None:
 
     Raises JaxgenError if it fails there.
     """
-    sandbox.attempt(str(_artifact.path), _artifact.data, TRIAL_SECONDS, kind_of(_artifact))
+    sandbox.attempt(str(_artifact.path), _artifact.data, TRIAL_SECONDS, _artifact.inference.kind)
 
 
 def load(path: Path, name: str) -> Model:
@@ -80,14 +79,16 @@ def choose(*, key: str) -> Model | None:
 
 def describe(model: Model) -> None:
     """What it is, in a line, with its hash."""
-    config, file = model.sampler.config, model.sampler.artifact
+    file = model.sampler.artifact
     height, width, channels = model.sampler.shape
     classes = f"{len(model.sampler.classes)} classes" if model.sampler.classes else "no classes"
     colour = "colour" if channels == 3 else "grey"
-    st.caption(
-        f"**{config.name}** · {config.family} · {height}x{width} {colour} · {classes} · made for {model.dataset} · "
-        f"{len(file.data) / 1e6:.1f} MB  \nSHA-256 `{file.sha256}`"
-    )
+    name, family, made_for = file.fact("name", str), file.fact("family", str), model.dataset
+    said = [
+        f"**{name}**" if name else None, family, f"{height}x{width} {colour}", classes,
+        f"made for {made_for}" if made_for else None, f"{len(file.data) / 1e6:.1f} MB",
+    ]  # fmt: skip
+    st.caption(f"{' · '.join(filter(None, said))}  \nSHA-256 `{file.sha256}`")
     if model.sampler.untrained:
         st.warning("These are untrained, fresh weights: what they draw means nothing.", icon=":material/warning:")
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file as artifacts
-from jaxgen.inference.model import kind_of
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.predictor import Reader
 from jaxgen.inference.sampler import Sampler
@@ -31,8 +30,9 @@ class Model:
     reader: Reader | None = None
 
     @property
-    def dataset(self) -> str:
-        return self.sampler.config.data.dataset
+    def dataset(self) -> str | None:
+        """What it was made for, as far as its file records it."""
+        return self.sampler.artifact.fact("data.dataset", str)
 
     def within(self, seconds: float) -> Sampler:
         """The sampler, whose calls take `seconds` from now at most, all together; then it raises JaxgenError."""
@@ -41,7 +41,7 @@ class Model:
     def space(self, seconds: float, *, exact: bool = False) -> Space:
         """Its latents, for `seconds` from now; exact: see `jaxgen.latent.spaces.Noises`."""
         sampler = self.within(seconds)
-        if sampler.config.process is not None:
+        if sampler.inference.process is not None:
             return Noises(sampler, exact=exact, refine=1)
         reader = self.reader and _LimitedReader(self.reader, time.monotonic() + seconds)
         return Codes(sampler, reader, Path(f"{self.name}{ENCODER}"))
@@ -98,7 +98,7 @@ def received(files: list[tuple[str, bytes]]) -> tuple[Artifact, Artifact | None]
         if len(data) > MAX_UPLOAD * 2**20:
             raise UsageError(f"{name}: expected at most {MAX_UPLOAD} MB, got {len(data) / 2**20:.0f} MB")
         artifact = artifacts.parse(data, Path(name).name)
-        kind = kind_of(artifact)
+        kind = artifact.inference.kind
         if kind not in ("sampler", "encoder"):
             raise UsageError(f"{artifact.path}: draws nothing: it is a {kind[:40]}")
         if kind in kinds:

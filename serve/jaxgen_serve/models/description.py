@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxgen.config.objectives import MAX_GUIDANCE
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.sampler import Sampler
-from jaxgen.sampling.plan import SAMPLERS
-from jaxgen.sampling.sampler_spec import choose
+from jaxgen.sampling.process import MAX_GUIDANCE
+from jaxgen.sampling.sampler_spec import samplers, unknown_part
 
 
 def described(sampler: Sampler, *, name: str, size: int, encoder: bool, max_steps: int) -> dict[str, Any]:
     """What a client needs to know of a model. size: bytes of its file; encoder: whether it reads pictures, too;
     max_steps: of a plan, where the model itself has no limit or a higher one.
     """
-    process = sampler.config.process
+    inference = sampler.inference
+    codes = inference.process is None and len(sampler.noise_shape) == 1
+    guided = inference.guidance is not None
     return {
         "name": name,
-        "family": sampler.config.family,
+        "family": sampler.artifact.fact("family", str),
         "dataset": dataset(sampler.artifact),
         "shape": list(sampler.shape),
         "classes": sampler.classes,
@@ -27,30 +28,30 @@ def described(sampler: Sampler, *, name: str, size: int, encoder: bool, max_step
         "sha256": sampler.artifact.sha256,
         "size_bytes": size,
         "encoder": encoder,
-        "latent": None if process else sampler.config.noise_shape[0],
+        "latent": sampler.noise_shape[0] if codes else None,
         "plan": plans(sampler, max_steps),
-        "guidance": {"default": process.guidance, "max": MAX_GUIDANCE} if process and sampler.classes else None,
-        "quick": process is None,
+        "guidance": {"default": inference.guidance, "max": MAX_GUIDANCE} if guided else None,
+        "quick": inference.process is None,
     }
 
 
 def plans(sampler: Sampler, max_steps: int) -> dict[str, Any] | None:
     """The samplers of a model, and what it does unless told otherwise; None: it has no plans."""
-    process = sampler.config.process
-    if process is None:
+    process, default = sampler.inference.process, sampler.inference.plan
+    if process is None or default is None:
         return None
-    default = choose(process)
+    most = default.steps if unknown_part(process) else process.max_steps  # of what is not known, its own plan alone
     return {
-        "samplers": sorted(SAMPLERS) if default.sampler in SAMPLERS else [default.sampler],
+        "samplers": samplers(sampler.inference),
         "sampler": default.sampler,
         "steps": default.steps,
-        "max_steps": min(getattr(process, "steps", max_steps), max_steps),  # a flow takes any number
+        "max_steps": min(most, max_steps),
         "eta": default.eta,
     }
 
 
 def dataset(artifact: Artifact) -> str:
     """The name of what it was trained on; of a folder its last part, for the rest is one machine's."""
-    name = str(artifact.config.get("data", {}).get("dataset", ""))
+    name = artifact.fact("data.dataset", str) or ""
     kind, colon, place = name.partition(":")
     return f"{kind}:{place.replace(chr(92), '/').rstrip('/').rpartition('/')[2]}" if colon else name

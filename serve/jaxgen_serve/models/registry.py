@@ -12,7 +12,6 @@ from pathlib import Path
 from jaxgen.errors import JaxgenError, UsageError, nearest
 from jaxgen.files import read_bytes
 from jaxgen.inference import model_file as artifacts
-from jaxgen.inference.model import config_of
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.predictor import Reader
 from jaxgen.inference.sampler import Sampler
@@ -190,7 +189,7 @@ def read(path: Path, name: str) -> Artifact:
 
 def require_pair(sampler: Sampler, encoder: Reader) -> None:
     """Raise JaxgenError unless `encoder` is this model's."""
-    if sampler.config.process is not None:
+    if sampler.inference.process is not None:
         drawing, reading = sampler.artifact.path, encoder.artifact.path
         raise JaxgenError(f"{reading}: {drawing} draws by a plan, which is run backwards: no encoder")
     Codes(sampler, encoder)  # raises if their weights differ
@@ -199,7 +198,7 @@ def require_pair(sampler: Sampler, encoder: Reader) -> None:
 def _sampler(artifact: Artifact, threads: int | None) -> Sampler:
     """One evaluation is too short to be shared by two threads, and a core that waits busily is one that answers lack;
     a plan is long enough for both to pay (experiments/serving)."""
-    at_once = config_of(artifact).process is None
+    at_once = artifact.inference.process is None
     return Sampler(artifact, threads=threads or (1 if at_once else None), spin=not at_once)
 
 

@@ -57,7 +57,7 @@ def _draw(artifact: Artifact) -> None:
 
     model = Sampler(artifact, threads=1)
     one = np.zeros(1, np.int64)
-    plan = model.plan()[-1:] if model.config.process else None
+    plan = model.plan()[-1:] if model.inference.process else None
     images, _ = model.draw(one, one, plan=plan)
     if images.shape != (1, *model.shape) or images.dtype != np.uint8:
         raise JaxgenError(f"{artifact.path}: expected a picture {model.shape}, got {images.dtype} {images.shape}")

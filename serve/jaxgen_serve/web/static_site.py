@@ -20,7 +20,8 @@ from jaxgen.inference import model_file as artifacts
 from jaxgen.inference.sampler import Sampler
 from jaxgen.latent import projection
 from jaxgen.latent.spaces import Codes
-from jaxgen.sampling.sampler_spec import choose
+from jaxgen.sampling.process import Recipe
+from jaxgen.sampling.sampler_spec import can_make, choose
 from jaxgen_serve.models.description import described
 from jaxgen_serve.web import onnxruntime_web
 
@@ -54,9 +55,9 @@ def write_site(
     files |= {f"ort/{file}": (runtime / file).read_bytes() for file in onnxruntime_web.FILES}
     files["ort/LICENSE"] = onnxruntime_web.LICENSE.read_bytes()
     files["ort/files.json"] = json.dumps({"files": sorted(onnxruntime_web.FILES)}).encode()
-    if sampler.config.process is not None:
+    if sampler.inference.process is not None:
         description["plans"] = plan_tables(sampler)
-    elif sampler.config.noise_shape == (2,) and not sampler.classes:
+    elif sampler.noise_shape == (2,) and not sampler.classes:
         sheet, reach = projection.sheet(Codes(sampler), MAP_SIDE, None)
         files["map.png"] = png_bytes(sheet)
         description["map"] = {"file": "map.png", "reach": reach}
@@ -87,16 +88,23 @@ def check_folder(folder: Path) -> None:
 
 def plan_tables(sampler: Sampler) -> dict[str, dict[str, Any]]:
     """The plans that a page without a server offers: "ddim-50" -> {sampler, steps, eta, table}, float32 in base64."""
-    process = sampler.process()
+    process, own = sampler.process(), sampler.inference.plan
+    assert own  # whoever has a process has a plan
     about = described(sampler, name="", size=0, encoder=False, max_steps=max(STEPS))["plan"]
-    tables = {}
+    offered = {own: None}
     for name in about["samplers"]:
-        own = {about["steps"], about["max_steps"], min(choose(process, sampler=name).steps, about["max_steps"])}
-        for steps in sorted(own | {count for count in STEPS if count <= about["max_steps"]}):
-            recipe = choose(process, sampler=name, steps=steps)
-            table = sampler.plan(**recipe._asdict()).astype("<f4").tobytes()
-            tables[f"{name}-{steps}"] = {**recipe._asdict(), "table": base64.b64encode(table).decode()}
-    return tables
+        usual = choose(sampler.inference, sampler=name)
+        counts = {about["steps"], about["max_steps"], min(usual.steps, about["max_steps"])}
+        for steps in sorted(counts | {count for count in STEPS if count <= about["max_steps"]}):
+            recipe = usual._replace(steps=steps)
+            if can_make(process, recipe):
+                offered[recipe] = None
+    return {f"{recipe.sampler}-{recipe.steps}": _table(sampler, recipe) for recipe in offered}
+
+
+def _table(sampler: Sampler, recipe: Recipe) -> dict[str, Any]:
+    table = sampler.table(recipe).astype("<f4").tobytes()
+    return {**recipe._asdict(), "table": base64.b64encode(table).decode()}
 
 
 def _earlier(folder: Path) -> set[str]:

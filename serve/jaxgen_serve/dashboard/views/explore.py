@@ -175,9 +175,10 @@ def _labels(space: Space, pictures: Pictures, label: str | None) -> np.ndarray |
 
 def _pictures(model: Model, count: int, *, file: bool = True) -> Pictures | None:
     """Of a dataset, or a picture that is uploaded; None as long as there is none."""
-    own, sources = model.dataset, []
+    own = model.dataset
+    sources: list[str] = []
     if find_spec("sklearn"):  # part of what reading datasets needs
-        sources = [own, READ] if own != READ and _ready(own) else [READ]
+        sources = [own, READ] if own and own != READ and _ready(own) else [READ]
     elif not file:
         raise MissingExtra("a map needs the pictures of a dataset; run: pip install 'jaxgen[train]'")
     source = st.selectbox("Pictures", [*sources, *([OWN_FILE] if file else [])], key=f"{own} pictures {file}")

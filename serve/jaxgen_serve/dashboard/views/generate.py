@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import streamlit as st
 
-from jaxgen.config.objectives import MAX_GUIDANCE
 from jaxgen.inference.request import Request
 from jaxgen.inference.sampler import Sampler
 from jaxgen.sampling import sampler_spec
+from jaxgen.sampling.process import MAX_GUIDANCE
 from jaxgen_serve.dashboard import loading
 from jaxgen_serve.dashboard.models import Model
 from jaxgen_serve.dashboard.pictures import Drawn, enlarged
@@ -94,22 +94,21 @@ def _label(sampler: Sampler) -> str | int | None:
 
 def _how(sampler: Sampler) -> dict[str, Any]:
     """Plan and guidance, for models that have them."""
-    process = sampler.config.process
+    process, own = sampler.inference.process, sampler.inference.plan
     chosen: dict[str, Any] = {"sampler": None, "steps": None, "eta": None, "guidance": None}
-    if process is None:
+    if process is None or own is None:
         return chosen
-    own = sampler_spec.choose(process)
     key = sampler.artifact.sha256
     with st.expander(f"Sampler: {own.sampler}, {own.steps} steps"):
-        names = list(get_args(get_type_hints(type(process))["sampler"]))
+        names = sampler_spec.samplers(sampler.inference)
         chosen["sampler"] = name = st.selectbox("Sampler", names, index=names.index(own.sampler), key=f"sampler {key}")
-        usual = sampler_spec.choose(process, sampler=name)
-        most = getattr(process, "steps", 1000)
-        chosen["steps"] = int(st.number_input("Steps", 1, most, min(usual.steps, most), key=f"steps {name} {key}"))
+        usual = sampler_spec.choose(sampler.inference, sampler=name)
+        least, most = (own.steps, own.steps) if sampler_spec.unknown_part(process) else (1, process.max_steps)
+        chosen["steps"] = int(st.number_input("Steps", least, most, min(usual.steps, most), key=f"steps {name} {key}"))
         if name == "ddim":
             chosen["eta"] = st.slider("Noise of ddim (eta)", 0.0, 1.0, float(usual.eta), key=f"eta {key}")
-        if sampler.classes:
-            scale = float(process.guidance)
+        if sampler.inference.guidance is not None:
+            scale = sampler.inference.guidance
             chosen["guidance"] = st.number_input(
                 "Guidance", 0.0, float(MAX_GUIDANCE), scale, 0.5, key=f"guidance {key}"
             )

@@ -1,0 +1,112 @@
+"""Manifests of format 1, which had the training config in place of an inference section: read into today's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxgen.config.renames import Say, renamed
+from jaxgen.errors import JaxgenError
+
+KINDS = ("ddpm", "flow", "vae", "gan", "classifier")  # families that format 1 had
+UPGRADED = ("kind", "classes")  # entries of format 1 that the inference section has instead
+
+
+def upgraded(manifest: Mapping[str, Any], name: str, say: Say) -> dict[str, Any]:
+    """The manifest with an inference section made of its config, of which no other key is looked at.
+
+    name: what messages call the file; say: hears which keys that mattered were read by another name.
+    Raises JaxgenError if its family, its class names or a key that matters is not understood.
+    """
+    read = _Config(manifest.get("config"), name)
+    inference = _inference(manifest, read, name)
+    for line in read.renames():
+        say(f"{name}: {line}")
+    kept = {key: value for key, value in manifest.items() if key not in UPGRADED}
+    return {**kept, "requires": [], "inference": inference}
+
+
+def _inference(manifest: Mapping[str, Any], read: _Config, name: str) -> dict[str, Any]:
+    """The section as plain values; `Inference.parse` checks their ranges."""
+    family, kind = read("family", str, "ddpm"), manifest.get("kind", "sampler")
+    if family not in KINDS:
+        raise JaxgenError(f"{name}: unknown family {family[:60]!a}; files of format 1 have {', '.join(KINDS)}")
+    size = read("data.size", int, 8)
+    shape = [size, size, read("data.channels", int, 1)]
+    inference: dict[str, Any] = {"kind": kind, "image_shape": shape, "classes": _classes(manifest, read, family, name)}
+    if family == "vae":
+        sigma = read("vae.sigma", float, 0.1)
+        inference["likelihood"] = {"kind": read("vae.likelihood", str, "bernoulli"), "sigma": sigma}
+    if kind != "sampler":
+        return inference
+    if family in ("vae", "gan"):
+        latent = read("model.latent", int, 20 if family == "vae" else 100)
+        named = {"null_class": not inference["classes"], "noise_shape": [latent], "process": None}
+        return inference | named
+    process = _diffusion(read) if family == "ddpm" else _flow(read)
+    guidance = {"guidance": read(f"{_section(family)}.guidance", float, 1.0)} if inference["classes"] else {}
+    return inference | {"null_class": True, "noise_shape": shape} | process | guidance
+
+
+def _diffusion(read: _Config) -> dict[str, Any]:
+    steps, sampler = read("diffusion.steps", int, 1000), read("diffusion.sampler", str, "ddim")
+    taken = steps if sampler == "ancestral" else read("diffusion.sampler_steps", int, 50)
+    process = {
+        "kind": "diffusion",
+        "steps": steps,
+        "schedule": read("diffusion.schedule", str, "linear"),
+        "beta_start": read("diffusion.beta_start", float, 1e-4),
+        "beta_end": read("diffusion.beta_end", float, 0.02),
+        "prediction": read("diffusion.prediction", str, "eps"),
+        "clip": 1.0,
+    }
+    return {"process": process, "plan": {"sampler": sampler, "steps": taken, "eta": read("diffusion.eta", float, 0.0)}}
+
+
+def _flow(read: _Config) -> dict[str, Any]:
+    process = {"kind": "flow", "time_scale": read("flow.time_scale", float, 1000.0)}
+    plan = {"sampler": read("flow.sampler", str, "euler"), "steps": read("flow.sampler_steps", int, 50), "eta": 0.0}
+    return {"process": process, "plan": plan}
+
+
+def _section(family: str) -> str:
+    return {"ddpm": "diffusion"}.get(family, family)
+
+
+def _classes(manifest: Mapping[str, Any], read: _Config, family: str, name: str) -> list[str]:
+    """Their names, as many as the config says that there are."""
+    count = read("model.classes", int, 10 if family == "classifier" else 0)
+    if not isinstance(names := manifest.get("classes"), list):
+        raise JaxgenError(f"{name}: its manifest has no list of 'classes'; export it again")
+    if len(names) != count:
+        raise JaxgenError(f"{name}: expected the names of {count} classes in its manifest, got {len(names)}")
+    return [str(one) for one in names]
+
+
+class _Config:
+    """A config read key by key, by today's names; what it leaves out has the default that it had then."""
+
+    def __init__(self, config: object, name: str) -> None:
+        if not isinstance(config, Mapping):
+            raise JaxgenError(f"{name}: its manifest has no 'config'; export it again")
+        self._name = name
+        self._values, self._changes = renamed(config)
+        self._read: set[str] = set()
+
+    def __call__(self, key: str, kind: type, default: Any) -> Any:
+        self._read.add(key)
+        found: Any = self._values
+        for part in key.split("."):
+            if not isinstance(found, Mapping) or part not in found:
+                return default
+            found = found[part]
+        if type(found) not in ((int, float) if kind is float else (kind,)):
+            want = {int: "an integer", float: "a number", str: "a string"}[kind]
+            raise JaxgenError(
+                f"{self._name}: its config: {key!r} must be {want}, got {ascii(found)[:60]}; export it again"
+            )
+        return found
+
+    def renames(self) -> list[str]:
+        """Of the keys that were read: which of them were there by another name."""
+        return [str(change) for change in self._changes if change.new and any(map(change.covers, self._read))]

@@ -1,0 +1,155 @@
+"""The inference section of a file's manifest: all that opening and running the file needs, and nothing else.
+
+It is checked whole when a file is opened; keys that it has besides are ignored, for a newer jaxgen may write more. What
+must not be ignored, `requires` names. docs/manifest.schema.json says the same as a JSON schema.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from jaxgen import __version__
+from jaxgen.errors import JaxgenError
+from jaxgen.inference.section import Section
+from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, Process, Recipe, Unknown
+
+KINDS = ("sampler", "encoder", "classifier")
+MAX_SIDE = 4096  # pixels, or numbers of a code
+MAX_CLASSES = 100_000
+FEATURES: frozenset[str] = frozenset()  # that `requires` may name: those this reader knows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likelihood:
+    """Of an image given its latent, as a VAE was trained: what anomaly scores need."""
+
+    kind: str  # 'bernoulli', or 'gaussian'; a newer jaxgen may know others
+    sigma: float = 0.1  # of the Gaussian one, pixels being in [0, 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """What a file does, and with what: its kind, its images, its classes, and from what its plans are made.
+
+    guidance: the default scale, of conditional models with a process. plan: the recipe of the graph's default plan,
+    None where there is no process. noise_shape: the normals of one image, of samplers alone.
+    """
+
+    kind: str  # of KINDS
+    image_shape: tuple[int, int, int]  # H, W, C
+    classes: tuple[str, ...] = ()  # their names; (): unconditional
+    null_class: bool = True  # whether label -1, "no class", may be asked for
+    noise_shape: tuple[int, ...] | None = None  # [H, W, C] or [D]
+    process: Process | None = None  # None: one evaluation, no plan
+    plan: Recipe | None = None
+    guidance: float | None = None
+    likelihood: Likelihood | None = None
+
+    @classmethod
+    def parse(cls, values: object, name: str) -> Self:
+        """The section in a manifest; name: what messages call the file.
+
+        Raises JaxgenError, in one line that names the key, for one that is missing, mistyped or out of range.
+        """
+        section = Section(values, "inference", name)
+        kind = section.choice("kind", KINDS)
+        shape = section.integers("image_shape", (3,), MAX_SIDE)
+        if shape[2] not in (1, 3):
+            raise section.error("image_shape", "[height, width, 1 or 3]", list(shape))
+        common: dict[str, Any] = {
+            "kind": kind,
+            "image_shape": shape,
+            "classes": section.names("classes", MAX_CLASSES),
+            "likelihood": _likelihood(section.section("likelihood")),
+        }
+        if kind != "sampler":
+            return cls(**common)
+        process = _process(section.section("process", nullable=True, required=True))
+        made = cls(
+            **common,
+            null_class=section.boolean("null_class"),
+            noise_shape=section.integers("noise_shape", (1, 3), MAX_SIDE),
+            process=process,
+            plan=_plan(section.section("plan", required=True)) if process else None,
+            guidance=section.number("guidance", 0, MAX_GUIDANCE) if process and common["classes"] else None,
+        )
+        if process and made.noise_shape != shape:
+            raise section.error("noise_shape", f"{list(shape)}, the image's, for a model with a process", values)
+        return made
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it, and `parse` reads it."""
+        values: dict[str, Any] = {
+            "kind": self.kind,
+            "image_shape": list(self.image_shape),
+            "classes": list(self.classes),
+        }
+        if self.kind == "sampler":
+            assert self.noise_shape
+            values |= {"null_class": self.null_class, "noise_shape": list(self.noise_shape)}
+            values["process"] = None if self.process is None else _process_dict(self.process)
+        if self.plan:
+            values["plan"] = self.plan._asdict()
+        if self.guidance is not None:
+            values["guidance"] = self.guidance
+        if self.likelihood:
+            values["likelihood"] = {"kind": self.likelihood.kind}
+            if self.likelihood.kind == "gaussian":
+                values["likelihood"]["sigma"] = self.likelihood.sigma
+        return values
+
+
+def require_known(features: object, name: str) -> None:
+    """Raise JaxgenError if a manifest's `requires` names what this reader does not know, or is no list of names."""
+    if not isinstance(features, list) or not all(isinstance(feature, str) for feature in features):
+        raise JaxgenError(f"{name}: its manifest: 'requires' must be a list of names, got {ascii(features)[:60]}")
+    unknown = [feature for feature in features if feature not in FEATURES]
+    if unknown:
+        named = ", ".join(ascii(feature[:60]) for feature in unknown[:9])
+        raise JaxgenError(f"{name}: needs {named}, which jaxgen {__version__} does not know; upgrade jaxgen to open it")
+
+
+def _process(section: Section | None) -> Process | None:
+    if section is None:
+        return None
+    kind = section.text("kind")
+    if kind == "diffusion":
+        return _diffusion(section)
+    if kind == "flow":
+        return Flow(time_scale=section.number("time_scale", 0, 1e6, open_left=True))
+    return Unknown(kind=kind)
+
+
+def _diffusion(section: Section) -> Diffusion:
+    steps, schedule = section.integer("steps", 1, MAX_STEPS), section.text("schedule")
+    betas = {}
+    if schedule == "linear":
+        end = section.number("beta_end", 0, 1, open_left=True, open_right=True)
+        betas = {"beta_start": section.number("beta_start", 0, end, open_left=True), "beta_end": end}
+    clip = math.inf if section.is_null("clip") else section.number("clip", 0, 1e30, open_left=True)
+    return Diffusion(steps=steps, schedule=schedule, prediction=section.text("prediction"), clip=clip, **betas)
+
+
+def _process_dict(process: Process) -> dict[str, Any]:
+    values = asdict(process)
+    if isinstance(process, Unknown):
+        return values
+    if values.get("clip") == math.inf:
+        values["clip"] = None  # JSON has no infinity
+    return {"kind": type(process).__name__.lower(), **values}
+
+
+def _plan(section: Section | None) -> Recipe:
+    assert section  # it is required
+    return Recipe(section.text("sampler"), section.integer("steps", 1, MAX_STEPS), section.number("eta", 0, 1))
+
+
+def _likelihood(section: Section | None) -> Likelihood | None:
+    if section is None:
+        return None
+    kind = section.text("kind")
+    if kind != "gaussian":
+        return Likelihood(kind=kind)
+    return Likelihood(kind=kind, sigma=section.number("sigma", 0, 1e6, open_left=True))
