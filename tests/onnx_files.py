@@ -12,7 +12,8 @@ from jaxgen.inference.model_file import dump_manifest, parse
 
 FLOAT = TensorProto.FLOAT
 ONNX_18 = helper.make_opsetid("", 18)
-MANIFEST = {"config": {"name": "tiny", "data": {"size": 8}}, "classes": ["null", "eins"]}
+INFERENCE = {"kind": "classifier", "image_shape": [8, 8, 1], "classes": ["null", "eins"]}
+MANIFEST = {"inference": INFERENCE, "config": {"name": "tiny", "data": {"size": 8}}}
 
 
 def value(name: str, kind: int = FLOAT) -> onnx.ValueInfoProto:

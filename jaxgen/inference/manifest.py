@@ -76,7 +76,9 @@ class Inference:
             guidance=section.number("guidance", 0, MAX_GUIDANCE) if process and common["classes"] else None,
         )
         if process and made.noise_shape != shape:
-            raise section.error("noise_shape", f"{list(shape)}, the image's, for a model with a process", values)
+            raise section.error(
+                "noise_shape", f"{list(shape)}, the image's, for a model with a process", list(made.noise_shape)
+            )
         return made
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from jaxgen import config as configs
 from jaxgen.config import DDPM, FAMILIES, GAN, VAE, Classifier, Config, DataConfig, DiffusionConfig, Flow
 from jaxgen.config.presets import PRESETS
 from jaxgen.errors import UsageError
+from jaxgen.sampling import process
+from jaxgen.sampling.process import Diffusion
 
 DEFAULTS = [family() for family in FAMILIES.values()]
 
@@ -134,16 +136,31 @@ def test_importance_weighted_bound_has_no_weight_of_its_kl(setting):
 
 def test_others_may_know_of_a_config_what_they_need_without_asking_its_family():
     def known(config):
-        return config.noise_shape, config.draws, config.null_class, config.convolutional, type(config.process)
+        return (
+            config.noise_shape, config.draws, config.null_class, config.convolutional, type(config.process),
+            config.likelihood,
+        )  # fmt: skip
 
     data = DataConfig(size=16, channels=3)
     configs_of = {kind: dataclasses.replace(FAMILIES[kind](), data=data) for kind in FAMILIES}
     assert {kind: known(config) for kind, config in configs_of.items()} == {
-        "ddpm": ((16, 16, 3), True, True, True, DiffusionConfig),
-        "flow": ((16, 16, 3), True, True, True, configs.FlowConfig),
-        "vae": ((20,), True, False, False, type(None)),
-        "gan": ((100,), True, False, True, type(None)),
-        "classifier": ((16, 16, 3), False, False, True, type(None)),
+        "ddpm": ((16, 16, 3), True, True, True, Diffusion, None),
+        "flow": ((16, 16, 3), True, True, True, process.Flow, None),
+        "vae": ((20,), True, False, False, type(None), ("bernoulli", 0.1)),
+        "gan": ((100,), True, False, True, type(None), None),
+        "classifier": ((16, 16, 3), False, False, True, type(None), None),
     }
     assert configs.override(VAE(), ["model.convolutions=[8]"]).convolutional
     assert [config.classes for config in DEFAULTS] == [0, 0, 0, 0, 10]
+
+
+def test_section_of_a_process_is_all_that_its_plans_are_made_from():
+    settings = {"schedule": "cosine", "beta_start": 0.01, "beta_end": 0.03, "prediction": "v"}
+    config = DDPM(diffusion=DiffusionConfig(steps=200, **settings, sampler_steps=20, eta=0.5))
+    assert config.process == Diffusion(steps=200, **settings, clip=1.0)
+    assert (config.plan, config.guidance) == (("ddim", 20, 0.5), 1.0)
+    ancestral = DDPM(diffusion=DiffusionConfig(steps=200, sampler="ancestral", sampler_steps=20))
+    assert ancestral.plan == ("ancestral", 200, 0.0)  # all T steps
+    flow = Flow(flow=configs.FlowConfig(time_scale=7.0, sampler_steps=9))
+    assert (flow.process, flow.plan) == (process.Flow(time_scale=7.0), ("euler", 9, 0.0))
+    assert (VAE().process, VAE().plan, VAE().guidance) == (None, None, 1.0)

@@ -10,15 +10,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx_files import MANIFEST, forged, model, refusal, serialized
+from onnx_files import INFERENCE, MANIFEST, forged, model, refusal, serialized
 
 from jaxgen import __version__
 from jaxgen.config import DDPM, from_dict, to_dict
 from jaxgen.errors import JaxgenError
 from jaxgen.images import png_bytes
-from jaxgen.inference.model_file import decode_pictures, dump_manifest, encode_pictures, parse, read, stamp
+from jaxgen.inference.model_file import Artifact, decode_pictures, dump_manifest, encode_pictures, parse, read, stamp
 
-HEAD = '{"format": 1, "sha256": "' + "0" * 64 + '"'
+HEAD = '{"format": 2, "sha256": "' + "0" * 64 + '"'
+FORMAT_1 = HEAD.replace("2", "1", 1)
 
 
 @pytest.fixture
@@ -30,7 +31,9 @@ def test_stamped_file_reads_back_with_its_manifest(tmp_path, good):
     (tmp_path / "m.onnx").write_bytes(good)
     artifact = read(tmp_path / "m.onnx")
     assert artifact.data == good and artifact.path == tmp_path / "m.onnx"
-    assert artifact.manifest == {"format": 1, "sha256": artifact.sha256, "jaxgen": __version__, **MANIFEST}
+    written = {"format": 2, "sha256": artifact.sha256, "jaxgen": __version__, "requires": [], **MANIFEST}
+    assert artifact.manifest == written
+    assert artifact.inference.to_dict() == MANIFEST["inference"]
     assert artifact.version == __version__ and artifact.config == MANIFEST["config"]
 
 
@@ -50,8 +53,8 @@ def test_stamped_file_is_a_valid_model_that_runs_in_onnxruntime(good):
 
 
 def test_hash_is_found_where_the_manifest_holds_the_same_text_again():
-    decoy = {"format": 1, "sha256": "0" * 64}
-    manifest = {"config": decoy, "notes": json.dumps(decoy), "a": "0" * 64}
+    decoy = {"format": 2, "sha256": "0" * 64}
+    manifest = {"inference": INFERENCE, "config": decoy, "notes": json.dumps(decoy), "a": "0" * 64}
     proto = model(producer_name=dump_manifest(manifest))  # before the manifest, and just like it
     unstamped = serialized(proto, dump_manifest(manifest))
     at = unstamped.rindex(HEAD.encode() + b', "jaxgen"') + len(HEAD) - 65  # the manifest is the file's last field
@@ -61,7 +64,7 @@ def test_hash_is_found_where_the_manifest_holds_the_same_text_again():
 
 
 def test_any_flipped_bit_of_a_small_file_is_refused(good):
-    assert len(good) < 600
+    assert len(good) < 700
     for bit in range(len(good) * 8):
         bad = bytearray(good)
         bad[bit // 8] ^= 1 << bit % 8
@@ -123,8 +126,8 @@ def test_missing_file_folder_and_oversize_file_are_refused(tmp_path):
 
 
 def test_newer_format_asks_for_an_upgrade():
-    newer = dump_manifest(MANIFEST).replace('"format": 1', '"format": 2')
-    assert "made by a newer jaxgen (format 2, this one reads 1); upgrade" in refusal(forged(model(), newer))
+    newer = dump_manifest(MANIFEST).replace('"format": 2', '"format": 3')
+    assert "made by a newer jaxgen (format 3, this one reads 2); upgrade" in refusal(forged(model(), newer))
 
 
 @pytest.mark.parametrize(
@@ -141,17 +144,19 @@ def test_newer_format_asks_for_an_upgrade():
         (HEAD + ', "jaxgen": "1", "config": {}, "x": "\\ud800"}', "its manifest is no JSON"),
         (HEAD + ', "jaxgen": "1", "config": {}, "config": {}}', "a key occurs twice"),
         (HEAD + ', "jaxgen": "1", "config": {}, "sha256": "0"}', "a key occurs twice"),
-        (HEAD + ', "jaxgen": "1"}', "has no 'config'"),
-        (HEAD + ', "config": {}}', "has no 'jaxgen'"),
-        (HEAD + ', "jaxgen": 1, "config": {}}', "'jaxgen' must be a string, got an integer"),
-        (HEAD + ', "jaxgen": "1", "config": []}', "'config' must be an object, got a list"),
-        (HEAD + ', "jaxgen": "1", "config": {}, "classes": "ab"}', "'classes' must be a list, got a string"),
-        (HEAD + ', "jaxgen": "1", "config": {}, "plans": null}', "'plans' must be an object, got null"),
-        (HEAD.replace("1", "true") + ', "jaxgen": "1", "config": {}}', "no format number"),
-        (HEAD.replace("1", "0") + ', "jaxgen": "1", "config": {}}', "no format number"),
-        (HEAD.replace("00", "", 1) + ', "jaxgen": "1", "config": {}}', "does not start with its format and hash"),
-        (HEAD.replace(" ", "") + ', "jaxgen": "1", "config": {}}', "does not start with its format and hash"),
-        ('{"jaxgen": "1", "config": {}, ' + HEAD[1:] + "}", "does not start with its format and hash"),
+        (HEAD + ', "jaxgen": "1", "config": {}}', "has no 'inference'"),
+        (HEAD + ', "inference": {}}', "has no 'jaxgen'"),
+        (HEAD + ', "jaxgen": 1, "inference": {}}', "'jaxgen' must be a string, got an integer"),
+        (HEAD + ', "jaxgen": "1", "inference": []}', "'inference' must be an object, got a list"),
+        (HEAD + ', "jaxgen": "1", "inference": {}}', "its manifest has no 'inference.kind'; export it again"),
+        (FORMAT_1 + ', "jaxgen": "1", "inference": {}}', "has no 'config'"),
+        (FORMAT_1 + ', "jaxgen": "1", "config": []}', "'config' must be an object, got a list"),
+        (HEAD.replace("2", "true", 1) + ', "jaxgen": "1", "config": {}}', "no format number"),
+        (HEAD.replace("2", "0", 1) + ', "jaxgen": "1", "config": {}}', "no format number"),
+        (HEAD.replace("2", "02", 1) + ', "jaxgen": "1", "config": {}}', "its manifest is no JSON"),
+        (HEAD.replace("00", "", 1) + ', "jaxgen": "1", "inference": {}}', "does not start with its format and hash"),
+        (HEAD.replace(" ", "") + ', "jaxgen": "1", "inference": {}}', "does not start with its format and hash"),
+        ('{"jaxgen": "1", "inference": {}, ' + HEAD[1:] + "}", "does not start with its format and hash"),
     ],
 )
 def test_manifest_that_cannot_be_trusted_is_refused(manifest, message):
@@ -170,33 +175,47 @@ def test_oversize_manifest_is_refused_unparsed(monkeypatch, good):
 
 
 def test_value_gives_a_dotted_entry_of_its_type():
-    artifact = parse(stamp(serialized(model(), dump_manifest({"config": {"a": {"b": 3, "c": True}}}))), "m.onnx")
-    assert artifact.value("config.a.b", int) == 3
-    assert artifact.value("config.a.b", float) == 3.0
-    assert artifact.value("config.a", dict) == {"b": 3, "c": True}
+    manifest = {**MANIFEST, "a": {"b": 3, "c": True}}
+    artifact = parse(stamp(serialized(model(), dump_manifest(manifest))), "m.onnx")
+    assert artifact.value("a.b", int) == 3
+    assert artifact.value("a.b", float) == 3.0
+    assert artifact.value("a", dict) == {"b": 3, "c": True}
     for key, kind, message in [
-        ("config.a.x", int, r"m\.onnx: its manifest has no 'config.a.x' \(made by jaxgen '"),
-        ("config.a.b.x", int, "no 'config.a.b.x'"),
-        ("config.a.c", int, "'config.a.c' must be an integer, got true or false"),
-        ("config.a.b", str, "'config.a.b' must be a string, got an integer"),
+        ("a.x", int, r"m\.onnx: its manifest has no 'a.x' \(made by jaxgen '"),
+        ("a.b.x", int, "no 'a.b.x'"),
+        ("a.c", int, "'a.c' must be an integer, got true or false"),
+        ("a.b", str, "'a.b' must be a string, got an integer"),
     ]:
         with pytest.raises(JaxgenError, match=message):
             artifact.value(key, kind)
 
 
+def recording(config: object) -> Artifact:
+    return parse(stamp(serialized(model(), dump_manifest({"inference": INFERENCE, "config": config}))), "m.onnx")
+
+
 def test_config_of_a_run_survives_the_manifest():
     config = DDPM()
-    artifact = parse(stamp(serialized(model(), dump_manifest({"config": to_dict(config)}))), "m")
-    assert from_dict(artifact.config) == config
+    assert from_dict(recording(to_dict(config)).config) == config
+
+
+def test_fact_of_the_record_is_there_or_not_and_never_an_error():
+    artifact = recording({"family": "vae", "data": {"dataset": "digits", "size": "large"}, "training": 3})
+    assert (artifact.fact("family", str), artifact.fact("data.dataset", str)) == ("vae", "digits")
+    for key, kind in [
+        ("name", str), ("data.size", int), ("data", str), ("training.lr", float), ("family.x", str), ("a.b.c", int)
+    ]:  # fmt: skip
+        assert artifact.fact(key, kind) is None
+    assert recording([1]).fact("family", str) is None and recording([1]).config == {}
 
 
 def test_dumped_manifest_starts_with_format_and_zeros_whatever_was_given():
-    text = dump_manifest({"config": {}, "sha256": "f" * 64, "format": 9, "jaxgen": "7.1", "name": "é"})
-    assert text == HEAD + ', "jaxgen": "7.1", "config": {}, "name": "\\u00e9"}'
+    text = dump_manifest({"inference": {}, "sha256": "f" * 64, "format": 9, "jaxgen": "7.1", "name": "é"})
+    assert text == HEAD + ', "jaxgen": "7.1", "requires": [], "inference": {}, "name": "\\u00e9"}'
 
 
 @pytest.mark.parametrize(
-    "manifest", [{}, {"config": 1}, {"config": {"clip": float("inf")}}, {"config": {"x": object()}}]
+    "manifest", [{}, {"inference": 1}, {"inference": {"clip": float("inf")}}, {"inference": {"x": object()}}]
 )
 def test_manifest_that_could_not_be_read_back_is_not_written(manifest):
     with pytest.raises(JaxgenError, match="manifest"):

@@ -3,31 +3,31 @@
 import numpy as np
 import pytest
 
-from jaxgen.config import DiffusionConfig, FlowConfig
 from jaxgen.images import to_uint8, to_unit
 from jaxgen.inference.sampler import Sampler
 from jaxgen.latent.inpainting import inpaint, levels
 from jaxgen.sampling import plan as plans
 from jaxgen.sampling.prng import image_noise
-from jaxgen.sampling.sampler_spec import KINDS, Kind, from_config
+from jaxgen.sampling.process import Diffusion, Flow, Recipe
+from jaxgen.sampling.sampler_spec import KINDS, Kind, table
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (8, 8, 1), dtype=np.uint8)
 LOWER = np.arange(8)[:, None] * np.ones(8) >= 4
 
 
 def test_levels_of_a_diffusion_are_those_of_its_forward_process():
-    process = DiffusionConfig(steps=100)
+    process = Diffusion(steps=100)
     betas = np.linspace(1e-4, 0.02, 100)
-    table = from_config(process, sampler="dpmpp-2m", steps=4)
-    found = levels(process, table)
-    for row, (signal, noise) in zip(table, found[:-1], strict=True):
+    plan = table(process, Recipe("dpmpp-2m", 4))
+    found = levels(process, plan)
+    for row, (signal, noise) in zip(plan, found[:-1], strict=True):
         kept = np.prod(1 - betas[: int(row[0]) + 1])
         assert (signal, noise) == pytest.approx((np.sqrt(kept), np.sqrt(1 - kept)))
     assert found[-1].tolist() == [1, 0]
 
 
 def test_levels_of_a_flow_are_straight():
-    found = levels(FlowConfig(time_scale=10.0), from_config(FlowConfig(time_scale=10.0), steps=4))
+    found = levels(Flow(time_scale=10.0), table(Flow(time_scale=10.0), Recipe("euler", 4)))
     np.testing.assert_allclose(found, [[0, 1], [0.25, 0.75], [0.5, 0.5], [0.75, 0.25], [1, 0]], atol=1e-6)
 
 
@@ -35,7 +35,7 @@ def test_levels_of_a_new_process_are_those_of_its_entry(monkeypatch):
     class Cosine:
         pass
 
-    kind = Kind(steps=None, table=None, named=None, levels=lambda process, t: (np.cos(t), np.sin(t)))
+    kind = Kind(samplers=(), table=None, named=None, levels=lambda process, t: (np.cos(t), np.sin(t)))
     monkeypatch.setitem(KINDS, Cosine, kind)
     plan = np.zeros((2, 9), np.float32)
     plan[:, 0] = 1.5, 0.5
@@ -62,15 +62,15 @@ class Knowing:
 @pytest.mark.parametrize("resample", [1, 3])
 @pytest.mark.parametrize("sampler", ["ddim", "ancestral"])
 def test_network_sees_the_known_part_at_each_rows_level_and_no_normal_twice(sampler, resample):
-    process = DiffusionConfig(steps=1000, prediction="x0")
-    model, table = Knowing(process, 255 - PICTURE), from_config(process, sampler=sampler, steps=6)
+    process = Diffusion(steps=1000, prediction="x0")
+    model, plan = Knowing(process, 255 - PICTURE), table(process, Recipe(sampler, 6))
     index = np.arange(400)
-    drawn = inpaint(model, PICTURE, LOWER, table, seed=1, index=index, resample=resample)
+    drawn = inpaint(model, PICTURE, LOWER, plan, seed=1, index=index, resample=resample)
     np.testing.assert_array_equal(drawn[:, 4:], np.broadcast_to(255 - PICTURE[4:], drawn[:, 4:].shape))
     np.testing.assert_array_equal(drawn[:, :4], np.broadcast_to(PICTURE[:4], drawn[:, :4].shape))
     assert len(model.seen) == 6 * resample
     assert len(set(model.draws)) == len(model.draws)
-    for row, (signal, noise) in enumerate(levels(process, table)[:-1]):
+    for row, (signal, noise) in enumerate(levels(process, plan)[:-1]):
         for x in model.seen[row * resample : (row + 1) * resample]:
             assert abs((x[:, :4] - signal * to_unit(PICTURE[:4])).std() - noise) < 0.02 * noise + 1e-3
             assert abs((x[:, 4:] + signal * to_unit(PICTURE[4:])).std() - noise) < 0.03 * noise + 1e-3

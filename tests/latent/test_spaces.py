@@ -111,9 +111,11 @@ def test_labels_are_asked_for_taken_from_the_pictures_or_none(family, conditiona
         open_space(unconditional.onnx).labels(2, "bee")
 
 
-def test_name_with_a_comma_is_one_class(family):
-    space = open_space(family("vae").onnx)
-    space.model.classes = ["ant, winged", "2", "bee"]
+def test_name_with_a_comma_is_one_class(family, restamped):
+    def change(entries):
+        entries["inference"]["classes"] = ["ant, winged", "2", "bee"]
+
+    space = open_space(restamped(family("vae").onnx, manifest=change))
     assert space.labels(2, "ant, winged").tolist() == [0, 0]
 
 

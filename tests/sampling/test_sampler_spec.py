@@ -4,7 +4,7 @@ import pytest
 from jaxgen.config import DiffusionConfig, FlowConfig
 from jaxgen.errors import UsageError
 from jaxgen.sampling import plan, sampler_spec
-from jaxgen.sampling.sampler_spec import Recipe
+from jaxgen.sampling.process import Diffusion, Flow, Recipe
 
 same = np.testing.assert_array_equal
 
@@ -69,15 +69,15 @@ def test_flow_refuses_what_cannot_be_meant(settings, message):
 
 
 def test_named_plans_are_those_that_a_person_would_ask_for_by_the_same_name():
-    assert list(sampler_spec.named(FlowConfig(sampler_steps=3))) == ["euler-50", "euler-20", "euler-10"]
+    assert list(sampler_spec.named(Flow())) == ["euler-50", "euler-20", "euler-10"]
     usual = ["ddim-50", "ddim-20", "dpmpp-2m-20", "dpmpp-2m-10", "ancestral-1000"]
-    assert list(sampler_spec.named(DiffusionConfig())) == usual
-    assert list(sampler_spec.named(DiffusionConfig(steps=15, sampler_steps=1))) == [
+    assert list(sampler_spec.named(Diffusion(steps=1000))) == usual
+    assert list(sampler_spec.named(Diffusion(steps=15))) == [
         "ddim-15", "dpmpp-2m-15", "dpmpp-2m-10", "ancestral-15"
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("process", [FlowConfig(), DiffusionConfig(steps=30, sampler_steps=7, eta=0.5)], ids=repr)
+@pytest.mark.parametrize("process", [Flow(), Diffusion(steps=30, prediction="x0")], ids=repr)
 def test_named_plans_can_all_be_made(process):
     for name, recipe in sampler_spec.named(process).items():
         assert name == f"{recipe.sampler}-{recipe.steps}" and recipe.eta == 0
