@@ -14,6 +14,7 @@ from jaxgen.config.common import DataConfig, TrainingConfig
 from jaxgen.config.families import DDPM, FAMILIES, GAN, VAE, Classifier, Config, Flow
 from jaxgen.config.networks import ClassifierConfig, GANConfig, UNetConfig, VAEConfig
 from jaxgen.config.objectives import DiffusionConfig, FlowConfig, GANObjective, VAEObjective
+from jaxgen.config.renames import Say, renamed
 from jaxgen.errors import UsageError, lookup
 
 __all__ = [
@@ -93,9 +94,11 @@ def dumps(config: Config) -> str:
     return "\n".join(lines) + "\n"
 
 
-def load(path: Path, base: Config | None = None) -> Config:
+def load(path: Path, base: Config | None = None, *, renames: Say | None = None) -> Config:
     """Read a TOML file; keys that it leaves out come from `base`, or from the defaults.
 
+    renames: given, the file is one that an earlier jaxgen wrote: keys that have other names today, or none, are read
+    as `jaxgen.config.renames` says, and this hears of each in a line.
     Raises UsageError if the file cannot be read or holds an unknown key or a bad value.
     """
     try:
@@ -104,6 +107,10 @@ def load(path: Path, base: Config | None = None) -> Config:
         raise UsageError(f"{path}: cannot be read: {err.strerror}") from err
     except (ValueError, RecursionError) as err:  # not UTF-8, or not TOML
         raise UsageError(f"{path}: cannot be read as a TOML config: {err}") from err
+    if renames is not None:
+        values, changes = renamed(values)
+        for change in changes:
+            renames(f"{path}: {change}")
     family = values.get("family", base.family if base else DEFAULT)
     if base and family != base.family:
         raise UsageError(f"{path}: family is {family!r}, but {base.name} is of family {base.family!r}")

@@ -14,6 +14,7 @@ from typing import Any
 
 from jaxgen import config as configs
 from jaxgen.config import Config
+from jaxgen.config.renames import Say, to_stderr
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
 
@@ -70,11 +71,14 @@ class RunFolder:
     def exists(self) -> bool:
         return self.config_file.is_file()
 
-    def config(self) -> Config:
-        """The config it was started with. Raises UsageError if this is not a run folder."""
+    def config(self, say: Say = to_stderr) -> Config:
+        """The config it was started with. say: hears, in a line each, what of an earlier jaxgen was read as what.
+
+        Raises UsageError if this is not a run folder, or if its config has a key that no jaxgen up to this one had.
+        """
         if not self.exists():
             raise UsageError(f"{self.path}: not a run folder (no config.toml); 'jaxgen train' makes one")
-        return configs.load(self.config_file)
+        return configs.load(self.config_file, renames=say)
 
     def data_dir(self) -> Path | None:
         """Where its data was read from, if a folder was named."""
@@ -109,7 +113,7 @@ class RunFolder:
         A run that was stopped before its first checkpoint is worth nothing, so any config may take its place.
         """
         if self.exists():
-            changed = configs.differences(self.config(), config)
+            changed = configs.differences(self.config(say=lambda line: None), config)
             if changed and self.checkpoints.is_dir():
                 key, (old, new) = next(iter(changed.items()))
                 change = f" --set {key}={new}" if may_change(key) else ""
