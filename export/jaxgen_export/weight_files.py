@@ -24,7 +24,7 @@ SAFETENSORS = ".safetensors"
 def safetensors_bytes(state: Mapping[str, Tensor], manifest: Mapping[str, Any]) -> bytes:
     """A safetensors file; its metadata say in JSON which model these are the weights of."""
     said = {"jaxgen": manifest["jaxgen"], "weights": manifest["weights"]["sha256"]}
-    said |= {"config": json.dumps(manifest["config"]), "classes": json.dumps(manifest["classes"])}
+    said |= {"config": json.dumps(manifest["config"]), "classes": json.dumps(manifest["inference"]["classes"])}
     return safetensors.torch.save(dict(state), metadata=said)
 
 

@@ -12,8 +12,7 @@ from jaxgen.errors import JaxgenError, UsageError, nearest
 from jaxgen.inference.checks import floats, integers, require_range, require_shape, scale, words
 from jaxgen.inference.model import Loaded
 from jaxgen.inference.model_file import Artifact
-from jaxgen.inference.onnx_safety import float_initializer
-from jaxgen.inference.protobuf import WireError
+from jaxgen.inference.own_plan import own_table
 from jaxgen.inference.session import Stop
 from jaxgen.sampling import plan as plans, sampler_spec
 from jaxgen.sampling.process import MAX_GUIDANCE, Process, Recipe
@@ -93,7 +92,7 @@ class Sampler(Loaded):
         """
         process = self.process()
         if recipe == self.inference.plan and not sampler_spec.can_make(process, recipe):
-            own = self._own_table()
+            own = own_table(self.artifact)
             if own is not None:
                 return own
         return sampler_spec.table(process, recipe)
@@ -249,17 +248,6 @@ class Sampler(Loaded):
         if self.classes:
             want |= {"label", "guidance"} if by_plan else {"label"}
         self._session.require(want, {"images": self.shape} | ({"state_out": None} if by_plan else {}))
-
-    def _own_table(self) -> np.ndarray | None:
-        """The plan that the graph runs unless it is given another one; None: it has none."""
-        try:
-            numbers = float_initializer(self.artifact.data, "plan")
-        except WireError:
-            return None
-        columns = len(plans.COLUMNS)
-        if numbers is None or not numbers.size or numbers.size % columns:
-            return None
-        return plans.validate(numbers.reshape(-1, columns))
 
     def _unconditional(self, what: str) -> UsageError:
         return UsageError(f"{self.artifact.path} is unconditional: it takes no {what}")

@@ -1,0 +1,48 @@
+"""The plan that a file runs unless it is given another one, as the file holds it and not as anyone computes it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+
+from jaxgen.errors import UsageError
+from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.onnx_safety import float_initializer
+from jaxgen.inference.protobuf import WireError
+from jaxgen.sampling.plan import COLUMNS, validate
+
+
+def own_table(artifact: Artifact) -> np.ndarray | None:
+    """The table [S, 9] that is the default of the graph's input, else that of the manifest's plans with its recipe.
+
+    None: the file holds neither.
+    """
+    for numbers in (_in_graph(artifact), _by_name(artifact)):
+        if numbers is not None and numbers.size and not numbers.size % len(COLUMNS):
+            try:
+                return validate(numbers.reshape(-1, len(COLUMNS)))
+            except UsageError:  # a file that somebody wrote by hand
+                continue
+    return None
+
+
+def _in_graph(artifact: Artifact) -> np.ndarray | None:
+    try:
+        return float_initializer(artifact.data, "plan")
+    except WireError:
+        return None
+
+
+def _by_name(artifact: Artifact) -> np.ndarray | None:
+    plans: Any = artifact.manifest.get("plans")
+    recipe = artifact.inference.plan
+    for plan in plans.values() if isinstance(plans, dict) and recipe else ():
+        same = isinstance(plan, dict) and all(plan.get(key) == value for key, value in recipe._asdict().items())
+        if same and isinstance(plan.get("table"), str):
+            try:
+                return np.frombuffer(base64.b64decode(plan["table"], validate=True), "<f4")
+            except ValueError:  # no base64, or no float32
+                return None
+    return None

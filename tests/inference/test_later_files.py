@@ -1,0 +1,282 @@
+"""Files that a later jaxgen may write: what is new is ignored where it may be, and refused by name where not."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from golden import calls
+from onnx import helper
+from servers import forged, inside
+
+from jaxgen import config as configs
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference import model_file
+from jaxgen.inference.predictor import Reader
+from jaxgen.inference.request import Request
+from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.verify import verify
+from jaxgen.latent.spaces import open_space
+from jaxgen_serve.models import sandbox
+from jaxgen_serve.models.description import described
+from jaxgen_serve.settings import Settings
+from jaxgen_serve.web import static_site
+
+FORMAT_2 = calls.HERE / "format2"
+MODEL = FORMAT_2 / "cddpm.onnx"
+SEED = calls.seeds(FORMAT_2)["cddpm"]
+IMAGES = calls.answers(FORMAT_2, "cddpm")
+
+
+def later(manifest: dict) -> None:
+    """A training key of another name, and keys that nobody knows wherever there may be some."""
+    training = manifest["config"]["training"]
+    training["steps_per_call"] = training.pop("scan_steps")
+
+    def surprised(value: object) -> object:
+        if isinstance(value, list):
+            return [surprised(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        more = {key: surprised(one) for key, one in value.items()}
+        tables = value and all(isinstance(one, dict) and "table" in one for one in value.values())
+        return more if tables else more | {"surprise": {"a": [1, None]}}  # `plans` has names for keys
+
+    manifest |= surprised(manifest)
+
+
+@pytest.fixture(scope="module")
+def of_later(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("later") / "later.onnx"
+    path.write_bytes(forged(MODEL, manifest=later))
+    return path
+
+
+def test_it_is_not_what_a_config_of_today_says(of_later):
+    manifest = model_file.read(of_later).manifest
+    assert (
+        manifest["surprise"]
+        and manifest["inference"]["process"]["surprise"]
+        and manifest["plans"]["ddim-50"]["surprise"]
+    )
+    with pytest.raises(UsageError, match="unknown config key"):
+        configs.from_dict(manifest["config"])
+
+
+def test_python_gives_the_same_images(of_later):
+    model = Sampler.open(of_later)
+    for call, images in calls.sampled(model, "cddpm", SEED).items():
+        np.testing.assert_array_equal(images, IMAGES[call])
+    assert model.inference == Sampler.open(MODEL).inference
+    assert verify(model.artifact)["same"]
+    assert open_space(of_later, steps=2).noises().decode(np.zeros((1, 8, 8, 1), np.float32), np.array([0])).any()
+
+
+@pytest.mark.parametrize("name", calls.READERS)
+def test_readers_read_the_same(name, tmp_path):
+    path = tmp_path / "reader.onnx"
+    path.write_bytes(forged(FORMAT_2 / f"{name}.onnx", manifest=later))
+    for output, numbers in calls.read(Reader.open(path)).items():
+        np.testing.assert_allclose(numbers, calls.answers(FORMAT_2, name)[output], rtol=1e-4, atol=1e-5)
+
+
+def test_commands_work(of_later, jaxgen, tmp_path):
+    for words in (
+        ["info", of_later],
+        ["info", of_later, "--json"],
+        ["verify", of_later],
+        ["sample", of_later, "-n", 4, "--first", 5, "--seed", SEED, "--label", "all", "-o", tmp_path / "x.npy"],
+        ["sample", of_later, "-n", 2, "-o", tmp_path / "x.png"],
+        ["replay", tmp_path / "x.png", "--model", of_later],
+        ["latent", "interpolate", of_later, "--steps", 2, "--frames", 2, "-o", tmp_path / "walk.png"],
+    ):
+        done = jaxgen(*words)
+        assert done.returncode == 0, (words, done.stderr)
+        if words[1:] == [of_later] and words[0] == "info":
+            assert "steps_per_call 0" in done.stdout and "dpmpp-2m, 8 steps, guidance 1.5" in done.stdout
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), IMAGES["default"])
+
+
+def test_server_and_site_describe_it_and_sample(of_later, tmp_path):
+    sandbox.attempt("later.onnx", of_later.read_bytes(), 60)
+    with inside(Settings(data=tmp_path), of_later) as client:
+        (about,) = client.get("/models").json()["models"]
+        assert (about["family"], about["dataset"], about["shape"]) == ("ddpm", "digits", [8, 8, 1])
+        assert client.get("/model-info").json()["inference"]["guidance"] == 1.5
+        made = client.post("/generate", json={"seed": SEED, "index": 6, "label": 0}).json()
+        assert (made["sampler"], made["steps"], made["guidance"]) == ("dpmpp-2m", 8, 1.5)
+    model = Sampler.open(of_later)
+    want = described(Sampler.open(MODEL), name="m", size=1, encoder=False, max_steps=50)
+    found = described(model, name="m", size=1, encoder=False, max_steps=50)
+    assert found == want | {"sha256": model.artifact.sha256}
+    assert static_site.plan_tables(model) == static_site.plan_tables(Sampler.open(MODEL))
+
+
+# --- requires
+
+
+REFUSED = {
+    "sample": ["sample", "FILE", "-n", 1, "-o", "x.png"],
+    "info": ["info", "FILE"],
+    "info --json": ["info", "FILE", "--json"],
+    "verify": ["verify", "FILE"],
+    "bench": ["bench", "FILE", "--only-onnxruntime"],
+    "latent": ["latent", "interpolate", "FILE", "-o", "x.png"],
+    "export": ["sample", "FILE", "--gif"],
+}
+
+
+@pytest.fixture(scope="module")
+def demanding(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("demanding") / "demanding.onnx"
+    path.write_bytes(forged(MODEL, manifest=lambda entries: entries.update(requires=["x"])))
+    return path
+
+
+@pytest.mark.parametrize("words", REFUSED.values(), ids=REFUSED)
+def test_command_refuses_what_a_file_requires_by_name(demanding, jaxgen, words):
+    done = jaxgen(*(demanding if word == "FILE" else word for word in words))
+    assert done.returncode == 3 and done.stdout == ""
+    assert done.stderr.startswith(f"jaxgen: {demanding}: needs 'x', which jaxgen 0.")
+    assert done.stderr.endswith("does not know; upgrade jaxgen to open it\n") and done.stderr.count("\n") == 1
+
+
+def test_server_site_and_python_refuse_what_a_file_requires_by_name(demanding, tmp_path):
+    for opened in (
+        lambda: Sampler.open(demanding),
+        lambda: model_file.read(demanding),
+        lambda: static_site.write_site(demanding, tmp_path / "site"),
+        lambda: sandbox.attempt("demanding.onnx", demanding.read_bytes(), 60),
+    ):
+        with pytest.raises(JaxgenError, match="needs 'x', which jaxgen"):
+            opened()
+    with inside(Settings(data=tmp_path), demanding) as client:
+        found = client.get("/models").json()
+        assert found["models"] == [] and "needs 'x'" in found["refused"]["demanding.onnx"]
+
+
+# --- a process that is not known here
+
+
+def of(key: str, value: object):
+    def change(manifest: dict) -> None:
+        *sections, leaf = key.split(".")
+        place = manifest["inference"]
+        for name in sections:
+            place = place[name]
+        place[leaf] = value
+
+    return change
+
+
+UNKNOWN = {
+    "schedule": (of("process.schedule", "karras"), "the model's noise schedule 'karras'"),
+    "prediction": (of("process.prediction", "score"), "the model's prediction 'score'"),
+    "process": (of("process", {"kind": "edm", "sigma": 80}), "the model's process 'edm'"),
+    "sampler": (of("plan.sampler", "heun"), "unknown sampler 'heun'"),
+}
+
+
+@pytest.fixture(params=UNKNOWN)
+def unknown(request, tmp_path) -> tuple[Path, str]:
+    """A file whose process has a part that this jaxgen does not know, and what it says of that."""
+    change, words = UNKNOWN[request.param]
+    path = tmp_path / "unknown.onnx"
+    path.write_bytes(forged(MODEL, manifest=change))
+    return path, words
+
+
+def test_unknown_process_runs_the_files_own_plan(unknown):
+    path, _ = unknown
+    model, known = Sampler.open(path), Sampler.open(MODEL)
+    index, label = np.arange(5, 9), np.arange(5, 9) % 3
+    images, _ = model.draw(np.full(4, SEED), index, label=label)
+    np.testing.assert_array_equal(images, IMAGES["default"])
+    np.testing.assert_array_equal(model.plan(), known.plan())  # as the graph holds it
+    own = model.inference.plan
+    np.testing.assert_array_equal(model.plan(**own._asdict()), known.plan())
+    request = Request.checked(
+        model, seed=SEED, first=5, count=4, label="all", guidance=None, sampler=None, steps=None, eta=None
+    )  # fmt: skip
+    np.testing.assert_array_equal(np.concatenate(list(request.batches(model, 3))), IMAGES["default"])
+    again = Request.from_provenance(model, request.provenance(model, 5, 4))
+    assert again == request
+    assert len(list(model.frames(1, 3, label=0, plan=model.plan()))) == 3
+    assert verify(model.artifact)["same"]
+
+
+def test_another_plan_of_an_unknown_process_is_refused_in_one_line(unknown, jaxgen, tmp_path):
+    path, words = unknown
+    model = Sampler.open(path)
+    for wanted in ({"steps": 5}, {"sampler": "ddim", "steps": 8} if "heun" not in words else {"steps": 3}):
+        with pytest.raises(UsageError) as refused:
+            model.plan(**wanted)
+        assert words in str(refused.value) and "\n" not in str(refused.value)
+    done = jaxgen("sample", path, "--steps", 5, "-o", tmp_path / "x.png")
+    assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1
+    done = jaxgen("sample", path, "-n", 1, "-o", tmp_path / "x.png")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_server_offers_the_own_plan_of_an_unknown_process(unknown, tmp_path):
+    path, words = unknown
+    if "heun" in words:
+        words = "unknown sampler 'heun'"
+    with inside(Settings(data=tmp_path), path) as client:
+        (about,) = client.get("/models").json()["models"]
+        own = about["plan"]
+        assert own["sampler"] in own["samplers"] and own["steps"] <= own["max_steps"]
+        body = {"seed": SEED, "index": 6, "label": 0}
+        made = client.post("/generate", json=body).json()
+        same = client.post("/generate", json=body | {key: own[key] for key in ("sampler", "steps", "eta")}).json()
+        assert made["image"] == same["image"]
+        refused = client.post("/generate", json=body | {"steps": 5})
+        assert refused.status_code == 400 and words in refused.json()["detail"]
+    tables = static_site.plan_tables(Sampler.open(path))
+    assert f"{own['sampler']}-{own['steps']}" in tables
+
+
+def without_default(proto):
+    """As in a file whose inputs are all required."""
+    (plan,) = (tensor for tensor in proto.graph.initializer if tensor.name == "plan")
+    proto.graph.initializer.remove(plan)
+
+
+def test_plan_that_no_graph_holds_is_that_of_its_name(tmp_path):
+    path = tmp_path / "named.onnx"
+
+    def named(manifest):
+        manifest["inference"]["process"]["schedule"] = "karras"
+        manifest["inference"]["plan"] = {"sampler": "dpmpp-2m", "steps": 10, "eta": 0.0}
+
+    path.write_bytes(forged(MODEL, manifest=named, proto=without_default))
+    known = Sampler.open(MODEL)
+    np.testing.assert_array_equal(Sampler.open(path).plan(), known.plan(sampler="dpmpp-2m", steps=10))
+
+
+def test_plan_of_an_unknown_process_that_is_nowhere_is_refused(tmp_path):
+    path = tmp_path / "bare.onnx"
+    path.write_bytes(forged(MODEL, manifest=UNKNOWN["schedule"][0], proto=without_default))
+    for plans in (None, [], {"a": 1}, {"dpmpp-2m-8": {"sampler": "dpmpp-2m", "steps": 8, "eta": 0.0, "table": "?"}}):
+        odd = tmp_path / "odd.onnx"
+        odd.write_bytes(forged(path, manifest=lambda entries, plans=plans: entries.update(plans=plans)))
+        with pytest.raises(UsageError, match="noise schedule 'karras'"):
+            Sampler.open(odd).plan()
+
+
+def test_plan_of_the_graph_may_be_written_in_either_way(tmp_path):
+    want = Sampler.open(MODEL).plan()
+
+    def as_numbers(proto):
+        (plan,) = (tensor for tensor in proto.graph.initializer if tensor.name == "plan")
+        plan.CopyFrom(helper.make_tensor("plan", plan.data_type, plan.dims, want.ravel().tolist()))
+        assert plan.float_data and not plan.raw_data
+
+    path = tmp_path / "numbers.onnx"
+    path.write_bytes(forged(MODEL, manifest=UNKNOWN["schedule"][0], proto=as_numbers))
+    np.testing.assert_array_equal(Sampler.open(path).plan(), want)
+
+
+def test_later_manifest_is_whole_json(of_later):
+    text = json.dumps(model_file.read(of_later).manifest)
+    assert text.count('"surprise"') > 20
