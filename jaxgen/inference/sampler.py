@@ -72,7 +72,7 @@ class Sampler(Loaded):
         return self.inference.process
 
     def recipe(self, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> Recipe:
-        """What `plan` makes a table of; what is left out is as in the file's own plan. See `jaxgen.sampling.sampler_spec.choose`.
+        """What `plan` makes a table of; what is left out is as in the file's own plan. See `sampler_spec.choose`.
 
         Raises UsageError for what the model, or this jaxgen, cannot do.
         """
