@@ -1,5 +1,6 @@
 """The README and the help texts: every command is in both, and what the README tells to type works."""
 
+import ast
 import re
 import shlex
 import subprocess
@@ -125,3 +126,23 @@ def test_demo_of_the_makefile_gives_a_model_that_has_learned(tmp_path):
 def test_pictures_of_the_readme_are_in_the_repository():
     for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (ROOT / path).stat().st_size > 1000
+
+
+def stops(page: str) -> list[tuple[str, str | None]]:
+    """(file, name) of each stop of a page: `path/to/file.py` `name`, the name being there or not."""
+    text = " ".join((ROOT / page).read_text().split())
+    return [
+        (file, name or None)
+        for file, name in re.findall(r"`((?:jaxgen|export|serve|tests)/[\w/]+\.py)`(?: `(\w+)`)?", text)
+    ]
+
+
+@pytest.mark.parametrize(("file", "name"), stops("docs/tour.md"))
+def test_stop_of_the_tour_is_where_it_says(file, name):
+    source = (ROOT / file).read_text()
+    defined = {
+        node.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+    assert name is None or name in defined
