@@ -17,7 +17,7 @@ def constants(**values: str) -> str:
 def drawing_constants(shape: tuple[int, int, int], normals: int) -> str:
     """Those that KEYS and PIXELS name; shape: (H, W, C) of a picture; normals: in one draw of its noise."""
     return constants(
-        zero="int64[1] {0}", one="int64[1] {1}", none="uint64[1] {0}", flat="int64[2] {0,-1}",
+        zero="int64[1] {0}", one="int64[1] {1}", none="uint32[1] {0}", flat="int64[2] {0,-1}",
         i0="int64 {0}", i1="int64 {1}", picture=f"int64[{len(shape)}] {{{dimensions(shape)}}}",
         normals=f"int64 {{{normals}}}", half_range="float {127.5}", black="float {0}", white="float {255}",
         unit="float {1}",
@@ -29,14 +29,14 @@ def dimensions(shape: tuple[int, ...]) -> str:
     return ",".join(map(str, shape))
 
 
-KEYS = """# Each picture's key: fold_in(key(seed), index), as two columns [N, 1] of 32-bit words held in uint64.
-    seed_word = Cast <to = 13> (seed)
-    index_word = Cast <to = 13> (index)
+KEYS = """# Each picture's key: fold_in(key(seed), index), as two columns [N, 1] of uint32 words.
+    seed_word = Cast <to = 12> (seed)
+    index_word = Cast <to = 12> (index)
     seed_column = Unsqueeze (seed_word, one)
     index_column = Unsqueeze (index_word, one)
     key0, key1 = jaxgen.Threefry (none, seed_column, none, index_column)
     number = Range (i0, normals, i1)
-    number_word = Cast <to = 13> (number)
+    number_word = Cast <to = 12> (number)
     counter = Unsqueeze (number_word, zero)
     count = Shape (seed)
     shape = Concat <axis = 0> (count, picture)"""

@@ -7,16 +7,20 @@ import io
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import onnx
 import onnx.inliner
 import onnx.parser
 import torch
-from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 from torch import Tensor, nn
 
 from jaxgen_export.graphs.common import OPSET
+
+DOMAIN = "jaxgen"  # of the calls in a text, none of which is left in a model
+NETWORK = "Network"
 
 
 def export_core(
@@ -47,17 +51,38 @@ def export_core(
 
 
 def compose(text: str, core: ModelProto, defaults: Mapping[str, np.ndarray]) -> ModelProto:
-    """The model that `text` describes, its node `Network` replaced by a core; defaults: of inputs, by name."""
-    model = onnx.inliner.inline_local_functions(onnx.parser.parse_model(text))
-    graph = next(graph for graph in _graphs(model.graph) if any(node.op_type == "Network" for node in graph.node))
-    _splice(graph, core.graph)
+    """The model that `text` describes, its calls written out and its node `Network` replaced by a core.
+
+    defaults: of inputs, by name; an input without one must be fed. Every node has a name, and every tensor is stored as
+    raw bytes, which more readers take than numbers in protobuf's fields.
+    """
+    model = onnx.parser.parse_model(text)
+    calls = {function.name: _Body(function.input, function.output, function.node) for function in model.functions}
+    calls[NETWORK] = _Body(_names(core.graph.input), _names(core.graph.output), core.graph.node, core.graph.initializer)
+    for graph in reversed(list(_graphs(model.graph))):  # inner ones first: nodes are copied with what is inside them
+        _expand(graph, calls)
     for name, value in defaults.items():
         model.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
+    del model.functions[:]
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
-    del model.graph.value_info[:]
+    for graph in _graphs(model.graph):
+        _tidy(graph)
     onnx.checker.check_model(model)
     return model
+
+
+class _Body(NamedTuple):
+    """What a call stands for: the names of what goes in and comes out, and what lies between."""
+
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    nodes: Iterable[NodeProto]
+    weights: Iterable[TensorProto] = ()
+
+
+def _names(values: Iterable[ValueInfoProto]) -> list[str]:
+    return [value.name for value in values]
 
 
 def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
@@ -69,45 +94,70 @@ def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
                 yield from _graphs(attribute.g)
 
 
-def _splice(graph: GraphProto, core: GraphProto) -> None:
-    """Replace the node `Network` by the core's nodes, its weights in the same graph with them.
+def _expand(graph: GraphProto, calls: Mapping[str, _Body]) -> None:
+    """Put each call's body in its place, and its weights into the same graph.
 
-    In a loop's body there they must be: as initializers of the outer graph the layout optimiser of onnxruntime does not
-    see them, and each step takes twice as long.
+    In a loop's body the weights must be: as initializers of the outer graph the layout optimiser of onnxruntime does
+    not see them, and each step takes twice as long.
     """
-    at = next(i for i, node in enumerate(graph.node) if node.op_type == "Network")
-    network = graph.node[at]
-    inputs = dict(zip((value.name for value in core.input), network.input, strict=True))
-    outputs = dict(zip((value.name for value in core.output), network.output, strict=True))
-    names = inputs | outputs
-    inner = [_renamed(node, names) for node in core.node]
-    before, after = list(graph.node[:at]), list(graph.node[at + 1 :])
+    nodes = list(_written_out(graph.node, calls))
+    for node in graph.node:
+        if node.domain == DOMAIN:
+            for tensor in calls[node.op_type].weights:
+                copy = graph.initializer.add()
+                copy.CopyFrom(tensor)
+                copy.name = f"{_prefix(node)}/{tensor.name}"
     del graph.node[:]
-    graph.node.extend([*before, *inner, *after])
-    for tensor in core.initializer:
-        copy = graph.initializer.add()
-        copy.CopyFrom(tensor)
-        copy.name = _inner(tensor.name)
+    graph.node.extend(nodes)
 
 
-def _renamed(node: NodeProto, names: dict[str, str]) -> NodeProto:
-    """A copy whose values live under 'net/', but for the core's inputs and outputs."""
+def _written_out(nodes: Iterable[NodeProto], calls: Mapping[str, _Body]) -> Iterator[NodeProto]:
+    """The nodes, each call replaced by its body's, and those calls by theirs.
+
+    What is inside is named after the call: `noise/w0/a3` is the first word after round 3 of `w0` in `noise`.
+    """
+    for node in nodes:
+        if node.domain != DOMAIN:
+            yield node
+            continue
+        body = calls[node.op_type]
+        names = dict(zip(body.inputs, node.input, strict=True)) | dict(zip(body.outputs, node.output, strict=True))
+        yield from _written_out((_renamed(inner, names, _prefix(node)) for inner in body.nodes), calls)
+
+
+def _prefix(call: NodeProto) -> str:
+    return "net" if call.op_type == NETWORK else call.output[0]
+
+
+def _renamed(node: NodeProto, names: Mapping[str, str], prefix: str) -> NodeProto:
+    """A copy whose values live under the prefix, but for those in `names`."""
 
     def rename(values: Iterable[str]) -> list[str]:
-        return [names.get(value, _inner(value)) if value else "" for value in values]
+        return [names.get(value, f"{prefix}/{value}") if value else "" for value in values]
 
     copy = NodeProto()
     copy.CopyFrom(node)
-    assert not any(a.HasField("g") for a in node.attribute), "the core holds a subgraph; rename inside it too"
+    assert not any(a.HasField("g") for a in node.attribute), "a call's body holds a subgraph; rename inside it too"
     copy.input[:], copy.output[:] = rename(node.input), rename(node.output)
-    copy.name = _inner(node.name)
+    copy.name = f"{prefix}/{node.name}" if node.name else ""
     del copy.metadata_props[:]  # the exporter's notes name this machine's files
     copy.doc_string = ""
     return copy
 
 
-def _inner(name: str) -> str:
-    return f"net/{name}"
+def _tidy(graph: GraphProto) -> None:
+    """Nodes without a name get their first output's; tensors become raw bytes."""
+    for node in graph.node:
+        node.name = node.name or node.output[0]
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                _make_raw(attribute.t)
+    for tensor in graph.initializer:
+        _make_raw(tensor)
+
+
+def _make_raw(tensor: TensorProto) -> None:
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
 
 
 @contextlib.contextmanager

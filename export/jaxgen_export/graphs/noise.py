@@ -1,15 +1,13 @@
-"""The noise of `jaxgen.sampling.prng` as ONNX text: Threefry-2x32 on words held in uint64, and the normals of a key."""
+"""The noise of jaxgen.sampling.prng in ONNX's text syntax: Threefry-2x32 on uint32 words, and the normals of a key."""
 
 from __future__ import annotations
 
 from jaxgen.sampling.prng import ERFINV_CENTRAL, ERFINV_TAIL, PARITY, ROTATIONS
 from jaxgen_export.graphs.common import OPSET, constants
 
-WORD = 0xFFFFFFFF
-
 
 def noise_functions() -> str:
-    """Threefry-2x32 on uint64 words, and the normals of a key, as local functions."""
+    """Threefry-2x32 on uint32 words, and the normals of a key, as local functions."""
     return f"""
 <domain: "jaxgen", opset_import: ["": {OPSET}]>
 Threefry (k0, k1, c0, c1) => (y0, y1)
@@ -25,41 +23,33 @@ Normal (key0, key1, draw, counter) => (normals)
 
 
 def _threefry() -> str:
-    """The 20 rounds of Salmon et al. 2011, unrolled; words are masked to 32 bits after each sum and shift."""
+    """The 20 rounds of Salmon et al. 2011, unrolled; sums of uint32 wrap, as they must."""
+    shifts = sorted({by for rotations in ROTATIONS for rotation in rotations for by in (rotation, 32 - rotation)})
+    words = {"parity": PARITY} | {f"by{by}": by for by in shifts} | {f"i{i}": i for i in range(1, 6)}
     lines = [
-        f"word = Constant <value = uint64 {{{WORD}}}> ()",
-        f"parity = Constant <value = uint64 {{{PARITY}}}> ()",
+        constants(**{name: f"uint32[1] {{{word}}}" for name, word in words.items()}),
         "k01 = BitwiseXor (k0, k1)",
         "k2 = BitwiseXor (k01, parity)",
-        "a_sum = Add (c0, k0)",
-        "b_sum = Add (c1, k1)",
-        "a = BitwiseAnd (a_sum, word)",
-        "b = BitwiseAnd (b_sum, word)",
+        "A0 = Add (c0, k0)",
+        "B0 = Add (c1, k1)",
     ]
-    a, b, n = "a", "b", 0
+    a, b, n = "A0", "B0", 0
     for block in range(5):
         for rotation in ROTATIONS[block % 2]:
             n += 1
             lines += [
-                f"left{n} = Constant <value = uint64 {{{rotation}}}> ()",
-                f"right{n} = Constant <value = uint64 {{{32 - rotation}}}> ()",
-                f"s{n} = Add ({a}, {b})",
-                f"a{n} = BitwiseAnd (s{n}, word)",
-                f'l{n} = BitShift <direction = "LEFT"> ({b}, left{n})',
-                f'r{n} = BitShift <direction = "RIGHT"> ({b}, right{n})',
+                f"a{n} = Add ({a}, {b})",
+                f'l{n} = BitShift <direction = "LEFT"> ({b}, by{rotation})',
+                f'r{n} = BitShift <direction = "RIGHT"> ({b}, by{32 - rotation})',
                 f"t{n} = BitwiseOr (l{n}, r{n})",
-                f"m{n} = BitwiseAnd (t{n}, word)",
-                f"b{n} = BitwiseXor (m{n}, a{n})",
+                f"b{n} = BitwiseXor (t{n}, a{n})",
             ]
             a, b = f"a{n}", f"b{n}"
         i = block + 1
         lines += [
-            f"i{i} = Constant <value = uint64 {{{i}}}> ()",
-            f"ka{i} = Add ({a}, k{i % 3})",
-            f"kb{i} = Add ({b}, k{(i + 1) % 3})",
-            f"kc{i} = Add (kb{i}, i{i})",
-            f"{'y0' if i == 5 else f'A{i}'} = BitwiseAnd (ka{i}, word)",
-            f"{'y1' if i == 5 else f'B{i}'} = BitwiseAnd (kc{i}, word)",
+            f"k{(i + 1) % 3}_{i} = Add (k{(i + 1) % 3}, i{i})",
+            f"{'y0' if i == 5 else f'A{i}'} = Add ({a}, k{i % 3})",
+            f"{'y1' if i == 5 else f'B{i}'} = Add ({b}, k{(i + 1) % 3}_{i})",
         ]
         a, b = f"A{i}", f"B{i}"
     return "\n    ".join(lines)
@@ -68,8 +58,8 @@ def _threefry() -> str:
 def _normal() -> str:
     """fold_in, bits, uniform, inverse error function; `1 - u * u` is rounded as in JAX (see `prng.erfinv`)."""
     numbers = {
-        "none": "uint64[1] {0}",
-        "nine": "uint64 {9}",
+        "none": "uint32[1] {0}",
+        "nine": "uint32[1] {9}",
         "ulp": f"float {{{2.0**-23!r}}}",
         "two": "float {2}",
         "unit": "float {1}",
