@@ -7,7 +7,7 @@ DEMO := out/demo
 .PHONY: help demo test test-all lint clean
 
 help:
-	@echo "make demo      train on the embedded digits, export, verify, draw: pictures in $(DEMO)"
+	@echo "make demo      train on the embedded digits, export, verify, draw: images in $(DEMO)"
 	@echo "make test      lint, types and tests (under 15 minutes on 2 cores)"
 	@echo "make test-all  the slow tests, too"
 	@echo "make clean     remove $(VENV) and out"
@@ -20,7 +20,7 @@ demo: $(VENV)/installed-export
 	$(BIN)/jaxgen sample $(DEMO)/model.onnx -n 16 -o $(DEMO)/denoise.gif
 	@echo
 	@echo "one file:      $(DEMO)/model.onnx"
-	@echo "its pictures:  $(DEMO)/grid.png"
+	@echo "its images:  $(DEMO)/grid.png"
 	@echo "noise to them: $(DEMO)/denoise.gif"
 
 test: lint

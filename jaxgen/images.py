@@ -1,4 +1,4 @@
-"""Pictures as arrays and as files: uint8 <-> [-1, 1], grids, GIFs, and PNGs that remember how they were made."""
+"""Images as arrays and as files: uint8 <-> [-1, 1], grids, GIFs, and PNGs that remember how they were made."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:  # Pillow is imported where it is used: a .npy needs none
 
 Target = str | os.PathLike[str] | BinaryIO
 
-MAX_PIXELS = 2**24  # of a picture that is read: 4096 x 4096
-MAX_PICTURE_BYTES = 2**26
-CELL = 56  # pixels that the longer side of a picture in a grid has at least
+MAX_PIXELS = 2**24  # of an image that is read: 4096 x 4096
+MAX_IMAGE_BYTES = 2**26
+CELL = 56  # pixels that the longer side of an image in a grid has at least
 BACKGROUND = 128  # grey: neither the black of digits nor the white of paper
 
 _opening = threading.Lock()  # warnings.catch_warnings changes the filters of the whole process
@@ -43,20 +43,20 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
     """
     x = np.asarray(x, dtype=np.float32)
     if np.isnan(x).any():
-        raise JaxgenError("these pictures hold NaN; the weights that drew them are damaged or have diverged")
+        raise JaxgenError("these images hold NaN; the weights that drew them are damaged or have diverged")
     return np.rint((np.clip(x, -1, 1) + np.float32(1)) * np.float32(127.5)).astype(np.uint8)
 
 
 def grid(images: np.ndarray, columns: int | None = None, padding: int = 2, scale: int | None = None) -> np.ndarray:
     """uint8 [N, H, W, C] on one sheet, row by row: uint8 [H', W', C], on grey.
 
-    columns: by default as many as make it nearly square; padding: pixels around each picture; scale: how many pixels
-    a side each pixel becomes, by default so many that the longer side of a picture is at least CELL pixels.
-    Raises UsageError on no pictures, columns or scale < 1, or padding < 0.
+    columns: by default as many as make it nearly square; padding: pixels around each image; scale: how many pixels
+    a side each pixel becomes, by default so many that the longer side of an image is at least CELL pixels.
+    Raises UsageError on no images, columns or scale < 1, or padding < 0.
     """
     _require_uint8(images)
     if images.ndim != 4 or 0 in images.shape:
-        raise UsageError(f"a grid takes pictures [N, H, W, C], got {list(images.shape)}")
+        raise UsageError(f"a grid takes images [N, H, W, C], got {list(images.shape)}")
     count, height, width, channels = images.shape
     columns = math.ceil(math.sqrt(count)) if columns is None else columns
     scale = math.ceil(CELL / max(height, width)) if scale is None else scale
@@ -64,7 +64,7 @@ def grid(images: np.ndarray, columns: int | None = None, padding: int = 2, scale
         raise UsageError(f"a grid takes columns, scale >= 1 and padding >= 0, got {columns}, {scale}, {padding}")
     rows = math.ceil(count / columns)
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)
-    down, right = height * scale + padding, width * scale + padding  # from one picture to the next
+    down, right = height * scale + padding, width * scale + padding  # from one image to the next
     sheet = np.full((rows * down + padding, columns * right + padding, channels), BACKGROUND, np.uint8)
     for i, image in enumerate(images):
         top, left = padding + i // columns * down, padding + i % columns * right
@@ -73,7 +73,7 @@ def grid(images: np.ndarray, columns: int | None = None, padding: int = 2, scale
 
 
 def side_by_side(columns: int, *kinds: np.ndarray) -> np.ndarray:
-    """Pictures [N, H, W, C] of several kinds, each above the next: rows [R, columns, H, W, C], grey where N ends."""
+    """Images [N, H, W, C] of several kinds, each above the next: rows [R, columns, H, W, C], grey where N ends."""
     count, shape = len(kinds[0]), kinds[0].shape[1:]
     lines = math.ceil(count / columns)
     sheet = np.full((len(kinds), lines * columns, *shape), BACKGROUND, np.uint8)
@@ -159,12 +159,12 @@ def png_pixels(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarr
 
 def read_png(path: str | os.PathLike[str]) -> np.ndarray:
     """The pixels of a grey or RGB PNG: uint8 [H, W, C]. Raises JaxgenError on anything else."""
-    return png_pixels(read_bytes(path, MAX_PICTURE_BYTES), str(path))
+    return png_pixels(read_bytes(path, MAX_IMAGE_BYTES), str(path))
 
 
 def png_text(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The text chunks of a grey or RGB PNG, by name; no pixel is decoded. Raises JaxgenError on anything else."""
-    info = _open_png(read_bytes(path, MAX_PICTURE_BYTES), str(path), MAX_PIXELS).info
+    info = _open_png(read_bytes(path, MAX_IMAGE_BYTES), str(path), MAX_PIXELS).info
     return {str(name): value for name, value in info.items()}
 
 
@@ -206,7 +206,7 @@ def _to_pillow(image: np.ndarray) -> Image:
 
     _require_uint8(image)
     if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
-        raise JaxgenError(f"expected a picture [H, W, C] with C 1 or 3, got {list(image.shape)}")
+        raise JaxgenError(f"expected an image [H, W, C] with C 1 or 3, got {list(image.shape)}")
     return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
 
 

@@ -29,7 +29,7 @@ def figure(width: float, height: float) -> Any:
 
 
 def pixels(drawn: Any) -> np.ndarray:
-    """A figure as a picture [H, W, 3] uint8."""
+    """A figure as an image [H, W, 3] uint8."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(drawn)
@@ -49,7 +49,7 @@ def _colours(count: int) -> list[Any]:
 def latent_scatter(
     points: np.ndarray, labels: np.ndarray, classes: tuple[str, ...] | list[str] = (), title: str = ""
 ) -> np.ndarray:
-    """Points [N, 2] in the plane, coloured by their class (-1: grey), as a picture [H, W, 3]."""
+    """Points [N, 2] in the plane, coloured by their class (-1: grey), as an image [H, W, 3]."""
     drawn = figure(7, 6)
     axes = drawn.subplots()
     colour_of = _colours(int(labels.max(initial=-1)) + 1)
@@ -68,7 +68,7 @@ def latent_scatter(
 
 def panels(names: list[str]) -> dict[str, list[str]]:
     """Which curves share a panel: a number of the test set goes with its own of training, 'a/b' with all of 'a/', and
-    what a discriminator says of real pictures with what it says of drawn ones."""
+    what a discriminator says of real images with what it says of drawn ones."""
     grouped: dict[str, list[str]] = defaultdict(list)
     for name in names:
         panel = " and ".join(BELIEFS.values()) if name in BELIEFS else name.partition("/")[0].removeprefix("test_")
@@ -83,7 +83,7 @@ def panel_title(panel: str, curves: Curves) -> str:
 
 
 def draw_curves(curves: Curves, title: str) -> np.ndarray:
-    """One panel for each kind of number, loss first, as a picture [H, W, 3] uint8."""
+    """One panel for each kind of number, loss first, as an image [H, W, 3] uint8."""
     grouped = panels(list(curves))
     columns = min(3, len(grouped))
     rows = -(-len(grouped) // columns)

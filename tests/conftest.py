@@ -15,7 +15,7 @@ from tiny import CLASSES, CONDITIONAL, FAMILIES, UNCONDITIONAL, Exported, export
 
 from jaxgen.config import DDPM, Config, DataConfig, DiffusionConfig, TrainingConfig, UNetConfig
 from jaxgen.inference import model_file
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 
 pytest.register_assert_rewrite("dashboards", "engines", "onnx_files", "runtimes")  # these say what differs, too
 CACHE = tempfile.mkdtemp(prefix="jaxgen-tests-")
@@ -121,12 +121,12 @@ def restamped(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def plain(unconditional) -> Sampler:
+def plain(unconditional) -> Model:
     """That model, drawing in this process; in tests/serve, `plain` and `classy` are what an engine draws with."""
-    return Sampler.open(unconditional.onnx)
+    return Model.open(unconditional.onnx)
 
 
 @pytest.fixture(scope="module")
-def classy(conditional) -> Sampler:
+def classy(conditional) -> Model:
     """That model, likewise."""
-    return Sampler.open(conditional.onnx)
+    return Model.open(conditional.onnx)

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from jaxgen.inference import model_file
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.metrics import Metrics
-from jaxgen_serve.models.registry import Model
+from jaxgen_serve.models.registry import ServedModel
 
 SOON = 20  # seconds: what a busy machine may take for what takes a moment
 
 
-def served(path: Path, name: str) -> Model:
+def served(path: Path, name: str) -> ServedModel:
     data = path.read_bytes()
-    sampler = Sampler(model_file.parse(data, name), threads=1)
-    return Model(name=name, sampler=sampler, reader=None, path=path, size=len(data))
+    sampler = Model(model_file.parse(data, name), threads=1)
+    return ServedModel(name=name, sampler=sampler, reader=None, path=path, size=len(data))
 
 
 @contextlib.contextmanager
@@ -40,14 +40,14 @@ def held(engine: Engine):
 
 
 def calls(metrics: Metrics, most: int | None = None) -> int:
-    """Calls of onnxruntime so far; with `most`, those of at most so many pictures."""
+    """Calls of onnxruntime so far; with `most`, those of at most so many images."""
     if most is None:
         return int(metrics.registry.get_sample_value("jaxgen_batch_size_count"))
     return int(metrics.registry.get_sample_value("jaxgen_batch_size_bucket", {"le": f"{most}.0"}))
 
 
-def alone(model: Model, seed, index, **what):
-    return model.sampler.draw(np.asarray(seed), np.asarray(index), **what)
+def alone(model: ServedModel, seed, index, **what):
+    return model.sampler.sample(np.asarray(seed), np.asarray(index), **what)
 
 
 def same(found, want) -> None:
@@ -56,6 +56,6 @@ def same(found, want) -> None:
         np.testing.assert_allclose(found[1], want[1], atol=1e-4)
 
 
-def endless(model: Model) -> np.ndarray:
+def endless(model: ServedModel) -> np.ndarray:
     """A plan that would take minutes."""
     return np.repeat(model.sampler.plan(), 10_000, axis=0)

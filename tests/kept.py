@@ -1,4 +1,4 @@
-"""Pictures for the gallery's tests, and what lies in its folder."""
+"""Images for the gallery's tests, and what lies in its folder."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from jaxgen_serve.gallery.store import Gallery
 
 
 def used(**changed) -> dict:
-    """What a picture was drawn from."""
+    """What an image was drawn from."""
     return {
         "model": "digits", "sha256": "a" * 64, "seed": 7, "index": 0, "label": None, "class_name": None,
         "guidance": None, "sampler": "ddim", "steps": 20, "eta": 0.0, "untrained": False,
@@ -21,12 +21,12 @@ def png(shade: int = 0) -> bytes:
 
 
 def keep(gallery: Gallery, count: int = 1, **changed) -> list[str]:
-    return [picture.id for picture in gallery.add([(used(**changed), png(shade)) for shade in range(count)])]
+    return [image.id for image in gallery.add([(used(**changed), png(shade)) for shade in range(count)])]
 
 
 def ids(gallery: Gallery, **query) -> list[str]:
-    return [picture.id for picture in gallery.search(**query).pictures]
+    return [image.id for image in gallery.search(**query).images]
 
 
 def files(folder: Path) -> set[str]:
-    return {path.name for path in (folder / "pictures").iterdir()}
+    return {path.name for path in (folder / "images").iterdir()}

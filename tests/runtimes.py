@@ -23,7 +23,7 @@ def requests(model, count=7):
 
 
 def noise(model, seed, index):
-    """Draw 0 of each picture's key, by jax.random."""
+    """Draw 0 of each image's key, by jax.random."""
     keys = [jax.random.fold_in(jax.random.key(np.uint32(s)), np.uint32(i)) for s, i in zip(seed, index, strict=True)]
     return np.stack([jax.random.normal(jax.random.fold_in(key, 0), model.config.noise_shape) for key in keys])
 

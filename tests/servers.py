@@ -137,5 +137,5 @@ def inside(settings: Settings, model: Path, port: int = 8000) -> TestClient:
 
 
 def pixels(text: str) -> np.ndarray:
-    """A picture of an answer."""
+    """An image of an answer."""
     return png_pixels(base64.b64decode(text), "the answer")

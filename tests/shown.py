@@ -49,7 +49,7 @@ def lock(page: Page, seed: int) -> None:
 
 
 def drawn(page: Page, click: str) -> list[str]:
-    """Click; the pictures that are there afterwards."""
+    """Click; the images that are there afterwards."""
     expect(page.locator("#model")).not_to_have_value("")
     before = page.locator("#used").text_content()
     page.click(click)

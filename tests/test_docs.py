@@ -27,7 +27,7 @@ def commands(group: click.Group, prefix: str = "jaxgen") -> dict[str, click.Comm
 
 @pytest.fixture
 def in_folder(tmp_path):
-    """in_folder(*arguments): the command, run in a folder of its own; pictures on stdout do not matter."""
+    """in_folder(*arguments): the command, run in a folder of its own; images on stdout do not matter."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "jaxgen", *arguments]
@@ -123,7 +123,7 @@ def test_demo_of_the_makefile_gives_a_model_that_has_learned(tmp_path):
     assert (demo / "denoise.gif").stat().st_size > 1000
 
 
-def test_pictures_of_the_readme_are_in_the_repository():
+def test_images_of_the_readme_are_in_the_repository():
     for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (ROOT / path).stat().st_size > 1000
 

@@ -19,7 +19,7 @@ def model(tmp_path_factory):
     return path
 
 
-def test_from_the_shell_to_a_png_of_one_picture_takes_less_than_a_second(model, tmp_path):
+def test_from_the_shell_to_a_png_of_one_image_takes_less_than_a_second(model, tmp_path):
     command = [sys.executable, "-m", "jaxgen", "sample", str(model), "-n", "1", "--steps", "10"]
 
     def seconds() -> float:
@@ -30,7 +30,7 @@ def test_from_the_shell_to_a_png_of_one_picture_takes_less_than_a_second(model, 
     assert min(seconds() for _ in range(5)) < 1.0  # the least: other tests may run meanwhile
 
 
-def test_64_pictures_need_less_than_400_mb(model, tmp_path):
+def test_64_images_need_less_than_400_mb(model, tmp_path):
     measure = (
         "import resource, subprocess, sys\n"
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"

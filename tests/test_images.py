@@ -82,9 +82,9 @@ def test_to_unit_of_floats_is_refused():
         to_unit(np.zeros(3, np.float32))
 
 
-def test_grid_places_each_picture_in_reading_order():
-    pictures = np.array([[10, 11], [20, 21], [30, 31]], np.uint8).reshape(3, 1, 2, 1)  # each one high, two wide
-    sheet = grid(pictures, columns=2, padding=1, scale=2)
+def test_grid_places_each_image_in_reading_order():
+    images = np.array([[10, 11], [20, 21], [30, 31]], np.uint8).reshape(3, 1, 2, 1)  # each one high, two wide
+    sheet = grid(images, columns=2, padding=1, scale=2)
     b = BACKGROUND
     assert sheet[..., 0].tolist() == [
         [b, b, b, b, b, b, b, b, b, b, b],
@@ -143,7 +143,7 @@ def test_png_to_a_stream_has_the_bytes_of_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("image", [noise(4, 4), noise(4, 4, 2), noise(0, 4, 1), np.zeros((4, 4, 1))])
-def test_png_of_what_is_no_picture_is_refused(image):
+def test_png_of_what_is_no_image_is_refused(image):
     with pytest.raises(JaxgenError):
         png_bytes(image)
 
@@ -250,11 +250,11 @@ def test_provenance_that_could_not_be_read_back_is_not_written(made):
         ({"Title": "jaxgen"}, "does not say how it was made"),
         ({"jaxgen": '{"seed": '}, "no JSON"),
         ({"jaxgen": "[" * 5000}, "no JSON"),
-        ({"jaxgen": '"a picture"'}, "no JSON object"),
+        ({"jaxgen": '"an image"'}, "no JSON object"),
         ({"jaxgen": json.dumps({"x": "y" * 70_000})}, "70009 characters"),
     ],
 )
-def test_picture_without_good_provenance_is_refused(tmp_path, text, message):
+def test_image_without_good_provenance_is_refused(tmp_path, text, message):
     path = write_png(tmp_path / "a.png", text)
     with pytest.raises(JaxgenError, match=message) as refusal:
         read_provenance(path)

@@ -1,4 +1,4 @@
-"""Charts, by what changes in the picture."""
+"""Charts, by what changes in the image."""
 
 import numpy as np
 import pytest
@@ -14,13 +14,13 @@ def test_no_two_classes_have_one_colour(one, other):
     assert (latent_scatter(points, swapped) != latent_scatter(points, labels)).any()
 
 
-def test_legend_of_many_classes_fits_the_picture():
+def test_legend_of_many_classes_fits_the_image():
     labels = np.arange(60)
-    picture = latent_scatter(np.zeros((60, 2)), labels, [f"class {i}" for i in labels])
-    edge = np.concatenate([picture[:3], picture[-3:]])
+    image = latent_scatter(np.zeros((60, 2)), labels, [f"class {i}" for i in labels])
+    edge = np.concatenate([image[:3], image[-3:]])
     assert (edge == 255).all()
 
 
 def test_points_without_a_class_are_drawn_in_grey():
-    picture = latent_scatter(np.random.default_rng(0).standard_normal((9, 2)), np.full(9, -1)).astype(int)
-    assert (picture.max(-1) - picture.min(-1)).max() < 3
+    image = latent_scatter(np.random.default_rng(0).standard_normal((9, 2)), np.full(9, -1)).astype(int)
+    assert (image.max(-1) - image.min(-1)).max() < 3

@@ -114,9 +114,9 @@ def _export(
     config: Config, params: dict[str, np.ndarray], classes: tuple[str, ...], onnx: Path, encoder: Path,
     places: dict[str, Path],
 ) -> None:  # fmt: skip
-    from jaxgen_export.export import Places, export_model
+    from jaxgen_export.export import OutputPaths, export_model
 
-    beside = Places(
+    beside = OutputPaths(
         encoder=encoder if isinstance(config, VAE) else None, torch=places["state"],
         torchscript=places["torchscript"], safetensors=places["safetensors"],
     )  # fmt: skip

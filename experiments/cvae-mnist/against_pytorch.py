@@ -3,8 +3,8 @@
     python experiments/cvae-mnist/against_pytorch.py --data-dir ~/mnist --repeats 3
 
 The PyTorch sides have the same layers, Adam, summed BCE + KL, batch 128, a shuffling DataLoader and one step at a time.
-`tensors` reads a TensorDataset of floats made once; `pictures` what tutorials read: a dataset that makes a Pillow image
-of each picture, and a transform that makes a tensor of that, as torchvision's MNIST and ToTensor do.
+`tensors` reads a TensorDataset of floats made once; `images` what tutorials read: a dataset that makes a Pillow image
+of each image, and a transform that makes a tensor of that, as torchvision's MNIST and ToTensor do.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class CVAE(nn.Module):
         return self.decoder(torch.cat([z, F.one_hot(label, 10).float()], 1)), mean, log_variance
 
 
-class Pictures(Dataset):
+class Images(Dataset):
     """Pillow images, each made a float tensor when it is asked for."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
@@ -73,7 +73,7 @@ def tensors(images: np.ndarray, labels: np.ndarray) -> Dataset:
 
 
 def pytorch_epoch(dataset: Dataset) -> Callable[[], float]:
-    """One call an epoch; it gives the mean loss a picture."""
+    """One call an epoch; it gives the mean loss an image."""
     loader = DataLoader(dataset, BATCH, shuffle=True, drop_last=True)
     model = CVAE()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -117,7 +117,7 @@ def jaxgen_epoch(images: np.ndarray, labels: np.ndarray) -> Callable[[], float]:
 def least_seconds() -> float:
     """What an epoch would take if it were its matrix products alone, at the speed of the largest of them here.
 
-    Each weight is multiplied with each picture three times: forward, and backward for its own gradient and its input's.
+    Each weight is multiplied with each image three times: forward, and backward for its own gradient and its input's.
     """
     rows, columns = jnp.ones((BATCH, 784)), jnp.ones((784, 512))
     product = jax.jit(jnp.matmul)
@@ -140,7 +140,7 @@ def main() -> None:
     epochs = {
         "jaxgen": jaxgen_epoch(train.images, train.labels),
         "pytorch, tensors": pytorch_epoch(tensors(train.images, train.labels)),
-        "pytorch, pictures": pytorch_epoch(Pictures(train.images, train.labels)),
+        "pytorch, images": pytorch_epoch(Images(train.images, train.labels)),
     }
     seconds: dict[str, list[float]] = {name: [] for name in epochs}
     for repeat in range(given.repeats + 1):

@@ -1,6 +1,6 @@
-"""Test NLL of a trained VAE on binarised pictures, by importance weighting (Burda et al. 2016, section 5).
+"""Test NLL of a trained VAE on binarised images, by importance weighting (Burda et al. 2016, section 5).
 
-    python experiments/iwae-mnist/nll.py runs/vae-k1 --samples 5000 --pictures 1000 --data-dir ~/mnist
+    python experiments/iwae-mnist/nll.py runs/vae-k1 --samples 5000 --images 1000 --data-dir ~/mnist
 
 The estimate is log(mean of p(x, z) / q(z | x)) over `samples` draws of z from q(z | x), a lower bound on log p(x) that
 is tight for many samples.
@@ -22,21 +22,21 @@ from jaxgen.models import network
 from jaxgen.training.restore import load_trained
 from jaxgen.training.vae import binarized, log_weights
 
-CHUNK = 500  # samples of a picture at a time
-AT_ONCE = 20  # pictures at a time
+CHUNK = 500  # samples of an image at a time
+AT_ONCE = 20  # images at a time
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("run", type=Path)
     options.add_argument("--samples", type=int, default=5000)
-    options.add_argument("--pictures", type=int, default=10_000)
+    options.add_argument("--images", type=int, default=10_000)
     options.add_argument("--data-dir", type=Path)
     given = options.parse_args()
     trained = load_trained(given.run)
     config = trained.config
     test = data.load(config.data.dataset, "test", data_dir=given.data_dir)
-    pixels = jnp.asarray(test.images[: given.pictures], jnp.float32) / 255
+    pixels = jnp.asarray(test.images[: given.images], jnp.float32) / 255
     x = binarized(pixels, key=jax.random.key(0))
     weigh = jax.jit(partial(log_weights, config, network.build(config)), static_argnames="samples")
     chunks = math.ceil(given.samples / CHUNK)
@@ -48,7 +48,7 @@ def main() -> None:
         found.append(jax.nn.logsumexp(jnp.concatenate(weights), axis=0) - math.log(CHUNK * chunks))
     nll = -np.concatenate([np.asarray(part) for part in found])
     error = nll.std() / math.sqrt(len(nll))
-    print(f"NLL {nll.mean():.2f} +- {error:.2f} nats: {len(nll)} test pictures, {CHUNK * chunks} samples each")
+    print(f"NLL {nll.mean():.2f} +- {error:.2f} nats: {len(nll)} test images, {CHUNK * chunks} samples each")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The README's table of presets, from runs that were trained: exports each, draws its pictures, prints a row.
+"""The README's table of presets, from runs that were trained: exports each, draws its images, prints a row.
 
     JAXGEN_DATA_DIR=~/data python experiments/presets/table.py runs/cvae-mnist runs/gan-mnist ...
 
@@ -21,7 +21,7 @@ from jaxgen.training.restore import load_trained
 from jaxgen.training.train_step import total_steps
 
 HERE, OUT = Path(__file__).parent, Path("out/presets")
-DRAW = ["-n", "12", "--seed", "0"]
+NOISE_INDEX = ["-n", "12", "--seed", "0"]
 
 
 def seconds(run: Path, batch_size: int, step: int) -> float:
@@ -55,20 +55,20 @@ def row(run: Path) -> str:
     if not path.exists() or model_file.read(path).value("training.steps", int) != trained.step:
         jaxgen("export", run, "-o", path)
     model = model_file.read(path)
-    picture = "reads"
-    if config.draws:
+    image = "reads"
+    if config.is_generator:
         label = ["--label", "all"] if config.classes else []
-        jaxgen("sample", path, *DRAW, *label, "-o", HERE / f"{config.name}.png")
-        picture = f"![{config.name}](experiments/presets/{config.name}.png)"
+        jaxgen("sample", path, *NOISE_INDEX, *label, "-o", HERE / f"{config.name}.png")
+        image = f"![{config.name}](experiments/presets/{config.name}.png)"
     count, size = model.value("weights.parameters", int), len(model.data) / 1e6
     minutes = seconds(run, config.training.batch_size, trained.step) / 60
     length = f"{minutes:.0f} min" if minutes >= 1 else f"{60 * minutes:.0f} s"
     score = "" if trained.score is None else f"{trained.score:.4g}"
     rows = worst(model.value("certificate", dict)).values()
-    same = f"{min(found['identical'] for found in rows):.2%}" if config.draws else "numbers"
+    same = f"{min(found['identical'] for found in rows):.2%}" if config.is_generator else "numbers"
     return (
         f"| `{config.name}` | {count:,} | {steps(config, trained.step)}, {length} | {score} | {size:.1f} MB "
-        f"| {same} | {picture} |"
+        f"| {same} | {image} |"
     )
 
 

@@ -4,7 +4,7 @@
 
 `wrk` is a load generator in C (Debian: apt-get install wrk); one in Python would take the cores that it is to measure.
 What is compared takes turns, and a ratio is the median of those within a round, so that a machine whose speed drifts
-treats both alike. Clients ask again as soon as they are answered; each request is one picture of another seed, and
+treats both alike. Clients ask again as soon as they are answered; each request is one image of another seed, and
 the answer its PNG in JSON.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 from server import Server, serving
 
 from jaxgen.inference.benchmark import unguided
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 
 LUA = Path(__file__).with_name("generate.lua")
 CLIENTS = 32
@@ -41,13 +41,13 @@ def wrk(server: Server, clients: int, seconds: float, members: str = "") -> dict
     return {**found, "images_per_second": found["answers"] / found["seconds"]}
 
 
-def in_process(sampler: Sampler, plan: np.ndarray | None, batch: int, seconds: float) -> float:
+def in_process(sampler: Model, plan: np.ndarray | None, batch: int, seconds: float) -> float:
     """Seconds of a batch, the median of as many as there is time for after one that does not count."""
     taken: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(taken) < 2:
         begin = time.perf_counter()
-        sampler.draw(np.full(batch, len(taken)), np.arange(batch), guidance=unguided(sampler), plan=plan)
+        sampler.sample(np.full(batch, len(taken)), np.arange(batch), guidance=unguided(sampler), plan=plan)
         taken.append(time.perf_counter() - begin)
     return statistics.median(taken[1:])
 
@@ -55,8 +55,8 @@ def in_process(sampler: Sampler, plan: np.ndarray | None, batch: int, seconds: f
 def diffusion(path: str, steps: int, rounds: int, seconds: float) -> dict[str, float]:
     """Images a second of CLIENTS clients against one process that draws CLIENTS at a time; with threads that spin, as
     `jaxgen bench` draws, or do not, as the server does: the faster of the two."""
-    sampler = Sampler.open(path)
-    both = [sampler, Sampler(sampler.artifact, spin=False)]
+    sampler = Model.open(path)
+    both = [sampler, Model(sampler.artifact, spin=False)]
     recipe = {"sampler": "ddim", "steps": steps} if "ddim" in str(sampler.config.process) else {"steps": steps}
     plan = sampler.plan(**recipe)
     members = json.dumps(recipe | ({"guidance": 1.0} if sampler.classes else {}))[1:-1]
@@ -81,7 +81,7 @@ def diffusion(path: str, steps: int, rounds: int, seconds: float) -> dict[str, f
 
 
 def at_once(path: str, rounds: int, seconds: float) -> dict[str, float]:
-    """CLIENTS clients, merged and with one picture a call; and one client, who is alone."""
+    """CLIENTS clients, merged and with one image a call; and one client, who is alone."""
     rows: dict[str, list[dict[str, float]]] = {"merged": [], "one_by_one": [], "alone": []}
     with serving([path]) as merged, serving([path], "--max-batch", "1") as single:
         turns = {"merged": (merged, CLIENTS), "one_by_one": (single, CLIENTS), "alone": (merged, 1)}

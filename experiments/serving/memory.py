@@ -1,8 +1,8 @@
-"""Whether a server keeps anything of what it draws: its memory before and after many pictures of mixed batches.
+"""Whether a server keeps anything of what it draws: its memory before and after many images of mixed batches.
 
-    python experiments/serving/memory.py cvae.onnx ddpm.onnx [--pictures 100000] [--json]
+    python experiments/serving/memory.py cvae.onnx ddpm.onnx [--images 100000] [--json]
 
-The models take turns; batches are of 1 to 256 pictures, as lists, sheets and ZIPs, four requests at a time; plans have
+The models take turns; batches are of 1 to 256 images, as lists, sheets and ZIPs, four requests at a time; plans have
 two rows. The first tenth is not counted: onnxruntime and Python take what they need when they first need it. Linux.
 """
 
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from server import Server, serving
 
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 
 CLIENTS = 4
 SIZES = (1, 1, 2, 3, 7, 16, 33, 64, 100, 256)
@@ -27,11 +27,11 @@ LOCAL = threading.local()
 
 def body_of(path: str) -> dict[str, object]:
     """What a request for this file's model says of its plan."""
-    return {} if Sampler.open(path).config.process is None else {"steps": 2}
+    return {} if Model.open(path).config.process is None else {"steps": 2}
 
 
 def ask(server: Server, name: str, body: dict[str, object], number: int) -> int:
-    """One request; how many pictures it gave."""
+    """One request; how many images it gave."""
     rng = random.Random(number)
     count = rng.choice(SIZES)
     form = rng.choice(("list", "grid", "zip"))
@@ -47,8 +47,8 @@ def ask(server: Server, name: str, body: dict[str, object], number: int) -> int:
     return count
 
 
-def run(paths: list[str], pictures: int) -> dict[str, object]:
-    """Megabytes after each tenth of so many pictures."""
+def run(paths: list[str], images: int) -> dict[str, object]:
+    """Megabytes after each tenth of so many images."""
     bodies = [body_of(path) for path in paths]
     marks: list[float] = []
     with serving(paths) as server, ThreadPoolExecutor(CLIENTS) as pool:
@@ -57,27 +57,27 @@ def run(paths: list[str], pictures: int) -> dict[str, object]:
         names = [model["name"] for model in json.load(connection.getresponse())["models"]]
         connection.close()
         drawn = number = 0
-        while drawn < pictures:
+        while drawn < images:
             batch = range(number, number + 50)
             number += 50
             asked = [(server, names[i % len(names)], bodies[i % len(names)], i) for i in batch]
             drawn += sum(pool.map(lambda one: ask(*one), asked))
-            while len(marks) < 10 and drawn >= pictures * (len(marks) + 1) / 10:
+            while len(marks) < 10 and drawn >= images * (len(marks) + 1) / 10:
                 marks.append(server.resident_megabytes())
-    return {"pictures": drawn, "requests": number, "megabytes": marks, "growth": marks[-1] - marks[0]}
+    return {"images": drawn, "requests": number, "megabytes": marks, "growth": marks[-1] - marks[0]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", metavar="MODEL.onnx")
-    parser.add_argument("--pictures", type=int, default=100_000)
+    parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    result = run(options.models, options.pictures)
+    result = run(options.models, options.images)
     if options.json:
         print(json.dumps(result, indent=2))
         return
-    print(f"{result['pictures']:,} pictures in {result['requests']:,} requests, {CLIENTS} at a time")
+    print(f"{result['images']:,} images in {result['requests']:,} requests, {CLIENTS} at a time")
     print("megabytes after each tenth: " + " ".join(f"{mark:.1f}" for mark in result["megabytes"]))
     print(f"growth from the first tenth to the end: {result['growth']:+.1f} MB")
 

@@ -1,4 +1,4 @@
-"""Pictures of every page, to be looked at: the panels of /app, and the dashboard's pages on a folder of runs.
+"""Images of every page, to be looked at: the panels of /app, and the dashboard's pages on a folder of runs.
 
     python experiments/serving/screens.py --runs runs --out experiments/serving/screens cvae.onnx plane.onnx cddpm.onnx
 
@@ -48,7 +48,7 @@ def page_of_the_server(browser: Browser, url: str, models: list[str], out: Path)
             page.wait_for_timeout(2000)
             page.get_by_role("button", name="Keep", exact=True).click()
         if tab == "blend":
-            page.get_by_role("button", name="Two new pictures").click()
+            page.get_by_role("button", name="Two new images").click()
             page.wait_for_timeout(1000)
             page.get_by_role("button", name="Blend", exact=True).click()
         if tab == "hand":

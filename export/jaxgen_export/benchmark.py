@@ -13,13 +13,13 @@ from jaxgen.config import Config
 from jaxgen.config.renames import renamed
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.benchmark import PYTORCH, Draw, unguided
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen.models import network as networks
 from jaxgen.sampling import plan as plans, prng
 from jaxgen_export import bundle, runtimes, torch_models, weight_mapping
 
 
-def rival_draws(sampler: Sampler, threads: int | None = None) -> dict[str, Draw]:
+def rival_draws(sampler: Model, threads: int | None = None) -> dict[str, Draw]:
     """PyTorch eager, TorchScript, JAX (which uses all cores), and onnxruntime with the loop outside the graph, for
     models that have a loop.
 
@@ -34,13 +34,13 @@ def rival_draws(sampler: Sampler, threads: int | None = None) -> dict[str, Draw]
     made = bundle.build(twin, twin.cores[0], config)
     guidance = unguided(sampler)
 
-    def draw(backend: runtimes.Backend, batch: int, plan: np.ndarray | None) -> object:
-        return backend.draw(np.arange(batch), _labels(sampler, batch), plan, guidance=guidance)
+    def sample(backend: runtimes.Backend, batch: int, plan: np.ndarray | None) -> object:
+        return backend.sample(np.arange(batch), _labels(sampler, batch), plan, guidance=guidance)
 
     draws: dict[str, Draw] = {
-        PYTORCH: partial(draw, runtimes.Torch(made.eager, config)),
-        "torchscript": partial(draw, runtimes.Torch(made.scripted, config)),
-        "jax": partial(draw, runtimes.Jax(params, config)),
+        PYTORCH: partial(sample, runtimes.Torch(made.eager, config)),
+        "torchscript": partial(sample, runtimes.Torch(made.scripted, config)),
+        "jax": partial(sample, runtimes.Jax(params, config)),
     }
     if config.process is None:
         return draws
@@ -48,7 +48,7 @@ def rival_draws(sampler: Sampler, threads: int | None = None) -> dict[str, Draw]
     return {"onnxruntime, loop outside": partial(_loop_outside, outside), **draws}
 
 
-def _config_of(sampler: Sampler) -> Config:
+def _config_of(sampler: Model) -> Config:
     """What describes its network: the config that its file records, which must be one of this jaxgen's own."""
     artifact = sampler.artifact
     try:
@@ -67,9 +67,9 @@ def _loop_outside(backend: runtimes.OnnxRuntime, batch: int, plan: np.ndarray) -
         plan,
         prng.image_noise(0, np.arange(batch), 0, sampler.shape),
         lambda x, t: backend.evaluate(x, np.full(batch, t, np.float32), _labels(sampler, batch))[0],
-        lambda draw: prng.image_noise(0, np.arange(batch), draw, sampler.shape),
+        lambda sample: prng.image_noise(0, np.arange(batch), sample, sampler.shape),
     )
 
 
-def _labels(sampler: Sampler, batch: int) -> np.ndarray:
+def _labels(sampler: Model, batch: int) -> np.ndarray:
     return np.full(batch, sampler.least_label)

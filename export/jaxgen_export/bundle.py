@@ -17,15 +17,15 @@ from jaxgen_export.graphs import compose
 from jaxgen_export.graphs.decoder import latent_text
 from jaxgen_export.graphs.encoder import reader_text
 from jaxgen_export.graphs.sampler import sampler_text
-from jaxgen_export.torch_models import Core, Twin
+from jaxgen_export.torch_models import ExportSpec, TorchModel
 
 
 @dataclass(frozen=True)
-class Product:
+class Bundle:
     """module: the core in PyTorch, its weights loaded; graph: the same in ONNX; model: the whole file."""
 
     config: Config
-    core: Core
+    core: ExportSpec
     module: nn.Module
     graph: ModelProto
     model: ModelProto
@@ -34,7 +34,7 @@ class Product:
     def eager(self) -> nn.Module:
         """The whole file in PyTorch."""
         if self.core.reads:
-            return torchscript.Reader(self.module).eval()
+            return torchscript.Predictor(self.module).eval()
         return torchscript.sampler(self.module, self.config)
 
     @cached_property
@@ -45,16 +45,16 @@ class Product:
         return torchscript.script(self.module, self.config, list(example(self.core, self.config).values()))
 
 
-def build(twin: Twin, core: Core, config: Config) -> Product:
+def build(twin: TorchModel, core: ExportSpec, config: Config) -> Bundle:
     """The file around one of a twin's cores."""
     module = core.part(twin).eval()
     inputs = example(core, config)
     graph = compose.export_core(module, inputs, core.outputs, unused=() if config.classes else ("label",))
     text, defaults = _text(module, core, config)
-    return Product(config, core, module, graph, compose.compose(text, graph, defaults))
+    return Bundle(config, core, module, graph, compose.compose(text, graph, defaults))
 
 
-def example(core: Core, config: Config) -> dict[str, Tensor]:
+def example(core: ExportSpec, config: Config) -> dict[str, Tensor]:
     """Two of each input."""
     inputs = {
         "x": torch.zeros(2, *config.data.shape),
@@ -65,7 +65,7 @@ def example(core: Core, config: Config) -> dict[str, Tensor]:
     return {name: inputs[name] for name in core.inputs}
 
 
-def _text(module: nn.Module, core: Core, config: Config) -> tuple[str, dict[str, np.ndarray]]:
+def _text(module: nn.Module, core: ExportSpec, config: Config) -> tuple[str, dict[str, np.ndarray]]:
     """The contract as text, and the defaults of its inputs."""
     shape = config.data.shape
     if core.reads:

@@ -12,13 +12,13 @@ import numpy as np
 from jaxgen.config import Config
 from jaxgen.errors import JaxgenError
 from jaxgen.images import to_uint8, to_unit
-from jaxgen.inference.model_file import encode_pictures
-from jaxgen.inference.verify import LIMITS, MAX_RELATIVE, compare_pictures, errors
+from jaxgen.inference.model_file import encode_images
+from jaxgen.inference.verify import LIMITS, MAX_RELATIVE, compare_images, errors
 from jaxgen.sampling import sampler_spec
 from jaxgen_export.runtimes import Backend, Evaluate
 
 BATCHES = (1, 2, 7)
-PROBE = 8  # pictures that `jaxgen verify` draws or reads again
+PROBE = 8  # images that `jaxgen verify` draws or reads again
 PACKAGES = ("jax", "torch", "onnx", "onnxruntime", "numpy")
 GUIDANCE = 2.0  # other than 1, so that both evaluations of a conditional model count
 INPUTS = ("random", "constant")  # constant ones, each of another grey, on which normalisation amplifies rounding
@@ -42,16 +42,16 @@ def measure(reference: Backend, others: Mapping[str, Backend], config: Config) -
 def measure_reader(
     reference: Evaluate, others: Mapping[str, Evaluate], config: Config, outputs: Sequence[str]
 ) -> dict[str, Any]:
-    """As `measure`, of a model that reads pictures; outputs: the names of what it says of them."""
+    """As `measure`, of a model that reads images; outputs: the names of what it says of them."""
     evaluations = [
         row
         for batch in BATCHES
         for kind in INPUTS
         for row in _evaluations(reference, others, kind, batch, (_pixels(config, batch, kind),))
     ]
-    pictures = np.concatenate([_pixels(config, PROBE - 2, "random"), _pixels(config, 2, "constant")])
-    read = {name: value.tolist() for name, value in zip(outputs, reference(pictures), strict=True)}
-    return _certificate(evaluations, [], {"pictures": encode_pictures(pictures), "outputs": read})
+    images = np.concatenate([_pixels(config, PROBE - 2, "random"), _pixels(config, 2, "constant")])
+    read = {name: value.tolist() for name, value in zip(outputs, reference(images), strict=True)}
+    return _certificate(evaluations, [], {"images": encode_images(images), "outputs": read})
 
 
 def labels(config: Config, count: int) -> np.ndarray:
@@ -141,24 +141,24 @@ def _trajectories(
 ) -> list[Row]:
     index, label = np.arange(batch), labels(config, batch)
     x = None if start == "noise" else _inputs(config.noise_shape, batch, start)
-    want, want_x = reference.draw(index, label, plan, x, guidance)
+    want, want_x = reference.sample(index, label, plan, x, guidance)
     rows = []
     for name, backend in others.items():
-        found, found_x = backend.draw(index, label, plan, x, guidance)
+        found, found_x = backend.sample(index, label, plan, x, guidance)
         row = {"backend": name, "plan": plan_name, "start": start, "batch": batch, "guidance": guidance}
         # Of what is drawn in one evaluation there is nothing finer than its pixels.
         whole = (to_unit(found), to_unit(want)) if found_x is None or want_x is None else (found_x, want_x)
-        rows.append(row | errors(*whole) | compare_pictures(found, want))
+        rows.append(row | errors(*whole) | compare_images(found, want))
     return rows
 
 
 def _drawn_probe(reference: Backend, config: Config) -> dict[str, Any]:
-    """Pictures by JAX and the file's default plan, for others to draw again."""
+    """Images by JAX and the file's default plan, for others to draw again."""
     index = np.arange(PROBE)
-    # Pictures without a class show little of a conditional model, so the probe names classes.
+    # Images without a class show little of a conditional model, so the probe names classes.
     label = index % config.classes if config.classes else np.full(PROBE, -1)
-    pictures, _ = reference.draw(index, label)
-    return {"seed": 0, "index": index.tolist(), "label": label.tolist(), "pictures": encode_pictures(pictures)}
+    images, _ = reference.sample(index, label)
+    return {"seed": 0, "index": index.tolist(), "label": label.tolist(), "images": encode_images(images)}
 
 
 def _check(certificate: Mapping[str, Any]) -> None:
@@ -168,4 +168,4 @@ def _check(certificate: Mapping[str, Any]) -> None:
     for row in certificate["trajectories"]:
         if not (row["identical"] >= LIMITS["identical"] and row["off_by"] <= LIMITS["off_by"]):
             share = f"{row['identical']:.2%} of pixels"
-            raise JaxgenError(f"{row['backend']} does not draw JAX's pictures: {share} are identical in {row}")
+            raise JaxgenError(f"{row['backend']} does not draw JAX's images: {share} are identical in {row}")

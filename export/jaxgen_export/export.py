@@ -18,18 +18,18 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
 from jaxgen.inference import model_file
 from jaxgen.inference.manifest import Inference, Likelihood
-from jaxgen.inference.predictor import Reader
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import worst
 from jaxgen.sampling import sampler_spec
 from jaxgen_export import bundle, certificate, runtimes, torch_models, torchscript, weight_files, weight_mapping
-from jaxgen_export.bundle import Product
+from jaxgen_export.bundle import Bundle
 
 Params = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class OutputPaths:
     """Where the files beside the model's own go; None: not written."""
 
     encoder: Path | None = None  # ONNX, of models that have an encoder
@@ -45,7 +45,7 @@ def export_model(
     *,
     classes: Sequence[str] = (),
     training: Mapping[str, Any] | None = None,
-    beside: Places | None = None,
+    beside: OutputPaths | None = None,
     certify: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def export_model(
     """
     if len(classes) != config.classes:
         raise JaxgenError(f"expected the names of {config.classes} classes (model.classes), got {len(classes)}")
-    beside = beside or Places()
+    beside = beside or OutputPaths()
     if beside.encoder and not torch_models.encoder_core(config):
         raise UsageError(f"a model of family {config.family!r} has no encoder to write")
     twin = torch_models.build(config)
@@ -88,7 +88,7 @@ def export_model(
 
 
 def _file(
-    made: Product, params: Params, manifest: Mapping[str, Any], path: Path, certify: bool, say: Callable[[str], None]
+    made: Bundle, params: Params, manifest: Mapping[str, Any], path: Path, certify: bool, say: Callable[[str], None]
 ) -> bytes:
     """The ONNX file, its certificate in it."""
     draft = _stamped(made.model, manifest)
@@ -110,17 +110,19 @@ def _report(measured: Mapping[str, Any], say: Callable[[str], None]) -> None:
         say(f"{backend:14}{row['relative']:.1e} relative{same}")
 
 
-def _measured(made: Product, params: Params, draft: model_file.Artifact) -> dict[str, Any]:
+def _measured(made: Bundle, params: Params, draft: model_file.Artifact) -> dict[str, Any]:
     config, core = made.config, made.core
     modules = {"pytorch": made.eager, "torchscript": made.scripted}
     if core.reads:
-        readers = {name: runtimes.torch_reader(module) for name, module in modules.items()}
-        reader = Reader(draft)
-        readers["onnxruntime"] = runtimes.onnxruntime_reader(reader)
-        measured = certificate.measure_reader(runtimes.jax_reader(params, config, core), readers, config, core.outputs)
+        readers = {name: runtimes.torch_predictor(module) for name, module in modules.items()}
+        reader = Predictor(draft)
+        readers["onnxruntime"] = runtimes.onnxruntime_predictor(reader)
+        measured = certificate.measure_reader(
+            runtimes.jax_predictor(params, config, core), readers, config, core.outputs
+        )
         return measured | {"onnxruntime": {"optimization": reader.optimization}}
     others: dict[str, runtimes.Backend] = {name: runtimes.Torch(module, config) for name, module in modules.items()}
-    sampler = Sampler(draft)
+    sampler = Model(draft)
     others["onnxruntime"] = runtimes.OnnxRuntime(sampler, made.graph.SerializeToString())
     measured = certificate.measure(runtimes.Jax(params, config), others, config)
     return measured | {"onnxruntime": {"optimization": sampler.optimization}}
@@ -155,7 +157,7 @@ def inference_of(config: Config, kind: str, classes: Sequence[str]) -> Inference
     )
 
 
-def _kind(made: Product, classes: Sequence[str]) -> dict[str, Any]:
+def _kind(made: Bundle, classes: Sequence[str]) -> dict[str, Any]:
     inference = {"inference": inference_of(made.config, made.core.kind, classes).to_dict()}
     return inference | ({} if made.core.reads else {"plans": named_plans(made.config)})
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from jaxgen.config import Config
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.inference.verify import MAX_RELATIVE, compare_pictures, errors, same_pictures
+from jaxgen.inference.verify import MAX_RELATIVE, compare_images, errors, same_images
 from jaxgen_export import runtimes, torch_models, torchscript, weight_mapping
 from jaxgen_export.certificate import labels
-from jaxgen_export.torch_models import Core, Twin
+from jaxgen_export.torch_models import ExportSpec, TorchModel
 from jaxgen_export.weight_files import read_state
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 def load_state(
     path: Path, config: Config, names: Mapping[str, str] | None = None
-) -> tuple[torch_models.Twin, dict[str, np.ndarray]]:
+) -> tuple[torch_models.TorchModel, dict[str, np.ndarray]]:
     """The weights in a safetensors or PyTorch file: in the PyTorch twin, as PyTorch itself loads them, and as
     jaxgen.models names them and in its layout, float32.
 
@@ -63,7 +63,7 @@ def renamed(state: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
     return ours
 
 
-def _advice(arrays: Mapping[str, np.ndarray], twin: torch_models.Twin) -> str:
+def _advice(arrays: Mapping[str, np.ndarray], twin: torch_models.TorchModel) -> str:
     """'; try --map ...' where one beginning for another makes all names fit, else ''."""
     first = min(arrays)
     for theirs in _prefixes(first)[1:]:
@@ -74,7 +74,7 @@ def _advice(arrays: Mapping[str, np.ndarray], twin: torch_models.Twin) -> str:
     return ""
 
 
-def _fits(arrays: Mapping[str, np.ndarray], names: Mapping[str, str], twin: torch_models.Twin) -> bool:
+def _fits(arrays: Mapping[str, np.ndarray], names: Mapping[str, str], twin: torch_models.TorchModel) -> bool:
     try:
         weight_mapping.to_flax(renamed(arrays, names), twin)
     except JaxgenError:
@@ -96,13 +96,13 @@ def _array(value: Tensor) -> np.ndarray:
     return value.detach().to(torch.float32).numpy()  # NumPy has no bfloat16
 
 
-COUNT = 16  # pictures
+COUNT = 16  # images
 
 Params = Mapping[str, np.ndarray]
 
 
-def compare(config: Config, twin: Twin, params: Params) -> tuple[bool, str]:
-    """Whether they are the same, and how far apart, in words: pictures drawn by both, or read by both.
+def compare(config: Config, twin: TorchModel, params: Params) -> tuple[bool, str]:
+    """Whether they are the same, and how far apart, in words: images drawn by both, or read by both.
 
     twin: the PyTorch side, with its own weights; params: the same, as jaxgen.models names them.
     """
@@ -110,20 +110,20 @@ def compare(config: Config, twin: Twin, params: Params) -> tuple[bool, str]:
     return all(same for same, _ in results), "; ".join(line for _, line in results)
 
 
-def _drawn(config: Config, core: Core, twin: Twin, params: Params) -> tuple[bool, str]:
+def _drawn(config: Config, core: ExportSpec, twin: TorchModel, params: Params) -> tuple[bool, str]:
     module = core.part(twin).eval()
     index, label = np.arange(COUNT), labels(config, COUNT)
-    found, _ = runtimes.Torch(torchscript.sampler(module, config), config).draw(index, label)
-    want, _ = runtimes.Jax(params, config).draw(index, label)
-    result = compare_pictures(found, want)
-    line = f"{result['identical']:.3%} of pixels identical in {COUNT} pictures, off by {result['off_by']} at most"
-    return same_pictures(found, want), line
+    found, _ = runtimes.Torch(torchscript.sampler(module, config), config).sample(index, label)
+    want, _ = runtimes.Jax(params, config).sample(index, label)
+    result = compare_images(found, want)
+    line = f"{result['identical']:.3%} of pixels identical in {COUNT} images, off by {result['off_by']} at most"
+    return same_images(found, want), line
 
 
-def _read(config: Config, core: Core, twin: Twin, params: Params) -> tuple[bool, str]:
+def _read(config: Config, core: ExportSpec, twin: TorchModel, params: Params) -> tuple[bool, str]:
     module = core.part(twin).eval()
-    pictures = np.random.default_rng(0).integers(0, 256, (COUNT, *config.data.shape), np.uint8)
-    found = runtimes.torch_reader(torchscript.Reader(module).eval())(pictures)
-    want = runtimes.jax_reader(params, config, core)(pictures)
+    images = np.random.default_rng(0).integers(0, 256, (COUNT, *config.data.shape), np.uint8)
+    found = runtimes.torch_predictor(torchscript.Predictor(module).eval())(images)
+    want = runtimes.jax_predictor(params, config, core)(images)
     relative = float(np.max([errors(a, b)["relative"] for a, b in zip(found, want, strict=True)]))
-    return relative <= MAX_RELATIVE, f"{', '.join(core.outputs)} of {COUNT} pictures within {relative:.1e} relative"
+    return relative <= MAX_RELATIVE, f"{', '.join(core.outputs)} of {COUNT} images within {relative:.1e} relative"

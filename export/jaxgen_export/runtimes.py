@@ -16,14 +16,14 @@ from torch import nn
 from jaxgen.config import Config
 from jaxgen.images import to_uint8, to_unit
 from jaxgen.inference.manifest import Inference
-from jaxgen.inference.predictor import Reader
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.sampler import Model
 from jaxgen.models import network as networks, sampling
-from jaxgen_export.torch_models import Core
+from jaxgen_export.torch_models import ExportSpec
 
 Arrays = list[np.ndarray]
 Evaluate = Callable[..., Arrays]  # one evaluation: inputs in order -> outputs in order; a reader's input is pixels
-Drawn = tuple[np.ndarray, np.ndarray | None]  # images uint8 and, by a plan, x at its end: [B, H, W, C] each
+GenerationResult = tuple[np.ndarray, np.ndarray | None]  # images uint8 and, by a plan, x at its end: [B, H, W, C] each
 
 
 class Backend(Protocol):
@@ -33,15 +33,15 @@ class Backend(Protocol):
         """One network evaluation: x [B, H, W, C], t [B] and label int64 [B], or z [B, D] and label."""
         ...
 
-    def draw(
+    def sample(
         self,
         index: np.ndarray,
         label: np.ndarray,
         plan: np.ndarray | None = None,
         start: np.ndarray | None = None,
         guidance: float | None = None,
-    ) -> Drawn:
-        """Pictures `index` of seed 0, from their noise or from `start`: an x for models with plans, else a latent.
+    ) -> GenerationResult:
+        """Images `index` of seed 0, from their noise or from `start`: an x for models with plans, else a latent.
 
         plan, guidance: None for the model's own.
         """
@@ -60,15 +60,15 @@ class Jax:
         *others, label = inputs
         return [np.asarray(sampling.evaluate(self.apply, self.params, *others, jnp.asarray(label, jnp.int32)))]
 
-    def draw(
+    def sample(
         self,
         index: np.ndarray,
         label: np.ndarray,
         plan: np.ndarray | None = None,
         start: np.ndarray | None = None,
         guidance: float | None = None,
-    ) -> Drawn:
-        drawn = sampling.draw(
+    ) -> GenerationResult:
+        drawn = sampling.sample(
             self.config, self.apply, self.params, jnp.zeros(len(index), jnp.uint32), jnp.asarray(index, jnp.uint32),
             jnp.asarray(label, jnp.int32), plan=plan, guidance=guidance, start=start,
         )  # fmt: skip
@@ -86,14 +86,14 @@ class Torch:
         core: Any = self.sampler.core
         return _in_torch(core, *inputs)
 
-    def draw(
+    def sample(
         self,
         index: np.ndarray,
         label: np.ndarray,
         plan: np.ndarray | None = None,
         start: np.ndarray | None = None,
         guidance: float | None = None,
-    ) -> Drawn:
+    ) -> GenerationResult:
         inputs = {"seed": np.zeros_like(index), "index": index} | _start(self.config, start)
         inputs |= {"label": label} if self.config.classes else {}
         inputs |= {} if guidance is None else {"guidance": np.array(guidance, np.float32)}
@@ -106,7 +106,7 @@ class Torch:
 class OnnxRuntime:
     """The exported file, and its core alone for single evaluations."""
 
-    def __init__(self, sampler: Sampler, graph: bytes, threads: int | None = None) -> None:
+    def __init__(self, sampler: Model, graph: bytes, threads: int | None = None) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or 0
         self.sampler = sampler
@@ -116,22 +116,22 @@ class OnnxRuntime:
         names = [value.name for value in self.core.get_inputs()]  # without label, where there are no classes
         return self.core.run(None, dict(zip(names, inputs, strict=False)))
 
-    def draw(
+    def sample(
         self,
         index: np.ndarray,
         label: np.ndarray,
         plan: np.ndarray | None = None,
         start: np.ndarray | None = None,
         guidance: float | None = None,
-    ) -> Drawn:
+    ) -> GenerationResult:
         given: dict[str, Any] = _start(self.sampler.inference, start)
         seed = np.zeros_like(index)
-        images, state = self.sampler.draw(seed, index, label=label, guidance=guidance, plan=plan, **given)
+        images, state = self.sampler.sample(seed, index, label=label, guidance=guidance, plan=plan, **given)
         return images, None if state is None else state[0]
 
 
-def jax_reader(params: Mapping[str, np.ndarray], config: Config, core: Core) -> Evaluate:
-    """The trained network itself, of a model that reads uint8 pictures."""
+def jax_predictor(params: Mapping[str, np.ndarray], config: Config, core: ExportSpec) -> Evaluate:
+    """The trained network itself, of a model that reads uint8 images."""
     evaluate = jax.jit(partial(networks.build(config).apply, method=core.method))
 
     def read(images: np.ndarray) -> Arrays:
@@ -141,12 +141,12 @@ def jax_reader(params: Mapping[str, np.ndarray], config: Config, core: Core) -> 
     return read
 
 
-def torch_reader(reader: nn.Module) -> Evaluate:
+def torch_predictor(reader: nn.Module) -> Evaluate:
     """The PyTorch reader, eager or TorchScript."""
     return partial(_in_torch, reader)
 
 
-def onnxruntime_reader(reader: Reader) -> Evaluate:
+def onnxruntime_predictor(reader: Predictor) -> Evaluate:
     """The exported file."""
     return lambda images: list(reader.read(images).values())
 

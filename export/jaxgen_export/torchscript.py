@@ -36,16 +36,16 @@ def threefry(k0: Tensor, k1: Tensor, c0: Tensor, c1: Tensor) -> tuple[Tensor, Te
     return a, b
 
 
-def normals(k0: Tensor, k1: Tensor, draw: Tensor, counter: Tensor) -> Tensor:
+def normals(k0: Tensor, k1: Tensor, noise_index: Tensor, counter: Tensor) -> Tensor:
     """Normal number `draw` of each key: k0, k1 [N, 1], counter [1, P] -> [N, P] float32."""
     zero = torch.zeros_like(counter)
-    d0, d1 = threefry(k0, k1, torch.zeros_like(k0), draw)
+    d0, d1 = threefry(k0, k1, torch.zeros_like(k0), noise_index)
     w0, w1 = threefry(d0, d1, zero, counter)
     fraction = ((w0 ^ w1) >> 9).float() * 2.0**-23
     return torch.erfinv(fraction * 2.0 - 0.99999994) * 1.41421356
 
 
-def picture_keys(seed: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+def image_keys(seed: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """fold_in(key(seed), index), as two columns [N, 1] of words."""
     zero = torch.zeros_like(seed)[:, None]
     return threefry(zero, seed[:, None], zero, index[:, None])
@@ -71,14 +71,14 @@ class Sampler(nn.Module):
     def forward(
         self, seed: Tensor, index: Tensor, plan: Tensor | None = None, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        return self.draw(seed, index, torch.full_like(seed, -1), torch.ones(()), plan, state)
+        return self.sample(seed, index, torch.full_like(seed, -1), torch.ones(()), plan, state)
 
-    def draw(
+    def sample(
         self, seed: Tensor, index: Tensor, label: Tensor, guidance: Tensor, plan: Tensor | None, state: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """The loop of jaxgen.sampling.plan.run."""
         shape = [seed.shape[0], self.size, self.size, self.channels]
-        k0, k1 = picture_keys(seed, index)
+        k0, k1 = image_keys(seed, index)
         counter = torch.arange(self.size * self.size * self.channels)[None]
         if state is None or state.numel() == 0:
             x = normals(k0, k1, torch.zeros_like(k0), counter).reshape(shape)
@@ -121,11 +121,11 @@ class ConditionalSampler(Sampler):
         state: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         scale = torch.tensor(self.default_guidance) if guidance is None else guidance
-        return self.draw(seed, index, label, scale, plan, state)
+        return self.sample(seed, index, label, scale, plan, state)
 
 
 class LatentSampler(nn.Module):
-    """seed, index [N] int64, latent [N or 0, D] -> images uint8 [N, H, W, C]: one evaluation on draw 0 or `latent`."""
+    """seed, index [N] int64, latent [N or 0, D] -> images uint8 [N, H, W, C]: one evaluation on noise 0 or `latent`."""
 
     def __init__(self, core: nn.Module, config: Config) -> None:
         super().__init__()
@@ -133,11 +133,11 @@ class LatentSampler(nn.Module):
         self.latent = config.noise_shape[0]
 
     def forward(self, seed: Tensor, index: Tensor, latent: Tensor | None = None) -> Tensor:
-        return self.draw(seed, index, torch.full_like(seed, -1), latent)
+        return self.sample(seed, index, torch.full_like(seed, -1), latent)
 
-    def draw(self, seed: Tensor, index: Tensor, label: Tensor, latent: Tensor | None) -> Tensor:
+    def sample(self, seed: Tensor, index: Tensor, label: Tensor, latent: Tensor | None) -> Tensor:
         if latent is None or latent.numel() == 0:
-            k0, k1 = picture_keys(seed, index)
+            k0, k1 = image_keys(seed, index)
             z = normals(k0, k1, torch.zeros_like(k0), torch.arange(self.latent)[None])
         else:
             z = latent
@@ -150,10 +150,10 @@ class ConditionalLatentSampler(LatentSampler):
     def forward(  # type: ignore[override]
         self, seed: Tensor, index: Tensor, label: Tensor, latent: Tensor | None = None
     ) -> Tensor:
-        return self.draw(seed, index, label, latent)
+        return self.sample(seed, index, label, latent)
 
 
-class Reader(nn.Module):
+class Predictor(nn.Module):
     """images uint8 [N, H, W, C] -> what the network says of them in [-1, 1]: one tensor, or a tuple of several."""
 
     def __init__(self, core: nn.Module) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from jaxgen.errors import JaxgenError
-from jaxgen_export.torch_models import Twin
+from jaxgen_export.torch_models import TorchModel
 
 Reorder = Callable[[np.ndarray], np.ndarray]
 
@@ -76,7 +76,7 @@ def crossings(twin: nn.Module) -> list[Crossing]:
     return found
 
 
-def torch_state(twin: Twin, params: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+def torch_state(twin: TorchModel, params: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
     """Flax parameters by PyTorch's names and in its layout, in the order of the twin's own `state_dict`.
 
     Raises JaxgenError on a missing, extra or mis-shaped tensor; a part that the twin calls optional may be left out.
@@ -97,12 +97,12 @@ def torch_state(twin: Twin, params: Mapping[str, np.ndarray]) -> dict[str, Tenso
     return {name: state[name] for name in twin.state_dict() if name in state}
 
 
-def load_into(twin: Twin, params: Mapping[str, np.ndarray]) -> None:
+def load_into(twin: TorchModel, params: Mapping[str, np.ndarray]) -> None:
     """Copy Flax parameters into the twin; raises JaxgenError as `torch_state` does."""
     twin.load_state_dict(torch_state(twin, params), strict=False)  # what may be missing, torch_state has checked
 
 
-def to_flax(state: Mapping[str, np.ndarray], twin: Twin) -> dict[str, np.ndarray]:
+def to_flax(state: Mapping[str, np.ndarray], twin: TorchModel) -> dict[str, np.ndarray]:
     """A PyTorch state of the twin's kind as Flax parameters, float32; the twin's own weights are not looked at.
 
     Raises JaxgenError on a missing, extra or mis-shaped tensor, by PyTorch's names; a part that the twin calls

@@ -31,8 +31,8 @@ def cli(debug: bool) -> None:
 
     \b
     jaxgen train --model ddpm --out runs/digits     train on the embedded digits
-    jaxgen export runs/digits -o model.onnx         one file: seed in, pictures out
-    jaxgen verify model.onnx                        same pictures here as there?
+    jaxgen export runs/digits -o model.onnx         one file: seed in, images out
+    jaxgen verify model.onnx                        same images here as there?
     jaxgen sample model.onnx -n 64 -o grid.png      needs numpy and onnxruntime alone
     """
 

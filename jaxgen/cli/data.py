@@ -33,7 +33,7 @@ def list_(data_dir: Path | None, as_json: bool) -> None:
         return
     for info in infos:
         click.echo(f"{info.name:16} {_shape(info.shape):10} {'ready' if info.ready else 'to get':8} {info.title}")
-    click.echo("folder:PATH      any         your own pictures; subfolders are classes")
+    click.echo("folder:PATH      any         your own images; subfolders are classes")
     click.echo("any other name is looked up in TensorFlow Datasets", err=True)
 
 
@@ -58,7 +58,7 @@ def info(name: str, data_dir: Path | None, as_json: bool) -> None:
         "name": found.name,
         "title": found.title,
         "source": found.source,
-        "pictures": _shape(found.shape),
+        "images": _shape(found.shape),
         "splits": splits or "not known before it is prepared",
         "classes": f"{len(found.classes)}: {', '.join(found.classes)}" if found.classes else "none",
         "ready": "yes" if found.ready else f"no; run: jaxgen data get {name}",

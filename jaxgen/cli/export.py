@@ -31,10 +31,10 @@ def export(
     web: Path | None,
     checkpoint: str,
 ) -> None:
-    """Turn a run into one ONNX file: seed in, pictures out (or pictures in, for a classifier).
+    """Turn a run into one ONNX file: seed in, images out (or images in, for a classifier).
 
     The certificate inside it says how far JAX, PyTorch, TorchScript and onnxruntime are apart on this model;
-    if they do not draw the same pictures, no file is written. A VAE's encoder is a second file beside it.
+    if they do not draw the same images, no file is written. A VAE's encoder is a second file beside it.
     The path of the ONNX file goes to stdout, as that of a site does; those of the files beside it go to stderr.
     --web needs npm once, for onnxruntime's WebAssembly build, and takes an exported .onnx in place of a run, too.
 
@@ -61,19 +61,19 @@ def export(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with extra("export"):
         from jaxgen.training.restore import load_trained
-        from jaxgen_export.export import Places, export_model
+        from jaxgen_export.export import OutputPaths, export_model
         from jaxgen_export.torch_models import encoder_core
 
     trained = load_trained(run, checkpoint, say)
     config = trained.config
-    if web and not config.draws:
+    if web and not config.is_generator:
         raise UsageError(f"--web: {run} is a {config.family}, which draws nothing")
     if encoder_core(config):
         encoder = encoder or (output.with_suffix(".encoder.onnx") if output else None)
         _check_places({"-o": output} | beside | {"--encoder": encoder})
     elif encoder:
         raise UsageError(f"--encoder: {run} is a {config.family} and has no encoder")
-    places = Places(encoder=encoder, torchscript=torchscript, safetensors=safetensors, torch=torch)
+    places = OutputPaths(encoder=encoder, torchscript=torchscript, safetensors=safetensors, torch=torch)
     with tempfile.TemporaryDirectory() as temporary:
         path = output or Path(temporary) / "model.onnx"
         export_model(

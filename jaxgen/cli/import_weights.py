@@ -20,7 +20,7 @@ def import_(weights: Path, preset: str | None, config_file: Path | None, names: 
 
     A state dict inside a checkpoint, as {"state_dict": ...}, is found where it is the only one.
 
-    Pictures are then drawn in PyTorch from the file and in JAX from the run, and compared. A file that holds more than
+    Images are then drawn in PyTorch from the file and in JAX from the run, and compared. A file that holds more than
     tensors is refused: nothing in it is executed.
 
     \b

@@ -9,14 +9,14 @@ import click
 
 from jaxgen.cli.latent_analysis import anomaly, classify, cluster, map_
 from jaxgen.cli.latent_options import (
-    OF_PICTURES,
+    OF_IMAGES,
     SEEDS,
+    images_options,
     model_options,
     open_space,
     output_option,
-    pictures_options,
     plan_options,
-    read_pictures,
+    read_images,
     read_start,
     refine_option,
     refuse,
@@ -31,7 +31,7 @@ from jaxgen.errors import UsageError
 def latent() -> None:
     """Latents: encode, interpolate, reconstruct, score and tell apart.
 
-    A latent is the code of a VAE or GAN, or the noise from which a diffusion model draws. Pictures are files, folders
+    A latent is the code of a VAE or GAN, or the noise from which a diffusion model draws. Images are files, folders
     or .npy arrays, or those of a --dataset. They are cropped to the square in their middle and made as large as the
     model's; what is transparent becomes black behind a light drawing, white behind a dark one.
     """
@@ -39,17 +39,17 @@ def latent() -> None:
 
 @latent.command()
 @model_argument
-@pictures_options(2)
-@click.option("--seeds", default="0,1", metavar="A,B,...", help="Walk from seed to seed, if no pictures are given.")
-@click.option("-n", "--rows", type=click.IntRange(1, 256), default=4, help="How many pictures of each seed walk.")
+@images_options(2)
+@click.option("--seeds", default="0,1", metavar="A,B,...", help="Walk from seed to seed, if no images are given.")
+@click.option("-n", "--rows", type=click.IntRange(1, 256), default=4, help="How many images of each seed walk.")
 @click.option("--frames", type=click.IntRange(2, 1000), default=10, help="From one end to the other.")
 @click.option("--path", type=click.Choice(["spherical", "linear"]), default="spherical", help="The way.")
-@plan_options("1 between pictures, the model's between seeds")
+@plan_options("1 between images, the model's between seeds")
 @refine_option
 @model_options
 @output_option("interpolation.png", "FILE.png, FILE.gif or FILE.npy.")
 def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, output: Path, **asked: Any) -> None:
-    """Walk between seeds, or between pictures.
+    """Walk between seeds, or between images.
 
     The way leads through latent space, so what lies between is drawn and not blended.
 
@@ -64,37 +64,37 @@ def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, outp
 
     way = PATHS[path]
     outputs.checked(output, ".png", ".gif", ".npy")
-    by_seed = not (asked["pictures"] or asked["dataset"])
+    by_seed = not (asked["images"] or asked["dataset"])
     made: dict[str, Any] = {"frames": frames, "path": path}
-    pictures, found = None, {}
+    images, found = None, {}
     if by_seed:
-        refuse("this is of a walk between pictures, and none are named", *OF_PICTURES, "refine")
+        refuse("this is of a walk between images, and none are named", *OF_IMAGES, "refine")
         chosen = interpolation.seed_numbers(seeds)
         outputs.require_room(output, rows * (len(chosen) - 1), frames)
         space = open_space(model, asked, exact=False)
         walked = interpolation.between_seeds(space, chosen, rows, frames, way, space.labels(rows, asked["label"]))
         made |= {"seeds": chosen, "rows": rows}
     else:
-        refuse("this is of a walk between seeds, and pictures are named", "seeds", "rows")
+        refuse("this is of a walk between seeds, and images are named", "seeds", "rows")
         space = open_space(model, asked)
-        pictures = read_pictures(space, asked)
-        outputs.require_room(output, len(pictures) - 1, frames)
-        walked = interpolation.between_pictures(
-            space, pictures.images, frames, way, space.labels(len(pictures), asked["label"], pictures)
+        images = read_images(space, asked)
+        outputs.require_room(output, len(images) - 1, frames)
+        walked = interpolation.between_images(
+            space, images.images, frames, way, space.labels(len(images), asked["label"], images)
         )
-        found["pictures"] = pictures.names
-    write(space, output, interpolation.laid_out(walked, output), asked, made, pictures=pictures, found=found)
+        found["images"] = images.names
+    write(space, output, interpolation.laid_out(walked, output), asked, made, images=images, found=found)
 
 
 @latent.command()
 @model_argument
-@pictures_options(16)
+@images_options(16)
 @plan_options()
 @refine_option
 @model_options
 @output_option("reconstruction.png", "Originals above what becomes of them: FILE.png; these alone: FILE.npy.")
 def reconstruct(model: Path, output: Path, **asked: Any) -> None:
-    """Encode pictures and draw them again.
+    """Encode images and draw them again.
 
     \b
     jaxgen latent reconstruct model.onnx seven.png
@@ -107,33 +107,31 @@ def reconstruct(model: Path, output: Path, **asked: Any) -> None:
 
     is_sheet = outputs.checked(output, ".png", ".npy").suffix.lower() == ".png"
     space = open_space(model, asked)
-    pictures = read_pictures(space, asked)
-    columns = min(len(pictures), 16)
+    images = read_images(space, asked)
+    columns = min(len(images), 16)
     if is_sheet:
-        outputs.require_room(output, 2 * -(-len(pictures) // columns), columns)
-    label = space.labels(len(pictures), asked["label"], pictures)
-    again = space.decode(space.encode(pictures.images, label), label)
-    error = np.abs(again.astype(float) - pictures.images).mean((1, 2, 3)) / 255
-    rows = side_by_side(columns, pictures.images, again) if is_sheet else again[None]
+        outputs.require_room(output, 2 * -(-len(images) // columns), columns)
+    label = space.labels(len(images), asked["label"], images)
+    again = space.decode(space.encode(images.images, label), label)
+    error = np.abs(again.astype(float) - images.images).mean((1, 2, 3)) / 255
+    rows = side_by_side(columns, images.images, again) if is_sheet else again[None]
     click.echo(f"mean absolute error {error.mean():.4f}, pixels being from 0 to 1", err=True)
-    each = [
-        {"picture": name, "mean_absolute_error": far} for name, far in zip(pictures.names, error.tolist(), strict=True)
-    ]
+    each = [{"image": name, "mean_absolute_error": far} for name, far in zip(images.names, error.tolist(), strict=True)]
     mean = float(error.mean())
-    write(space, output, rows, asked, {}, pictures=pictures, found={"mean_absolute_error": mean, "pictures": each})
+    write(space, output, rows, asked, {}, images=images, found={"mean_absolute_error": mean, "images": each})
 
 
 @latent.command()
 @model_argument
-@pictures_options(None)
+@images_options(None)
 @plan_options()
 @refine_option
 @model_options
-@output_option("latents.npy", "FILE.npy: float32, one row a picture.")
+@output_option("latents.npy", "FILE.npy: float32, one row an image.")
 def encode(model: Path, output: Path, **asked: Any) -> None:
-    """Write the latents of pictures.
+    """Write the latents of images.
 
-    They are a VAE's means, or the noise from which a diffusion model draws the pictures.
+    They are a VAE's means, or the noise from which a diffusion model draws the images.
 
     \b
     jaxgen latent encode model.onnx --dataset mnist -o latents.npy
@@ -143,28 +141,28 @@ def encode(model: Path, output: Path, **asked: Any) -> None:
 
     outputs.checked(output, ".npy")
     space = open_space(model, asked)
-    pictures = read_pictures(space, asked)
-    latents = space.encode(pictures.images, space.labels_to_encode(pictures, asked["label"]))
+    images = read_images(space, asked)
+    latents = space.encode(images.images, space.labels_to_encode(images, asked["label"]))
     outputs.write_array(output, latents)
     said = {"shape": list(latents.shape), "mean": float(latents.mean()), "deviation": float(latents.std())}
-    say(asked, output, {"model": space.model.artifact.sha256, **said, "pictures": pictures.names})
+    say(asked, output, {"model": space.model.artifact.sha256, **said, "images": images.names})
 
 
 @latent.command()
 @model_argument
-@pictures_options(1)
+@images_options(1)
 @click.option(
-    "--seed", type=SEEDS, help="Start from this seed's picture.  [default: a VAE from the middle of the prior, a GAN 0]"
+    "--seed", type=SEEDS, help="Start from this seed's image.  [default: a VAE from the middle of the prior, a GAN 0]"
 )
 @click.option("--dimensions", metavar="I,J,...", help="Which to sweep.  [default: 32, those that change most first]")
 @click.option("--reach", type=click.FloatRange(0, 100, min_open=True), default=3.0, help="From -REACH to REACH.")
-@click.option("--frames", type=click.IntRange(2, 200), default=11, help="Pictures of each dimension.")
+@click.option("--frames", type=click.IntRange(2, 200), default=11, help="Images of each dimension.")
 @model_options
 @output_option("traversal.png", "A dimension a row: FILE.png; all at once: FILE.gif; FILE.npy.")
 def traverse(
     model: Path, seed: int | None, dimensions: str | None, reach: float, frames: int, output: Path, **asked: Any
 ) -> None:
-    """Sweep each dimension of a code, that of one picture, say.
+    """Sweep each dimension of a code, that of one image, say.
 
     The others are left as they are.
 
@@ -180,36 +178,36 @@ def traverse(
     codes = space.codes()
     chosen = None if dimensions is None else interpolation.dimension_numbers(dimensions, codes.shape[0])
     outputs.require_room(output, len(chosen or range(min(codes.shape[0], interpolation.DIMENSIONS))), frames)
-    pictures = read_start(space, asked)
-    if seed is None and pictures is None and space.model.inference.likelihood is None:
+    images = read_start(space, asked)
+    if seed is None and images is None and space.model.inference.likelihood is None:
         seed = 0  # a GAN never saw the middle of its prior, and draws nothing there
-    start = interpolation.start(codes, pictures, seed)
-    label = space.labels(1, asked["label"], pictures)
+    start = interpolation.start(codes, images, seed)
+    label = space.labels(1, asked["label"], images)
     chosen = chosen or interpolation.strongest(codes, start, reach, label)
     rows = interpolation.traversal(codes, start, chosen, reach, frames, label)
     click.echo(f"dimensions, in this order: {', '.join(map(str, chosen))}", err=True)
     made = {"seed": seed, "dimensions": chosen, "reach": reach, "frames": frames}
     titles = [f"dimension {number}" for number in chosen]
-    write(space, output, rows, asked, made, pictures=pictures, titles=titles)
+    write(space, output, rows, asked, made, images=images, titles=titles)
 
 
 @latent.command()
 @model_argument
-@click.argument("picture", type=click.Path(path_type=Path))
-@click.option("--mask", default="bottom", help="A picture, light where to draw; or top, bottom, left, right, center.")
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--mask", default="bottom", help="An image, light where to draw; or top, bottom, left, right, center.")
 @click.option("-n", "--count", type=click.IntRange(1, 256), default=7, help="How many ways to fill it.")
-@click.option("--seed", type=SEEDS, default=0, help="Same seed, same pictures.")
+@click.option("--seed", type=SEEDS, default=0, help="Same seed, same images.")
 @click.option("--resample", type=click.IntRange(1, 50), default=5, help="How often each step is run, to fit the known.")
 @click.option("--sampler", metavar="NAME", help="[default: the model's]")
 @click.option("--invert", is_flag=True, help="Swap dark and light, as for a digit drawn on paper.")
 @plan_options("the model's")
 @model_options
-@output_option("inpainting.png", "The picture, what is kept of it, ways to fill it: FILE.png; these alone: FILE.npy.")
+@output_option("inpainting.png", "The image, what is kept of it, ways to fill it: FILE.png; these alone: FILE.npy.")
 def inpaint(
-    model: Path, picture: Path, mask: str, count: int, seed: int, resample: int, sampler: str | None, invert: bool,
+    model: Path, image: Path, mask: str, count: int, seed: int, resample: int, sampler: str | None, invert: bool,
     output: Path, **asked: Any,
 ) -> None:  # fmt: skip
-    """Draw part of a picture anew.
+    """Draw part of an image anew.
 
     What is known of it stays as it is, pixel for pixel.
 
@@ -224,9 +222,9 @@ def inpaint(
 
     outputs.checked(output, ".png", ".npy")
     space = open_space(model, asked, exact=False).noises()
-    found = inputs.Pictures.from_files([picture], space.model.shape, invert=invert)
+    found = inputs.Images.from_files([image], space.model.shape, invert=invert)
     if len(found) > 1:
-        raise UsageError(f"inpainting is of one picture, and {picture} holds {len(found)}")
+        raise UsageError(f"inpainting is of one image, and {image} holds {len(found)}")
     shown = found.images[0]
     unknown = inputs.mask(mask, space.model.shape)
     recipe = space.model.recipe(sampler=sampler, steps=asked["steps"])
@@ -237,7 +235,7 @@ def inpaint(
     kept = np.where(unknown[..., None], BACKGROUND, shown).astype(np.uint8)
     rows = drawn if output.suffix.lower() == ".npy" else np.concatenate([[shown, kept], drawn])
     made = {"seed": seed, "count": count, "mask": mask, "resample": resample, **recipe._asdict()}
-    write(space, output, rows[None], asked, made, pictures=found)
+    write(space, output, rows[None], asked, made, images=found)
 
 
 for command in (anomaly, cluster, classify, map_):

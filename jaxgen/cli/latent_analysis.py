@@ -1,4 +1,4 @@
-"""jaxgen latent anomaly | cluster | classify | map: what latents know of the pictures."""
+"""jaxgen latent anomaly | cluster | classify | map: what latents know of the images."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import click
 
 from jaxgen.cli.latent_options import (
     NAMED,
-    OF_PICTURES,
+    OF_IMAGES,
     SEEDS,
     count_option,
     dataset_option,
     encoder_option,
+    images_options,
     model_options,
     open_space,
     output_option,
-    pictures_options,
     plan_options,
     provenance,
-    read_pictures,
+    read_images,
     refine_option,
     refuse,
     say,
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @model_argument
-@pictures_options(None)
+@images_options(None)
 @click.option("--outlier", metavar="CLASS", help="The dataset's class that the model was trained without: gives AUROC.")
 @click.option("--show", type=click.IntRange(1, 256), default=16, help="How many to list and draw, strangest first.")
 @model_options
-@output_option("anomaly.png", "Pictures, reconstructions, and in red where they differ: FILE.png.")
+@output_option("anomaly.png", "Images, reconstructions, and in red where they differ: FILE.png.")
 def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: Any) -> None:
-    """Score how strange pictures are to a VAE.
+    """Score how strange images are to a VAE.
 
-    In nats: how unlike its training pictures each is, and in a picture where.
+    In nats: how unlike its training images each is, and in an image where.
 
     To hold a class out: jaxgen train --model vae --dataset mnist --set data.without=[8].
 
@@ -61,37 +61,37 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
     space = open_space(model, asked)
     codes = space.codes()
     codes.require_way_back()
-    pictures = read_pictures(space, asked)
-    odd = None if outlier is None else pictures.number(outlier)
-    found = anomaly.score(codes, pictures.images, space.labels(len(pictures), asked["label"], pictures))
+    images = read_images(space, asked)
+    odd = None if outlier is None else images.number(outlier)
+    found = anomaly.score(codes, images.images, space.labels(len(images), asked["label"], images))
     order = np.argsort(-found.total, kind="stable")
     said: dict[str, Any] = {
         "scores": [
-            {"picture": pictures.names[i], "class": pictures.called(int(pictures.labels[i])),
+            {"image": images.names[i], "class": images.called(int(images.labels[i])),
              "score": float(found.total[i]), "reconstruction": float(found.reconstruction[i]),
-             "kl": float(found.kl[i])} for i in range(len(pictures))
+             "kl": float(found.kl[i])} for i in range(len(images))
         ]
     }  # fmt: skip
     if odd is not None:
-        said["auroc"] = anomaly.auroc(found.total, pictures.labels == odd)
+        said["auroc"] = anomaly.auroc(found.total, images.labels == odd)
         held_out = space.model.artifact.fact("data.without", list)
         if held_out is not None and odd not in held_out:
             click.echo(f"note: the model was not trained without class {outlier}; see --help", err=True)
     top = order[:show]
-    rows = anomaly.three_rows(pictures.images[top], found.again[top], columns=min(16, len(top)))
+    rows = anomaly.three_rows(images.images[top], found.again[top], columns=min(16, len(top)))
     if not asked["as_json"]:
         shown = [said["scores"][i] for i in top]
         rounded = [[f"{cell:.1f}" if isinstance(cell, float) else cell for cell in line.values()] for line in shown]
         click.echo(outputs.aligned(list(shown[0]), rounded))
         if odd is not None:
-            click.echo(f"AUROC of class {pictures.called(odd)} against the rest: {said['auroc']:.4f}")
-    said["shown"] = [pictures.names[i] for i in top]
-    write(space, output, rows, asked, {"shown": said["shown"][:NAMED]}, pictures=pictures, found=said)
+            click.echo(f"AUROC of class {images.called(odd)} against the rest: {said['auroc']:.4f}")
+    said["shown"] = [images.names[i] for i in top]
+    write(space, output, rows, asked, {"shown": said["shown"][:NAMED]}, images=images, found=said)
 
 
 @click.command()
 @model_argument
-@pictures_options(2000)
+@images_options(2000)
 @click.option("--clusters", type=click.IntRange(2, 1000), help="[default: as many as the dataset has classes, or 10]")
 @click.option("--seed", type=SEEDS, default=0, help="Of k-means.")
 @plan_options()
@@ -99,9 +99,9 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
 @model_options
 @output_option("clusters.png", "A cluster a row, the most typical first: FILE.png.")
 def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked: Any) -> None:
-    """Group pictures by their latents.
+    """Group images by their latents.
 
-    By k-means; needs jaxgen[train]. Purity: the share of pictures that are of their cluster's commonest class.
+    By k-means; needs jaxgen[train]. Purity: the share of images that are of their cluster's commonest class.
 
     \b
     jaxgen latent cluster model.onnx --dataset mnist
@@ -111,30 +111,30 @@ def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked:
 
     outputs.checked(output, ".png")
     space = open_space(model, asked)
-    pictures = read_pictures(space, asked)
-    latents = space.encode(pictures.images, space.labels_to_encode(pictures, asked["label"]))
-    count = clusters or len(pictures.classes) or 10
+    images = read_images(space, asked)
+    latents = space.encode(images.images, space.labels_to_encode(images, asked["label"]))
+    count = clusters or len(images.classes) or 10
     found = probes.k_means(latents.reshape(len(latents), -1), count, seed)
-    rows = probes.majorities(found.of, pictures.labels, count)
-    labelled = bool((pictures.labels >= 0).all())
+    rows = probes.majorities(found.of, images.labels, count)
+    labelled = bool((images.labels >= 0).all())
     said: dict[str, Any] = {"sizes": [size for size, _, _ in rows]}
     table: list[list[object]] = [[str(i), size] for i, (size, _, _) in enumerate(rows)]
     if labelled:
-        said["purity"] = sum(right for _, _, right in rows) / len(pictures)
-        said["classes"] = [pictures.called(label) for _, label, _ in rows]
+        said["purity"] = sum(right for _, _, right in rows) / len(images)
+        said["classes"] = [images.called(label) for _, label, _ in rows]
         for line, (size, label, right) in zip(table, rows, strict=True):
-            line += [pictures.called(label), f"{right / size:.3f}" if size else "-"]
+            line += [images.called(label), f"{right / size:.3f}" if size else "-"]
     if not asked["as_json"]:
         click.echo(outputs.aligned(["cluster", "size", "class", "purity"][: 4 if labelled else 2], table))
         if labelled:
             click.echo(f"purity {said['purity']:.4f}")
-    titles = [f"cluster {i}: {size} pictures" for i, (size, _, _) in enumerate(rows)]
+    titles = [f"cluster {i}: {size} images" for i, (size, _, _) in enumerate(rows)]
     if labelled:
-        titles = [f"{title}, {right} of class {pictures.called(label)}" if right else title
+        titles = [f"{title}, {right} of class {images.called(label)}" if right else title
                   for title, (_, label, right) in zip(titles, rows, strict=True)]  # fmt: skip
-    sheet = probes.typical(pictures.images, found, count)
+    sheet = probes.typical(images.images, found, count)
     made = {"seed": seed, "clusters": count}
-    write(space, output, sheet, asked, made, pictures=pictures, titles=titles, found=said)
+    write(space, output, sheet, asked, made, images=images, titles=titles, found=said)
     note_if_told_the_class(space)
 
 
@@ -165,9 +165,9 @@ def classify(model: Path, shrinkage: float, **asked: Any) -> None:
     space.require_way_back()
     latents, labels, names = {}, {}, []
     for split in ("train", "test"):
-        pictures = read_pictures(space, asked | {"split": split, "first": 0, "pictures": (), "invert": False})
-        found = space.encode(pictures.images, space.labels_to_encode(pictures, asked["label"]))
-        latents[split], labels[split], names = found.reshape(len(found), -1), pictures.labels, list(pictures.classes)
+        images = read_images(space, asked | {"split": split, "first": 0, "images": (), "invert": False})
+        found = space.encode(images.images, space.labels_to_encode(images, asked["label"]))
+        latents[split], labels[split], names = found.reshape(len(found), -1), images.labels, list(images.classes)
     probe = probes.LinearProbe.fit(latents["train"], labels["train"], shrinkage)
     right = probe.predict(latents["test"]) == labels["test"]
     each = {name: right[labels["test"] == i] for i, name in enumerate(names)}
@@ -182,19 +182,19 @@ def classify(model: Path, shrinkage: float, **asked: Any) -> None:
         click.echo(json.dumps({"model": space.model.artifact.sha256, **said}))
         return
     table = [[name, len(part), f"{part.mean():.3f}"] for name, part in each.items() if len(part)]
-    click.echo(outputs.aligned(["class", "pictures", "accuracy"], table))
+    click.echo(outputs.aligned(["class", "images", "accuracy"], table))
     click.echo(f"accuracy {said['accuracy']:.4f}, fitted to {said['trained_on']} latents")
 
 
 @click.command("map")
 @model_argument
-@pictures_options(2000)
+@images_options(2000)
 @click.option(
     "--method",
     type=click.Choice(["plain", "pca", "tsne", "manifold"]),
     help="plain and manifold are for 2-D latents.  [default: plain or pca]",
 )
-@click.option("--side", type=click.IntRange(2, 64), default=20, help="Pictures a side of the manifold.")
+@click.option("--side", type=click.IntRange(2, 64), default=20, help="Images a side of the manifold.")
 @click.option("--seed", type=SEEDS, default=0, help="Of t-SNE.")
 @plan_options()
 @refine_option
@@ -219,20 +219,20 @@ def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **
     if method != "tsne":
         refuse("this is of --method tsne", "seed")
     if method == "manifold":
-        refuse("a manifold is of the model alone, and reads no pictures", *OF_PICTURES)
+        refuse("a manifold is of the model alone, and reads no images", *OF_IMAGES)
         outputs.require_room(output, side, side)
         rows = projection.manifold(space.codes(), side, space.labels(1, asked["label"]))
         write(space, output, rows, asked, {"method": method, "side": side})
         return
     refuse("this is of --method manifold", "side")
     place = projection.METHODS[method]
-    pictures = read_pictures(space, asked)
-    latents = space.encode(pictures.images, space.labels_to_encode(pictures, asked["label"]))
+    images = read_images(space, asked)
+    latents = space.encode(images.images, space.labels_to_encode(images, asked["label"]))
     points, title = place(latents.reshape(len(latents), -1), seed)
     if output.suffix.lower() == ".npy":
         outputs.write_array(output, points)
     else:
-        projection.write_scatter(output, points, pictures, title, provenance(space, pictures, {"method": method}))
+        projection.write_scatter(output, points, images, title, provenance(space, images, {"method": method}))
     say(asked, output, {"model": space.model.artifact.sha256, "method": method, "points": len(points), "title": title})
     note_if_told_the_class(space)
 

@@ -1,4 +1,4 @@
-"""What the commands of `jaxgen latent` share: options, and from them latents and pictures."""
+"""What the commands of `jaxgen latent` share: options, and from them latents and images."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from jaxgen.cli.options import data_dir_option, json_option, threads_option
 from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from jaxgen.latent.inputs import Pictures
+    from jaxgen.latent.inputs import Images
     from jaxgen.latent.spaces import Space
 
 SEEDS = click.IntRange(0, 2**32 - 1)
 OF_DATASETS = ("split", "first", "count", "data_dir")
-OF_PICTURES = ("pictures", "dataset", *OF_DATASETS, "invert", "encoder")
-NAMED = 20  # pictures, at most, that a PNG says it is of: it keeps so many letters and no more
-NOT_TOLD = {"model", "output", "picture", "pictures", "data_dir", "encoder", "threads", "as_json"}  # see `provenance`
+OF_IMAGES = ("images", "dataset", *OF_DATASETS, "invert", "encoder")
+NAMED = 20  # images, at most, that a PNG says it is of: it keeps so many letters and no more
+NOT_TOLD = {"model", "output", "image", "images", "data_dir", "encoder", "threads", "as_json"}  # see `provenance`
 
 
 def output_option(default: str, what: str) -> Callable:
@@ -46,7 +46,7 @@ encoder_option = click.option("--encoder", type=click.Path(path_type=Path), help
 refine_option = click.option(
     "--refine", type=click.IntRange(0, 20), default=1, help="Iterations a step when a plan is reversed."
 )
-dataset_option = click.option("--dataset", metavar="NAME", help="Pictures and labels of a dataset, in place of files.")
+dataset_option = click.option("--dataset", metavar="NAME", help="Images and labels of a dataset, in place of files.")
 
 
 def plan_options(guidance: str = "1") -> Callable:
@@ -69,15 +69,15 @@ def dataset_options(count: int | None) -> Callable:
     return together(
         dataset_option,
         click.option("--split", default="test", help="Of the dataset."),
-        click.option("--first", type=click.IntRange(0), default=0, help="Of the dataset's pictures."),
+        click.option("--first", type=click.IntRange(0), default=0, help="Of the dataset's images."),
         count_option(count),
         data_dir_option,
     )
 
 
-def pictures_options(count: int | None) -> Callable:
+def images_options(count: int | None) -> Callable:
     return together(
-        click.argument("pictures", nargs=-1, type=click.Path(path_type=Path)),
+        click.argument("images", nargs=-1, type=click.Path(path_type=Path)),
         dataset_options(count),
         click.option("--invert", is_flag=True, help="Swap dark and light, as for a digit drawn on paper."),
         encoder_option,
@@ -85,7 +85,7 @@ def pictures_options(count: int | None) -> Callable:
 
 
 def open_space(model: Path, asked: dict[str, Any], exact: bool = True) -> Space:
-    """exact: the pictures of files are to come back, and not a seed's to look as `jaxgen sample` draws them."""
+    """exact: the images of files are to come back, and not a seed's to look as `jaxgen sample` draws them."""
     from jaxgen.latent.spaces import open_space as opened
 
     space = opened(
@@ -108,37 +108,37 @@ def _given(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def read_pictures(space: Space, asked: dict[str, Any]) -> Pictures:
+def read_images(space: Space, asked: dict[str, Any]) -> Images:
     """The files or the dataset that were named; nothing is read if the model cannot encode it."""
-    from jaxgen.latent.inputs import Pictures
+    from jaxgen.latent.inputs import Images
 
     space.require_way_back()
-    if asked["pictures"] and asked["dataset"]:
-        raise UsageError("give pictures or --dataset, not both")
+    if asked["images"] and asked["dataset"]:
+        raise UsageError("give images or --dataset, not both")
     if not asked["dataset"]:
         refuse("this is of a --dataset; of files, all are read", *OF_DATASETS)
-        return Pictures.from_files(asked["pictures"], space.model.shape, invert=asked["invert"])
-    return Pictures.from_dataset(
+        return Images.from_files(asked["images"], space.model.shape, invert=asked["invert"])
+    return Images.from_dataset(
         asked["dataset"], space.model.shape, split=asked["split"], first=asked["first"], count=asked["count"],
         data_dir=asked["data_dir"], invert=asked["invert"],
     )  # fmt: skip
 
 
-def read_start(space: Space, asked: dict[str, Any]) -> Pictures | None:
+def read_start(space: Space, asked: dict[str, Any]) -> Images | None:
     """What was named to start from, if anything; where a class is needed and nobody says which, that is told."""
-    if asked["pictures"] or asked["dataset"]:
-        refuse("a traversal starts from one picture, and one is named", "seed")
-        return read_pictures(space, asked)
-    refuse("this is of pictures, and none is named", *OF_PICTURES)
+    if asked["images"] or asked["dataset"]:
+        refuse("a traversal starts from one image, and one is named", "seed")
+        return read_images(space, asked)
+    refuse("this is of images, and none is named", *OF_IMAGES)
     if asked["label"] is None and space.model.least_label == 0 and space.model.classes:
         click.echo(f"note: of class {space.model.classes[0]}; --label takes another", err=True)
     return None
 
 
-def provenance(space: Space, pictures: Pictures | None, made: dict[str, Any]) -> dict[str, Any]:
-    """How a picture came to be, for its PNG to keep: the command, what was asked of it, and what that came to.
+def provenance(space: Space, images: Images | None, made: dict[str, Any]) -> dict[str, Any]:
+    """How an image came to be, for its PNG to keep: the command, what was asked of it, and what that came to.
 
-    pictures: what it is of, if anything, named unless a dataset's numbers do; made: what completes the options that
+    images: what it is of, if anything, named unless a dataset's numbers do; made: what completes the options that
     were given, None being nothing of that name.
     """
     context = click.get_current_context()
@@ -148,19 +148,19 @@ def provenance(space: Space, pictures: Pictures | None, made: dict[str, Any]) ->
         for name, value in context.params.items()
         if name not in NOT_TOLD and ((dataset and name in OF_DATASETS) or _given(name))
     }
-    of = {} if dataset or pictures is None else {"pictures": pictures.names[:NAMED]}
+    of = {} if dataset or images is None else {"images": images.names[:NAMED]}
     how = {"model": space.model.artifact.sha256, "latent": context.info_name, **asked, **space.settings, **of, **made}
     return {name: value for name, value in how.items() if value is not None}
 
 
 def write(
     space: Space, output: Path, rows: Any, asked: dict[str, Any], made: dict[str, Any], *,
-    pictures: Pictures | None = None, titles: Sequence[str] | None = None, found: dict[str, Any] | None = None,
+    images: Images | None = None, titles: Sequence[str] | None = None, found: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
-    """Rows of pictures, each with its title; pictures, made: see `provenance`; found: what there is to say besides."""
+    """Rows of images, each with its title; images, made: see `provenance`; found: what there is to say besides."""
     from jaxgen.inference.latent_output import write_rows
 
-    write_rows(output, rows, provenance(space, pictures, made), titles)
+    write_rows(output, rows, provenance(space, images, made), titles)
     say(asked, output, {"model": space.model.artifact.sha256} | made | (found or {}))
 
 

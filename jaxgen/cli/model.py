@@ -45,10 +45,10 @@ def info(model: Path, as_json: bool) -> None:
 @threads_option
 @json_option
 def verify(model: Path, threads: int | None, as_json: bool) -> None:
-    """Draw the certificate's pictures here and compare them with those in the file.
+    """Draw the certificate's images here and compare them with those in the file.
 
     Exit code 3 if they are not the same: at least 99.5 % of pixels equal, none off by more than 2. An encoder or a
-    classifier reads the certificate's pictures instead, and gives the same numbers within 1e-4.
+    classifier reads the certificate's images instead, and gives the same numbers within 1e-4.
 
     \b
     jaxgen verify model.onnx
@@ -68,7 +68,7 @@ def verify(model: Path, threads: int | None, as_json: bool) -> None:
 
 @click.command()
 @model_argument
-@click.option("--batch-sizes", default="1,8,64", metavar="N,N,...", help="Pictures a call.")
+@click.option("--batch-sizes", default="1,8,64", metavar="N,N,...", help="Images a call.")
 @click.option("--steps", default="10,50", metavar="S,S,...", help="Steps of the plan, for models that have one.")
 @click.option("--repeats", type=click.IntRange(1, 100), default=5, help="Runs of each; the median is printed.")
 @threads_option
@@ -91,13 +91,13 @@ def bench(
     """
     from jaxgen.errors import MissingExtra, extra
     from jaxgen.inference import benchmark as benches
-    from jaxgen.inference.sampler import Sampler
+    from jaxgen.inference.sampler import Model
 
     def say(line: str) -> None:
         click.echo(line, err=True)
 
     sizes, counts = benches.numbers(batch_sizes, "--batch-sizes"), benches.numbers(steps, "--steps")
-    sampler = Sampler.open(model, threads=threads)
+    sampler = Model.open(model, threads=threads)
     runtimes = {"onnxruntime": benches.onnxruntime_draw(sampler)}
     if not only_onnxruntime:
         try:
@@ -118,8 +118,8 @@ def _summary(artifact: Artifact) -> dict[str, str]:
     inference = artifact.inference
     rows = {
         "model": _model(artifact),
-        "does": "draws" if inference.kind == "sampler" else f"reads pictures: {inference.kind}",
-        "pictures": "x".join(map(str, inference.image_shape)),
+        "does": "draws" if inference.kind == "sampler" else f"reads images: {inference.kind}",
+        "images": "x".join(map(str, inference.image_shape)),
         "classes": ", ".join(inference.classes) or "none (unconditional)",
         "trained on": _training(artifact),
     }
@@ -194,7 +194,7 @@ def _certificate(artifact: Artifact) -> str:
     draws, trajectories = artifact.inference.kind == "sampler", certificate.get("trajectories") or []
     try:
         if draws and not trajectories:
-            raise ValueError("it compares no pictures")
+            raise ValueError("it compares no images")
         rows = list(worst(certificate).values())
         relative = max(row["relative"] for row in rows)
         if not draws:

@@ -30,17 +30,17 @@ def plot(run: Path, output: Path | None) -> None:
 
 
 @click.command("noise-gif")
-@click.argument("pictures", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--dataset", metavar="NAME", help="Pictures of a dataset, in place of files.")
+@click.argument("images", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--dataset", metavar="NAME", help="Images of a dataset, in place of files.")
 @data_dir_option
 @click.option("-n", "--count", type=click.IntRange(1, 256), default=16, help="How many of the dataset.")
 @click.option("--schedule", default="linear", metavar="NAME", help="linear, cosine or sigmoid.")
-@click.option("--steps", type=click.IntRange(1, 100_000), default=1000, help="T, the steps from picture to noise.")
+@click.option("--steps", type=click.IntRange(1, 100_000), default=1000, help="T, the steps from image to noise.")
 @click.option("--frames", type=click.IntRange(2, 500), default=40, help="Of the GIF.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of the noise.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("noise.gif"), help="The GIF.")
 def noise_gif(
-    pictures: tuple[Path, ...],
+    images: tuple[Path, ...],
     dataset: str | None,
     data_dir: Path | None,
     count: int,
@@ -50,7 +50,7 @@ def noise_gif(
     seed: int,
     output: Path,
 ) -> None:
-    """Show how pictures become noise: what a diffusion model learns to undo.
+    """Show how images become noise: what a diffusion model learns to undo.
 
     \b
     jaxgen noise-gif photo.png -o noise.gif
@@ -64,8 +64,8 @@ def noise_gif(
     from jaxgen.sampling.forward_process import noising
     from jaxgen.sampling.plan import alpha_bar
 
-    if bool(pictures) == bool(dataset):
-        raise UsageError("give picture files, or --dataset")
+    if bool(images) == bool(dataset):
+        raise UsageError("give image files, or --dataset")
     if output.suffix.lower() != ".gif":
         raise UsageError(f"-o takes a FILE.gif, got {output}")
     check_writable(output)
@@ -75,8 +75,8 @@ def noise_gif(
 
         clean = data.load(dataset, data_dir=data_dir).images[:count]
     else:
-        from jaxgen.data.image_files import read_pictures
+        from jaxgen.data.image_files import read_images
 
-        clean = read_pictures(pictures)
+        clean = read_images(images)
     save_gif(output, np.stack([grid(frame) for frame in noising(clean, kept, frames, seed=seed)]))
     click.echo(output)

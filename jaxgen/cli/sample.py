@@ -10,7 +10,7 @@ import click
 from jaxgen.cli.options import threads_option
 
 if TYPE_CHECKING:
-    from jaxgen.inference.sampler import Sampler
+    from jaxgen.inference.sampler import Model
 
 
 @click.command()
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     help="With --untrained, in place of MODEL.onnx: fresh weights of this preset. Needs jaxgen[export].",
 )
 @click.option("--untrained", is_flag=True, help="Fresh weights are meant: what they draw means nothing, and says so.")
-@click.option("-n", "--count", type=click.IntRange(1, 1_000_000), default=64, help="How many pictures.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Same seed, same pictures, everywhere.")
-@click.option("--first", type=click.IntRange(0, 2**32 - 1), default=0, help="Index of the first picture of the seed.")
+@click.option("-n", "--count", type=click.IntRange(1, 1_000_000), default=64, help="How many images.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Same seed, same images, everywhere.")
+@click.option("--first", type=click.IntRange(0, 2**32 - 1), default=0, help="Index of the first image of the seed.")
 @click.option(
     "--label",
     metavar="CLASS",
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 @click.option("--sampler", metavar="NAME", help="ddim, dpmpp-2m, ancestral; euler.  [default: the model's]")
 @click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
 @click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim, 0 to 1.  [default: the model's]")
-@click.option("--batch-size", type=click.IntRange(1, 4096), default=64, help="Pictures a call.")
+@click.option("--batch-size", type=click.IntRange(1, 4096), default=64, help="Images a call.")
 @threads_option
-@click.option("--gif", is_flag=True, help="From noise to pictures: short for -o denoise.gif.")
+@click.option("--gif", is_flag=True, help="From noise to images: short for -o denoise.gif.")
 @click.option("-o", "--output", metavar="PATH", help="FILE.png, .jpg, .npy, .gif, FOLDER/ or -.  [default: grid.png]")
 def sample(
     model: Path | None,
@@ -54,21 +54,21 @@ def sample(
     gif: bool,
     output: str | None,
 ) -> None:
-    """Draw pictures from a model file, which needs NumPy and onnxruntime alone.
+    """Draw images from a model file, which needs NumPy and onnxruntime alone.
 
-    The ending of -o decides what is written: one sheet (.png, or - for stdout), a folder of pictures (it ends in /),
-    an array uint8 [N, H, W, C] (.npy), or the way from noise to pictures (.gif). JPEGs (.jpg) are sheets, too, but are
+    The ending of -o decides what is written: one sheet (.png, or - for stdout), a folder of images (it ends in /),
+    an array uint8 [N, H, W, C] (.npy), or the way from noise to images (.gif). JPEGs (.jpg) are sheets, too, but are
     not exact and cannot be replayed.
 
     \b
     jaxgen sample model.onnx -n 64 --seed 7 -o grid.png
-    jaxgen sample model.onnx -n 10000 --steps 20 --sampler dpmpp-2m -o pictures/
+    jaxgen sample model.onnx -n 10000 --steps 20 --sampler dpmpp-2m -o images/
     jaxgen sample model.onnx -n 16 --gif
     jaxgen sample --preset gan-mnist --untrained
     """
     from jaxgen.errors import UsageError
     from jaxgen.inference import writers
-    from jaxgen.inference.sampler import Sampler
+    from jaxgen.inference.sampler import Model
 
     if gif and output and not output.lower().endswith(".gif"):
         raise UsageError(f"--gif writes a GIF, but -o names {output}")
@@ -79,7 +79,7 @@ def sample(
     writer = writers.writer_for(output, count)
     if preset:
         click.echo(f"untrained: fresh weights of {preset}; what they draw means nothing", err=True)
-    loaded = Sampler.open(model, threads=threads) if model else _fresh(preset or "", threads)
+    loaded = Model.open(model, threads=threads) if model else _fresh(preset or "", threads)
     request = writers.Request.checked(
         loaded,
         seed=seed,
@@ -96,18 +96,18 @@ def sample(
         click.echo(output)
 
 
-def _fresh(preset_name: str, threads: int | None) -> Sampler:
+def _fresh(preset_name: str, threads: int | None) -> Model:
     """A model of fresh weights, in memory alone."""
     import tempfile
 
     from jaxgen.config.presets import preset
     from jaxgen.errors import UsageError, extra
     from jaxgen.inference.model_file import parse
-    from jaxgen.inference.sampler import Sampler
+    from jaxgen.inference.sampler import Model
 
     config = preset(preset_name)
-    if not config.draws:
-        raise UsageError(f"{preset_name} draws nothing: it reads pictures")
+    if not config.is_generator:
+        raise UsageError(f"{preset_name} draws nothing: it reads images")
     with extra("export"):
         from jaxgen.models.network import fresh
         from jaxgen_export.export import export_model
@@ -116,16 +116,16 @@ def _fresh(preset_name: str, threads: int | None) -> Sampler:
         path = Path(folder) / "model.onnx"
         classes = [str(number) for number in range(config.classes)]
         export_model(config, fresh(config), path, classes=classes, training={"untrained": True}, certify=False)
-        return Sampler(parse(path.read_bytes(), f"{preset_name} (untrained)"), threads=threads)
+        return Model(parse(path.read_bytes(), f"{preset_name} (untrained)"), threads=threads)
 
 
 @click.command()
-@click.argument("picture", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(path_type=Path))
 @click.option("--model", required=True, type=click.Path(path_type=Path), metavar="MODEL.onnx", help="What drew it.")
 @threads_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the new picture here.")
-def replay(picture: Path, model: Path, threads: int | None, output: Path | None) -> None:
-    """Draw a picture again from what its PNG says of itself, and compare.
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the new image here.")
+def replay(image: Path, model: Path, threads: int | None, output: Path | None) -> None:
+    """Draw an image again from what its PNG says of itself, and compare.
 
     \b
     jaxgen replay grid.png --model model.onnx
@@ -138,11 +138,11 @@ def replay(picture: Path, model: Path, threads: int | None, output: Path | None)
 
     if output:
         check_writable(output)
-    provenance = read_provenance(picture)
+    provenance = read_provenance(image)
     if "latent" in provenance:
         command = f"jaxgen latent {provenance['latent']}"[:60]
-        raise JaxgenError(f"{picture} was drawn by {command!a}, which replay does not repeat")
-    again, same = writers.replay(picture, provenance, model, threads)
+        raise JaxgenError(f"{image} was drawn by {command!a}, which replay does not repeat")
+    again, same = writers.replay(image, provenance, model, threads)
     if output:
         save_png(output, again, provenance_text(provenance))
     click.echo(same)

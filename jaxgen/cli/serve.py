@@ -24,13 +24,11 @@ from jaxgen.cli.options import threads_option
     show_envvar=True,
     help="Where models, uploads and the gallery lie.  [default: ~/.local/share/jaxgen]",
 )
-@click.option("--max-batch", type=click.IntRange(1, 4096), default=64, help="Pictures of one call.")
+@click.option("--max-batch", type=click.IntRange(1, 4096), default=64, help="Images of one call.")
 @click.option(
     "--max-delay-ms", type=click.FloatRange(0, 1000), default=2.0, help="How long a request waits for others."
 )
-@click.option(
-    "--max-queue", type=click.IntRange(1, 100_000), default=1024, help="Pictures that wait; more are refused."
-)
+@click.option("--max-queue", type=click.IntRange(1, 100_000), default=1024, help="Images that wait; more are refused.")
 @click.option("--deadline", type=click.FloatRange(0.1, 3600), default=60.0, help="Seconds that a request may take.")
 @threads_option
 def serve(

@@ -13,13 +13,13 @@ LARGEST = 2**31 - 1  # step counters are int32 on the device
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     dataset: str = "digits"  # a name that `jaxgen data list` knows, or folder:PATH
-    size: int = 8  # pixels a side; pictures are resized to it when they are loaded
+    size: int = 8  # pixels a side; images are resized to it when they are loaded
     channels: Literal[1, 3] = 1
     without: tuple[int, ...] = ()  # numbers of classes that are left out, as anomaly detection needs
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of a picture."""
+        """(H, W, C) of an image."""
         return self.size, self.size, self.channels
 
     def __post_init__(self) -> None:
@@ -50,12 +50,12 @@ class TrainingConfig:
     keep: int = 3  # newest checkpoints kept, besides the best
     sample_every: int = 0  # steps between sample grids; 0: each epoch
     sample_count: int = 64
-    test_pictures: int = 512  # on which the test loss is measured, at most; 0: all
+    test_images: int = 512  # on which the test loss is measured, at most; 0: all
 
     def __post_init__(self) -> None:
         for key in ("batch_size", "epochs", "log_every", "checkpoint_epochs", "keep", "sample_count"):
             require(1 <= getattr(self, key) <= LARGEST, f"training.{key}", "from 1 to 2^31 - 1", getattr(self, key))
-        for key in ("steps", "scan_steps", "warmup", "checkpoint_every", "sample_every", "test_pictures"):
+        for key in ("steps", "scan_steps", "warmup", "checkpoint_every", "sample_every", "test_images"):
             require(0 <= getattr(self, key) <= LARGEST, f"training.{key}", "from 0 to 2^31 - 1", getattr(self, key))
         for key in ("weight_decay", "grad_clip"):
             require(getattr(self, key) >= 0, f"training.{key}", ">= 0", getattr(self, key))

@@ -13,9 +13,9 @@ from jaxgen.config.common import DataConfig, TrainingConfig
 from jaxgen.config.networks import ClassifierConfig, GANConfig, UNetConfig, VAEConfig
 from jaxgen.config.objectives import DiffusionConfig, FlowConfig, GANObjective, VAEObjective
 from jaxgen.config.schema import require
-from jaxgen.sampling.process import Process, Recipe
+from jaxgen.sampling.process import Process, SamplerSpec
 
-Model = UNetConfig | VAEConfig | GANConfig | ClassifierConfig
+NetworkConfig = UNetConfig | VAEConfig | GANConfig | ClassifierConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Config:
     name: str = "custom"
     family: str
     data: DataConfig = field(default_factory=DataConfig)
-    model: Model
+    model: NetworkConfig
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
@@ -39,12 +39,12 @@ class Config:
 
     @property
     def process(self) -> Process | None:
-        """What its plans are made from; None where a picture is one evaluation of the network on draw 0."""
+        """What its plans are made from; None where an image is one evaluation of the network on noise index 0."""
         section = self.sampling
         return section.process if section else None
 
     @property
-    def plan(self) -> Recipe | None:
+    def plan(self) -> SamplerSpec | None:
         """The recipe of the plan that an exported file runs unless told otherwise; None where there is no process."""
         section = self.sampling
         return section.plan if section else None
@@ -62,18 +62,18 @@ class Config:
 
     @property
     def likelihood(self) -> tuple[str, float] | None:
-        """The likelihood of a picture given its latent, and the deviation sigma that a Gaussian one has; None: the
+        """The likelihood of an image given its latent, and the deviation sigma that a Gaussian one has; None: the
         family has no likelihood."""
         return None
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """Of a picture's normals: a draw of them, for models that draw."""
+        """Of an image's normals: a draw of them, for models that draw."""
         return self.data.shape
 
     @property
-    def draws(self) -> bool:
-        """Whether the model makes pictures; else it reads them."""
+    def is_generator(self) -> bool:
+        """Whether the model makes images; else it reads them."""
         return True
 
     @property
@@ -181,7 +181,7 @@ class GAN(Config):
         multiple = f"a multiple of gan.critic_steps ({steps}), as {batch * steps} is"
         require(batch % steps == 0, "training.batch_size", multiple, batch)
         plain = self.gan.loss != "wgan-gp" or self.model.discriminator_norm == "none"
-        want = "'none' for wgan-gp, whose penalty is of each picture alone (--set model.discriminator_norm=none)"
+        want = "'none' for wgan-gp, whose penalty is of each image alone (--set model.discriminator_norm=none)"
         require(plain, "model.discriminator_norm", want, self.model.discriminator_norm)
 
     @property
@@ -201,7 +201,7 @@ class Classifier(Config):
         self._require_halvings(len(self.model.widths), "model.widths")
 
     @property
-    def draws(self) -> bool:
+    def is_generator(self) -> bool:
         return False
 
 

@@ -13,7 +13,7 @@ class UNetConfig:
     channels: int = 32  # width of the first level
     multipliers: tuple[int, ...] = (1, 2)  # width of each level, in units of `channels`; each level halves the size
     blocks: int = 2  # residual blocks a level
-    attention: tuple[int, ...] = ()  # picture sizes at which levels attend to themselves
+    attention: tuple[int, ...] = ()  # image sizes at which levels attend to themselves
     heads: int = 4
     groups: int = 8  # of GroupNorm
     dropout: float = 0.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jaxgen.config.schema import require
-from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, Recipe
+from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, SamplerSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +45,9 @@ class DiffusionConfig:
         )  # fmt: skip
 
     @property
-    def plan(self) -> Recipe:
+    def plan(self) -> SamplerSpec:
         """The default plan's recipe; an ancestral one takes all T steps."""
-        return Recipe(self.sampler, self.steps if self.sampler == "ancestral" else self.sampler_steps, self.eta)
+        return SamplerSpec(self.sampler, self.steps if self.sampler == "ancestral" else self.sampler_steps, self.eta)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +72,9 @@ class FlowConfig:
         return Flow(time_scale=self.time_scale)
 
     @property
-    def plan(self) -> Recipe:
+    def plan(self) -> SamplerSpec:
         """The default plan's recipe."""
-        return Recipe(self.sampler, self.sampler_steps)
+        return SamplerSpec(self.sampler, self.sampler_steps)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,7 +86,7 @@ _FLOW_DIGITS = Flow(
 
 # Losses of VAEs are sums over pixels, so their gradients are large and are not clipped.
 _MLP = TrainingConfig(
-    epochs=50, batch_size=128, lr=1e-3, grad_clip=0.0, log_every=100, sample_every=2340, test_pictures=0
+    epochs=50, batch_size=128, lr=1e-3, grad_clip=0.0, log_every=100, sample_every=2340, test_images=0
 )
 _VAE_MNIST = VAE(name="vae-mnist", data=MNIST, model=VAEConfig(hidden=(400,), latent=20), training=_MLP)
 _CVAE_MNIST = VAE(

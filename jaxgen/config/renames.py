@@ -21,7 +21,7 @@ class Rename(NamedTuple):
 
 # By the old key, dotted: 'training.lr', or 'training' for the whole section. In the order in which they came: what was
 # renamed twice has two lines.
-RENAMES: dict[str, Rename] = {}
+RENAMES: dict[str, Rename] = {"training.test_pictures": Rename("training.test_images", "0.2.0")}
 
 
 class Change(NamedTuple):

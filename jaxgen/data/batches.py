@@ -8,17 +8,17 @@ from typing import Protocol
 
 import numpy as np
 
-from jaxgen.data.dataset import Dataset, Pictures
+from jaxgen.data.dataset import Dataset, Images
 from jaxgen.data.transforms import fit
 from jaxgen.errors import UsageError, extra
 
 Batch = tuple[np.ndarray, np.ndarray]  # images uint8 [B, H, W, C], labels int32 [B]
 
-READ_AT_ONCE = 256  # native pictures in memory at a time
+READ_AT_ONCE = 256  # native images in memory at a time
 
 
 class Batches(Protocol):
-    """Endless batches of one process. An epoch shows each picture at most once: what fills no batch is left out."""
+    """Endless batches of one process. An epoch shows each image at most once: what fills no batch is left out."""
 
     @property
     def steps_per_epoch(self) -> int: ...
@@ -28,7 +28,7 @@ class Batches(Protocol):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of every picture."""
+        """Height, width and channels of every image."""
         ...
 
     def __getitem__(self, step: int) -> Batch:
@@ -57,9 +57,9 @@ class Share:
         return self.batch_size // self.process_count
 
     def steps(self, count: int) -> int:
-        """Whole batches in an epoch of `count` pictures. Raises UsageError if there is none."""
+        """Whole batches in an epoch of `count` images. Raises UsageError if there is none."""
         if self.batch_size > count:
-            raise UsageError(f"batch_size {self.batch_size} is larger than the set, which has {count} pictures")
+            raise UsageError(f"batch_size {self.batch_size} is larger than the set, which has {count} images")
         return count // self.batch_size
 
     def rows(self, step_in_epoch: int) -> slice:
@@ -68,7 +68,7 @@ class Share:
 
 
 class ArrayBatches:
-    """Gathered from pictures in memory."""
+    """Gathered from images in memory."""
 
     def __init__(self, data: Dataset, share: Share, *, seed: int) -> None:
         self._data = data
@@ -95,19 +95,19 @@ class ArrayBatches:
 class StreamedBatches:
     """Read by Grain as they are asked for, for sets that do not fit in memory."""
 
-    def __init__(self, pictures: Pictures, share: Share, *, seed: int, size: int, channels: int) -> None:
+    def __init__(self, images: Images, share: Share, *, seed: int, size: int, channels: int) -> None:
         with extra("train"):
             import grain
-        self._pictures = pictures
+        self._images = images
         self._share = share
-        self.steps_per_epoch = share.steps(len(pictures))
-        self.classes = pictures.classes
+        self.steps_per_epoch = share.steps(len(images))
+        self.classes = images.classes
         self.shape = (size, size, channels)
         whole = slice(0, self.steps_per_epoch * share.batch_size)
         # Grain shuffles epoch e of seed s as it does epoch 0 of seed s + e; scattered seeds do not meet that way.
         scattered = int(np.random.PCG64(seed).random_raw()) % 2**32
-        # Row numbers are batched, then read: the pictures of a batch are decoded together.
-        rows = grain.MapDataset.range(len(pictures)).shuffle(seed=scattered).slice(whole).batch(share.local_size)
+        # Row numbers are batched, then read: the images of a batch are decoded together.
+        rows = grain.MapDataset.range(len(images)).shuffle(seed=scattered).slice(whole).batch(share.local_size)
         self._batches = rows.map(self._read)
 
     def __getitem__(self, step: int) -> Batch:
@@ -115,11 +115,11 @@ class StreamedBatches:
 
     def _read(self, rows: np.ndarray) -> Batch:
         size, _, channels = self.shape
-        return read_all(self._pictures, rows.tolist(), size, channels)
+        return read_all(self._images, rows.tolist(), size, channels)
 
 
-def read_all(source: Pictures, rows: Sequence[int], size: int, channels: int) -> Batch:
-    """The pictures of `rows`, made to measure: uint8 [N, size, size, channels], int32 [N]."""
+def read_all(source: Images, rows: Sequence[int], size: int, channels: int) -> Batch:
+    """The images of `rows`, made to measure: uint8 [N, size, size, channels], int32 [N]."""
     images = np.empty((len(rows), size, size, channels), np.uint8)
     labels = np.empty(len(rows), np.int32)
     for start in range(0, len(rows), READ_AT_ONCE):

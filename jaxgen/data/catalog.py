@@ -1,4 +1,4 @@
-"""Datasets by name: what there is, where it lies, its pictures and its batches."""
+"""Datasets by name: what there is, where it lies, its images and its batches."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from jaxgen.data.batches import ArrayBatches, Batches, Share, StreamedBatches, read_all
 from jaxgen.data.cryptopunks import CryptoPunks
-from jaxgen.data.dataset import Dataset, DatasetInfo, Pictures, Source
+from jaxgen.data.dataset import Dataset, DatasetInfo, Images, Source
 from jaxgen.data.digits import Digits
-from jaxgen.data.image_folder import PictureFolder
+from jaxgen.data.image_folder import ImageFolder
 from jaxgen.data.mnist import FASHION_MNIST, MNIST
 from jaxgen.data.tfds import TfdsByName
 from jaxgen.data.transforms import fit
@@ -22,8 +22,8 @@ SOURCES: dict[str, Source] = {
     "fashion_mnist": FASHION_MNIST,
     "cryptopunks": CryptoPunks(),
 }
-DEFAULT_SIZE = 32  # of pictures that differ in size, where no size is asked for
-MEMORY_LIMIT = 2 * 10**9  # bytes of decoded pictures; larger sets are read as they are needed
+DEFAULT_SIZE = 32  # of images that differ in size, where no size is asked for
+MEMORY_LIMIT = 2 * 10**9  # bytes of decoded images; larger sets are read as they are needed
 
 
 def names() -> list[str]:
@@ -55,7 +55,7 @@ def load(
 ) -> Dataset:
     """One split in memory, prepared first if need be; centre-cropped and resized to `size`, with 1 or 3 channels.
 
-    None keeps what the set has; pictures that differ among themselves become 32 x 32 and RGB.
+    None keeps what the set has; images that differ among themselves become 32 x 32 and RGB.
     """
     _check_measures(size, channels)
     return _in_memory(source(name).open(split, data_dir), size, channels)
@@ -96,18 +96,18 @@ def source(name: str) -> Source:
     """Who knows about `name`: jaxgen, a folder or TFDS (which says so if it does not)."""
     kind, colon, path = name.partition(":")
     if kind == "folder" and colon:
-        return PictureFolder(path)
+        return ImageFolder(path)
     return SOURCES.get(name) or TfdsByName(name, names())
 
 
-def measures(pictures: Pictures, size: int | None, channels: int | None) -> tuple[int, int]:
-    """The size and channels that `pictures` are served with."""
-    height, width, depth = pictures.shape
+def measures(images: Images, size: int | None, channels: int | None) -> tuple[int, int]:
+    """The size and channels that `images` are served with."""
+    height, width, depth = images.shape
     native = min(height, width) if height and width else DEFAULT_SIZE
     return size or native, channels or (1 if depth == 1 else 3)
 
 
-def _in_memory(data: Dataset | Pictures, size: int | None, channels: int | None) -> Dataset:
+def _in_memory(data: Dataset | Images, size: int | None, channels: int | None) -> Dataset:
     if isinstance(data, Dataset):
         return Dataset(np.ascontiguousarray(fit(data.images, size, channels)), data.labels, data.classes)
     images, labels = read_all(data, range(len(data)), *measures(data, size, channels))

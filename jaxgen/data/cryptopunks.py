@@ -12,7 +12,7 @@ from jaxgen.data import idx
 from jaxgen.data.cache import find_prepared, user_folder, writable_root
 from jaxgen.data.dataset import Dataset, DatasetInfo
 from jaxgen.data.decode import decode
-from jaxgen.data.tfds import TfdsPictures
+from jaxgen.data.tfds import TfdsImages
 from jaxgen.data.tfds_writer import Examples, png, prepare
 from jaxgen.data.transforms import compose
 from jaxgen.errors import JaxgenError, extra, lookup
@@ -60,9 +60,9 @@ class CryptoPunks:
 
     def open(self, split: str, data_dir: Path | None) -> Dataset:
         lookup(dict.fromkeys(SPLITS), split, "split of cryptopunks")
-        pictures = TfdsPictures(self.get(data_dir), split)
-        order = np.argsort(pictures.column("id"))  # TFDS stores records shuffled
-        tiles = np.stack([image for image, _ in pictures.read(order.tolist())])
+        images = TfdsImages(self.get(data_dir), split)
+        order = np.argsort(images.column("id"))  # TFDS stores records shuffled
+        tiles = np.stack([image for image, _ in images.read(order.tolist())])
         return Dataset(on_canvas(tiles), np.full(len(tiles), -1, np.int32))
 
 

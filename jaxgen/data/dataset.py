@@ -1,4 +1,4 @@
-"""What the data package hands out: a description, an array of pictures, or pictures that are read on demand."""
+"""What the data package hands out: a description, an array of images, or images that are read on demand."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Shape = tuple[int | None, int | None, int | None]  # height, width, channels; No
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """What is known about a dataset before its pictures are read."""
+    """What is known about a dataset before its images are read."""
 
     name: str
     title: str
     source: str  # who made it, and its licence
     shape: Shape  # as it comes, before any resizing
     classes: tuple[str, ...] = ()  # () if it has no labels
-    splits: dict[str, int]  # pictures in each, as far as known
+    splits: dict[str, int]  # images in each, as far as known
     ready: bool  # can be loaded without a download
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pictures in memory. images: uint8 [N, H, W, C]; labels: int32 [N], -1 where there is none."""
+    """Images in memory. images: uint8 [N, H, W, C]; labels: int32 [N], -1 where there is none."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -37,8 +37,8 @@ class Dataset:
         return len(self.images)
 
 
-class Pictures(Protocol):
-    """Pictures that are read on demand, by row."""
+class Images(Protocol):
+    """Images that are read on demand, by row."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...
@@ -49,7 +49,7 @@ class Pictures(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: Sequence[int]) -> list[tuple[np.ndarray, int]]:
-        """The uint8 [H, W, C] picture and the label (-1: none) of each row."""
+        """The uint8 [H, W, C] image and the label (-1: none) of each row."""
         ...
 
 
@@ -62,6 +62,6 @@ class Source(Protocol):
         """Fetch, check and convert whatever is needed, once; where it lies then, or None if it needs no place."""
         ...
 
-    def open(self, split: str, data_dir: Path | None) -> Dataset | Pictures:
+    def open(self, split: str, data_dir: Path | None) -> Dataset | Images:
         """One split at its native size, prepared first if need be."""
         ...

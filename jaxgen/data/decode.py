@@ -1,4 +1,4 @@
-"""Encoded pictures (PNG, JPEG, ...) to uint8 arrays, safely."""
+"""Encoded images (PNG, JPEG, ...) to uint8 arrays, safely."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from PIL import Image, ImageOps
 from jaxgen.errors import JaxgenError, one_line
 from jaxgen.images import open_header
 
-MAX_PIXELS = 64_000_000  # a picture that claims more is refused before a pixel is decoded
+MAX_PIXELS = 64_000_000  # an image that claims more is refused before a pixel is decoded
 
 
 def decode(source: Path | bytes, name: str) -> np.ndarray:
-    """The first frame of a picture, upright: uint8 [H, W, C], C of 1 (grey), 3 (RGB) or 4 (RGBA).
+    """The first frame of an image, upright: uint8 [H, W, C], C of 1 (grey), 3 (RGB) or 4 (RGBA).
 
     Raises JaxgenError, naming `name`, if it cannot be read or has more than MAX_PIXELS pixels.
     """
@@ -30,7 +30,7 @@ def decode(source: Path | bytes, name: str) -> np.ndarray:
     except FileNotFoundError as err:
         raise JaxgenError(f"{name}: no such file") from err
     except Exception as err:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, ...
-        raise JaxgenError(f"{name}: cannot be read as a picture ({one_line(err)}); remove or replace it") from err
+        raise JaxgenError(f"{name}: cannot be read as an image ({one_line(err)}); remove or replace it") from err
 
 
 def _to_array(image: Image.Image) -> np.ndarray:

@@ -86,7 +86,7 @@ def serialize(array: np.ndarray) -> bytes:
 
 
 def to_splits(contents: Mapping[str, bytes]) -> Splits:
-    """The four files' contents, by stem, as pictures and labels."""
+    """The four files' contents, by stem, as images and labels."""
     splits = {}
     for split, (images, labels) in FILES.items():
         splits[split] = (parse(contents[images], images)[..., None], parse(contents[labels], labels).astype(np.int32))

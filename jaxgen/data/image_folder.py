@@ -1,4 +1,4 @@
-"""Anybody's own pictures: a folder of image files, its subfolders being the classes."""
+"""Anybody's own images: a folder of image files, its subfolders being the classes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from jaxgen.data.decode import decode
 from jaxgen.data.image_files import ENDINGS, below
 from jaxgen.errors import JaxgenError, UsageError, lookup
 
-TEST_EVERY = 10  # every tenth picture, in the order of their paths, is for testing
+TEST_EVERY = 10  # every tenth image, in the order of their paths, is for testing
 
 
-class FolderPictures:
-    """Some of a folder's pictures; files are opened when they are read."""
+class FolderImages:
+    """Some of a folder's images; files are opened when they are read."""
 
     shape = (None, None, None)
 
@@ -40,8 +40,8 @@ class FolderPictures:
         return decode(self._root / path, str(self._root / path)), self.classes.index(label) if label else -1
 
 
-class PictureFolder:
-    """folder:PATH. Pictures directly in PATH have no label; those below belong to their first subfolder's class."""
+class ImageFolder:
+    """folder:PATH. Images directly in PATH have no label; those below belong to their first subfolder's class."""
 
     def __init__(self, path: str) -> None:
         self._root = Path(path).expanduser()
@@ -50,9 +50,9 @@ class PictureFolder:
         paths = self._paths()
         return DatasetInfo(
             name=f"folder:{self._root}",
-            title=f"the pictures in {self._root}",
+            title=f"the images in {self._root}",
             source="your own",
-            shape=FolderPictures.shape,
+            shape=FolderImages.shape,
             classes=self._classes(paths),
             splits={split: len(rows) for split, rows in self._splits(paths).items()},
             ready=True,
@@ -62,22 +62,20 @@ class PictureFolder:
         self._paths()
         return self._root
 
-    def open(self, split: str, data_dir: Path | None) -> FolderPictures:
+    def open(self, split: str, data_dir: Path | None) -> FolderImages:
         paths = self._paths()
         chosen = lookup(self._splits(paths), split, f"split of folder:{self._root}")
         if not chosen:
-            raise JaxgenError(
-                f"{self._root}: {len(paths)} pictures leave none for {split!r}; every tenth is for testing"
-            )
-        return FolderPictures(self._root, chosen, self._classes(paths))
+            raise JaxgenError(f"{self._root}: {len(paths)} images leave none for {split!r}; every tenth is for testing")
+        return FolderImages(self._root, chosen, self._classes(paths))
 
     def _paths(self) -> list[Path]:
-        """Every picture below the folder, relative to it, in one order everywhere. Raises if there is none."""
+        """Every image below the folder, relative to it, in one order everywhere. Raises if there is none."""
         if not self._root.is_dir():
             raise UsageError(f"folder:{self._root}: there is no such folder")
         paths = below(self._root, "**/*")
         if not paths:
-            raise JaxgenError(f"{self._root}: no pictures here (looked for {', '.join(sorted(ENDINGS))})")
+            raise JaxgenError(f"{self._root}: no images here (looked for {', '.join(sorted(ENDINGS))})")
         return paths
 
     @staticmethod

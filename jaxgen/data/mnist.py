@@ -13,7 +13,7 @@ import numpy as np
 from jaxgen.data import download, idx
 from jaxgen.data.cache import find_prepared, user_folder, writable_root
 from jaxgen.data.dataset import Dataset, DatasetInfo
-from jaxgen.data.tfds import TfdsPictures
+from jaxgen.data.tfds import TfdsImages
 from jaxgen.data.tfds_writer import Examples, png, prepare
 from jaxgen.errors import JaxgenError, extra, lookup
 
@@ -130,7 +130,7 @@ class IdxSet:
 
     def _read_prepared(self, folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         """One split of a prepared set, anybody's, in the order of the IDX files and checked by their SHA-256."""
-        prepared = TfdsPictures(folder, split)
+        prepared = TfdsImages(folder, split)
         records = prepared.read(range(len(prepared)))
         shuffled = tfds_order(len(prepared), split)
         images = np.empty((len(records), *records[0][0].shape), np.uint8)
@@ -177,7 +177,7 @@ MNIST = IdxSet(
 
 FASHION_MNIST = IdxSet(
     name="fashion_mnist",
-    title="28x28 pictures of clothes",
+    title="28x28 images of clothes",
     source="Zalando Research; MIT",
     classes=(
         "T-shirt/top",

@@ -19,8 +19,8 @@ from jaxgen.data.tfds_writer import build
 from jaxgen.errors import JaxgenError, UsageError, extra, nearest
 
 
-class TfdsPictures:
-    """One split of a prepared array_record set; pictures are decoded by Pillow when they are read."""
+class TfdsImages:
+    """One split of a prepared array_record set; images are decoded by Pillow when they are read."""
 
     def __init__(self, folder: Path, split: str) -> None:
         with extra("train"):
@@ -32,7 +32,7 @@ class TfdsPictures:
             have = ", ".join(builder.info.splits)
             raise UsageError(f"{builder.info.name} has no split {split!r}; it has {have}")
         self._name = f"{builder.info.name}/{split}"
-        self._image, self._label = picture_and_label(builder.info)
+        self._image, self._label = image_and_label(builder.info)
         feature = builder.info.features[self._image]
         self.shape: Shape = feature.shape
         self.classes = class_names(builder.info)
@@ -43,7 +43,7 @@ class TfdsPictures:
         return len(self._records)
 
     def read(self, rows: Sequence[int]) -> list[tuple[np.ndarray, int]]:
-        return [self._picture(record, row) for record, row in zip(self._read_records(rows), rows, strict=True)]
+        return [self._decoded_image(record, row) for record, row in zip(self._read_records(rows), rows, strict=True)]
 
     def column(self, feature: str) -> np.ndarray:
         """One scalar feature of every record: int64 [N]."""
@@ -53,11 +53,11 @@ class TfdsPictures:
         with _damage_named(self._folder):
             records = self._records.__getitems__([int(row) for row in rows])
             if any(record[self._image] is None for record in records):  # a torn file reads as empty records
-                raise ValueError("a record has no picture")
+                raise ValueError("a record has no image")
             return records
 
-    def _picture(self, record: dict[str, Any], row: int) -> tuple[np.ndarray, int]:
-        image = decode(record[self._image], f"picture {row} of {self._name}")
+    def _decoded_image(self, record: dict[str, Any], row: int) -> tuple[np.ndarray, int]:
+        image = decode(record[self._image], f"image {row} of {self._name}")
         return image, int(record[self._label]) if self._label else -1
 
 
@@ -72,26 +72,26 @@ def _damage_named(folder: Path) -> Iterator[None]:
         raise JaxgenError(f"{folder}: damaged ({_first_line(err)}); remove the folder and get the set again") from err
 
 
-def picture_and_label(info: Any) -> tuple[str, str | None]:
-    """The names of a TFDS set's first uint8 picture and its class label (the supervised one, else the first).
+def image_and_label(info: Any) -> tuple[str, str | None]:
+    """The names of a TFDS set's first uint8 image and its class label (the supervised one, else the first).
 
-    Raises JaxgenError if it has no pictures.
+    Raises JaxgenError if it has no images.
     """
     with extra("train"):
         import tensorflow_datasets as tfds
     features = dict(info.features.items())
-    pictures = [name for name, kind in features.items() if isinstance(kind, tfds.features.Image)]
-    pictures = [name for name in pictures if np.dtype(features[name].np_dtype) == np.uint8]
-    if not pictures:
-        raise JaxgenError(f"{info.name} has no 8-bit pictures; its features are {', '.join(features)}")
+    images = [name for name, kind in features.items() if isinstance(kind, tfds.features.Image)]
+    images = [name for name in images if np.dtype(features[name].np_dtype) == np.uint8]
+    if not images:
+        raise JaxgenError(f"{info.name} has no 8-bit images; its features are {', '.join(features)}")
     labels = [name for name, kind in features.items() if isinstance(kind, tfds.features.ClassLabel)]
     supervised = [name for name in (info.supervised_keys or ()) if name in labels]
-    return pictures[0], next(iter(supervised + labels), None)
+    return images[0], next(iter(supervised + labels), None)
 
 
 def class_names(info: Any) -> tuple[str, ...]:
-    """The names of the classes that `picture_and_label` finds; () if there are none."""
-    label = picture_and_label(info)[1]
+    """The names of the classes that `image_and_label` finds; () if there are none."""
+    label = image_and_label(info)[1]
     return tuple(info.features[label].names) if label else ()
 
 
@@ -105,7 +105,7 @@ class TfdsByName:
     def info(self, data_dir: Path | None) -> DatasetInfo:
         builder = self._builder(self._prepared_root(data_dir) or roots(data_dir)[0])
         about = builder.info
-        image = picture_and_label(about)[0]
+        image = image_and_label(about)[0]
         licence = about.redistribution_info.license or "licence not stated"
         return DatasetInfo(
             name=self._name,
@@ -123,8 +123,8 @@ class TfdsByName:
             return Path(self._builder(root).data_dir)
         return self._prepare(data_dir)
 
-    def open(self, split: str, data_dir: Path | None) -> TfdsPictures:
-        return TfdsPictures(self.get(data_dir), split)
+    def open(self, split: str, data_dir: Path | None) -> TfdsImages:
+        return TfdsImages(self.get(data_dir), split)
 
     @property
     def _base(self) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 from jaxgen.data.cache import PREPARED
 from jaxgen.errors import extra
 
-Examples = Iterator[tuple[int, dict[str, Any]]]  # key, features; pictures as `png`
+Examples = Iterator[tuple[int, dict[str, Any]]]  # key, features; images as `png`
 
 
 def prepare(base: type, examples: Mapping[str, Examples], root: Path) -> Path:

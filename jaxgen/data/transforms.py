@@ -1,4 +1,4 @@
-"""Pictures of any size and number of channels made to measure."""
+"""Images of any size and number of channels made to measure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from PIL import Image
 
 from jaxgen.errors import JaxgenError
 
-CHUNK = 4096  # pictures resized in one go: bounds the memory of the copies
-TINY = 32  # pictures up to this size grow by repeating pixels, where the factor is a whole number
-BACKGROUND = 255  # shows through where a picture with alpha is transparent
+CHUNK = 4096  # images resized in one go: bounds the memory of the copies
+TINY = 32  # images up to this size grow by repeating pixels, where the factor is a whole number
+BACKGROUND = 255  # shows through where an image with alpha is transparent
 
 
 def fit(images: np.ndarray, size: int | None = None, channels: int | None = None) -> np.ndarray:
@@ -29,7 +29,7 @@ def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
     """
     have = images.shape[-1]
     if channels not in (1, 3) or have not in (1, 2, 3, 4):
-        raise JaxgenError(f"pictures must have 1 or 3 channels, got {channels} wanted of {have}")
+        raise JaxgenError(f"images must have 1 or 3 channels, got {channels} wanted of {have}")
     if have in (2, 4):
         return to_channels(compose(images, (BACKGROUND,) * (have - 1)), channels)
     if have == channels:
@@ -41,7 +41,7 @@ def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
 
 
 def compose(images: np.ndarray, background: tuple[int, ...]) -> np.ndarray:
-    """Lay pictures whose last channel is alpha on one colour: uint8 [..., C + 1] -> [..., C], rounded."""
+    """Lay images whose last channel is alpha on one colour: uint8 [..., C + 1] -> [..., C], rounded."""
     color, alpha = images[..., :-1].astype(np.uint32), images[..., -1:].astype(np.uint32)
     mixed = color * alpha + np.array(background, np.uint32) * (255 - alpha)
     return ((mixed + 127) // 255).astype(np.uint8)
@@ -58,7 +58,7 @@ def center_crop(images: np.ndarray) -> np.ndarray:
 def resize(images: np.ndarray, size: int) -> np.ndarray:
     """Squares of one size to another: uint8 [N, S, S, C] -> [N, size, size, C], pixel for pixel what Pillow gives.
 
-    Whole-number shrinking averages (BOX), whole-number growth of tiny pictures repeats (NEAREST), all else is LANCZOS.
+    Whole-number shrinking averages (BOX), whole-number growth of tiny images repeats (NEAREST), all else is LANCZOS.
     """
     side = images.shape[1]
     if side == size:
@@ -79,9 +79,9 @@ def _resampling(side: int, size: int) -> Image.Resampling:
 
 
 def _resize_chunk(images: np.ndarray, size: int, resampling: Image.Resampling) -> np.ndarray:
-    """Pillow resizes rows, then columns, so pictures stacked along the other axis do not see each other.
+    """Pillow resizes rows, then columns, so images stacked along the other axis do not see each other.
 
-    Two calls a chunk and not one a picture: 60,000 pictures from 28 to 16 pixels take 0.3 s and not 3 s.
+    Two calls a chunk and not one an image: 60,000 images from 28 to 16 pixels take 0.3 s and not 3 s.
     """
     n, side, _, channels = images.shape
     stacked = images.reshape(n * side, side, channels)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.errors import UsageError
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen.sampling import sampler_spec
 
 PYTORCH = "pytorch eager"  # the runtime that the others are compared with
@@ -21,7 +21,7 @@ Draw = Callable[[int, np.ndarray | None], object]  # draw(batch size, plan; None
 
 
 def bench(
-    sampler: Sampler,
+    sampler: Model,
     runtimes: Mapping[str, Draw],
     *,
     batch_sizes: Sequence[int] = (1, 8, 64),
@@ -44,7 +44,7 @@ def bench(
     return {"machine": _machine(), "threads": threads or _cores(), "repeats": repeats, "rows": rows}
 
 
-def plans_of(sampler: Sampler, steps: Sequence[int]) -> dict[int, np.ndarray | None]:
+def plans_of(sampler: Model, steps: Sequence[int]) -> dict[int, np.ndarray | None]:
     """A plan without noise of so many steps each, so that the network decides; one evaluation has no plan."""
     process = sampler.inference.process
     if process is None:
@@ -54,16 +54,16 @@ def plans_of(sampler: Sampler, steps: Sequence[int]) -> dict[int, np.ndarray | N
     return {count: sampler.plan(sampler=name, steps=count, eta=0.0) for count in steps}
 
 
-def onnxruntime_draw(sampler: Sampler) -> Draw:
+def onnxruntime_draw(sampler: Model) -> Draw:
     """The file as anyone runs it."""
 
-    def draw(batch: int, plan: np.ndarray | None) -> object:
-        return sampler.draw(np.zeros(batch, np.int64), np.arange(batch), guidance=unguided(sampler), plan=plan)
+    def sample(batch: int, plan: np.ndarray | None) -> object:
+        return sampler.sample(np.zeros(batch, np.int64), np.arange(batch), guidance=unguided(sampler), plan=plan)
 
-    return draw
+    return sample
 
 
-def unguided(sampler: Sampler) -> float | None:
+def unguided(sampler: Model) -> float | None:
     """The guidance with which a row is one network evaluation for every runtime."""
     return 1.0 if sampler.classes and sampler.inference.process else None
 
@@ -95,9 +95,9 @@ def _seconds(runtimes: Mapping[str, Draw], batch: int, plan: np.ndarray | None, 
     """Seconds of each draw, by runtime."""
     seconds: dict[str, list[float]] = {name: [] for name in runtimes}
     for repeat in range(repeats + 1):
-        for name, draw in runtimes.items():
+        for name, sample in runtimes.items():
             begin = time.perf_counter()
-            draw(batch, plan)
+            sample(batch, plan)
             if repeat:  # the first one compiles and allocates
                 seconds[name].append(time.perf_counter() - begin)
     return seconds

@@ -15,7 +15,7 @@ def words(values: Any, what: str) -> np.ndarray:
     """[N] integers of 32 bits, N >= 1, as int64."""
     array = integers(values, what)
     if array.ndim != 1 or not array.size:
-        raise UsageError(f"{what} must be one number for each picture, got shape {array.shape}")
+        raise UsageError(f"{what} must be one number for each image, got shape {array.shape}")
     require_range(array, 0, 2**32 - 1, what)
     return array.astype(np.int64)
 

@@ -23,7 +23,17 @@ def upgraded(manifest: Mapping[str, Any], name: str, say: Say) -> dict[str, Any]
     for line in read.renames():
         say(f"{name}: {line}")
     kept = {key: value for key, value in manifest.items() if key not in UPGRADED}
-    return {**kept, "requires": [], "inference": inference}
+    return {**kept, **_certificate(manifest), "requires": [], "inference": inference}
+
+
+def _certificate(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The certificate, whose probe's images were called pictures."""
+    certificate = manifest.get("certificate")
+    probe = certificate.get("probe") if isinstance(certificate, Mapping) else None
+    if not isinstance(certificate, Mapping) or not isinstance(probe, Mapping) or "pictures" not in probe:
+        return {}
+    today = {("images" if key == "pictures" else key): value for key, value in probe.items()}
+    return {"certificate": {**certificate, "probe": today}}
 
 
 def _inference(manifest: Mapping[str, Any], read: _Config, name: str) -> dict[str, Any]:

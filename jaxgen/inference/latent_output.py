@@ -1,4 +1,4 @@
-"""What the commands write: rows of pictures as a sheet, a GIF or an array, latents as an array, tables as text."""
+"""What the commands write: rows of images as a sheet, a GIF or an array, latents as an array, tables as text."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from jaxgen.files import check_writable, write_atomically
 from jaxgen.images import captioned, grid, save_gif, save_png
 from jaxgen.inference.provenance import provenance_text
 
-MAX_SHEET = 4096  # pictures on one
-MAX_COLUMNS = 128  # of a sheet: of 28x28 pictures, 7,426 pixels
+MAX_SHEET = 4096  # images on one
+MAX_COLUMNS = 128  # of a sheet: of 28x28 images, 7,426 pixels
 FRAME_MS = 90
 
 
@@ -27,20 +27,20 @@ def checked(output: Path, *endings: str) -> Path:
 
 
 def require_room(output: Path, rows: int, columns: int) -> None:
-    """Raise UsageError, before anything is drawn, for more pictures than a file holds."""
+    """Raise UsageError, before anything is drawn, for more images than a file holds."""
     if rows * columns > MAX_SHEET:
-        raise UsageError(f"a file holds at most {MAX_SHEET} pictures, this would be {rows * columns}; ask for fewer")
+        raise UsageError(f"a file holds at most {MAX_SHEET} images, this would be {rows * columns}; ask for fewer")
     if output.suffix.lower() == ".png" and columns > MAX_COLUMNS:
         raise UsageError(
-            f"rows of {columns} pictures are too wide for a PNG (at most {MAX_COLUMNS}); write to FILE.gif or FILE.npy"
+            f"rows of {columns} images are too wide for a PNG (at most {MAX_COLUMNS}); write to FILE.gif or FILE.npy"
         )
 
 
 def write_rows(
     output: Path, rows: np.ndarray, provenance: Mapping[str, Any], titles: Sequence[str] | None = None
 ) -> None:
-    """uint8 [R, K, H, W, C] as the ending says: R rows of K pictures, below the row's title if it has one (.png); K
-    frames of R pictures each, there and back again (.gif); all of them one after the other (.npy)."""
+    """uint8 [R, K, H, W, C] as the ending says: R rows of K images, below the row's title if it has one (.png); K
+    frames of R images each, there and back again (.gif); all of them one after the other (.npy)."""
     if output.suffix.lower() == ".npy":
         write_array(output, rows.reshape(-1, *rows.shape[2:]))
     elif output.suffix.lower() == ".gif":

@@ -13,7 +13,7 @@ from typing import Any, Self
 from jaxgen import __version__
 from jaxgen.errors import JaxgenError
 from jaxgen.inference.section import Section
-from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, Process, Recipe, Unknown
+from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, Process, SamplerSpec, Unknown
 
 KINDS = ("sampler", "encoder", "classifier")
 MAX_SIDE = 4096  # pixels, or numbers of a code
@@ -43,7 +43,7 @@ class Inference:
     null_class: bool = True  # whether label -1, "no class", may be asked for
     noise_shape: tuple[int, ...] | None = None  # [H, W, C] or [D]
     process: Process | None = None  # None: one evaluation, no plan
-    plan: Recipe | None = None
+    plan: SamplerSpec | None = None
     guidance: float | None = None
     likelihood: Likelihood | None = None
 
@@ -143,9 +143,9 @@ def _process_dict(process: Process) -> dict[str, Any]:
     return {"kind": type(process).__name__.lower(), **values}
 
 
-def _plan(section: Section | None) -> Recipe:
+def _plan(section: Section | None) -> SamplerSpec:
     assert section  # it is required
-    return Recipe(section.text("sampler"), section.integer("steps", 1, MAX_STEPS), section.number("eta", 0, 1))
+    return SamplerSpec(section.text("sampler"), section.integer("steps", 1, MAX_STEPS), section.number("eta", 0, 1))
 
 
 def _likelihood(section: Section | None) -> Likelihood | None:

@@ -11,7 +11,7 @@ from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.session import Session
 
 
-class Loaded:
+class OnnxModel:
     """A model file in onnxruntime. Raises JaxgenError if its graph is not loaded."""
 
     def __init__(self, artifact: Artifact, *, threads: int | None = None, spin: bool = True) -> None:
@@ -41,5 +41,5 @@ class Loaded:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of a picture."""
+        """(H, W, C) of an image."""
         return self.inference.image_shape

@@ -165,13 +165,13 @@ def stamp(model_bytes: bytes) -> bytes:
     return b"".join((model_bytes[:at], _digest(model_bytes, at).encode(), model_bytes[at + len(ZEROS) :]))
 
 
-def encode_pictures(images: np.ndarray) -> list[str]:
+def encode_images(images: np.ndarray) -> list[str]:
     """uint8 [N, H, W, C], C 1 or 3, as N base64 PNGs: how a certificate keeps its probe."""
     return [base64.b64encode(png_bytes(image)).decode() for image in images]
 
 
-def decode_pictures(texts: Sequence[str]) -> np.ndarray:
-    """The inverse of `encode_pictures`: uint8 [N, H, W, C].
+def decode_images(texts: Sequence[str]) -> np.ndarray:
+    """The inverse of `encode_images`: uint8 [N, H, W, C].
 
     Raises JaxgenError on anything but one or more base64 PNGs of one shape, with at most MAX_PIXELS together.
     """
@@ -182,10 +182,10 @@ def decode_pictures(texts: Sequence[str]) -> np.ndarray:
         try:
             png = base64.b64decode(text, validate=True)
         except ValueError as err:
-            raise JaxgenError(f"picture {number} is not base64: {err}") from err
-        images.append(png_pixels(png, f"picture {number}", MAX_PIXELS // len(texts)))
+            raise JaxgenError(f"image {number} is not base64: {err}") from err
+        images.append(png_pixels(png, f"image {number}", MAX_PIXELS // len(texts)))
         if images[-1].shape != images[0].shape:
-            raise JaxgenError(f"picture {number}: expected {images[0].shape} as picture 0, got {images[-1].shape}")
+            raise JaxgenError(f"image {number}: expected {images[0].shape} as image 0, got {images[-1].shape}")
     return np.stack(images)
 
 

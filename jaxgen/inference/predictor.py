@@ -1,4 +1,4 @@
-"""Read pictures with a model file: a VAE's encoder or a classifier. NumPy and onnxruntime, nothing else."""
+"""Read images with a model file: a VAE's encoder or a classifier. NumPy and onnxruntime, nothing else."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.checks import require_shape
-from jaxgen.inference.model import Loaded
+from jaxgen.inference.model import OnnxModel
 from jaxgen.inference.model_file import Artifact
 
 # What each kind of file gives, float32 [N, ...] each.
 OUTPUTS = {"encoder": ("mean", "log_variance"), "classifier": ("logits",)}
 
 
-class Reader(Loaded):
-    """A loaded encoder or classifier: uint8 pictures in, numbers out.
+class Predictor(OnnxModel):
+    """A loaded encoder or classifier: uint8 images in, numbers out.
 
     Raises JaxgenError if the file draws instead, or its graph is not what the contract says.
     """
@@ -24,7 +24,7 @@ class Reader(Loaded):
         self.kind = artifact.inference.kind
         if self.kind not in OUTPUTS:
             hint = "; a VAE's encoder is the second file that 'jaxgen export' writes" if self.kind == "sampler" else ""
-            raise JaxgenError(f"{artifact.path}: reads no pictures: it is a {self.kind[:40]}{hint}")
+            raise JaxgenError(f"{artifact.path}: reads no images: it is a {self.kind[:40]}{hint}")
         super().__init__(artifact, threads=threads, spin=spin)
         self.outputs = OUTPUTS[self.kind]
         self._session.require({"images"}, dict.fromkeys(self.outputs))
@@ -39,8 +39,8 @@ class Reader(Loaded):
         """
         images = np.asarray(images)
         if images.dtype != np.uint8:
-            raise UsageError(f"pictures must be uint8, got {images.dtype}")
-        require_shape(images, (len(images), *self.shape), "pictures")
+            raise UsageError(f"images must be uint8, got {images.dtype}")
+        require_shape(images, (len(images), *self.shape), "images")
         starts = range(0, max(len(images), 1), batch_size)
         parts = [
             self._session.run(self.outputs, {"images": images[start : start + batch_size]}, deadline)

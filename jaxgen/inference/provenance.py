@@ -15,7 +15,7 @@ MAX_PROVENANCE_CHARS = 2**16
 
 
 def provenance_text(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """How a picture was made (model, seed, index, label, plan ...) as the text chunk for `save_png`.
+    """How an image was made (model, seed, index, label, plan ...) as the text chunk for `save_png`.
 
     Raises JaxgenError on what JSON cannot write (inf and nan included) or on more than MAX_PROVENANCE_CHARS.
     """
@@ -41,7 +41,7 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         provenance = json.loads(text)
     except (ValueError, RecursionError) as err:
-        raise JaxgenError(f"{path}: its provenance is no JSON; the picture is damaged or was rewritten") from err
+        raise JaxgenError(f"{path}: its provenance is no JSON; the image is damaged or was rewritten") from err
     if not isinstance(provenance, dict):
-        raise JaxgenError(f"{path}: its provenance is no JSON object; the picture was rewritten")
+        raise JaxgenError(f"{path}: its provenance is no JSON object; the image was rewritten")
     return provenance

@@ -1,4 +1,4 @@
-"""Which pictures: what a person asks for, checked against a model, and what a PNG says of itself."""
+"""Which images: what a person asks for, checked against a model, and what a PNG says of itself."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any, Self
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.inference.sampler import Label, Sampler
-from jaxgen.sampling.process import MAX_GUIDANCE, Recipe
+from jaxgen.inference.sampler import Label, Model
+from jaxgen.sampling.process import MAX_GUIDANCE, SamplerSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Which pictures: everything that they depend on besides the model."""
+    """Which images: everything that they depend on besides the model."""
 
     seed: int = 0
     first: int = 0
     count: int = 64
     label: Label = -1
     guidance: float | None = None
-    recipe: Recipe | None = None  # None: the model has no plan, and draws in one evaluation
+    recipe: SamplerSpec | None = None  # None: the model has no plan, and draws in one evaluation
 
     @classmethod
     def checked(
         cls,
-        model: Sampler,
+        model: Model,
         *,
         seed: int,
         first: int,
@@ -51,7 +51,7 @@ class Request:
         if not 0 <= seed < 2**32:
             raise UsageError(f"seed must be from 0 to 2^32 - 1, got {seed}")
         if first < 0 or count < 1 or first + count > 2**32:
-            raise UsageError(f"a seed has pictures 0 to 2^32 - 1, got --first {first} and -n {count}")
+            raise UsageError(f"a seed has images 0 to 2^32 - 1, got --first {first} and -n {count}")
         if label is None and model.least_label == 0:
             label = "all"  # it cannot draw without a class
         number: Label = "all" if label == "all" else model.label(label)
@@ -65,7 +65,7 @@ class Request:
         return cls(seed=seed, first=first, count=count, label=number, guidance=guidance, recipe=recipe)
 
     @classmethod
-    def from_provenance(cls, model: Sampler, provenance: Mapping[str, Any]) -> Self:
+    def from_provenance(cls, model: Model, provenance: Mapping[str, Any]) -> Self:
         """The request that `provenance` describes: its inverse. Raises JaxgenError if it is not understood."""
         try:
             plan, label, scale = provenance["plan"], provenance["label"], provenance["guidance"]
@@ -87,19 +87,19 @@ class Request:
         except (TypeError, UsageError) as err:
             raise JaxgenError(str(err)) from err
 
-    def plan(self, model: Sampler) -> np.ndarray | None:
+    def plan(self, model: Model) -> np.ndarray | None:
         """The table of its recipe, None for a model without plans."""
         return model.table(self.recipe) if self.recipe else None
 
-    def batches(self, model: Sampler, batch_size: int) -> Iterator[np.ndarray]:
-        """The pictures, uint8 [n, H, W, C] at a time."""
+    def batches(self, model: Model, batch_size: int) -> Iterator[np.ndarray]:
+        """The images, uint8 [n, H, W, C] at a time."""
         return model.stream(
             self.count, seed=self.seed, first=self.first, label=self.label, guidance=self.guidance,
             plan=self.plan(model), batch_size=batch_size,
         )  # fmt: skip
 
-    def provenance(self, model: Sampler, index: int, count: int = 1) -> dict[str, Any]:
-        """What a PNG of pictures `index` ... says of itself."""
+    def provenance(self, model: Model, index: int, count: int = 1) -> dict[str, Any]:
+        """What a PNG of images `index` ... says of itself."""
         label = self.label
         if label == "all" and count == 1:
             label = index % len(model.classes)

@@ -1,4 +1,4 @@
-"""Draw pictures from a model file: seed in, uint8 pictures out. NumPy and onnxruntime, nothing else."""
+"""Draw images from a model file: seed in, uint8 images out. NumPy and onnxruntime, nothing else."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError, nearest
 from jaxgen.inference.checks import floats, integers, require_range, require_shape, scale, words
-from jaxgen.inference.model import Loaded
+from jaxgen.inference.model import OnnxModel
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.own_plan import own_table
 from jaxgen.inference.session import Stop
 from jaxgen.sampling import plan as plans, sampler_spec
-from jaxgen.sampling.process import MAX_GUIDANCE, Process, Recipe
+from jaxgen.sampling.process import MAX_GUIDANCE, Process, SamplerSpec
 
 # Inputs by what the model is; conditional models have "label" too, those with a plan also "guidance".
 BY_PLAN = {"seed", "index", "plan", "state"}
 AT_ONCE = {"seed", "index", "latent"}
 
-Label = int | Literal["all"]  # a class's number, -1 for none; "all": each picture's index modulo the classes
+Label = int | Literal["all"]  # a class's number, -1 for none; "all": each image's index modulo the classes
 
 
 class Inputs(TypedDict, total=False):
@@ -34,8 +34,8 @@ class Inputs(TypedDict, total=False):
     latent: np.ndarray | None  # [N, D], decoded instead of the seed's own; without a plan alone
 
 
-class Sampler(Loaded):
-    """A loaded model. Picture `index` of `seed` is the same in every batch, process and machine.
+class Model(OnnxModel):
+    """A loaded model. Image `index` of `seed` is the same in every batch, process and machine.
 
     Raises JaxgenError if the model's manifest or graph is not what the contract says.
     """
@@ -44,19 +44,19 @@ class Sampler(Loaded):
         """threads, spin: of onnxruntime; see `jaxgen.inference.session.Session`."""
         kind = artifact.inference.kind
         if kind != "sampler":
-            raise JaxgenError(f"{artifact.path}: draws nothing: it is {_article(kind)}, which reads pictures")
+            raise JaxgenError(f"{artifact.path}: draws nothing: it is {_article(kind)}, which reads images")
         super().__init__(artifact, threads=threads, spin=spin)
         self._check_contract()
 
     @property
     def untrained(self) -> bool:
-        """Whether its weights are fresh, so that its pictures mean nothing."""
+        """Whether its weights are fresh, so that its images mean nothing."""
         training = self.artifact.manifest.get("training")
         return isinstance(training, dict) and training.get("untrained") is True
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """Of one picture's normals: [H, W, C], or [D] of a code."""
+        """Of one image's normals: [H, W, C], or [D] of a code."""
         assert self.inference.noise_shape  # every sampler has one
         return self.inference.noise_shape
 
@@ -71,7 +71,7 @@ class Sampler(Loaded):
             raise UsageError(f"{self.artifact.path} draws in one evaluation: it has no plan, steps or guidance")
         return self.inference.process
 
-    def recipe(self, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> Recipe:
+    def recipe(self, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> SamplerSpec:
         """What `plan` makes a table of; what is left out is as in the file's own plan. See `sampler_spec.choose`.
 
         Raises UsageError for what the model, or this jaxgen, cannot do.
@@ -85,7 +85,7 @@ class Sampler(Loaded):
         self.process()
         return self.table(sampler_spec.choose(self.inference, sampler=sampler, steps=steps, eta=eta))
 
-    def table(self, recipe: Recipe) -> np.ndarray:
+    def table(self, recipe: SamplerSpec) -> np.ndarray:
         """The table [S, 9] of a recipe; see `jaxgen.sampling.sampler_spec.table`.
 
         That of the file's own plan is there even if it is of a process or a sampler that this jaxgen does not know.
@@ -116,7 +116,7 @@ class Sampler(Loaded):
         known = f"0 to {len(self.classes) - 1}: {', '.join(self.classes)}"
         raise UsageError(f"label must be a class ({known}), got {name[:60]!r}{nearest(name[:60], self.classes)}")
 
-    def draw(
+    def sample(
         self, seed: np.ndarray, index: np.ndarray, *, deadline: float | None = None, **inputs: Unpack[Inputs]
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """One call of the graph: images uint8 [N, H, W, C] and the state float32 [2, N, H, W, C] to go on from.
@@ -179,7 +179,7 @@ class Sampler(Loaded):
         want = (len(feeds["seed"]), *self.shape)
         # A forged graph can give what it did not declare.
         if images.shape != want or images.dtype != np.uint8 or any(state.shape != (2, *want) for state in after):
-            raise JaxgenError(f"{self.artifact.path}: expected pictures {want}, got {images.shape} from its graph")
+            raise JaxgenError(f"{self.artifact.path}: expected images {want}, got {images.shape} from its graph")
         return images, after[0] if after else None
 
     def diverged(self) -> JaxgenError:
@@ -197,12 +197,12 @@ class Sampler(Loaded):
         plan: np.ndarray | None = None,
         batch_size: int = 64,
     ) -> Iterator[np.ndarray]:
-        """Pictures `first` to `first + count - 1` of a seed, uint8 [at most batch_size, H, W, C] at a time."""
+        """Images `first` to `first + count - 1` of a seed, uint8 [at most batch_size, H, W, C] at a time."""
         if batch_size < 1:
             raise UsageError(f"batch_size must be >= 1, got {batch_size}")
         for start in range(first, first + count, batch_size):
             index = np.arange(start, min(start + batch_size, first + count))
-            images, _ = self.draw(
+            images, _ = self.sample(
                 np.full(len(index), seed), index, label=self.labels(label, index), guidance=guidance, plan=plan
             )
             yield images
@@ -218,7 +218,7 @@ class Sampler(Loaded):
         guidance: float | None = None,
         plan: np.ndarray,
     ) -> Iterator[np.ndarray]:
-        """The pictures while they are being denoised, from noise to the end: uint8 [count, H, W, C] a frame.
+        """The images while they are being denoised, from noise to the end: uint8 [count, H, W, C] a frame.
 
         frame_count: >= 2; a plan of fewer rows gives fewer frames, the noise and one for each row.
         """
@@ -226,15 +226,17 @@ class Sampler(Loaded):
         index = np.arange(first, first + count)
         seeds, labels = np.full(count, seed), self.labels(label, index)
         still = np.array([[0, 0, 0, 1, 1, 0, 0, 0, 0]], np.float32)  # a row that leaves x as it is: the noise itself
-        images, state = self.draw(seeds, index, label=labels, guidance=guidance, plan=still)
+        images, state = self.sample(seeds, index, label=labels, guidance=guidance, plan=still)
         yield images
         cuts = np.unique(np.linspace(0, len(plan), min(frame_count, len(plan) + 1)).round().astype(int))
         for begin, end in itertools.pairwise(cuts):
-            images, state = self.draw(seeds, index, label=labels, guidance=guidance, plan=plan[begin:end], state=state)
+            images, state = self.sample(
+                seeds, index, label=labels, guidance=guidance, plan=plan[begin:end], state=state
+            )
             yield images
 
     def labels(self, label: Label, index: np.ndarray) -> np.ndarray | None:
-        """[N] labels of pictures `index`, None for an unconditional model, which takes no other label than -1."""
+        """[N] labels of images `index`, None for an unconditional model, which takes no other label than -1."""
         if not self.classes:
             if label not in (-1, None):
                 raise self._unconditional("label")
@@ -242,7 +244,7 @@ class Sampler(Loaded):
         return index % len(self.classes) if label == "all" else np.full(len(index), label)
 
     def _check_contract(self) -> None:
-        """The graph's names and the size of its pictures, against the manifest."""
+        """The graph's names and the size of its images, against the manifest."""
         by_plan = self.inference.process is not None
         want = set(BY_PLAN if by_plan else AT_ONCE)
         if self.classes:

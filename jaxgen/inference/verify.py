@@ -1,4 +1,4 @@
-"""When two sets of pictures are "the same pictures", and the check of a model file against its certificate."""
+"""When two sets of images are "the same images", and the check of a model file against its certificate."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.inference.model_file import Artifact, decode_pictures
-from jaxgen.inference.predictor import Reader
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.model_file import Artifact, decode_images
+from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.sampler import Model
 
 LIMITS = {"identical": 0.995, "off_by": 2}  # share of equal pixels, at least; largest difference of one, at most
 MAX_RELATIVE = 1e-4  # of one evaluation: largest difference over largest value
 
 
-def compare_pictures(found: np.ndarray, want: np.ndarray) -> dict[str, Any]:
+def compare_images(found: np.ndarray, want: np.ndarray) -> dict[str, Any]:
     """Share of identical pixels and the largest difference, of two uint8 arrays of one shape."""
     difference = np.abs(found.astype(np.int16) - want)
     return {"identical": float((difference == 0).mean()), "off_by": int(difference.max())}
 
 
-def same_pictures(found: np.ndarray, want: np.ndarray) -> bool:
-    """Whether two sets of pictures are the same within LIMITS."""
+def same_images(found: np.ndarray, want: np.ndarray) -> bool:
+    """Whether two sets of images are the same within LIMITS."""
     if found.shape != want.shape:
         return False
-    result = compare_pictures(found, want)
+    result = compare_images(found, want)
     return result["identical"] >= LIMITS["identical"] and result["off_by"] <= LIMITS["off_by"]
 
 
@@ -37,40 +37,40 @@ def errors(found: np.ndarray, want: np.ndarray) -> dict[str, float]:
 
 
 def verify(artifact: Artifact, *, threads: int | None = None) -> dict[str, Any]:
-    """Run the certificate's probe here: {"same": bool, "line": in words, "pictures": count, ...the measured distances}.
+    """Run the certificate's probe here: {"same": bool, "line": in words, "images": count, ...the measured distances}.
 
     Raises JaxgenError if the file has no probe or a broken one.
     """
     try:
         if artifact.inference.kind == "sampler":
-            return _verify_pictures(Sampler(artifact, threads=threads))
-        return _verify_numbers(Reader(artifact, threads=threads))
+            return _verify_images(Model(artifact, threads=threads))
+        return _verify_numbers(Predictor(artifact, threads=threads))
     except (UsageError, ValueError, TypeError) as err:  # ValueError: a ragged list is no array
         raise JaxgenError(f"{artifact.path}: its certificate's probe cannot be run: {err}") from err
 
 
-def _verify_pictures(sampler: Sampler) -> dict[str, Any]:
+def _verify_images(sampler: Model) -> dict[str, Any]:
     artifact = sampler.artifact
     seed = artifact.value("certificate.probe.seed", int)
     index = artifact.value("certificate.probe.index", list)
     label = artifact.value("certificate.probe.label", list)
-    want = _pictures(artifact)
+    want = _images(artifact)
     if want.shape != (len(index), *sampler.shape):
-        raise UsageError(f"its pictures are {list(want.shape)}, expected {[len(index), *sampler.shape]}")
-    found, _ = sampler.draw(np.full(len(index), seed), np.asarray(index), label=np.asarray(label))
-    result = compare_pictures(found, want)
+        raise UsageError(f"its images are {list(want.shape)}, expected {[len(index), *sampler.shape]}")
+    found, _ = sampler.sample(np.full(len(index), seed), np.asarray(index), label=np.asarray(label))
+    result = compare_images(found, want)
     line = (
-        f"{result['identical']:.3%} of pixels identical in {len(index)} pictures, "
+        f"{result['identical']:.3%} of pixels identical in {len(index)} images, "
         f"the largest difference is {result['off_by']}"
     )
-    return {"same": same_pictures(found, want), "line": line, **result, "pictures": len(index)}
+    return {"same": same_images(found, want), "line": line, **result, "images": len(index)}
 
 
-def _verify_numbers(reader: Reader) -> dict[str, Any]:
+def _verify_numbers(reader: Predictor) -> dict[str, Any]:
     artifact = reader.artifact
-    pictures = _pictures(artifact)
+    images = _images(artifact)
     want = artifact.value("certificate.probe.outputs", dict)
-    found = reader.read(pictures)
+    found = reader.read(images)
     if want.keys() != found.keys():
         raise UsageError(f"its outputs are {sorted(want)}, expected {sorted(found)}")
     relative = 0.0
@@ -79,14 +79,14 @@ def _verify_numbers(reader: Reader) -> dict[str, Any]:
         if wanted.shape != values.shape:
             raise UsageError(f"its {name} is {list(wanted.shape)}, expected {list(values.shape)}")
         relative = float(np.max([relative, errors(values, wanted)["relative"]]))  # which lets no NaN go
-    line = f"{', '.join(found)} of {len(pictures)} pictures within {relative:.1e} relative"
-    return {"same": relative <= MAX_RELATIVE, "line": line, "relative": relative, "pictures": len(pictures)}
+    line = f"{', '.join(found)} of {len(images)} images within {relative:.1e} relative"
+    return {"same": relative <= MAX_RELATIVE, "line": line, "relative": relative, "images": len(images)}
 
 
-def _pictures(artifact: Artifact) -> np.ndarray:
-    texts = artifact.value("certificate.probe.pictures", list)
+def _images(artifact: Artifact) -> np.ndarray:
+    texts = artifact.value("certificate.probe.images", list)
     try:
-        return decode_pictures(texts)
+        return decode_images(texts)
     except JaxgenError as err:
         raise JaxgenError(f"{artifact.path}: its certificate's probe cannot be run: {err}") from err
 

@@ -1,4 +1,4 @@
-"""How unlike its training pictures a VAE finds a picture, and how well such a score tells two groups apart."""
+"""How unlike its training images a VAE finds an image, and how well such a score tells two groups apart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxgen.latent.spaces import Codes
 
 Array = np.ndarray
 LEAST = 0.5 / 255  # a decoded pixel of 0 is one that was rounded to it: at most half a step from it
-PART = 1024  # pictures whose pixels are looked at in float64 at a time
+PART = 1024  # images whose pixels are looked at in float64 at a time
 RED = np.array([255.0, 0.0, 0.0])
 
 
@@ -25,7 +25,7 @@ def bernoulli(pixels: Array, again: Array, sigma: float) -> Array:
 
 
 def gaussian(pixels: Array, again: Array, sigma: float) -> Array:
-    """-log p(x | z) in nats around the decoded picture with deviation `sigma`: as `bernoulli`."""
+    """-log p(x | z) in nats around the decoded image with deviation `sigma`: as `bernoulli`."""
     z = (pixels - again) / sigma
     return (0.5 * (z * z + math.log(2 * math.pi)) + math.log(sigma)).sum((1, 2, 3))
 
@@ -55,7 +55,7 @@ class Scores:
 
 
 def score(codes: Codes, images: Array, label: Array | None) -> Scores:
-    """How unlikely a VAE finds each picture: the cost of its reconstruction from the mean, plus that of the mean."""
+    """How unlikely a VAE finds each image: the cost of its reconstruction from the mean, plus that of the mean."""
     file, said = codes.reader.artifact.path, codes.reader.inference.likelihood
     likelihood = LIKELIHOODS.get(said.kind) if said else None
     if said is None or likelihood is None:
@@ -69,7 +69,7 @@ def score(codes: Codes, images: Array, label: Array | None) -> Scores:
 
 
 def auroc(scores: Array, outlier: Array) -> float:
-    """The chance that an outlier scores above another picture, ties counting half.
+    """The chance that an outlier scores above another image, ties counting half.
 
     scores: [N]; outlier: bool [N]. Raises UsageError if one of the groups is empty.
     Source: Mann & Whitney 1947, from the ranks.
@@ -79,18 +79,18 @@ def auroc(scores: Array, outlier: Array) -> float:
     n = int(outlier.sum())
     rest = len(scores) - n
     if not (n and rest):
-        raise UsageError(f"AUROC tells outliers from other pictures: it needs both, got {n} and {rest}")
+        raise UsageError(f"AUROC tells outliers from other images: it needs both, got {n} and {rest}")
     return float((ranks[outlier].sum() - n * (n + 1) / 2) / (n * rest))
 
 
 def heat(images: Array, again: Array) -> Array:
-    """Where pictures differ from their reconstructions, red over grey: uint8 [N, H, W, C] twice -> [N, H, W, 3]."""
+    """Where images differ from their reconstructions, red over grey: uint8 [N, H, W, C] twice -> [N, H, W, 3]."""
     error = np.abs(images.astype(np.float64) - again).mean(-1, keepdims=True) / 255
     grey = images.mean(-1, keepdims=True)
     return np.rint((1 - error) * grey + error * RED).astype(np.uint8)
 
 
 def three_rows(images: Array, again: Array, columns: int) -> Array:
-    """Pictures, what they are taken for, and `heat`, in lines of `columns`: uint8 [R, columns, H, W, 3]."""
+    """Images, what they are taken for, and `heat`, in lines of `columns`: uint8 [R, columns, H, W, 3]."""
     colour = [np.broadcast_to(grey, (*grey.shape[:3], 3)) for grey in (images, again)]
     return side_by_side(columns, *colour, heat(images, again))

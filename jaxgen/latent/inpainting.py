@@ -1,4 +1,4 @@
-"""Part of a picture drawn anew, around what is known of it (Lugmayr et al. 2022, "RePaint")."""
+"""Part of an image drawn anew, around what is known of it (Lugmayr et al. 2022, "RePaint")."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from jaxgen.images import to_unit
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen.latent.inversion import advance
 from jaxgen.sampling.plan import COLUMNS
 from jaxgen.sampling.prng import image_noise
@@ -15,7 +15,7 @@ from jaxgen.sampling.process import Process
 from jaxgen.sampling.sampler_spec import kind_of
 
 Array = np.ndarray
-DRAW = COLUMNS.index("draw")
+NOISE_INDEX = COLUMNS.index("noise_index")
 
 
 def levels(process: Process, plan: Array) -> Array:
@@ -25,7 +25,7 @@ def levels(process: Process, plan: Array) -> Array:
 
 
 def inpaint(
-    model: Sampler,
+    model: Model,
     image: Array,
     unknown: Array,
     plan: Array,
@@ -36,17 +36,17 @@ def inpaint(
     guidance: float | None = None,
     resample: int = 1,
 ) -> Array:
-    """Pictures uint8 [N, H, W, C] that equal `image` [H, W, C] outside of `unknown`, bool [H, W], pixel for pixel.
+    """Images uint8 [N, H, W, C] that equal `image` [H, W, C] outside of `unknown`, bool [H, W], pixel for pixel.
 
-    After each row the known part of x is the picture's, with as much of its own noise (draw 0 of `seed` and `index`
-    [N]) as the plan has there. resample: how often each row is run, noise being added back in between, which makes the
+    After each row the known part of x is the image's, with as much of its own noise (number 0 of `seed` and `index` [N])
+    as the plan has there. resample: how often each row is run, noise being added back in between, which makes the
     parts agree better (section 4.2); those normals have the numbers after the plan's own.
     """
     count, hole = len(index), unknown[..., None]
     seeds, known = np.full(count, seed), to_unit(image)
     start = image_noise(seeds, index, 0, image.shape)
     at = levels(model.process(), plan)
-    draws = itertools.count(int(plan[:, DRAW].max()) + 1)
+    draws = itertools.count(int(plan[:, NOISE_INDEX].max()) + 1)
     x = np.where(hole, start, at[0, 0] * known + at[0, 1] * start).astype(np.float32)
     ahead, x0, images = x, np.zeros_like(x), np.zeros(x.shape, np.uint8)
     for row, before, after in zip(plan.copy(), at, at[1:], strict=False):
@@ -56,7 +56,7 @@ def inpaint(
                 fresh = image_noise(seeds, index, next(draws), image.shape)
                 spread = np.sqrt(max(before[1] ** 2 - (share * after[1]) ** 2, 0.0))
                 x = (share * ahead + spread * fresh).astype(np.float32)
-                row[DRAW] = next(draws)
+                row[NOISE_INDEX] = next(draws)
             images, (drawn, x0_after) = advance(
                 model, row, np.stack([x, x0]), seeds, index, label=label, guidance=guidance
             )

@@ -1,4 +1,4 @@
-"""Pictures to be read by a model: from files, folders and arrays, or from a dataset; made to the model's measure."""
+"""Images to be read by a model: from files, folders and arrays, or from a dataset; made to the model's measure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxgen.errors import UsageError
 
 Shape = tuple[int, int, int]
 
-# What can be unknown of a picture by name, as shares of its height and width: top, bottom, left, right.
+# What can be unknown of an image by name, as shares of its height and width: top, bottom, left, right.
 REGIONS = {
     "top": (0, 1 / 2, 0, 1),
     "bottom": (1 / 2, 1, 0, 1),
@@ -24,7 +24,7 @@ REGIONS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pictures:
+class Images:
     """images: uint8 [N, H, W, C]; labels: int [N], -1 where there is none; names: what tables call each, files by the
     path that was given."""
 
@@ -38,20 +38,20 @@ class Pictures:
 
     @classmethod
     def from_files(cls, paths: Sequence[Path], shape: Shape, *, invert: bool = False) -> Self:
-        """Picture files, folders of them and .npy arrays uint8 [N, H, W, C], in this order; fitted to `shape`.
+        """Image files, folders of them and .npy arrays uint8 [N, H, W, C], in this order; fitted to `shape`.
 
-        invert: dark and light change places, as for a digit drawn on paper. Raises JaxgenError on what is no picture.
+        invert: dark and light change places, as for a digit drawn on paper. Raises JaxgenError on what is no image.
         """
-        from jaxgen.data.image_files import named, read_pictures
+        from jaxgen.data.image_files import named, read_images
 
         names: list[str] = []
         images: list[np.ndarray] = []
         for file in (file for path in paths for file in named(path)):
-            images.append(read_pictures([file], shape[0], shape[2]))
+            images.append(read_images([file], shape[0], shape[2]))
             count = len(images[-1])
             names += [str(file)] if count == 1 else [f"{file}[{i}]" for i in range(count)]
         if not images:
-            raise UsageError("no pictures: name files, folders or .npy arrays, or a --dataset")
+            raise UsageError("no images: name files, folders or .npy arrays, or a --dataset")
         stacked = np.concatenate(images)
         return cls(images=255 - stacked if invert else stacked, labels=np.full(len(stacked), -1), names=names)
 
@@ -60,7 +60,7 @@ class Pictures:
         cls, name: str, shape: Shape, *, split: str, first: int = 0, count: int | None = None, data_dir: Path | None,
         invert: bool = False,
     ) -> Self:  # fmt: skip
-        """Pictures `first` ... of a dataset's split, all that follow if count is None; invert: as in `from_files`.
+        """Images `first` ... of a dataset's split, all that follow if count is None; invert: as in `from_files`.
 
         Raises as jaxgen.data does.
         """
@@ -69,7 +69,7 @@ class Pictures:
         found = data.load(name, split, data_dir=data_dir, size=shape[0], channels=shape[2])
         rows = np.arange(len(found))[first : None if count is None else first + count]
         if not len(rows):
-            raise UsageError(f"{name} has {len(found)} pictures in its {split!r} split: none from {first}")
+            raise UsageError(f"{name} has {len(found)} images in its {split!r} split: none from {first}")
         return cls(
             images=255 - found.images[rows] if invert else found.images[rows],
             labels=found.labels[rows].astype(np.int64),
@@ -78,7 +78,7 @@ class Pictures:
         )
 
     def number(self, name: str) -> int:
-        """A class's number from its name or its number. Raises UsageError if these pictures have no such class."""
+        """A class's number from its name or its number. Raises UsageError if these images have no such class."""
         if name in self.classes:
             return self.classes.index(name)
         if name.isdecimal() and int(name) < len(self.classes):
@@ -91,9 +91,9 @@ class Pictures:
 
 
 def mask(text: str, shape: Shape) -> np.ndarray:
-    """Which pixels are to be drawn: bool [H, W], from the name of a region or from a picture that is light there.
+    """Which pixels are to be drawn: bool [H, W], from the name of a region or from an image that is light there.
 
-    Raises UsageError if that is all of them or none, JaxgenError if the picture cannot be read.
+    Raises UsageError if that is all of them or none, JaxgenError if the image cannot be read.
     """
     height, width, _ = shape
     if text in REGIONS:
@@ -101,11 +101,11 @@ def mask(text: str, shape: Shape) -> np.ndarray:
         unknown = np.zeros((height, width), bool)
         unknown[round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = True
     elif not Path(text).exists():
-        raise UsageError(f"--mask takes a picture, or one of {', '.join(REGIONS)}; got {text!r}")
+        raise UsageError(f"--mask takes an image, or one of {', '.join(REGIONS)}; got {text!r}")
     else:
-        from jaxgen.data.image_files import read_pictures
+        from jaxgen.data.image_files import read_images
 
-        unknown = read_pictures([Path(text)], height, 1)[0, ..., 0] >= 128
+        unknown = read_images([Path(text)], height, 1)[0, ..., 0] >= 128
     if unknown.all() or not unknown.any():
         known = "nothing" if unknown.all() else "everything"
         raise UsageError(f"--mask {text}: {known} is known; what is light in it is drawn")

@@ -1,4 +1,4 @@
-"""Ways through latent space, and the pictures along them. Latents are float32."""
+"""Ways through latent space, and the images along them. Latents are float32."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from statistics import NormalDist
 import numpy as np
 
 from jaxgen.errors import UsageError
-from jaxgen.latent.inputs import Pictures
+from jaxgen.latent.inputs import Images
 from jaxgen.latent.spaces import Codes, Space
 
 Array = np.ndarray
-Way = Callable[[Array, Array, Array], Array]  # the ends and the shares, as `linear` takes them
+InterpolationPath = Callable[[Array, Array, Array], Array]  # the ends and the shares, as `linear` takes them
 DIMENSIONS = 32  # swept, where nobody says which
 PARALLEL = 1e-6  # sine of the angle below which the arc is the straight line
 
@@ -39,10 +39,10 @@ def spherical(a: Array, b: Array, share: Array) -> Array:
     return ((np.sin((1 - s) * angle) * a + np.sin(s * angle) * b) / np.sin(angle)).astype(np.float32)
 
 
-PATHS: dict[str, Way] = {"linear": linear, "spherical": spherical}
+PATHS: dict[str, InterpolationPath] = {"linear": linear, "spherical": spherical}
 
 
-def walk(points: Array, frames: int, path: Way) -> Array:
+def walk(points: Array, frames: int, path: InterpolationPath) -> Array:
     """From each of the points [P, *shape] to the next, both ends included: [P - 1, frames, *shape].
 
     Raises UsageError on fewer than 2 points or frames.
@@ -71,8 +71,10 @@ def plane(side: int) -> Array:
     return np.stack([across, up], axis=-1).reshape(-1, 2)
 
 
-def between_seeds(space: Space, seeds: list[int], rows: int, frames: int, path: Way, label: Array | None) -> Array:
-    """Pictures 0 to rows - 1 of each seed to those of the next: uint8 [rows, len(seeds) - 1, frames, H, W, C].
+def between_seeds(
+    space: Space, seeds: list[int], rows: int, frames: int, path: InterpolationPath, label: Array | None
+) -> Array:
+    """Images 0 to rows - 1 of each seed to those of the next: uint8 [rows, len(seeds) - 1, frames, H, W, C].
 
     label: [rows], None for unconditional models.
     """
@@ -82,13 +84,13 @@ def between_seeds(space: Space, seeds: list[int], rows: int, frames: int, path: 
     )
 
 
-def between_pictures(space: Space, images: Array, frames: int, path: Way, label: Array | None) -> Array:
-    """Each picture to the next: uint8 [1, N - 1, frames, H, W, C]; a class lasts until halfway to the next.
+def between_images(space: Space, images: Array, frames: int, path: InterpolationPath, label: Array | None) -> Array:
+    """Each image to the next: uint8 [1, N - 1, frames, H, W, C]; a class lasts until halfway to the next.
 
-    Raises UsageError on fewer than 2 pictures.
+    Raises UsageError on fewer than 2 images.
     """
     if len(images) < 2:
-        raise UsageError(f"a walk leads from picture to picture: name two or more, got {len(images)}")
+        raise UsageError(f"a walk leads from image to image: name two or more, got {len(images)}")
     return drawn(space, walk(space.encode(images, label), frames, path), label)[None]
 
 
@@ -100,19 +102,19 @@ def laid_out(walks: Array, output: Path) -> Array:
     return walks.reshape(rows * segments, frames, *shape)
 
 
-def start(codes: Codes, pictures: Pictures | None, seed: int | None) -> Array:
-    """[D]: the code of one picture, of a seed, or the middle of the prior. Raises UsageError on several pictures."""
-    if pictures is not None and len(pictures) > 1:
-        raise UsageError(f"a traversal starts from one picture, got {len(pictures)}; name one, or leave out --count")
-    if pictures is not None:
-        return codes.encode(pictures.images, None)[0]
+def start(codes: Codes, images: Images | None, seed: int | None) -> Array:
+    """[D]: the code of one image, of a seed, or the middle of the prior. Raises UsageError on several images."""
+    if images is not None and len(images) > 1:
+        raise UsageError(f"a traversal starts from one image, got {len(images)}; name one, or leave out --count")
+    if images is not None:
+        return codes.encode(images.images, None)[0]
     if seed is not None:
         return codes.of_seed(seed, np.zeros(1, np.int64))[0]
     return np.zeros(codes.shape, np.float32)
 
 
 def strongest(codes: Codes, start: Array, reach: float, label: Array | None) -> list[int]:
-    """Dimensions by how much the picture changes from one end of each to the other: the first DIMENSIONS of them."""
+    """Dimensions by how much the image changes from one end of each to the other: the first DIMENSIONS of them."""
     ends = traversal(codes, start, list(range(len(start))), reach, 2, label).astype(np.int16)
     change = np.abs(ends[:, 0] - ends[:, 1]).mean((1, 2, 3))
     return np.argsort(-change, kind="stable")[:DIMENSIONS].tolist()
@@ -159,5 +161,5 @@ def drawn(space: Space, latents: Array, label: Array | None) -> Array:
     if label is not None:
         ends = np.broadcast_to(label, segments + 1) if len(label) == 1 else label
         labels = np.where(np.arange(frames) * 2 < frames, ends[:-1, None], ends[1:, None]).reshape(-1)
-    pictures = space.decode(latents.reshape(-1, *space.shape), labels)
-    return pictures.reshape(segments, frames, *pictures.shape[1:])
+    images = space.decode(latents.reshape(-1, *space.shape), labels)
+    return images.reshape(segments, frames, *images.shape[1:])

@@ -33,7 +33,7 @@ class LinearProbe:
         """
         known, of = np.unique(labels, return_inverse=True)
         if len(known) < 2:
-            raise UsageError(f"a probe tells classes apart: it needs pictures of 2 or more, got {len(known)}")
+            raise UsageError(f"a probe tells classes apart: it needs images of 2 or more, got {len(known)}")
         x = latents.astype(np.float64)
         means = np.stack([x[of == k].mean(0) for k in range(len(known))])  # [K, D]
         within = x - means[of]
@@ -59,7 +59,7 @@ def k_means(latents: Array, count: int, seed: int) -> Clusters:
     with extra("train"):
         from sklearn.cluster import KMeans
     if count > len(latents):
-        raise UsageError(f"{count} clusters need as many pictures, got {len(latents)}")
+        raise UsageError(f"{count} clusters need as many images, got {len(latents)}")
     found = KMeans(count, n_init=10, random_state=seed).fit(latents)
     return Clusters(found.labels_, np.linalg.norm(latents - found.cluster_centers_[found.labels_], axis=1))
 
@@ -99,7 +99,7 @@ def t_sne(latents: Array, seed: int) -> Array:
     with extra("train"):
         from sklearn.manifold import TSNE
     if len(latents) < 4:
-        raise UsageError(f"t-SNE needs 4 or more pictures, got {len(latents)}")
+        raise UsageError(f"t-SNE needs 4 or more images, got {len(latents)}")
     perplexity = min(30.0, (len(latents) - 1) / 3)
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(latents.astype(np.float32))
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxgen.errors import UsageError
 from jaxgen.images import grid, save_png
 from jaxgen.inference.provenance import provenance_text
-from jaxgen.latent.inputs import Pictures
+from jaxgen.latent.inputs import Images
 from jaxgen.latent.interpolation import plane
 from jaxgen.latent.probes import pca, t_sne
 from jaxgen.latent.spaces import Codes, Space
@@ -51,16 +51,16 @@ def manifold(codes: Codes, side: int, label: Array | None) -> Array:
     """
     if codes.shape != (2,):
         raise UsageError(f"{codes.name} has latents of {codes.shape[0]} dimensions: a manifold is drawn of 2")
-    pictures = codes.decode(plane(side), None if label is None else np.repeat(label, side * side))
-    return pictures.reshape(side, side, *pictures.shape[1:])
+    images = codes.decode(plane(side), None if label is None else np.repeat(label, side * side))
+    return images.reshape(side, side, *images.shape[1:])
 
 
 def sheet(codes: Codes, side: int, label: Array | None) -> tuple[Array, float]:
-    """`manifold` on one sheet, uint8 [side * H, side * W, C], and how far from 0 its outermost pictures lie."""
-    pictures = manifold(codes, side, label)
-    return grid(pictures.reshape(-1, *pictures.shape[2:]), side, padding=0, scale=1), float(plane(side).max())
+    """`manifold` on one sheet, uint8 [side * H, side * W, C], and how far from 0 its outermost images lie."""
+    images = manifold(codes, side, label)
+    return grid(images.reshape(-1, *images.shape[2:]), side, padding=0, scale=1), float(plane(side).max())
 
 
-def write_scatter(output: Path, points: Array, pictures: Pictures, title: str, provenance: Mapping[str, Any]) -> None:
-    image = latent_scatter(points, pictures.labels, pictures.classes, title)
+def write_scatter(output: Path, points: Array, images: Images, title: str, provenance: Mapping[str, Any]) -> None:
+    image = latent_scatter(points, images.labels, images.classes, title)
     save_png(output, image, provenance_text(provenance))

@@ -1,4 +1,4 @@
-"""A model's latents: pictures from them, and them from pictures. What follows asks no more about what the model is."""
+"""A model's latents: images from them, and them from images. What follows asks no more about what the model is."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.inference.predictor import Reader
-from jaxgen.inference.sampler import Sampler
-from jaxgen.latent.inputs import Pictures
+from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.sampler import Model
+from jaxgen.latent.inputs import Images
 from jaxgen.latent.inversion import invert, reversible
 from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.plan import COLUMNS
 from jaxgen.sampling.prng import image_noise
 
 Array = np.ndarray
-BATCH = 64  # pictures a call
+BATCH = 64  # images a call
 
 
 class Space(ABC):
     """Latents [N, *shape], float32."""
 
-    def __init__(self, model: Sampler) -> None:
+    def __init__(self, model: Model) -> None:
         self.model = model
 
     @property
@@ -43,7 +43,7 @@ class Space(ABC):
         return {}
 
     def of_seed(self, seed: int, index: Array) -> Array:
-        """What pictures `index` [N] of a seed are drawn from."""
+        """What images `index` [N] of a seed are drawn from."""
         return image_noise(np.full(len(index), seed), index, 0, self.shape)
 
     def encode(self, images: Array, label: Array | None) -> Array:
@@ -55,10 +55,10 @@ class Space(ABC):
         """Latents -> uint8 [N, H, W, C]; label: [N], None for unconditional models."""
         return np.concatenate([self._decode(latents[part], _part(label, part)) for part in _parts(len(latents))])
 
-    def labels(self, count: int, asked: str | None, pictures: Pictures | None = None) -> Array | None:
-        """[count] labels: what was asked for, else the pictures' own, else none; None: unconditional.
+    def labels(self, count: int, asked: str | None, images: Images | None = None) -> Array | None:
+        """[count] labels: what was asked for, else the images' own, else none; None: unconditional.
 
-        asked: one class for all, or one for each: '7,1'. Without pictures a model that must be told a class gets them
+        asked: one class for all, or one for each: '7,1'. Without images a model that must be told a class gets them
         in turn, as when it samples. Raises UsageError if it must be told one and nothing tells it.
         """
         model = self.model
@@ -66,26 +66,26 @@ class Space(ABC):
             words = [asked] if asked in model.classes else [word.strip() for word in asked.split(",")]
             numbers = [model.label(word) for word in words]
             if len(numbers) not in (1, count):
-                raise UsageError(f"expected 1 class, or {count}, one for each picture; got {len(numbers)}: {asked!r}")
+                raise UsageError(f"expected 1 class, or {count}, one for each image; got {len(numbers)}: {asked!r}")
             return np.resize(numbers, count) if model.classes else None
         if not model.classes:
             return None
-        if pictures and list(pictures.classes) == list(model.classes) and (pictures.labels >= 0).all():
-            return pictures.labels
+        if images and list(images.classes) == list(model.classes) and (images.labels >= 0).all():
+            return images.labels
         if model.least_label == -1:
             return np.full(count, -1)
-        if pictures:
+        if images:
             known = f"0 to {len(model.classes) - 1}: {', '.join(model.classes)}"
-            raise UsageError(f"{self.name} must be told the pictures' class ({known}): give --label")
+            raise UsageError(f"{self.name} must be told the images' class ({known}): give --label")
         return np.arange(count) % len(model.classes)
 
-    def labels_to_encode(self, pictures: Pictures, asked: str | None) -> Array | None:
-        """What `encode` is to be told of pictures that are not decoded again: `labels`."""
-        return self.labels(len(pictures), asked, pictures)
+    def labels_to_encode(self, images: Images, asked: str | None) -> Array | None:
+        """What `encode` is to be told of images that are not decoded again: `labels`."""
+        return self.labels(len(images), asked, images)
 
     @abstractmethod
     def require_way_back(self) -> None:
-        """Raise UsageError if pictures cannot be encoded."""
+        """Raise UsageError if images cannot be encoded."""
 
     @abstractmethod
     def codes(self) -> Codes:
@@ -105,7 +105,7 @@ class Space(ABC):
 class Codes(Space):
     """Latents are codes [D], drawn from in one evaluation; an encoder, if there is one, leads back to their mean."""
 
-    def __init__(self, model: Sampler, reader: Reader | None = None, expected: Path | None = None) -> None:
+    def __init__(self, model: Model, reader: Predictor | None = None, expected: Path | None = None) -> None:
         """expected: where the encoder would lie.
 
         Raises JaxgenError if the encoder is of other weights than the model.
@@ -121,10 +121,10 @@ class Codes(Space):
             raise JaxgenError(f"{reader.artifact.path} is not the encoder of {self.name}: their weights differ")
 
     @property
-    def reader(self) -> Reader:
+    def reader(self) -> Predictor:
         if self._reader is None:
             raise UsageError(
-                f"{self.name} has no encoder ({self._expected} is not there): it draws pictures and reads none; "
+                f"{self.name} has no encoder ({self._expected} is not there): it draws images and reads none; "
                 "a VAE's is written beside it by 'jaxgen export'"
             )
         return self._reader
@@ -132,9 +132,9 @@ class Codes(Space):
     def require_way_back(self) -> None:
         _ = self.reader
 
-    def labels_to_encode(self, pictures: Pictures, asked: str | None) -> Array | None:
+    def labels_to_encode(self, images: Images, asked: str | None) -> Array | None:
         """None: an encoder takes no class. One that was asked for is checked all the same."""
-        return None if asked is None else super().labels_to_encode(pictures, asked)
+        return None if asked is None else super().labels_to_encode(images, asked)
 
     def codes(self) -> Codes:
         return self
@@ -152,7 +152,7 @@ class Codes(Space):
 
     def _decode(self, latents: Array, label: Array | None) -> Array:
         index = np.arange(len(latents))
-        return self.model.draw(np.zeros_like(index), index, label=label, latent=latents)[0]
+        return self.model.sample(np.zeros_like(index), index, label=label, latent=latents)[0]
 
 
 class Noises(Space):
@@ -160,7 +160,7 @@ class Noises(Space):
 
     def __init__(
         self,
-        model: Sampler,
+        model: Model,
         *,
         steps: int | None = None,
         guidance: float | None = None,
@@ -169,8 +169,8 @@ class Noises(Space):
     ) -> None:
         """steps: of the plan, None: as many as the model's own; guidance: None: the file's; refine: see `invert`.
 
-        exact: x0 is not clipped on the way, which could not be undone, so that encoded pictures come back: of 16 MNIST
-        test pictures in 50 steps within 0.2 of 255 on average, and within 1.1 clipped (ddpm-mnist-mini, refine 1).
+        exact: x0 is not clipped on the way, which could not be undone, so that encoded images come back: of 16 MNIST
+        test images in 50 steps within 0.2 of 255 on average, and within 1.1 clipped (ddpm-mnist-mini, refine 1).
         """
         super().__init__(model)
         process = model.process()
@@ -180,7 +180,7 @@ class Noises(Space):
         if exact:
             self.plan[:, COLUMNS.index("clip")] = np.inf
         if exact and guidance is None and model.classes:
-            guidance = 1.0  # with more, a picture and its noise are further from each other
+            guidance = 1.0  # with more, an image and its noise are further from each other
         self.guidance, self.refine = guidance, refine
         self._sampler, self._steps = recipe.sampler, steps
 
@@ -191,7 +191,7 @@ class Noises(Space):
         return {"sampler": self._sampler, "steps": self._steps, "refine": self.refine or None, **guided}
 
     def require_way_back(self) -> None:
-        """There is one from any picture: its plan, run backwards."""
+        """There is one from any image: its plan, run backwards."""
 
     def codes(self) -> Codes:
         raise UsageError(f"{self.name} draws by a plan: its latents are noise, and this needs short codes; use a VAE")
@@ -205,7 +205,7 @@ class Noises(Space):
     def _decode(self, latents: Array, label: Array | None) -> Array:
         seed = np.zeros(len(latents), np.int64)
         state = np.stack([latents, np.zeros_like(latents)])
-        return self.model.draw(seed, seed, label=label, guidance=self.guidance, plan=self.plan, state=state)[0]
+        return self.model.sample(seed, seed, label=label, guidance=self.guidance, plan=self.plan, state=state)[0]
 
 
 def open_space(
@@ -220,9 +220,9 @@ def open_space(
 ) -> Space:
     """The latents of a model file; encoder: by default the file beside it; the rest: see `Noises`.
 
-    Raises UsageError for what the model does not have, JaxgenError as `Sampler.open` and `Reader.open` do.
+    Raises UsageError for what the model does not have, JaxgenError as `Model.open` and `Predictor.open` do.
     """
-    model = Sampler.open(path, threads=threads)
+    model = Model.open(path, threads=threads)
     if model.inference.process is not None:
         if encoder is not None:
             raise UsageError(f"{path} draws by a plan, which is run backwards: it takes no --encoder")
@@ -231,7 +231,7 @@ def open_space(
         model.process()  # says that it has none
     beside = path.with_suffix(".encoder.onnx")
     chosen = encoder or (beside if beside.exists() else None)
-    return Codes(model, Reader.open(chosen, threads=threads) if chosen else None, beside)
+    return Codes(model, Predictor.open(chosen, threads=threads) if chosen else None, beside)
 
 
 def _parts(count: int) -> list[slice]:

@@ -1,4 +1,4 @@
-"""The parts of the networks, in Flax NNX; pictures are [B, H, W, C], embeddings [B, E]."""
+"""The parts of the networks, in Flax NNX; images are [B, H, W, C], embeddings [B, E]."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class GroupNorm(nnx.Module):
 
     Reduces over space first and over a group's channels after, then applies one scale and shift: on CPU that is
     a tenth of a training step faster than flax's own. Deviations are squared after centring, since E[x^2] - E[x]^2
-    loses everything on constant pictures.
+    loses everything on constant images.
     """
 
     def __init__(self, channels: int, groups: int, *, dtype: jnp.dtype) -> None:

@@ -1,4 +1,4 @@
-"""A small classifier: what tells whether a picture shows the class that it should."""
+"""A small classifier: what tells whether an image shows the class that it should."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from jaxgen.models.blocks import BatchNorm, Doubling, Transposed3x3, conv3x3, co
 
 
 class Generator(nnx.Module):
-    """Noise, and the class's embedding where there are classes, to pictures in [-1, 1]."""
+    """Noise, and the class's embedding where there are classes, to images in [-1, 1]."""
 
     def __init__(self, config: GANConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         side = size >> config.doublings
@@ -44,7 +44,7 @@ class Generator(nnx.Module):
 
 
 class Discriminator(nnx.Module):
-    """Pictures to a score [B]: large for real ones."""
+    """Images to a score [B]: large for real ones."""
 
     def __init__(self, config: GANConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         # Of whole channels (Tompson et al. 2015): neighbouring pixels tell of each other, and on CPU a mask for each
@@ -95,7 +95,7 @@ class GAN(nnx.Module):
         self.discriminator = Discriminator(config, size, channels, dtype=dtype, rngs=rngs)
 
     def generate(self, z: Array, label: Array, *, train: bool = False) -> Array:
-        """z: [B, latent]; label: [B] int -> pictures [B, H, W, C] in [-1, 1]."""
+        """z: [B, latent]; label: [B] int -> images [B, H, W, C] in [-1, 1]."""
         return self.generator(z, label, train=train)
 
     def discriminate(self, x: Array, label: Array, *, train: bool = False, key: Array | None = None) -> Array:

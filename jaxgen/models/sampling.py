@@ -1,4 +1,4 @@
-"""The sampling loop in JAX: a plan's rows one after the other; each picture's noise is a function of its name."""
+"""The sampling loop in JAX: a plan's rows one after the other; each image's noise is a function of its name."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ State = tuple[Array, Array]  # x and the last x0, each [N, H, W, C]
 
 
 @partial(jax.jit, static_argnames="shape")
-def picture_noise(seed: Array, index: Array, draw: Array | int, shape: tuple[int, ...]) -> Array:
-    """Standard normals [N, *shape] of pictures `index` [N] of seeds `seed` [N], uint32; as `jaxgen.sampling.prng`'s."""
+def image_noise(seed: Array, index: Array, noise_index: Array | int, shape: tuple[int, ...]) -> Array:
+    """Standard normals [N, *shape] of images `index` [N] of seeds `seed` [N], uint32; as `jaxgen.sampling.prng`'s."""
 
     def one(seed: Array, index: Array) -> Array:
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), index), draw)
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), index), noise_index)
         return jax.random.normal(key, shape, jnp.float32)
 
     with jax.threefry_partitionable(True):  # whatever the environment's JAX_ variables ask for
@@ -44,7 +44,7 @@ def advance(
 ) -> State:
     """One row [9] of a plan (columns: see jaxgen.sampling.plan)."""
     x, x0_prev = state
-    t, x0_x, x0_out, clip, to_x, to_x0, to_x0_prev, to_noise, draw = row
+    t, x0_x, x0_out, clip, to_x, to_x0, to_x0_prev, to_noise, noise_index = row
     times = jnp.full(len(x), t)
     out = apply(params, x, times, label)
     if guided:
@@ -54,7 +54,7 @@ def advance(
     x = to_x * x + to_x0 * x0 + to_x0_prev * x0_prev
 
     def with_noise() -> Array:
-        return x + to_noise * picture_noise(seed, index, draw.astype(jnp.uint32), x.shape[1:])
+        return x + to_noise * image_noise(seed, index, noise_index.astype(jnp.uint32), x.shape[1:])
 
     return jax.lax.cond(to_noise != 0, with_noise, lambda: x), x0
 
@@ -71,9 +71,9 @@ def run_plan(
     guidance: float = 1.0,
     start: Array | np.ndarray | None = None,
 ) -> Array:
-    """Pictures [N, H, W, C] in about [-1, 1] of seeds and indices [N] (uint32) and labels [N] (int32, -1 for none).
+    """Images [N, H, W, C] in about [-1, 1] of seeds and indices [N] (uint32) and labels [N] (int32, -1 for none).
 
-    start: x to begin with, in place of each picture's own noise.
+    start: x to begin with, in place of each image's own noise.
 
     guidance: how far to go from the prediction without the label to the one with it (Ho & Salimans 2022, equation 6,
     whose w is `guidance` - 1); 1 evaluates the network once a row, anything else twice.
@@ -81,7 +81,7 @@ def run_plan(
     The rows are calls from Python, not a `lax.scan`: XLA's CPU backend runs convolutions inside a loop some thirty
     times slower, and on an accelerator the calls are dispatched ahead of the work.
     """
-    start = picture_noise(seed, index, 0, shape) if start is None else jnp.array(start)
+    start = image_noise(seed, index, 0, shape) if start is None else jnp.array(start)
     state = (start, jnp.zeros_like(start))
     for row in jnp.asarray(plan):
         state = advance(apply, params, row, state, seed, index, label, jnp.float32(guidance), guided=guidance != 1)
@@ -91,7 +91,7 @@ def run_plan(
 evaluate = jax.jit(lambda apply, params, *inputs: apply(params, *inputs), static_argnums=0)
 
 
-def draw(
+def sample(
     config: Config,
     apply: Callable[..., Array],
     params: Params,
@@ -103,12 +103,12 @@ def draw(
     guidance: float | None = None,
     start: Array | np.ndarray | None = None,
 ) -> Array:
-    """Pictures [N, H, W, C] in about [-1, 1], whatever the family: by a plan, or by one evaluation on draw 0.
+    """Images [N, H, W, C] in about [-1, 1], whatever the family: by a plan, or by one evaluation on noise index 0.
 
-    plan, guidance: None for the config's own; start: in place of each picture's own noise. See `run_plan`.
+    plan, guidance: None for the config's own; start: in place of each image's own noise. See `run_plan`.
     """
     if config.process is None:
-        noise = picture_noise(seed, index, 0, config.noise_shape) if start is None else jnp.asarray(start)
+        noise = image_noise(seed, index, 0, config.noise_shape) if start is None else jnp.asarray(start)
         return evaluate(apply, params, noise, label)
     return run_plan(
         apply, params, sampler_spec.from_config(config) if plan is None else plan, seed, index, label,

@@ -22,7 +22,7 @@ class Level(nnx.Module):
 
 
 class UNet(nnx.Module):
-    """Predicts eps, x0 or v (whatever it was trained for) from a noisy picture, its time and its class.
+    """Predicts eps, x0 or v (whatever it was trained for) from a noisy image, its time and its class.
 
     Widths are `config.channels * m` for m in `config.multipliers`; level i works at `size / 2^i` pixels.
     """
@@ -40,7 +40,7 @@ class UNet(nnx.Module):
 
         self.time1 = nnx.Linear(config.channels, embedding, dtype=dtype, rngs=rngs)
         self.time2 = nnx.Linear(embedding, embedding, dtype=dtype, rngs=rngs)
-        # One class more than the data has: the null class, for pictures of no class in particular.
+        # One class more than the data has: the null class, for images of no class in particular.
         self.label = nnx.Embed(config.classes + 1, embedding, dtype=dtype, rngs=rngs) if config.classes else None
         self.conv_in = conv(channels, widths[0])
 

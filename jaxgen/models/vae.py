@@ -18,7 +18,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nnx.relu, "tanh": jn
 
 
 class Encoder(nnx.Module):
-    """Pictures to the mean and the log-variance of q(z | x)."""
+    """Images to the mean and the log-variance of q(z | x)."""
 
     def __init__(self, config: VAEConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         self.activation = ACTIVATIONS[config.activation]
@@ -81,5 +81,5 @@ class VAE(nnx.Module):
         return self.decoder(z, label)
 
     def __call__(self, z: Array, label: Array) -> Array:
-        """z: [B, latent]; label: [B] int -> pictures [B, H, W, C] in [-1, 1]."""
+        """z: [B, latent]; label: [B] int -> images [B, H, W, C] in [-1, 1]."""
         return 2 * nnx.sigmoid(self.decoder(z, label)) - 1

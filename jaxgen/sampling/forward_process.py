@@ -1,4 +1,4 @@
-"""From a picture to noise: what a diffusion model learns to undo."""
+"""From an image to noise: what a diffusion model learns to undo."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from jaxgen.sampling.prng import image_noise
 
 
 def noising(images: np.ndarray, alpha_bar: np.ndarray, frame_count: int, *, seed: int = 0) -> Iterator[np.ndarray]:
-    """Pictures on their way to noise, from t = 0 (nothing added) to T: uint8 [N, H, W, C] a frame.
+    """Images on their way to noise, from t = 0 (nothing added) to T: uint8 [N, H, W, C] a frame.
 
-    images: uint8 [N, H, W, C]; alpha_bar: [T]; each picture keeps one noise, number 0 of its index, all the way, so
+    images: uint8 [N, H, W, C]; alpha_bar: [T]; each image keeps one noise, number 0 of its index, all the way, so
     that the frames follow each other (Ho et al. 2020, equation 4).
     """
     x0 = to_unit(images)

@@ -20,9 +20,9 @@ from jaxgen.errors import UsageError, lookup
 
 Array = np.ndarray
 
-COLUMNS = ("t", "x0_x", "x0_out", "clip", "x", "x0", "x0_prev", "noise", "draw")
+COLUMNS = ("t", "x0_x", "x0_out", "clip", "x", "x0", "x0_prev", "noise", "noise_index")
 MAX_ROWS = 100_000
-MAX_DRAW = 2**24  # float32 holds every integer up to here
+MAX_NOISE_INDEX = 2**24  # float32 holds every integer up to here
 
 # alpha_bar stays within these, so that it and every coefficient made of it are ordinary float32 numbers. Only schedules
 # of many thousand steps, or with betas near 0 or 1, ever touch them.
@@ -153,8 +153,8 @@ def make_plan(
     """The table of a sampler: float32 [steps, 9], the columns named in `COLUMNS`.
 
     alpha_bar: [T] as `alpha_bar` gives it; sampler: of SAMPLERS; steps: 1 to T; eta: in [0, 1], DDIM only;
-    prediction: of PREDICTIONS; clip: > 0, inf for none. Anything else raises UsageError. Row k is given draw k + 1,
-    also where its noise is 0; draw 0 is the starting noise. The last row leads to x0 itself and adds no noise.
+    prediction: of PREDICTIONS; clip: > 0, inf for none. Anything else raises UsageError. Row k has noise index k + 1,
+    also where its noise is 0; noise index 0 is the starting noise. The last row leads to x0 itself and adds no noise.
     """
     kept = np.asarray(alpha_bar, np.float64)
     good = kept.ndim == 1 and kept.size and np.all((kept >= _LEAST) & (kept <= _MOST)) and np.all(np.diff(kept) <= 0)
@@ -202,13 +202,17 @@ def validate(plan: Any) -> Array:
         raise UsageError(f"a plan is an array of numbers, {len(COLUMNS)} to a row: {err}") from err
     if table.ndim != 2 or table.shape[1] != len(COLUMNS) or not 1 <= len(table) <= MAX_ROWS:
         raise UsageError(f"a plan has 1 to {MAX_ROWS} rows of {len(COLUMNS)} columns, got shape {table.shape}")
-    clip, draw = table[:, COLUMNS.index("clip")], table[:, COLUMNS.index("draw")]
+    clip, noise_index = table[:, COLUMNS.index("clip")], table[:, COLUMNS.index("noise_index")]
     good = np.isfinite(table)
     good[:, COLUMNS.index("clip")] = clip > 0
-    good[:, COLUMNS.index("draw")] = (draw >= 0) & (draw <= MAX_DRAW) & (draw == np.floor(draw))
+    good[:, COLUMNS.index("noise_index")] = (
+        (noise_index >= 0) & (noise_index <= MAX_NOISE_INDEX) & (noise_index == np.floor(noise_index))
+    )
     if not good.all():
         row, column = np.argwhere(~good)[0]
-        want = {"clip": "> 0", "draw": f"an integer from 0 to {MAX_DRAW}"}.get(COLUMNS[column], "a finite number")
+        want = {"clip": "> 0", "noise_index": f"an integer from 0 to {MAX_NOISE_INDEX}"}.get(
+            COLUMNS[column], "a finite number"
+        )
         raise UsageError(f"plan row {row}: {COLUMNS[column]} must be {want}, got {table[row, column]}")
     return table
 
@@ -226,10 +230,10 @@ def run(
     go into the next rows where a plan was cut: run(plan[:k]) and then run(plan[k:]) equals run(plan).
     """
     x0_prev = np.zeros_like(x) if x0_prev is None else x0_prev
-    for t, x0_x, x0_out, clip, to_x, to_x0, to_x0_prev, to_noise, draw in plan:
+    for t, x0_x, x0_out, clip, to_x, to_x0, to_x0_prev, to_noise, noise_index in plan:
         x0 = np.clip(x0_x * x + x0_out * network(x, t), -clip, clip)
         x = to_x * x + to_x0 * x0 + to_x0_prev * x0_prev
         if to_noise != 0:
-            x = x + to_noise * noise(int(draw))
+            x = x + to_noise * noise(int(noise_index))
         x0_prev = x0
     return x, x0_prev

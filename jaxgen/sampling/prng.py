@@ -85,14 +85,14 @@ def normal(key: Array, shape: tuple[int, ...]) -> Array:
     return np.float32(math.sqrt(2)) * erfinv(_uniform(bits(key, shape)))
 
 
-def image_noise(seed: Integers, index: Integers, draw: int, shape: tuple[int, ...]) -> Array:
+def image_noise(seed: Integers, index: Integers, noise_index: int, shape: tuple[int, ...]) -> Array:
     """Normal number `draw` of each image `index` of its `seed`: float32 [N, *shape].
 
-    seed, index: ints or int arrays [N], broadcast against each other, in [0, 2^32); else UsageError. A picture's noise
+    seed, index: ints or int arrays [N], broadcast against each other, in [0, 2^32); else UsageError. An image's noise
     depends on its own seed and index alone, so any batch and any machine draws the same.
     """
     image_keys = fold_in(key(np.atleast_1d(seed)), index)  # [N, 2]
-    return normal(fold_in(image_keys, draw), shape)
+    return normal(fold_in(image_keys, noise_index), shape)
 
 
 def erfinv(u: Array) -> Array:

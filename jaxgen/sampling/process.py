@@ -13,7 +13,7 @@ MAX_STEPS = 100_000  # of a process, and of a plan
 SCHEDULES = ("linear", "cosine", "sigmoid")  # those of `jaxgen.sampling.plan.alpha_bar`
 
 
-class Recipe(NamedTuple):
+class SamplerSpec(NamedTuple):
     """What a person may say of a plan."""
 
     sampler: str

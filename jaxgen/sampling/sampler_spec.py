@@ -11,7 +11,7 @@ import numpy as np
 from jaxgen import __version__
 from jaxgen.errors import UsageError, lookup
 from jaxgen.sampling.plan import PREDICTIONS, alpha_bar, euler, make_plan
-from jaxgen.sampling.process import SCHEDULES, Diffusion, Flow, Process, Recipe, Unknown
+from jaxgen.sampling.process import SCHEDULES, Diffusion, Flow, Process, SamplerSpec, Unknown
 
 USUAL_STEPS = 50
 
@@ -23,7 +23,7 @@ class Source(Protocol):
     def process(self) -> Process | None: ...
 
     @property
-    def plan(self) -> Recipe | None: ...
+    def plan(self) -> SamplerSpec | None: ...
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Kind:
     """
 
     samplers: tuple[str, ...]
-    table: Callable[[Any, Recipe], np.ndarray]
-    named: Callable[[Any], list[Recipe]]
+    table: Callable[[Any, SamplerSpec], np.ndarray]
+    named: Callable[[Any], list[SamplerSpec]]
     levels: Callable[[Any, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -43,23 +43,23 @@ def schedule_of(diffusion: Diffusion) -> np.ndarray:
     return alpha_bar(diffusion.schedule, diffusion.steps, diffusion.beta_start, diffusion.beta_end)
 
 
-def _diffusion_table(process: Diffusion, recipe: Recipe) -> np.ndarray:
+def _diffusion_table(process: Diffusion, recipe: SamplerSpec) -> np.ndarray:
     sampler, steps, eta = recipe
     return make_plan(
         schedule_of(process), sampler=sampler, steps=steps, eta=eta, prediction=process.prediction, clip=process.clip
     )
 
 
-def _flow_table(process: Flow, recipe: Recipe) -> np.ndarray:
+def _flow_table(process: Flow, recipe: SamplerSpec) -> np.ndarray:
     lookup({"euler": None}, recipe.sampler, "sampler")
     if recipe.eta:
         raise UsageError(f"eta must be 0 for {recipe.sampler!r}, got {recipe.eta}")
     return euler(recipe.steps, process.time_scale)
 
 
-def _diffusion_named(process: Diffusion) -> list[Recipe]:
+def _diffusion_named(process: Diffusion) -> list[SamplerSpec]:
     usual = (("ddim", 50), ("ddim", 20), ("dpmpp-2m", 20), ("dpmpp-2m", 10), ("ancestral", process.steps))
-    return [Recipe(sampler, min(steps, process.steps)) for sampler, steps in usual]
+    return [SamplerSpec(sampler, min(steps, process.steps)) for sampler, steps in usual]
 
 
 def _diffusion_levels(process: Diffusion, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -77,7 +77,7 @@ KINDS: dict[type, Kind] = {
     Flow: Kind(
         samplers=("euler",),
         table=_flow_table,
-        named=lambda process: [Recipe("euler", steps) for steps in (50, 20, 10)],
+        named=lambda process: [SamplerSpec("euler", steps) for steps in (50, 20, 10)],
         levels=lambda process, times: (1 - times / process.time_scale, times / process.time_scale),
     ),
 }
@@ -103,7 +103,7 @@ def samplers(source: Source) -> list[str]:
     return sorted(known | {own.sampler})
 
 
-def can_make(process: Process, recipe: Recipe) -> bool:
+def can_make(process: Process, recipe: SamplerSpec) -> bool:
     """Whether this jaxgen knows the process and the recipe's sampler."""
     return unknown_part(process) is None and recipe.sampler in KINDS[type(process)].samplers
 
@@ -118,7 +118,9 @@ def kind_of(process: Process) -> Kind:
     return KINDS[type(process)]
 
 
-def choose(source: Source, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> Recipe:
+def choose(
+    source: Source, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None
+) -> SamplerSpec:
     """The recipe that a model asks for; what is given here replaces the choice of its own plan.
 
     'ancestral' takes all T steps unless `steps` says otherwise; another sampler as many as the own plan, unless that
@@ -132,16 +134,16 @@ def choose(source: Source, *, sampler: str | None = None, steps: int | None = No
         steps = own.steps if sampler == own.sampler else _steps_of_another(process, own, sampler)
     if eta is None:
         eta = own.eta if sampler == own.sampler else 0.0
-    return Recipe(sampler, steps, eta)
+    return SamplerSpec(sampler, steps, eta)
 
 
-def _steps_of_another(process: Process, own: Recipe, sampler: str) -> int:
+def _steps_of_another(process: Process, own: SamplerSpec, sampler: str) -> int:
     if sampler == "ancestral":
         return process.max_steps
     return min(USUAL_STEPS, process.max_steps) if own.sampler == "ancestral" else own.steps
 
 
-def table(process: Process, recipe: Recipe) -> np.ndarray:
+def table(process: Process, recipe: SamplerSpec) -> np.ndarray:
     """The plan of a recipe, float32 [S, 9]; see `jaxgen.sampling.plan`.
 
     Raises UsageError for a process that is not known here, a sampler that it does not have, steps outside 1 to T, eta
@@ -159,6 +161,6 @@ def from_config(
     return table(source.process, recipe)
 
 
-def named(process: Process) -> dict[str, Recipe]:
+def named(process: Process) -> dict[str, SamplerSpec]:
     """The plans that every exported file names, for clients that cannot compute one."""
     return {f"{recipe.sampler}-{recipe.steps}": recipe for recipe in kind_of(process).named(process)}

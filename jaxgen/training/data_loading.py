@@ -1,4 +1,4 @@
-"""The pictures that a run reads: batches to train on, and the few that its test loss is measured on."""
+"""The images that a run reads: batches to train on, and the few that its test loss is measured on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Batch = tuple[np.ndarray, np.ndarray]  # uint8 [B, H, W, C], int32 [B]
 
 
 def open_data(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batch | None]:
-    """This process' training batches, and up to `training.test_pictures` of the test split, always the same ones.
+    """This process' training batches, and up to `training.test_images` of the test split, always the same ones.
 
     The second is None if the set has no test split. Raises UsageError if the classes of data and network differ.
     """
@@ -34,7 +34,7 @@ def open_data(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batc
         return batches, None
     test = _source(config, "test", data_dir)
     there = len(test) if isinstance(test, data.Dataset) else data.info(name, data_dir=data_dir).splits["test"]
-    count = min(there, config.training.test_pictures or there)
+    count = min(there, config.training.test_images or there)
     # A shuffled batch and not the first rows, which in a set that is sorted by class would be one class.
     return batches, load(test, count, seed=0, split="test")[0] if count else None
 
@@ -44,8 +44,8 @@ def _other_classes(config: Config, found: int) -> UsageError:
     line = f"model.classes is {config.classes}, but {config.data.dataset} has {found or 'no'} classes"
     if found:
         return UsageError(f"{line}; set model.classes={found}")
-    ways = [f"use --model {config.family}"] if config.draws else []
-    ways += ["put the pictures into one subfolder a class"] if config.data.dataset.startswith("folder:") else []
+    ways = [f"use --model {config.family}"] if config.is_generator else []
+    ways += ["put the images into one subfolder a class"] if config.data.dataset.startswith("folder:") else []
     return UsageError(f"{line}; {', or '.join(ways) or 'choose another set'}")
 
 

@@ -17,24 +17,24 @@ from jaxgen.training.data_loading import Batch
 from jaxgen.training.gan import GAMES
 from jaxgen.training.vae import ACTIVE, kl_divergence
 
-RECONSTRUCTIONS = 32  # pictures of the grid
+RECONSTRUCTIONS = 32  # images of the grid
 MOST_DIMENSIONS = 64  # whose KL is logged one by one
-JUDGED = 500  # pictures that a classifier looks at: of ten equal classes each is among them, of 64 not always
+JUDGED = 500  # images that a classifier looks at: of ten equal classes each is among them, of 64 not always
 
 
 @dataclass(frozen=True)
-class Seen:
-    """pictures: uint8 [H, W, C] by name, 'samples' first among them; warnings: what is wrong, and what to
+class DiagnosticReport:
+    """images: uint8 [H, W, C] by name, 'samples' first among them; warnings: what is wrong, and what to
     change that a resumed run lets change, by the kind of trouble."""
 
-    pictures: dict[str, np.ndarray] = field(default_factory=dict)
+    images: dict[str, np.ndarray] = field(default_factory=dict)
     scalars: dict[str, float] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
 
 
-# uint8 pictures, and the class asked for of each (None: none was) -> the share of each class among them, and how many
+# uint8 images, and the class asked for of each (None: none was) -> the share of each class among them, and how many
 # are as asked (None: nothing was)
-Judge = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, float | None]]
+ClassifierProbe = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, float | None]]
 
 
 class Subject(Protocol):
@@ -47,7 +47,7 @@ class Subject(Protocol):
     def test(self) -> Batch | None: ...
 
     @property
-    def judge(self) -> Judge | None: ...
+    def judge(self) -> ClassifierProbe | None: ...
 
     @property
     def apply(self) -> Any: ...
@@ -56,24 +56,24 @@ class Subject(Protocol):
 
     def labels(self, count: int) -> np.ndarray | None: ...
 
-    def draw(self, params: Params, count: int = 0) -> np.ndarray: ...
+    def sample(self, params: Params, count: int = 0) -> np.ndarray: ...
 
 
 # (subject, weights, means of the newest steps' metrics and the last one's "step")
-Watch = Callable[[Subject, Params, Mapping[str, float]], Seen]
+Watch = Callable[[Subject, Params, Mapping[str, float]], DiagnosticReport]
 
 
-def watch_nothing(subject: Subject, params: Params, metrics: Mapping[str, float]) -> Seen:
+def watch_nothing(subject: Subject, params: Params, metrics: Mapping[str, float]) -> DiagnosticReport:
     """Of a model that draws nothing."""
-    return Seen()
+    return DiagnosticReport()
 
 
-def watch_samples(subject: Subject, params: Params, metrics: Mapping[str, float]) -> Seen:
-    """The first pictures of seed 0, always the same ones."""
-    return Seen(pictures={"samples": grid(subject.draw(params))})
+def watch_samples(subject: Subject, params: Params, metrics: Mapping[str, float]) -> DiagnosticReport:
+    """The first images of seed 0, always the same ones."""
+    return DiagnosticReport(images={"samples": grid(subject.sample(params))})
 
 
-def watch_vae(subject: Subject, params: Params, metrics: Mapping[str, float]) -> Seen:
+def watch_vae(subject: Subject, params: Params, metrics: Mapping[str, float]) -> DiagnosticReport:
     """Samples, reconstructions below what they are of, the latent plane if it is one, dimensions that say nothing."""
     config: Any = subject.config
     seen = watch_samples(subject, params, metrics)
@@ -83,17 +83,17 @@ def watch_vae(subject: Subject, params: Params, metrics: Mapping[str, float]) ->
     mean, log_variance = subject.encode(params, images)
     again = subject.apply(params, mean[:RECONSTRUCTIONS], jnp.asarray(labels[:RECONSTRUCTIONS]))
     rows = side_by_side(8, images[:RECONSTRUCTIONS], to_uint8(np.asarray(again)))
-    seen.pictures["reconstructions"] = grid(rows.reshape(-1, *images.shape[1:]), columns=8)
+    seen.images["reconstructions"] = grid(rows.reshape(-1, *images.shape[1:]), columns=8)
     latent = mean.shape[1]
     if latent == 2:
-        seen.pictures["latents"] = latent_scatter(mean, labels)
+        seen.images["latents"] = latent_scatter(mean, labels)
     kl = np.asarray(kl_divergence(jnp.asarray(mean), jnp.asarray(log_variance)).mean(0))
     active = int((mean.var(0) > ACTIVE).sum())
     seen.scalars.update({f"kl_of_dimension/{i:02d}": float(nats) for i, nats in enumerate(kl[:MOST_DIMENSIONS])})
     seen.scalars["active_units"] = float(active)
     if active <= max(latent // 4, min(latent - 1, 1)):  # of few, one that is left is too few
         seen.warnings["posterior collapse"] = (
-            f"posterior collapse: {active} of {latent} latent dimensions say anything of the picture; "
+            f"posterior collapse: {active} of {latent} latent dimensions say anything of the image; "
             f"{against_collapse(config.vae)}, or start a run with fewer dimensions (model.latent)"
         )
     return seen
@@ -106,12 +106,12 @@ def against_collapse(objective: VAEObjective) -> str:
     return f"lower vae.beta, or set vae.free_bits={2 * objective.free_bits or 0.1:g}"
 
 
-def watch_gan(subject: Subject, params: Params, metrics: Mapping[str, float]) -> Seen:
+def watch_gan(subject: Subject, params: Params, metrics: Mapping[str, float]) -> DiagnosticReport:
     """Samples, and whether one side wins or the generator draws too much of one thing."""
     config: Any = subject.config
     count = config.training.sample_count
-    samples = subject.draw(params, max(count, JUDGED) if subject.judge else count)
-    seen = Seen(pictures={"samples": grid(samples[:count])})
+    samples = subject.sample(params, max(count, JUDGED) if subject.judge else count)
+    seen = DiagnosticReport(images={"samples": grid(samples[:count])})
     labels = subject.labels(len(samples))
     if GAMES[config.gan.loss].beliefs:
         seen.warnings.update(imbalance(metrics, config))
@@ -131,21 +131,21 @@ def watch_gan(subject: Subject, params: Params, metrics: Mapping[str, float]) ->
     return seen
 
 
-def spread(pictures: np.ndarray, labels: np.ndarray | None = None) -> float | None:
-    """Mean distance per pixel between pictures that follow each other, each with the next of its class if classes are
+def spread(images: np.ndarray, labels: np.ndarray | None = None) -> float | None:
+    """Mean distance per pixel between images that follow each other, each with the next of its class if classes are
     given: uint8 [N, H, W, C], [N]; None where no two can be compared."""
-    classes = np.zeros(len(pictures), int) if labels is None else labels
+    classes = np.zeros(len(images), int) if labels is None else labels
     order = np.argsort(classes, kind="stable")
     same = classes[order[1:]] == classes[order[:-1]]
-    unit = pictures[order].astype(np.float32)
+    unit = images[order].astype(np.float32)
     return float(np.abs(unit[1:] - unit[:-1])[same].mean()) if same.any() else None
 
 
 def sameness(diversity: float, config: GAN) -> dict[str, str]:
-    """A warning if samples are too much alike; diversity: their spread over that of real pictures."""
+    """A warning if samples are too much alike; diversity: their spread over that of real images."""
     if diversity >= 0.5:
         return {}
-    alike = f"mode collapse: samples differ from each other {diversity:.0%} as much as real pictures do"
+    alike = f"mode collapse: samples differ from each other {diversity:.0%} as much as real images do"
     return {"sameness": f"{alike}; {against_modes(config)}"}
 
 
@@ -162,13 +162,13 @@ def missing(shares: np.ndarray, count: int, config: GAN) -> dict[str, str]:
 
 
 def against_modes(config: GAN) -> str:
-    """What makes a generator draw more kinds of picture."""
+    """What makes a generator draw more kinds of image."""
     other = "" if config.gan.loss == "hinge" else "try gan.loss=hinge, or "
     return f"lower training.lr, or {other}raise model.dropout"
 
 
 def imbalance(metrics: Mapping[str, float], config: GAN) -> dict[str, str]:
-    """A warning if one side of the game has won: D tells all pictures apart, or takes fake ones for real."""
+    """A warning if one side of the game has won: D tells all images apart, or takes fake ones for real."""
     real, fake = metrics.get("d_real"), metrics.get("d_fake")
     if real is None or fake is None:
         return {}

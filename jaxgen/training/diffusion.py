@@ -1,4 +1,4 @@
-"""The objectives around a UNet, diffusion and flow: a scalar for a batch of pictures, pure given its key."""
+"""The objectives around a UNet, diffusion and flow: a scalar for a batch of images, pure given its key."""
 
 from __future__ import annotations
 

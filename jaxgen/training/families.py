@@ -20,7 +20,7 @@ from jaxgen.training.vae import vae
 
 @dataclass(frozen=True)
 class Family:
-    """loss: (config, network) -> the objective, also of test pictures; None where no single one tells how good a model
+    """loss: (config, network) -> the objective, also of test images; None where no single one tells how good a model
     is. learner: how it is trained, where that is more than going down the loss. watch: what to show of a run. judged:
     whether a classifier may watch what it draws."""
 

@@ -54,7 +54,7 @@ GAMES: dict[str, Game] = {
 
 
 def gradient_penalty(score: Callable[[Array], Array], real: Array, fake: Array, *, key: Array) -> Array:
-    """Mean of (|gradient| - 1)^2 somewhere between each real and a fake picture (Gulrajani et al. 2017, equation 3)."""
+    """Mean of (|gradient| - 1)^2 somewhere between each real and a fake image (Gulrajani et al. 2017, equation 3)."""
     share = jax.random.uniform(key, (len(real), 1, 1, 1))
     gradient = jax.grad(lambda x: score(x).sum())(share * real + (1 - share) * fake)
     norm = jnp.sqrt(jnp.square(gradient).sum((1, 2, 3)) + 1e-12)
@@ -69,8 +69,8 @@ def side(params: Params, name: str) -> Params:
 def learner(config: GAN, network: Network, schedule: optax.Schedule) -> Learner:
     """The adversarial game of `gan.loss`: `gan.critic_steps` steps of the discriminator, then one of the generator.
 
-    The batch is dealt out among the discriminator's steps, so that each sees pictures of its own (Gulrajani et al.
-    2017, algorithm 1); the generator's step draws as many pictures as one of them sees: batch_size / critic_steps.
+    The batch is dealt out among the discriminator's steps, so that each sees images of its own (Gulrajani et al.
+    2017, algorithm 1); the generator's step draws as many images as one of them sees: batch_size / critic_steps.
     """
     players = Players(config, network, schedule)
     return Learner(players.init, players.update)
@@ -103,10 +103,10 @@ class Players:
         steps = self.config.gan.critic_steps
         for i in range(steps):
             seen, asked = images[i::steps], label[i::steps]  # not one run of rows each, which lies on few devices
-            draw = partial(self.generate, state.params, asked, jax.random.fold_in(z_key, i))
-            fake, back, drawn = jax.vjp(draw, own, has_aux=True)
+            sample = partial(self.generate, state.params, asked, jax.random.fold_in(z_key, i))
+            fake, back, drawn = jax.vjp(sample, own, has_aux=True)
             state, terms = self.critic_step(state, seen, fake, asked, key=jax.random.fold_in(critic_key, i))
-        # From the pictures that the discriminator saw last, as DCGANs do: they need not be drawn again.
+        # From the images that the discriminator saw last, as DCGANs do: they need not be drawn again.
         params = state.params
         fooled = jax.value_and_grad(lambda x: self.game.generator(self.score(params, x, asked, generator_key)[0]))
         loss, slope = fooled(fake)
@@ -142,7 +142,7 @@ class Players:
         return loss, (statistics, {"discriminator_loss": loss, **beliefs})
 
     def generate(self, params: Params, label: Array, key: Array, weights: Params) -> tuple[Array, Params]:
-        """Fake pictures [B, H, W, C], drawn with `weights`, and the statistics of the generator's norms afterwards."""
+        """Fake images [B, H, W, C], drawn with `weights`, and the statistics of the generator's norms afterwards."""
         z = jax.random.normal(key, (len(label), self.config.model.latent))
         fake, statistics = self.network.train(params | weights, z, label, method="generate", train=True)
         return fake, side(statistics, "generator")

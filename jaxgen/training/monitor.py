@@ -1,4 +1,4 @@
-"""How a run is doing: the loss on test pictures, samples, and what its family has to show; all of averaged weights."""
+"""How a run is doing: the loss on test images, samples, and what its family has to show; all of averaged weights."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from jaxgen.images import to_uint8, to_unit
 from jaxgen.models import network as networks, sampling
 from jaxgen.models.network import Params
 from jaxgen.training.data_loading import Batch
-from jaxgen.training.diagnostics import Judge, Seen
+from jaxgen.training.diagnostics import ClassifierProbe, DiagnosticReport
 from jaxgen.training.families import FAMILIES
 from jaxgen.training.restore import load_trained
 
-BATCH = 128  # test pictures at a time
+BATCH = 128  # test images at a time
 SETTLED = 500  # steps before which nothing is wrong yet: an untrained generator draws one grey
 SHORTEST = 100  # as many in a run that is short, of which it is half the run
 
@@ -35,7 +35,7 @@ class Monitor:
 
     config: Config
     test: Batch | None  # None if the set has no test split
-    judge: Judge | None = None  # a classifier, where there is one
+    judge: ClassifierProbe | None = None  # a classifier, where there is one
     total: int = 2 * SETTLED  # steps of the run
     _said: set[str] = field(default_factory=set, init=False)  # kinds of warnings, each of which is said once
 
@@ -54,14 +54,14 @@ class Monitor:
         return loss and jax.jit(partial(loss(self.config, self.network), train=False))
 
     def test_loss(self, params: Params) -> dict[str, float]:
-        """Mean loss ('loss') and its terms on fixed test pictures and noise: comparable between checkpoints.
+        """Mean loss ('loss') and its terms on fixed test images and noise: comparable between checkpoints.
 
-        Empty where there are no test pictures, or no loss that tells how good the model is.
+        Empty where there are no test images, or no loss that tells how good the model is.
         """
         if self.test is None or not self._loss:
             return {}
-        pictures, labels = self.test
-        scaled = to_unit(pictures)
+        images, labels = self.test
+        scaled = to_unit(images)
         parts = [slice(start, start + BATCH) for start in range(0, len(scaled), BATCH)]
         rows = []
         for i, part in enumerate(parts):
@@ -71,32 +71,32 @@ class Monitor:
         return {name: float(np.average([float(row[name]) for row in rows], weights=weights)) for name in rows[0]}
 
     def encode(self, params: Params, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What an encoder says of uint8 pictures [N, H, W, C]: mean and log-variance, both [N, latent]."""
+        """What an encoder says of uint8 images [N, H, W, C]: mean and log-variance, both [N, latent]."""
         parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
         said = [self.apply(params, to_unit(part), method="encode") for part in parts]
         mean, log_variance = (np.concatenate(part) for part in zip(*said, strict=True))
         return mean, log_variance
 
     def labels(self, count: int) -> np.ndarray | None:
-        """The classes that the first `count` pictures are of, in turn: [count] int; None of an unconditional model.
+        """The classes that the first `count` images are of, in turn: [count] int; None of an unconditional model.
 
         Those that the data leaves out are not drawn: nothing was learned of them.
         """
         shown = [label for label in range(self.config.classes) if label not in self.config.data.without]
         return np.resize(shown, count) if shown else None
 
-    def draw(self, params: Params, count: int = 0) -> np.ndarray:
-        """The first `count` (0: `sample_count`) pictures of seed 0, as the config draws them: uint8 [N, H, W, C]."""
+    def sample(self, params: Params, count: int = 0) -> np.ndarray:
+        """The first `count` (0: `sample_count`) images of seed 0, as the config draws them: uint8 [N, H, W, C]."""
         count = count or self.config.training.sample_count
         labels = self.labels(count)
-        pictures = sampling.draw(
+        images = sampling.sample(
             self.config, self.network.apply, params,
             jnp.zeros(count, jnp.uint32), jnp.arange(count, dtype=jnp.uint32),
             jnp.full(count, -1) if labels is None else jnp.asarray(labels),
         )  # fmt: skip
-        return to_uint8(np.asarray(pictures))
+        return to_uint8(np.asarray(images))
 
-    def watch(self, params: Params, metrics: Mapping[str, float]) -> Seen:
+    def watch(self, params: Params, metrics: Mapping[str, float]) -> DiagnosticReport:
         """What the family has to show; metrics: means of the newest steps, and the last one's "step".
 
         It warns of nothing before the run has settled, and of each kind of trouble once.
@@ -112,7 +112,7 @@ class Monitor:
         return replace(seen, scalars=finite, warnings=fresh)
 
 
-def judge_of(config: Config, classifier: Path | None, *, again: bool = False) -> Judge | None:
+def classifier_probe(config: Config, classifier: Path | None, *, again: bool = False) -> ClassifierProbe | None:
     """The classifier of a run, to look at what `config` draws; None if no run is named.
 
     again: it is one that a run was given when it began. If it is gone since, the run goes on without, and stderr says
@@ -130,18 +130,18 @@ def judge_of(config: Config, classifier: Path | None, *, again: bool = False) ->
         return None
 
 
-def _judge(config: Config, classifier: Path) -> Judge:
+def _judge(config: Config, classifier: Path) -> ClassifierProbe:
     if not FAMILIES[config.family].judged:
         raise UsageError(f"it watches which classes a GAN draws; {config.name} is of family {config.family!r}")
     trained = load_trained(classifier)
     other = trained.config
-    if other.draws or (other.data.dataset, other.data.shape) != (config.data.dataset, config.data.shape):
+    if other.is_generator or (other.data.dataset, other.data.shape) != (config.data.dataset, config.data.shape):
         want = f"a classifier of {config.data.dataset} at {config.data.shape}"
         raise UsageError(f"{classifier} is not {want}; train one: jaxgen train --model classifier")
     apply = jax.jit(networks.build(other).apply)
 
-    def judge(pictures: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, float | None]:
-        found = np.asarray(apply(trained.params, to_unit(pictures))).argmax(-1)
+    def judge(images: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, float | None]:
+        found = np.asarray(apply(trained.params, to_unit(images))).argmax(-1)
         shares = np.bincount(found, minlength=other.classes) / len(found)
         return shares, None if labels is None else float((found == labels).mean())
 

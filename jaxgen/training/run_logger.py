@@ -101,13 +101,13 @@ class Report:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
 
-    def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
+    def images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
         """Grids [H, W, C] uint8 by name, to samples/ and TensorBoard; 'samples' is the one named by its step alone."""
         if self._board:
-            for name, picture in pictures.items():
+            for name, image in images.items():
                 ending = "" if name == "samples" else f"-{name}"
-                save_png(self._run.samples / f"{step:08d}{ending}.png", picture, {})
-                whole = np.broadcast_to(picture, (*picture.shape[:2], 3))
+                save_png(self._run.samples / f"{step:08d}{ending}.png", image, {})
+                whole = np.broadcast_to(image, (*image.shape[:2], 3))
                 self._board.add_image(name, whole, step, dataformats="HWC")
 
 

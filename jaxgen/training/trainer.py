@@ -1,4 +1,4 @@
-"""The training loop: batches in, checkpoints, metrics and pictures out; a function of the config and the data."""
+"""The training loop: batches in, checkpoints, metrics and images out; a function of the config and the data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.data_loading import open_data
 from jaxgen.training.environment import describe_environment
 from jaxgen.training.families import learner
-from jaxgen.training.monitor import Judge, Monitor, judge_of
+from jaxgen.training.monitor import ClassifierProbe, Monitor, classifier_probe
 from jaxgen.training.run_logger import Report
 from jaxgen.training.signals import Stop
 from jaxgen.training.train_step import (
@@ -69,7 +69,7 @@ def train(
         if is_main:
             stack.enter_context(run.locked())
         watching = classifier or (run.classifier() if resume else None)
-        judge = partial(judge_of, config, watching, again=classifier is None)
+        judge = partial(classifier_probe, config, watching, again=classifier is None)
         trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, judge, stop))
         with stop.deferred():
             if trainer is None:  # the signal came as this began
@@ -103,7 +103,12 @@ class Trainer:
 
     @classmethod
     def prepare(
-        cls, config: Config, run: RunFolder, data_dir: Path | None, judge: Callable[[], Judge | None], stop: Stop
+        cls,
+        config: Config,
+        run: RunFolder,
+        data_dir: Path | None,
+        judge: Callable[[], ClassifierProbe | None],
+        stop: Stop,
     ) -> Trainer:
         """Load the data, build the network, restore the newest checkpoint."""
         training = config.training
@@ -231,7 +236,7 @@ class Trainer:
             metrics = _means(self.newest) | {"step": step}
             seen = self.stop.side_work(lambda: self.monitor.watch(self._local_weights(), metrics))
             if seen is not None:
-                report.pictures(step, seen.pictures)
+                report.images(step, seen.images)
                 if seen.scalars:
                     report.scalars(step, seen.scalars)
                 for warning in seen.warnings.values():

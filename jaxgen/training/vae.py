@@ -1,4 +1,4 @@
-"""The objective of a VAE: the evidence lower bound, or the importance-weighted one, in nats a picture."""
+"""The objective of a VAE: the evidence lower bound, or the importance-weighted one, in nats an image."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def log_weights(
 
 
 def vae(config: VAE, network: Network) -> Loss:
-    """Reconstruction plus weighted KL, summed over pixels and dimensions, mean over pictures.
+    """Reconstruction plus weighted KL, summed over pixels and dimensions, mean over images.
 
     With `vae.samples` > 1 the importance-weighted bound instead (Burda et al. 2016, equation 8).
     """

@@ -27,7 +27,7 @@ OWN_HEADERS = ("X-Jaxgen", "X-Jaxgen-Reach", "Retry-After", "ETag")
 
 
 def opened(settings: Settings) -> Gallery | Unavailable:
-    """The gallery, or why there is none: pictures can be drawn without."""
+    """The gallery, or why there is none: images can be drawn without."""
     try:
         return Gallery(settings.data / "gallery")
     except Unavailable as err:

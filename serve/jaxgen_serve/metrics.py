@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 LATENCY = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)  # seconds
-BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # pictures
+BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # images
 
 
 class Metrics:
@@ -24,11 +24,11 @@ class Metrics:
         self._seconds = Histogram(
             "jaxgen_request_seconds", "From a request to its answer", ["route"], buckets=LATENCY, registry=self.registry
         )
-        self._images = Counter("jaxgen_images", "Pictures drawn", ["model"], registry=self.registry)
+        self._images = Counter("jaxgen_images", "Images drawn", ["model"], registry=self.registry)
         self._batch = Histogram(
-            "jaxgen_batch_size", "Pictures in one call of onnxruntime", buckets=BATCH, registry=self.registry
+            "jaxgen_batch_size", "Images in one call of onnxruntime", buckets=BATCH, registry=self.registry
         )
-        self._queue = Gauge("jaxgen_queue_depth", "Pictures asked for and not drawn yet", registry=self.registry)
+        self._queue = Gauge("jaxgen_queue_depth", "Images asked for and not drawn yet", registry=self.registry)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """route: the path's pattern and not the path, of which there is no end."""
@@ -39,7 +39,7 @@ class Metrics:
         self._images.labels(model).inc(count)
 
     def called(self, count: int) -> None:
-        """One call of onnxruntime for so many pictures."""
+        """One call of onnxruntime for so many images."""
         self._batch.observe(count)
 
     def watch_queue(self, depth: Callable[[], float]) -> None:

@@ -32,20 +32,20 @@ class Settings:
     allow_uploads: bool = False  # of model files
 
     # One worker runs every graph; see `engine.Engine`.
-    max_batch: int = 64  # pictures a call
+    max_batch: int = 64  # images a call
     max_delay: float = 0.002  # seconds that a request waits for company
-    max_queue: int = 1024  # pictures asked for and not drawn yet
-    deadline: float = 60.0  # seconds from a request to its pictures
+    max_queue: int = 1024  # images asked for and not drawn yet
+    deadline: float = 60.0  # seconds from a request to its images
     threads: int | None = None  # of onnxruntime; None: as many as it thinks right
 
     max_images: int = 256  # of one request
-    max_bytes: int = 64 * MEGABYTE  # of its pictures, before they are PNGs
+    max_bytes: int = 64 * MEGABYTE  # of its images, before they are PNGs
     max_steps: int = 1000  # of its plan
     max_frames: int = 1000  # of a walk, all segments together
     max_body: int = 4 * MEGABYTE
     max_model: int = 64 * MEGABYTE  # of a model file that is uploaded
     max_models: int = 32  # of them
-    max_upload_pixels: int = 4 * MEGABYTE  # of a picture, before it is decoded
+    max_upload_pixels: int = 4 * MEGABYTE  # of an image, before it is decoded
     max_open: int = 1024  # requests at a time, those that wait included
 
     def __post_init__(self) -> None:

@@ -8,8 +8,8 @@ from jaxgen import data
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """Twelve pictures of two classes."""
+def images(tmp_path):
+    """Twelve images of two classes."""
     for i in range(12):
         folder = tmp_path / "pets" / ("cat" if i % 2 else "dog")
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def test_list_as_json_is_what_the_data_package_knows(command):
 def test_info_says_what_a_dataset_is(command):
     outcome = command("data", "info", "digits")
     rows = dict(line.split(maxsplit=1) for line in outcome.out.splitlines())
-    assert rows["pictures"] == "8x8x1" and rows["splits"] == "train 1,497, test 300" and rows["ready"] == "yes"
+    assert rows["images"] == "8x8x1" and rows["splits"] == "train 1,497, test 300" and rows["ready"] == "yes"
     assert rows["classes"] == "10: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9" and outcome.err == ""
 
 
@@ -48,13 +48,13 @@ def test_info_as_json_is_whole(command):
     assert json.loads(command("data", "info", "digits", "--json").out)["shape"] == [8, 8, 1]
 
 
-def test_own_pictures_are_described(command, pictures):
-    out = command("data", "info", f"folder:{pictures}").out
+def test_own_images_are_described(command, images):
+    out = command("data", "info", f"folder:{images}").out
     assert "2: cat, dog" in out and "train 11, test 1" in out and "?x?x?" in out
 
 
-def test_get_prints_where_the_pictures_lie(command, pictures):
-    assert command("data", "get", f"folder:{pictures}").out == f"{pictures}\n"
+def test_get_prints_where_the_images_lie(command, images):
+    assert command("data", "get", f"folder:{images}").out == f"{images}\n"
     assert command("data", "get", "digits").out == "digits needs nothing: it is ready\n"
 
 
@@ -64,7 +64,7 @@ def test_get_prints_where_the_pictures_lie(command, pictures):
     [
         ("minst", 2, "unknown dataset 'minst' (did you mean 'mnist'?)"),
         ("folder:nowhere", 2, "there is no such folder"),
-        ("folder:empty", 3, "no pictures here"),
+        ("folder:empty", 3, "no images here"),
     ],
 )
 def test_unknown_or_empty_set_is_one_line(command, tmp_path, verb, name, code, words):

@@ -10,7 +10,7 @@ import pytest
 from jaxgen import config as configs
 from jaxgen.config import VAE, Classifier, ClassifierConfig, VAEConfig
 from jaxgen.inference import model_file
-from jaxgen.inference.predictor import Reader
+from jaxgen.inference.predictor import Predictor
 from jaxgen.training.restore import load_trained
 from jaxgen.training.trainer import train
 from jaxgen_export import export as exports, weight_mapping
@@ -75,7 +75,7 @@ def test_run_becomes_one_file_that_draws(command, run):
 def test_checkpoint_is_the_one_that_was_asked_for(command, run, captured, options, step):
     assert command("export", run, "-o", "m.onnx", *options).code == 0
     ((config, params, path, rest),) = captured
-    assert (rest["training"]["steps"], path, rest["beside"]) == (step, Path("m.onnx"), exports.Places())
+    assert (rest["training"]["steps"], path, rest["beside"]) == (step, Path("m.onnx"), exports.OutputPaths())
     assert config.model.classes == 10
     want = load_trained(run, str(step)).params
     assert all(np.array_equal(params[name], want[name]) for name in want)
@@ -125,9 +125,9 @@ def test_vaes_encoder_is_a_second_file_beside_the_first(command, vae_run):
     told = [line.removeprefix("wrote ") for line in outcome.err.splitlines() if line.startswith("wrote ")]
     assert sorted(told) == ["m.encoder.onnx", "m.ts", "w.pth", "w.safetensors"]
     rows = [line.split() for line in outcome.err.splitlines() if line.startswith("onnxruntime ")]
-    assert [len(row) for row in rows] == [5, 3]  # of pictures, then of the encoder's numbers
-    pictures = np.zeros((3, 8, 8, 1), np.uint8)
-    assert Reader.open("m.encoder.onnx").read(pictures)["mean"].shape == (3, 2)
+    assert [len(row) for row in rows] == [5, 3]  # of images, then of the encoder's numbers
+    images = np.zeros((3, 8, 8, 1), np.uint8)
+    assert Predictor.open("m.encoder.onnx").read(images)["mean"].shape == (3, 2)
     kept = [model_file.read(name).manifest["weights"] for name in ("m.onnx", "m.encoder.onnx")]
     assert kept[0] == kept[1]
     assert command("verify", "m.encoder.onnx").code == command("verify", "m.onnx").code == 0
@@ -138,7 +138,7 @@ def test_vaes_encoder_is_a_second_file_beside_the_first(command, vae_run):
 )
 def test_encoder_goes_where_it_is_asked_to(command, vae_run, captured, options, place):
     assert command("export", vae_run, "-o", "m.onnx", *options).code == 0
-    assert captured[0][3]["beside"] == exports.Places(encoder=Path(place))
+    assert captured[0][3]["beside"] == exports.OutputPaths(encoder=Path(place))
 
 
 def test_classifier_has_no_pixels_to_compare(command, classifier_run):

@@ -1,4 +1,4 @@
-"""jaxgen import: weights of plain PyTorch networks become runs that draw the same pictures."""
+"""jaxgen import: weights of plain PyTorch networks become runs that draw the same images."""
 
 import hashlib
 import pickle
@@ -11,7 +11,7 @@ from torch import nn
 from jaxgen import config as configs
 from jaxgen.config import GAN, VAE, DataConfig, GANConfig, VAEConfig
 from jaxgen.images import to_uint8
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen.sampling import prng
 
 CONFIG = GAN(name="plain", data=DataConfig(size=8), model=GANConfig(latent=6, widths=(8, 4), doublings=1))
@@ -49,18 +49,18 @@ def config_file(tmp_path):
     return path
 
 
-def test_weights_of_a_plain_generator_draw_its_pictures(jaxgen, theirs, config_file, tmp_path):
+def test_weights_of_a_plain_generator_draw_its_images(jaxgen, theirs, config_file, tmp_path):
     torch.save(theirs.state_dict(), tmp_path / "g.pth")
     run, model = tmp_path / "run", tmp_path / "model.onnx"
     done = jaxgen("import", tmp_path / "g.pth", "--config", config_file, "--map", "=generator", "-o", run)
     assert done.returncode == 0, done.stderr
-    assert "pixels identical in 16 pictures" in done.stderr
+    assert "pixels identical in 16 images" in done.stderr
     assert done.stdout.strip() == str(run)
     assert jaxgen("export", run, "-o", model).returncode == 0
     told = jaxgen("info", model).stdout
     digest = hashlib.sha256((tmp_path / "g.pth").read_bytes()).hexdigest()
     assert f"imported from 'g.pth', SHA-256 '{digest}'" in told and "trained on  digits" not in told
-    drawn, _ = Sampler.open(model).draw(np.full(5, 3), np.arange(5))
+    drawn, _ = Model.open(model).sample(np.full(5, 3), np.arange(5))
     with torch.no_grad():
         z = torch.from_numpy(prng.image_noise(3, np.arange(5), 0, (6,)))
         want = to_uint8(theirs(z).permute(0, 2, 3, 1).numpy())

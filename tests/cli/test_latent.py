@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
 
-from jaxgen.inference.predictor import Reader
+from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.provenance import read_provenance
 
 HEAVY = ("jax", "flax", "optax", "orbax", "torch", "onnx", "tensorflow", "sklearn", "grain", "matplotlib")
@@ -30,38 +30,38 @@ def pixels(path):
 
 
 @pytest.mark.parametrize("name", ["vae", "flow"])
-def test_interpolate_gives_the_same_pictures_in_each_kind_of_file(name, latent, family):
+def test_interpolate_gives_the_same_images_in_each_kind_of_file(name, latent, family):
     model = family(name).onnx
     for output in ("a.png", "a.npy", "a.gif"):
         said = latent("interpolate", model, "--seeds", "3,4,5", "-n", 2, "--frames", 3, "-o", output)
     assert (said["seeds"], said["frames"], said["path"]) == ([3, 4, 5], 3, "spherical")
-    pictures = np.load("a.npy")
-    assert (pictures.shape, pictures.dtype) == ((2 * 2 * 3, 8, 8, 1), np.uint8)
-    np.testing.assert_array_equal(pixels("a.png")[2:58:7, 2:58:7], pictures[0, ..., 0])
+    images = np.load("a.npy")
+    assert (images.shape, images.dtype) == ((2 * 2 * 3, 8, 8, 1), np.uint8)
+    np.testing.assert_array_equal(pixels("a.png")[2:58:7, 2:58:7], images[0, ..., 0])
     with Image.open("a.gif") as film:
         assert film.n_frames == 8  # 6 and back; where two walks meet, Pillow shows one frame for longer
     found = read_provenance("a.png")
     assert (found["latent"], found["seeds"], found["model"]) == ("interpolate", [3, 4, 5], said["model"])
 
 
-def test_interpolate_between_pictures_by_their_noise(latent, unconditional):
+def test_interpolate_between_images_by_their_noise(latent, unconditional):
     said = latent("interpolate", unconditional.onnx, "one.png", "two.png", "--frames", 3, "--path", "linear",
                   "--steps", 30, "-o", "a.npy")  # fmt: skip
-    assert said["pictures"] == ["one.png", "two.png"]
-    pictures = np.load("a.npy")[..., 0].astype(float)
-    assert len(pictures) == 3
+    assert said["images"] == ["one.png", "two.png"]
+    images = np.load("a.npy")[..., 0].astype(float)
+    assert len(images) == 3
     for at, name in ((0, "one.png"), (2, "two.png")):
-        assert np.abs(pictures[at] - pixels(name)).mean() < 5
+        assert np.abs(images[at] - pixels(name)).mean() < 5
 
 
 def test_encode_writes_what_the_encoder_says(latent, family):
     vae = family("vae")
     said = latent("encode", vae.onnx, *DIGITS, "--count", 70, "--label", "ant", "-o", "z.npy")
     assert (said["shape"], said["model"]) == ([70, 3], vae.manifest["sha256"])
-    assert said["pictures"] == [f"test[{i}]" for i in range(70)]
+    assert said["images"] == [f"test[{i}]" for i in range(70)]
     from jaxgen import data
 
-    want = Reader.open(vae.encoder).read(data.load("digits", "test").images[:70])["mean"]
+    want = Predictor.open(vae.encoder).read(data.load("digits", "test").images[:70])["mean"]
     np.testing.assert_allclose(np.load("z.npy"), want, atol=1e-6)
 
 
@@ -74,7 +74,7 @@ def test_reconstruct_shows_pairs_and_says_how_far_apart_they_are(latent, family)
     said = latent("reconstruct", model, "one.png", "two.png", "--label", "bee", "-o", "a.npy")
     again = np.load("a.npy")[..., 0].astype(float)
     error = {name: np.abs(again[i] - pixels(name)).mean() / 255 for i, name in enumerate(("one.png", "two.png"))}
-    found = {entry["picture"]: entry["mean_absolute_error"] for entry in said["pictures"]}
+    found = {entry["image"]: entry["mean_absolute_error"] for entry in said["images"]}
     assert found == pytest.approx(error)
     latent("reconstruct", model, "one.png", "two.png", "--label", "bee", "-o", "SHEET.PNG")
     sheet = pixels("SHEET.PNG")
@@ -93,24 +93,24 @@ def test_anomaly_scores_the_dataset_and_its_auroc_is_that_of_its_scores(latent, 
         assert entry["score"] == pytest.approx(entry["reconstruction"] + entry["kl"])
     assert [entry["class"] for entry in said["scores"]] == [str(label) for label in labels]
     assert said["auroc"] == pytest.approx(roc_auc_score(labels == 8, [entry["score"] for entry in said["scores"]]))
-    assert said["shown"][0] == max(said["scores"], key=lambda entry: entry["score"])["picture"]
+    assert said["shown"][0] == max(said["scores"], key=lambda entry: entry["score"])["image"]
     assert pixels("anomaly.png").shape == (2 + 3 * 58, 2 + 3 * 58, 3)
     result = command("latent", *arguments)
     head, first, *_, auroc, path = result.out.splitlines()
-    assert head.split() == ["picture", "class", "score", "reconstruction", "kl"]
+    assert head.split() == ["image", "class", "score", "reconstruction", "kl"]
     assert first.split()[0] == said["shown"][0]
     assert auroc == f"AUROC of class 8 against the rest: {said['auroc']:.4f}"
     assert path == "anomaly.png"
     assert "was not trained without class 8" in result.err
 
 
-@pytest.mark.parametrize(("name", "key"), [("anomaly", "scores"), ("reconstruct", "pictures")])
-def test_pictures_of_one_name_in_two_folders_are_both_told_of(name, key, latent, family, tmp_path):
+@pytest.mark.parametrize(("name", "key"), [("anomaly", "scores"), ("reconstruct", "images")])
+def test_images_of_one_name_in_two_folders_are_both_told_of(name, key, latent, family, tmp_path):
     for folder, old in (("x", "one"), ("y", "two")):
         (tmp_path / folder).mkdir()
         (tmp_path / f"{old}.png").rename(tmp_path / folder / "1.png")
     said = latent(name, family("vae").onnx, "x/1.png", "y/1.png", "--label", 0)[key]
-    assert [entry["picture"] for entry in said] == ["x/1.png", "y/1.png"]
+    assert [entry["image"] for entry in said] == ["x/1.png", "y/1.png"]
     a, b = ([value for value in entry.values() if isinstance(value, float)] for entry in said)
     assert a != b
 
@@ -124,12 +124,10 @@ def test_an_encoder_is_told_no_class(arguments, latent, family):
 
 
 def test_cluster_that_is_empty_has_no_class(latent, family, command, monkeypatch):
-    from jaxgen.latent.inputs import Pictures
+    from jaxgen.latent.inputs import Images
 
-    found = Pictures(
-        images=np.zeros((3, 8, 8, 1), np.uint8), labels=np.zeros(3, int), names=list("abc"), classes=("no",)
-    )
-    monkeypatch.setattr(Pictures, "from_dataset", lambda *arguments, **options: found)
+    found = Images(images=np.zeros((3, 8, 8, 1), np.uint8), labels=np.zeros(3, int), names=list("abc"), classes=("no",))
+    monkeypatch.setattr(Images, "from_dataset", lambda *arguments, **options: found)
     arguments = ("cluster", family("vae").onnx, *DIGITS, "--clusters", 2)
     with pytest.warns(match="distinct clusters"):
         said = latent(*arguments)
@@ -142,7 +140,7 @@ def test_classify_is_a_discriminant_analysis_of_the_encoders_means(latent, famil
     said = latent("classify", vae.onnx, *DIGITS)
     from jaxgen import data
 
-    reader, splits = Reader.open(vae.encoder), [data.load("digits", split) for split in ("train", "test")]
+    reader, splits = Predictor.open(vae.encoder), [data.load("digits", split) for split in ("train", "test")]
     train, test = ((reader.read(split.images)["mean"].astype(float), split.labels) for split in splits)
     assert said["accuracy"] == pytest.approx(LinearDiscriminantAnalysis().fit(*train).score(*test), abs=0.011)
     assert (said["trained_on"], said["tested_on"], len(said["classes"])) == (1497, 300, 10)
@@ -175,9 +173,9 @@ def test_traverse_sweeps_the_dimensions_asked_for(latent, family):
 
 def test_inpaint_keeps_what_is_known(latent, unconditional):
     latent("inpaint", unconditional.onnx, "one.png", "--mask", "left", "-n", 3, "--steps", 4, "-o", "a.npy")
-    pictures = np.load("a.npy")
-    np.testing.assert_array_equal(pictures[..., 4:, 0], np.stack([pixels("one.png")[:, 4:]] * 3))
-    assert (pictures[..., :4, 0] != pixels("one.png")[:, :4]).mean() > 0.5
+    images = np.load("a.npy")
+    np.testing.assert_array_equal(images[..., 4:, 0], np.stack([pixels("one.png")[:, 4:]] * 3))
+    assert (images[..., :4, 0] != pixels("one.png")[:, :4]).mean() > 0.5
     latent("inpaint", unconditional.onnx, "one.png", "--mask", "left", "-n", 3, "--steps", 4)
     assert pixels("inpainting.png").shape == (60, 2 + 5 * 58)
 

@@ -17,7 +17,7 @@ def test_refusals_are_one_line(refused, family, unconditional, latent):
     assert "needs short codes" in refused(2, "latent", "anomaly", unconditional.onnx, "one.png")
     assert "draws by a plan" in refused(2, "latent", "inpaint", vae, "one.png")
     assert "not both" in refused(2, "latent", "encode", vae, "one.png", *DIGITS)
-    assert "no pictures" in refused(2, "latent", "encode", vae)
+    assert "no images" in refused(2, "latent", "encode", vae)
     assert "-o takes FILE.npy" in refused(2, "latent", "encode", vae, "one.png", "-o", "a.png")
     assert "'spherical', 'linear'" in refused(2, "latent", "interpolate", vae, "--path", "linaer")
     assert "'tsne', 'manifold'" in refused(2, "latent", "map", vae, "--method", "foo")
@@ -52,9 +52,9 @@ def test_option_that_nothing_comes_of_is_refused_by_name(named, option, refused,
     assert line.startswith(f"{option.split()[0]}: ")
 
 
-def test_pictures_beside_a_manifold_are_refused(refused, family):
+def test_images_beside_a_manifold_are_refused(refused, family):
     line = refused(2, "latent", "map", family("vae").onnx, "one.png", "--method", "manifold")
-    assert line.startswith("pictures: a manifold ")
+    assert line.startswith("images: a manifold ")
 
 
 def test_defaults_and_the_environment_are_not_refused(latent, family, monkeypatch, tmp_path):
@@ -63,16 +63,16 @@ def test_defaults_and_the_environment_are_not_refused(latent, family, monkeypatc
     latent("reconstruct", family("vae").onnx, "one.png", "--label", 0)
 
 
-@pytest.mark.parametrize("pictures", [(*DIGITS, "--count", 3), ("one.png", "two.png")], ids=str)
+@pytest.mark.parametrize("images", [(*DIGITS, "--count", 3), ("one.png", "two.png")], ids=str)
 @pytest.mark.parametrize("name", ["vae", "vae-convolutional"])
-def test_traversal_starts_from_one_picture(name, pictures, refused, family):
-    line = refused(2, "latent", "traverse", family(name).onnx, *pictures)
-    assert "a traversal starts from one picture, got" in line
+def test_traversal_starts_from_one_image(name, images, refused, family):
+    line = refused(2, "latent", "traverse", family(name).onnx, *images)
+    assert "a traversal starts from one image, got" in line
 
 
-def test_inpainting_of_several_pictures_is_refused(refused, unconditional):
+def test_inpainting_of_several_images_is_refused(refused, unconditional):
     np.save("two.npy", np.zeros((2, 8, 8, 1), np.uint8))
-    assert "is of one picture, and two.npy holds 2" in refused(2, "latent", "inpaint", unconditional.onnx, "two.npy")
+    assert "is of one image, and two.npy holds 2" in refused(2, "latent", "inpaint", unconditional.onnx, "two.npy")
 
 
 def test_folder_of_classes_is_told_how_to_be_read(refused, family, tmp_path):
@@ -82,7 +82,7 @@ def test_folder_of_classes_is_told_how_to_be_read(refused, family, tmp_path):
     assert line.startswith("pets: ") and line.endswith("--dataset folder:pets")
 
 
-def test_walk_from_one_picture_is_refused(refused, family):
+def test_walk_from_one_image_is_refused(refused, family):
     assert "name two or more, got 1" in refused(2, "latent", "interpolate", family("vae").onnx, "one.png", "--label", 0)
 
 

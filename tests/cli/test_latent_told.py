@@ -1,4 +1,4 @@
-"""What `jaxgen latent` says of what it did: in its pictures, and on stderr."""
+"""What `jaxgen latent` says of what it did: in its images, and on stderr."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ DIGITS = ("--dataset", "digits")
 OF_DIGITS = {"dataset": "digits", "split": "test", "first": 0}
 
 
-def test_picture_says_what_was_asked_for_and_what_that_came_to(latent, family):
+def test_image_says_what_was_asked_for_and_what_that_came_to(latent, family):
     vae = family("vae").onnx
     model = latent("reconstruct", vae, *DIGITS, "--count", 4, "--label", "bee", "--invert")["model"]
     assert read_provenance("reconstruction.png") == {
@@ -21,25 +21,25 @@ def test_picture_says_what_was_asked_for_and_what_that_came_to(latent, family):
     assert read_provenance("map.png") == want
     latent("interpolate", vae, "one.png", "two.png", "--label", "2,bee", "--frames", 3)
     assert read_provenance("interpolation.png") == {
-        "model": model, "latent": "interpolate", "pictures": ["one.png", "two.png"], "label": "2,bee", "frames": 3,
+        "model": model, "latent": "interpolate", "images": ["one.png", "two.png"], "label": "2,bee", "frames": 3,
         "path": "spherical",
     }  # fmt: skip
 
 
-def test_picture_by_a_plan_says_which(latent, conditional):
+def test_image_by_a_plan_says_which(latent, conditional):
     found = {}
     for name, label, output in (("interpolate", "bee", "interpolation.png"), ("reconstruct", 0, "reconstruction.png")):
         latent(name, conditional.onnx, "one.png", "two.png", "--label", label, "--steps", 3)
         found[name] = read_provenance(output)
         assert found[name].items() >= {"sampler": "ddim", "steps": 3, "guidance": 1, "refine": 1}.items()
     latent("inpaint", conditional.onnx, "one.png", "-n", 1, "--steps", 3, "--sampler", "dpmpp-2m", "--resample", 1)
-    want = {"sampler": "dpmpp-2m", "steps": 3, "guidance": 1.5, "pictures": ["one.png"], "mask": "bottom", "count": 1}
+    want = {"sampler": "dpmpp-2m", "steps": 3, "guidance": 1.5, "images": ["one.png"], "mask": "bottom", "count": 1}
     assert read_provenance("inpainting.png").items() >= want.items()
     latent("interpolate", conditional.onnx, "--seeds", "1,2", "--rows", 1, "--frames", 2)
     assert read_provenance("interpolation.png").items() >= {"guidance": 1.5, "seeds": [1, 2], "rows": 1}.items()
 
 
-def test_names_that_are_long_and_many_do_not_stop_a_picture(latent, family, tmp_path):
+def test_names_that_are_long_and_many_do_not_stop_a_image(latent, family, tmp_path):
     folder = tmp_path / ("\u6570" * 80)
     folder.mkdir()
     for number in range(300):
@@ -48,7 +48,7 @@ def test_names_that_are_long_and_many_do_not_stop_a_picture(latent, family, tmp_
     assert (len(said["shown"]), len(said["scores"])) == (256, 300)
     found = read_provenance("anomaly.png")
     assert found["shown"] == said["shown"][: len(found["shown"])] and 0 < len(found["shown"]) < 100
-    assert len(latent("reconstruct", family("vae").onnx, folder, "--label", 0)["pictures"]) == 300
+    assert len(latent("reconstruct", family("vae").onnx, folder, "--label", 0)["images"]) == 300
 
 
 def test_folder_of_the_data_is_nobodys_business(latent, family, tmp_path):
@@ -56,7 +56,7 @@ def test_folder_of_the_data_is_nobodys_business(latent, family, tmp_path):
     assert str(tmp_path) not in str(read_provenance("reconstruction.png"))
 
 
-def test_replay_says_what_drew_the_picture(latent, family, refused):
+def test_replay_says_what_drew_the_image(latent, family, refused):
     latent("interpolate", family("gan").onnx, "--frames", 2, "-o", "a.png")
     line = refused(3, "replay", "a.png", "--model", family("gan").onnx)
     assert line == "a.png was drawn by 'jaxgen latent interpolate', which replay does not repeat"
@@ -106,7 +106,7 @@ def test_traversal_of_a_gan_starts_from_seed_0_and_that_of_a_vae_from_the_middle
         np.testing.assert_array_equal(np.load("a.npy")[2], space.decode(code, None)[0])
 
 
-def test_walk_between_pictures_has_a_class_for_each(latent, family):
+def test_walk_between_images_has_a_class_for_each(latent, family):
     vae = family("vae").onnx
     latent("interpolate", vae, "one.png", "two.png", "--label", "ant,bee", "--frames", 4, "-o", "a.npy")
     for label, part in (("ant", slice(0, 2)), ("bee", slice(2, 4))):

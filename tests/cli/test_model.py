@@ -28,15 +28,15 @@ def arguments(name, path):
 def test_verify_says_so(command, model):
     outcome = command("verify", model.onnx)
     assert (outcome.code, outcome.err) == (0, "")
-    assert re.fullmatch(r"verified: (100|99\.[5-9])\S+ of pixels identical in 8 pictures, .*\n", outcome.out)
+    assert re.fullmatch(r"verified: (100|99\.[5-9])\S+ of pixels identical in 8 images, .*\n", outcome.out)
 
 
 def test_verify_as_json(command, model):
     outcome = command("verify", model.onnx, "--json", "--threads", 1)
     assert (outcome.code, outcome.err) == (0, "")
     result = json.loads(outcome.out)
-    assert set(result) == {"same", "identical", "off_by", "pictures", "line"}
-    assert (result["same"], result["pictures"]) == (True, 8)
+    assert set(result) == {"same", "identical", "off_by", "images", "line"}
+    assert (result["same"], result["images"]) == (True, 8)
 
 
 def test_info_as_json_is_the_manifest(command, model):
@@ -51,7 +51,7 @@ def test_info_says_what_the_file_is(command, model):
     said = {line[:12].strip(): line[12:] for line in outcome.out.splitlines()}
     diffusion, parameters = model.config.diffusion, sum(value.size for value in model.params.values())
     assert said["model"] == f"{model.config.name} (ddpm), {parameters:,} parameters"
-    assert said["pictures"] == f"8x8x{model.config.data.channels}"
+    assert said["images"] == f"8x8x{model.config.data.channels}"
     assert said["classes"] == (", ".join(model.classes) or "none (unconditional)")
     assert said["trained on"] == "digits, 1,234 steps, test loss not measured"
     words = (f"T = {diffusion.steps}", diffusion.schedule, f"predicts {diffusion.prediction}")

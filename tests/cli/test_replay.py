@@ -1,4 +1,4 @@
-"""jaxgen replay: the identical picture, or a line that says why not."""
+"""jaxgen replay: the identical image, or a line that says why not."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_replay_of_a_sheet_is_identical(sample, command, model, options):
     assert Path("b.png").read_bytes() == Path("a.png").read_bytes()  # its words, too
 
 
-def test_replay_of_a_picture_from_a_folder_is_identical(sample, command, model):
+def test_replay_of_a_image_from_a_folder_is_identical(sample, command, model):
     sample("-n", 3, "--seed", 5, *(("--label", "all") if model.classes else ()), "-o", "folder/")
     for name in listing("folder"):
         result = command("replay", Path("folder", name), "--model", model.onnx)
@@ -33,12 +33,12 @@ def test_replay_with_another_model_is_refused(command, refused, conditional, unc
     assert conditional.manifest["sha256"][:12] in line and unconditional.manifest["sha256"][:12] in line
 
 
-def test_replay_of_a_picture_without_provenance_is_refused(refused, unconditional):
+def test_replay_of_a_image_without_provenance_is_refused(refused, unconditional):
     Image.new("L", (8, 8)).save("a.png")
     assert "does not say how it was made" in refused(3, "replay", "a.png", "--model", unconditional.onnx)
 
 
-def test_replay_of_a_changed_picture_is_refused(command, refused, unconditional):
+def test_replay_of_a_changed_image_is_refused(command, refused, unconditional):
     command("sample", unconditional.onnx, "-n", 1, "-o", "a.png")
     with Image.open("a.png") as image:
         info, image = image.text, image.copy()
@@ -52,7 +52,7 @@ def test_replay_of_a_changed_picture_is_refused(command, refused, unconditional)
 
 
 @pytest.mark.parametrize("name", ["none.png", ".", "text.png", "pipe.png"])
-def test_replay_of_what_is_no_picture_is_refused(refused, unconditional, name):
+def test_replay_of_what_is_no_image_is_refused(refused, unconditional, name):
     Path("text.png").write_text("hello")
     os.mkfifo("pipe.png")
     refused(3, "replay", name, "--model", unconditional.onnx)

@@ -47,7 +47,7 @@ def pixels(path):
 # --- kinds of output
 
 
-def test_kinds_of_output_show_the_same_pictures(sample):
+def test_kinds_of_output_show_the_same_images(sample):
     options = ("-n", 5, "--seed", 3, "--first", 2, "--steps", 6)
     for output in ("a.png", "a.npy", "folder/"):
         assert sample(*options, "-o", output).out == f"{output}\n"
@@ -56,8 +56,8 @@ def test_kinds_of_output_show_the_same_pictures(sample):
     np.testing.assert_array_equal(pixels("a.png"), grid(array))
     names = listing("folder")
     assert names == [f"seed3-{index:06d}.png" for index in range(2, 7)]
-    for name, picture in zip(names, array, strict=True):
-        np.testing.assert_array_equal(pixels(Path("folder", name)), picture)
+    for name, image in zip(names, array, strict=True):
+        np.testing.assert_array_equal(pixels(Path("folder", name)), image)
     assert listing() == ["a.npy", "a.png", "folder"]  # and no temporary file
 
 
@@ -67,7 +67,7 @@ def test_default_is_a_sheet_of_64_in_grid_png(sample):
     np.testing.assert_array_equal(pixels("grid.png"), grid(np.load("a.npy")))
 
 
-def test_single_picture_is_not_magnified(sample, model):
+def test_single_image_is_not_magnified(sample, model):
     sample("-n", 1, "-o", "one.png")
     assert pixels("one.png").shape == (8, 8, model.config.data.channels)
 
@@ -97,7 +97,7 @@ def test_png_says_how_it_was_made(sample, model):
     }  # fmt: skip
 
 
-def test_picture_in_a_pipe_is_that_in_the_file(sample, model):
+def test_image_in_a_pipe_is_that_in_the_file(sample, model):
     sample("-n", 3, "-o", "a.png")
     command = f"{sys.executable} -m jaxgen sample {model.onnx} -n 3 -o - | cat"
     done = subprocess.run(command, shell=True, capture_output=True, check=False)
@@ -119,12 +119,12 @@ def test_full_disk_is_one_line(unconditional):
     assert done.stderr.startswith("jaxgen: No space left") and done.stderr.count("\n") == 1
 
 
-# --- pictures do not depend on how they are drawn
+# --- images do not depend on how they are drawn
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 40])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_picture_does_not_depend_on_batch_size_or_threads(sample, batch_size, threads):
+def test_image_does_not_depend_on_batch_size_or_threads(sample, batch_size, threads):
     sample("-n", 40, "-o", "want.npy")
     sample("-n", 12, "--first", 20, "--batch-size", batch_size, "--threads", threads, "-o", "found.npy")
     difference = np.abs(np.load("found.npy").astype(int) - np.load("want.npy")[20:32])
@@ -132,7 +132,7 @@ def test_picture_does_not_depend_on_batch_size_or_threads(sample, batch_size, th
     assert (difference > 0).mean() < 0.001
 
 
-def test_options_change_the_pictures(command, conditional):
+def test_options_change_the_images(command, conditional):
     seen = set()
     for number, options in enumerate(
         [(), ("--seed", 1), ("--first", 1), ("--label", "ant"), ("--label", "2"), ("--label", "all"),

@@ -147,7 +147,7 @@ def test_wrong_type_gets_one_line(setting, words):
         "training.grad_clip=-1", "training.ema=1", "training.ema=-0.1", "training.dtype=float64",
         "training.scan_steps=-1", "training.seed=-1", "training.seed=4294967296", "training.log_every=0",
         "training.checkpoint_every=-1", "training.checkpoint_epochs=0", "training.keep=0",
-        "training.test_pictures=-1", "training.sample_every=-1", "training.sample_count=0",
+        "training.test_images=-1", "training.sample_every=-1", "training.sample_count=0",
         "name=''", "name=..", "name=a/b", "name='a\\b'", "name='/etc'", f"name={'x' * 101}",
     ],
 )  # fmt: skip

@@ -137,7 +137,7 @@ def test_importance_weighted_bound_has_no_weight_of_its_kl(setting):
 def test_others_may_know_of_a_config_what_they_need_without_asking_its_family():
     def known(config):
         return (
-            config.noise_shape, config.draws, config.null_class, config.convolutional, type(config.process),
+            config.noise_shape, config.is_generator, config.null_class, config.convolutional, type(config.process),
             config.likelihood,
         )  # fmt: skip
 

@@ -96,7 +96,7 @@ def test_autoencoders_have_their_published_layers(name, encoder, decoder):
 
 
 @pytest.mark.parametrize("config", PRESETS.values(), ids=lambda config: config.name)
-def test_network_of_a_preset_takes_and_gives_what_its_pictures_are(config):
+def test_network_of_a_preset_takes_and_gives_what_its_images_are(config):
     assert_fits(config)
 
 
@@ -104,14 +104,14 @@ FITS = set()  # networks that several presets have, looked at once
 
 
 def assert_fits(config: Config) -> None:
-    """Called, the network gives a picture for a picture's noise, or class scores for a picture."""
+    """Called, the network gives an image for an image's noise, or class scores for an image."""
     if (config.model, config.data.shape) in FITS:
         return
     params, network = abstract(config)
     noise, labels = jax.ShapeDtypeStruct((3, *config.noise_shape), jnp.float32), jnp.zeros(3, int)
     times = [jnp.zeros(3)] if config.process else []
-    out = jax.eval_shape(network.apply, params, noise, *times, *([labels] if config.draws else []))
-    assert out.shape == ((3, *config.data.shape) if config.draws else (3, config.classes))
+    out = jax.eval_shape(network.apply, params, noise, *times, *([labels] if config.is_generator else []))
+    assert out.shape == ((3, *config.data.shape) if config.is_generator else (3, config.classes))
     assert out.dtype == jnp.float32 and {leaf.dtype for leaf in params.values()} == {jnp.dtype("float32")}
     FITS.add((config.model, config.data.shape))
 
@@ -150,7 +150,7 @@ def test_family_without_a_preset_takes_the_datasets_own_size_in_reason(own, serv
     assert config.training == preset("ddpm-mnist").training
 
 
-@pytest.mark.parametrize("dataset", ["folder:/home/me/../my pictures", "emnist/letters:3.0.0", "folder:" + "x" * 300])
+@pytest.mark.parametrize("dataset", ["folder:/home/me/../my images", "emnist/letters:3.0.0", "folder:" + "x" * 300])
 def test_name_made_from_a_dataset_is_fit_for_a_folder(dataset, tmp_path):
     config = for_dataset("ddpm", dataset)
     (tmp_path / config.name).mkdir()

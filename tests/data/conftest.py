@@ -25,7 +25,7 @@ def alone(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def arrays() -> dict[str, np.ndarray]:
-    """A very small MNIST: 70 + 20 pictures of noise."""
+    """A very small MNIST: 70 + 20 images of noise."""
     rng = np.random.default_rng(0)
     return {
         "train-images-idx3-ubyte": rng.integers(0, 256, (70, 28, 28), np.uint8),

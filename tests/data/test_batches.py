@@ -6,17 +6,17 @@ from jaxgen import data
 from jaxgen.data.batches import StreamedBatches, permutation
 from jaxgen.errors import UsageError
 
-COUNT, BATCH = 23, 4  # 5 whole batches, 3 pictures left over
+COUNT, BATCH = 23, 4  # 5 whole batches, 3 images left over
 
 
 @pytest.fixture(params=["memory", "streamed"])
 def make(request, tmp_path):
-    """make(batch_size, ...) -> batches of pictures whose grey value is their row, from memory or through Grain."""
+    """make(batch_size, ...) -> batches of images whose grey value is their row, from memory or through Grain."""
     if request.param == "memory":
         images = np.tile(np.arange(COUNT, dtype=np.uint8).reshape(-1, 1, 1, 1), (1, 2, 2, 1))
         given, limit = data.Dataset(images, np.arange(COUNT, dtype=np.int32)), {}
     else:
-        for i in range(100, 100 + COUNT + 2):  # every tenth of the 25 is a test picture
+        for i in range(100, 100 + COUNT + 2):  # every tenth of the 25 is a test image
             Image.new("L", (2, 2), i - 100).save(tmp_path / f"{i}.png")
         given, limit = f"folder:{tmp_path}", {"memory_limit": 0, "size": 2, "channels": 1}
 
@@ -29,7 +29,7 @@ def make(request, tmp_path):
 
 
 def rows(*batches):
-    """The grey values of batches, which tell the pictures apart."""
+    """The grey values of batches, which tell the images apart."""
     return [value for images, _ in batches for value in images[:, 0, 0, 0].tolist()]
 
 
@@ -41,7 +41,7 @@ def test_batch_has_the_promised_shapes_and_types(make):
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 7])
-def test_epoch_shows_no_picture_twice_and_drops_the_rest(make, epoch):
+def test_epoch_shows_no_image_twice_and_drops_the_rest(make, epoch):
     batches = make()
     assert batches.steps_per_epoch == COUNT // BATCH == 5
     seen = rows(*(batches[epoch * 5 + i] for i in range(5)))
@@ -60,7 +60,7 @@ def test_other_epochs_and_seeds_come_in_other_orders(make):
     assert all(a != b for i, a in enumerate(orders) for b in orders[:i])
 
 
-def test_every_picture_is_seen_within_some_epochs(make):
+def test_every_image_is_seen_within_some_epochs(make):
     batches = make()
     assert len(set(rows(*(batches[step] for step in range(50))))) == COUNT
 
@@ -73,14 +73,14 @@ def test_slices_of_all_processes_are_the_batch_of_one(make, processes, step):
     assert rows(*slices) == rows(make()[step])
 
 
-def test_labels_belong_to_their_pictures():
+def test_labels_belong_to_their_images():
     digits = data.load("digits")
     images, labels = data.batches(digits, 50, seed=3)[40]
     known = {image.tobytes(): label for image, label in zip(digits.images, digits.labels, strict=True)}
     assert [known[image.tobytes()] for image in images] == labels.tolist()
 
 
-def test_small_folder_is_read_into_memory_and_gives_the_same_pictures(tmp_path):
+def test_small_folder_is_read_into_memory_and_gives_the_same_images(tmp_path):
     for i in range(9):
         Image.new("L", (2, 2), i).save(tmp_path / f"{i}.png")
     batches = data.batches(f"folder:{tmp_path}", 9, seed=0, size=2, channels=1)

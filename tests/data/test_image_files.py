@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.data.image_files import flatten, read_pictures
+from jaxgen.data.image_files import flatten, read_images
 from jaxgen.errors import JaxgenError, UsageError
 
 
@@ -16,41 +16,41 @@ def save(path, value, size=(8, 8), mode="L"):
 def test_files_folders_and_arrays_come_in_the_order_they_are_named(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
-    save(folder / "b.png", 30), save(folder / "a.png", 20), (folder / "notes.txt").write_text("no picture")
+    save(folder / "b.png", 30), save(folder / "a.png", 20), (folder / "notes.txt").write_text("no image")
     array = tmp_path / "more.npy"
     np.save(array, np.full((2, 8, 8, 1), 40, np.uint8))
-    found = read_pictures([save(tmp_path / "x.png", 10), folder, array])
+    found = read_images([save(tmp_path / "x.png", 10), folder, array])
     assert found.shape == (5, 8, 8, 1)
     assert found[:, 0, 0, 0].tolist() == [10, 20, 30, 40, 40]
 
 
-def test_pictures_are_made_to_the_measure_of_the_smallest_and_the_most_colourful(tmp_path):
-    found = read_pictures([save(tmp_path / "a.png", 10, (20, 30)), save(tmp_path / "b.png", (1, 2, 3), (9, 12), "RGB")])
+def test_images_are_made_to_the_measure_of_the_smallest_and_the_most_colourful(tmp_path):
+    found = read_images([save(tmp_path / "a.png", 10, (20, 30)), save(tmp_path / "b.png", (1, 2, 3), (9, 12), "RGB")])
     assert found.shape == (2, 9, 9, 3)
     assert found[0, 0, 0].tolist() == [10, 10, 10]
     assert found[1, 0, 0].tolist() == [1, 2, 3]
 
 
 def test_measure_can_be_given(tmp_path):
-    assert read_pictures([save(tmp_path / "a.png", (9, 9, 9), mode="RGB")], 4, 1).shape == (1, 4, 4, 1)
+    assert read_images([save(tmp_path / "a.png", (9, 9, 9), mode="RGB")], 4, 1).shape == (1, 4, 4, 1)
 
 
-def test_large_pictures_are_made_small(tmp_path):
-    assert read_pictures([save(tmp_path / "a.png", 1, (900, 800))]).shape == (1, 256, 256, 1)
+def test_large_images_are_made_small(tmp_path):
+    assert read_images([save(tmp_path / "a.png", 1, (900, 800))]).shape == (1, 256, 256, 1)
 
 
-def test_folder_without_pictures_is_refused_by_name(tmp_path):
+def test_folder_without_images_is_refused_by_name(tmp_path):
     empty, classes, hidden = (tmp_path / name for name in ("empty", "classes", "hidden"))
     for folder in (empty, classes / "cat", hidden / ".git"):
         folder.mkdir(parents=True)
     save(classes / "cat" / "1.png", 1), save(hidden / "._x.png", 1), save(hidden / ".git" / "2.png", 1)
     for folder in (empty, hidden):
-        with pytest.raises(UsageError, match=f"{folder}: no pictures in this folder .looked for .*.png, "):
-            read_pictures([folder])
-    with pytest.raises(UsageError, match=f"{classes}: its pictures lie in subfolders.* --dataset folder:{classes}$"):
-        read_pictures([classes])
-    with pytest.raises(UsageError, match="no pictures: name files"):
-        read_pictures([])
+        with pytest.raises(UsageError, match=f"{folder}: no images in this folder .looked for .*.png, "):
+            read_images([folder])
+    with pytest.raises(UsageError, match=f"{classes}: its images lie in subfolders.* --dataset folder:{classes}$"):
+        read_images([classes])
+    with pytest.raises(UsageError, match="no images: name files"):
+        read_images([])
 
 
 @pytest.mark.parametrize(("stroke", "channels"), [((255, 255, 255), 1), ((9, 9, 90), 3), ((255, 255, 0), 3)])
@@ -58,19 +58,19 @@ def test_drawing_on_nothing_stands_out(stroke, channels, tmp_path):
     image = Image.new("RGBA", (8, 8), (*stroke, 0))
     image.paste((*stroke, 255), (2, 2, 4, 8))
     image.save(tmp_path / "a.png")
-    found = read_pictures([tmp_path / "a.png"], 8, channels)[0]
+    found = read_images([tmp_path / "a.png"], 8, channels)[0]
     want = np.full((8, 8, channels), 0 if sum(stroke) > 380 else 255)
     want[2:8, 2:4] = stroke[:channels]
     np.testing.assert_array_equal(found, want)
 
 
 def test_each_of_an_array_is_laid_on_what_it_stands_out_from(tmp_path):
-    pictures = np.zeros((3, 2, 1, 2), np.uint8)  # grey and alpha: the upper pixel is opaque, none of the last
-    pictures[:2, 0, 0] = [[255, 255], [0, 255]]
-    np.save(tmp_path / "a.npy", pictures)
-    assert read_pictures([tmp_path / "a.npy"], 1, 1).ravel().tolist() == [255, 0, 255]
-    assert flatten(pictures)[..., 0, 0].tolist() == [[255, 0], [0, 255], [255, 255]]
-    np.testing.assert_array_equal(flatten(pictures[..., :1]), pictures[..., :1])
+    images = np.zeros((3, 2, 1, 2), np.uint8)  # grey and alpha: the upper pixel is opaque, none of the last
+    images[:2, 0, 0] = [[255, 255], [0, 255]]
+    np.save(tmp_path / "a.npy", images)
+    assert read_images([tmp_path / "a.npy"], 1, 1).ravel().tolist() == [255, 0, 255]
+    assert flatten(images)[..., 0, 0].tolist() == [[255, 0], [0, 255], [255, 255]]
+    np.testing.assert_array_equal(flatten(images[..., :1]), images[..., :1])
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_array_of_something_else_is_refused_by_name(array, tmp_path):
     path = tmp_path / "x.npy"
     np.save(path, array, allow_pickle=True)
     with pytest.raises(JaxgenError, match=r"x\.npy"):
-        read_pictures([path])
+        read_images([path])
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.npy", "missing.png", "missing.npy"])
@@ -95,4 +95,4 @@ def test_damaged_or_missing_file_is_refused_by_name(name, tmp_path):
     (tmp_path / "x.png").write_bytes(b"\x89PNG no")
     (tmp_path / "x.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(JaxgenError, match=name):
-        read_pictures([tmp_path / name])
+        read_images([tmp_path / name])

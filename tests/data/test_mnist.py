@@ -30,7 +30,7 @@ def assert_holds(dataset, arrays, split="train"):
 
 @pytest.mark.parametrize("subfolder", ["", "mnist", "MNIST/raw"])
 @pytest.mark.parametrize("compress", [True, False])
-def test_open_of_idx_files_gives_their_pictures(tmp_path, tiny, arrays, subfolder, compress):
+def test_open_of_idx_files_gives_their_images(tmp_path, tiny, arrays, subfolder, compress):
     write_idx(tmp_path / subfolder, arrays, compress=compress, dots=not compress)
     assert_holds(tiny.open("train", tmp_path), arrays)
     assert_holds(tiny.open("test", tmp_path), arrays, "test")

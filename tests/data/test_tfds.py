@@ -13,7 +13,7 @@ from jaxgen.errors import JaxgenError, UsageError
 with tfds.core.registered.skip_registration():
 
     class Shapes(tfds.core.GeneratorBasedBuilder):
-        """Somebody's set: pictures of any size, and a label that is not the first feature."""
+        """Somebody's set: images of any size, and a label that is not the first feature."""
 
         name = "shapes"
         VERSION = tfds.core.Version("1.2.0")
@@ -43,7 +43,7 @@ with tfds.core.registered.skip_registration():
 
 @pytest.fixture
 def shapes(tmp_path):
-    """Sixteen pictures; the one of value 10 k is 20 + k pixels wide and light from k = 8 on."""
+    """Sixteen images; the one of value 10 k is 20 + k pixels wide and light from k = 8 on."""
 
     def examples():
         for k in range(16):
@@ -63,11 +63,11 @@ def test_prepared_set_of_any_name_is_loaded(shapes):
     assert "tensorflow" not in sys.modules
 
 
-def test_pictures_of_differing_size_default_to_32(shapes):
+def test_images_of_differing_size_default_to_32(shapes):
     assert data.load("shapes", data_dir=shapes).images.shape == (16, 32, 32, 3)
 
 
-def test_streamed_and_loaded_pictures_are_the_same(shapes):
+def test_streamed_and_loaded_images_are_the_same(shapes):
     streamed = data.batches("shapes", 16, seed=0, data_dir=shapes, size=8, memory_limit=0)
     assert isinstance(streamed, StreamedBatches)
     want = data.load("shapes", data_dir=shapes, size=8).images
@@ -94,9 +94,9 @@ def test_split_that_is_not_there_names_those_that_are(shapes):
         data.load("shapes", "test", data_dir=shapes)
 
 
-def test_set_without_pictures_says_so(tmp_path):
+def test_set_without_images_says_so(tmp_path):
     prepare(Numbers, {"train": iter([(0, {"x": 1})])}, tmp_path)
-    with pytest.raises(JaxgenError, match="no 8-bit pictures"):
+    with pytest.raises(JaxgenError, match="no 8-bit images"):
         data.load("numbers", data_dir=tmp_path)
 
 

@@ -9,9 +9,9 @@ RNG = np.random.default_rng(0)
 
 
 def by_pillow(images, size, resampling):
-    """One picture and one channel at a time."""
+    """One image and one channel at a time."""
     planes = [[Image.fromarray(c).resize((size, size), resampling) for c in np.moveaxis(i, -1, 0)] for i in images]
-    return np.stack([np.stack([np.asarray(plane) for plane in picture], -1) for picture in planes])
+    return np.stack([np.stack([np.asarray(plane) for plane in image], -1) for image in planes])
 
 
 @pytest.mark.parametrize(
@@ -27,17 +27,17 @@ def by_pillow(images, size, resampling):
     ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
-def test_resize_of_a_set_equals_pillow_on_each_picture(side, size, resampling, channels):
+def test_resize_of_a_set_equals_pillow_on_each_image(side, size, resampling, channels):
     images = RNG.integers(0, 256, (7, side, side, channels), np.uint8)
     np.testing.assert_array_equal(resize(images, size), by_pillow(images, size, resampling))
 
 
-def test_resize_across_chunks_equals_pillow_on_each_picture():
+def test_resize_across_chunks_equals_pillow_on_each_image():
     images = RNG.integers(0, 256, (CHUNK + 3, 3, 3, 1), np.uint8)
     np.testing.assert_array_equal(resize(images, 2), by_pillow(images, 2, Image.Resampling.LANCZOS))
 
 
-def test_resize_of_no_pictures_gives_none():
+def test_resize_of_no_images_gives_none():
     assert resize(np.empty((0, 28, 28, 1), np.uint8), 16).shape == (0, 16, 16, 1)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from runtimes import BACKENDS, assert_same, by_jax, requests, session
 
-from jaxgen.inference.model_file import decode_pictures
+from jaxgen.inference.model_file import decode_images
 from jaxgen_export import torch_models, torchscript, weight_mapping
 from jaxgen_export.export import export_model
 
@@ -33,7 +33,7 @@ def test_inputs_and_outputs_are_those_of_the_contract(drawer):
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_pictures_are_those_of_jax_in_every_runtime(drawer, count):
+def test_images_are_those_of_jax_in_every_runtime(drawer, count):
     feeds = requests(drawer, count)
     want = by_jax(drawer, feeds)
     assert ((want > 0) & (want < 255)).mean() > 0.5
@@ -71,7 +71,7 @@ def test_latents_of_another_width_are_refused(drawer):
         session(drawer.onnx).run(None, requests(drawer) | {"latent": latent})
 
 
-def test_picture_is_the_same_in_every_batch(drawer):
+def test_image_is_the_same_in_every_batch(drawer):
     """Running statistics, and not those of the batch."""
     feeds, loaded = requests(drawer), session(drawer.onnx)
     together = loaded.run(None, feeds)[0]
@@ -85,8 +85,8 @@ def test_label_counts(family, name):
     model = family(name)
     feeds = {"seed": np.zeros(4, np.int64), "index": np.zeros(4, np.int64), "label": np.array([-1, 0, 1, 2])}
     none, *named = session(model.onnx).run(None, feeds)[0]
-    assert len({picture.tobytes() for picture in named}) == 3
-    assert np.array_equal(none, named[0]) == (name == "gan")  # which knows no picture without a class
+    assert len({image.tobytes() for image in named}) == 3
+    assert np.array_equal(none, named[0]) == (name == "gan")  # which knows no image without a class
 
 
 def test_torchscript_takes_the_contracts_inputs_and_knows_its_manifest(drawer):
@@ -103,7 +103,7 @@ def test_torchscript_takes_the_contracts_inputs_and_knows_its_manifest(drawer):
 
 
 @pytest.mark.parametrize("name", DRAW_AT_ONCE)
-def test_certificate_compares_drawn_pictures_too(family, name):
+def test_certificate_compares_drawn_images_too(family, name):
     model = family(name)
     assert (model.manifest["kind"], model.manifest["plans"]) == ("sampler", {})
     held = model.manifest["certificate"]
@@ -112,7 +112,7 @@ def test_certificate_compares_drawn_pictures_too(family, name):
     assert all(row["plan"] is None and row["guidance"] is None for row in held["trajectories"])
     assert held["probe"]["label"] == ([0, 1, 2, 0, 1, 2, 0, 1] if model.classes else [-1] * 8)
     feeds = {"seed": np.zeros(8, np.int64), "index": np.arange(8), "label": np.array(held["probe"]["label"])}
-    np.testing.assert_array_equal(decode_pictures(held["probe"]["pictures"]), by_jax(model, feeds))
+    np.testing.assert_array_equal(decode_images(held["probe"]["images"]), by_jax(model, feeds))
 
 
 def test_uncertified_file_draws_the_same(family, tmp_path):

@@ -8,13 +8,13 @@ import torch
 
 from jaxgen.errors import JaxgenError
 from jaxgen.images import to_uint8
-from jaxgen.inference.model_file import decode_pictures
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.model_file import decode_images
+from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import worst
 from jaxgen.models import network, sampling
 from jaxgen.sampling import plan as plans, sampler_spec
 from jaxgen_export import certificate, torch_models, torchscript, weight_mapping
-from jaxgen_export.export import Places, export_model
+from jaxgen_export.export import OutputPaths, export_model
 
 BACKENDS = ["onnxruntime", "pytorch", "torchscript"]
 
@@ -73,13 +73,13 @@ def test_probe_is_what_jax_draws(model):
         np.asarray(probe["label"], np.int32), shape=(8, 8, config.data.channels),
         guidance=config.diffusion.guidance,
     )  # fmt: skip
-    np.testing.assert_array_equal(decode_pictures(probe["pictures"]), to_uint8(drawn))
+    np.testing.assert_array_equal(decode_images(probe["images"]), to_uint8(drawn))
 
 
 # --- whole trajectories, measured here once more
 
 
-def test_1000_steps_of_ddpm_draw_the_same_pictures_on_every_runtime(unconditional):
+def test_1000_steps_of_ddpm_draw_the_same_images_on_every_runtime(unconditional):
     """T = 1000, whatever the model was trained for: the errors of a thousand evaluations add up."""
     config = unconditional.config
     plan = plans.make_plan(plans.alpha_bar("linear", 1000), sampler="ancestral", steps=1000)
@@ -89,7 +89,7 @@ def test_1000_steps_of_ddpm_draw_the_same_pictures_on_every_runtime(unconditiona
         np.full(4, -1, np.int32), shape=(8, 8, 1),
     )  # fmt: skip
     want = to_uint8(np.asarray(drawn))
-    assert ((want > 0) & (want < 255)).mean() > 0.2  # pictures, not black and white
+    assert ((want > 0) & (want < 255)).mean() > 0.2  # images, not black and white
 
     twin = torch_models.build(config)
     weight_mapping.load_into(twin, unconditional.params)
@@ -99,7 +99,7 @@ def test_1000_steps_of_ddpm_draw_the_same_pictures_on_every_runtime(unconditiona
         by_script = torch.jit.load(unconditional.torchscript)(
             torch.from_numpy(seed), torch.from_numpy(index), torch.from_numpy(plan)
         )[0].numpy()
-    by_onnxruntime, _ = Sampler.open(unconditional.onnx).draw(seed, index, plan=plan)
+    by_onnxruntime, _ = Model.open(unconditional.onnx).sample(seed, index, plan=plan)
     for found in (by_torch, by_script, by_onnxruntime):
         difference = np.abs(found.astype(int) - want)
         assert (difference == 0).mean() >= 0.995
@@ -112,20 +112,20 @@ def test_1000_steps_of_ddpm_draw_the_same_pictures_on_every_runtime(unconditiona
 class Fake:
     """A backend of two lines of NumPy, off by so much."""
 
-    def __init__(self, evaluation=0.0, pictures=lambda x: x):
-        self.evaluation, self.pictures = evaluation, pictures
+    def __init__(self, evaluation=0.0, images=lambda x: x):
+        self.evaluation, self.images = evaluation, images
 
     def evaluate(self, x, t, label):
         return [np.tanh(x) + np.float32(self.evaluation)]
 
-    def draw(self, index, label, plan=None, start=None, guidance=None):
+    def sample(self, index, label, plan=None, start=None, guidance=None):
         grid = np.linspace(-0.9, 0.9, 64, dtype=np.float32).reshape(8, 8, 1)
-        x = self.pictures(np.stack([np.roll(grid, i) for i in index]))
+        x = self.images(np.stack([np.roll(grid, i) for i in index]))
         return to_uint8(x), x
 
 
 def level(shift, pixels):
-    """So many pixels of each picture, moved by so many levels of 255."""
+    """So many pixels of each image, moved by so many levels of 255."""
 
     def change(x):
         changed = x.copy()
@@ -158,11 +158,11 @@ def test_measured_distances_are_those_that_were_put_in(unconditional):
     [
         (Fake(evaluation=3e-4), "other is not JAX's equal: relative error"),
         (Fake(evaluation=np.nan), "other is not JAX's equal: relative error nan"),
-        (Fake(pictures=level(3, 64)), "other does not draw JAX's pictures: 0.00% of pixels"),
-        (Fake(pictures=level(1, 1)), "other does not draw JAX's pictures: 98.44% of pixels"),  # one pixel of 64
-        (Fake(pictures=lambda x: x * np.nan), "NaN"),
+        (Fake(images=level(3, 64)), "other does not draw JAX's images: 0.00% of pixels"),
+        (Fake(images=level(1, 1)), "other does not draw JAX's images: 98.44% of pixels"),  # one pixel of 64
+        (Fake(images=lambda x: x * np.nan), "NaN"),
     ],
-    ids=["evaluation", "nan", "off by three", "one pixel in 64", "nan pictures"],
+    ids=["evaluation", "nan", "off by three", "one pixel in 64", "nan images"],
 )
 def test_backend_beyond_a_limit_is_refused(unconditional, wrong, complaint):
     with pytest.raises(JaxgenError) as caught:
@@ -188,7 +188,9 @@ def test_wrong_twin_is_refused_and_nothing_is_written(unconditional, monkeypatch
 
     monkeypatch.setattr(weight_mapping, "load_into", load_wrongly)
     with pytest.raises(JaxgenError, match="is not JAX's equal"):
-        beside = Places(torchscript=tmp_path / "m.ts", safetensors=tmp_path / "w.safetensors", torch=tmp_path / "w.pth")
+        beside = OutputPaths(
+            torchscript=tmp_path / "m.ts", safetensors=tmp_path / "w.safetensors", torch=tmp_path / "w.pth"
+        )
         export_model(unconditional.config, unconditional.params, tmp_path / "m.onnx", beside=beside)
     assert not list(tmp_path.iterdir())
 

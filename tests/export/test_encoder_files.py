@@ -1,4 +1,4 @@
-"""Files that read pictures, encoders and classifiers, as any ONNX runtime or PyTorch sees them."""
+"""Files that read images, encoders and classifiers, as any ONNX runtime or PyTorch sees them."""
 
 import jax
 import numpy as np
@@ -8,7 +8,7 @@ from runtimes import BACKENDS, random_pixels, session
 
 from jaxgen.images import to_unit
 from jaxgen.inference import model_file
-from jaxgen.inference.model_file import decode_pictures
+from jaxgen.inference.model_file import decode_images
 from jaxgen.inference.verify import verify
 from jaxgen.models import network
 from jaxgen_export import weight_mapping
@@ -33,14 +33,14 @@ def test_reader_says_what_jax_says_in_every_runtime(reader, read_file):
     method = {"encoder": "encode", "classifier": "__call__"}[kind]
     apply, loaded = network.build(model.config).apply, session(read_file)
     for count in (1, 2, 7):
-        pictures = random_pixels(model, count)
-        said = jax.jit(lambda x: apply(model.params, x, method=method))(pictures / np.float32(127.5) - 1)
-        found = loaded.run(None, {"images": pictures})
+        images = random_pixels(model, count)
+        said = jax.jit(lambda x: apply(model.params, x, method=method))(images / np.float32(127.5) - 1)
+        found = loaded.run(None, {"images": images})
         for a, b in zip(found, jax.tree.leaves(said), strict=True):
             assert a.dtype == np.float32 and np.asarray(b).std(axis=1).max() > 1e-3
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
         if kind == "classifier":
-            np.testing.assert_allclose(torch.jit.load(model.torchscript)(torch.from_numpy(pictures)), said, atol=1e-5)
+            np.testing.assert_allclose(torch.jit.load(model.torchscript)(torch.from_numpy(images)), said, atol=1e-5)
 
 
 def test_readers_inputs_and_outputs_are_those_of_the_contract(reader, read_file):
@@ -72,10 +72,10 @@ def test_readers_manifest_is_that_of_the_same_weights(reader, read_file):
 def test_readers_probe_is_what_jax_says(reader, read_file):
     model, kind = reader
     probe = model_file.read(read_file).manifest["certificate"]["probe"]
-    pictures = decode_pictures(probe["pictures"])
-    assert len(np.unique(pictures)) > 100
+    images = decode_images(probe["images"])
+    assert len(np.unique(images)) > 100
     method = {"encoder": "encode", "classifier": "__call__"}[kind]
-    said = network.build(model.config).apply(model.params, to_unit(pictures), method=method)
+    said = network.build(model.config).apply(model.params, to_unit(images), method=method)
     for name, want in zip(probe["outputs"], jax.tree.leaves(said), strict=True):
         np.testing.assert_allclose(np.array(probe["outputs"][name]), want, atol=1e-5)
     assert verify(model_file.read(read_file))["same"]

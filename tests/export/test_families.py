@@ -16,7 +16,7 @@ from jaxgen.images import to_uint8, to_unit
 from jaxgen.inference import model_file
 from jaxgen.inference.verify import verify
 from jaxgen_export import bundle, torch_models
-from jaxgen_export.export import Places, export_model
+from jaxgen_export.export import OutputPaths, export_model
 
 # --- files
 
@@ -40,7 +40,11 @@ def test_encoder_of_a_model_without_one_is_refused(name, tmp_path):
     config = FAMILIES[name]
     with pytest.raises(UsageError, match="has no encoder"):
         export_model(
-            config, random_weights(config), tmp_path / "m.onnx", classes="abc", beside=Places(encoder=tmp_path / "e")
+            config,
+            random_weights(config),
+            tmp_path / "m.onnx",
+            classes="abc",
+            beside=OutputPaths(encoder=tmp_path / "e"),
         )
     assert not list(tmp_path.iterdir())
 
@@ -55,13 +59,13 @@ def test_wrong_encoder_is_refused_and_nothing_is_written(family, tmp_path, monke
     monkeypatch.setattr(bundle, "build", build_wrongly)
     places = {name: tmp_path / name for name in ("encoder", "torchscript", "safetensors", "torch")}
     with pytest.raises(JaxgenError, match="is not JAX's equal"):
-        export_model(model.config, model.params, tmp_path / "m", classes=model.classes, beside=Places(**places))
+        export_model(model.config, model.params, tmp_path / "m", classes=model.classes, beside=OutputPaths(**places))
     assert not list(tmp_path.iterdir())
 
 
 def test_file_that_cannot_be_written_leaves_none_of_the_others(family, tmp_path):
     model = family("classifier")
-    places = Places(safetensors=tmp_path / "w", torch=tmp_path / "none" / "s.pth")
+    places = OutputPaths(safetensors=tmp_path / "w", torch=tmp_path / "none" / "s.pth")
     with pytest.raises(JaxgenError, match="there is no folder"):
         export_model(
             model.config, model.params, tmp_path / "m", classes=model.classes, beside=places, certify=False
@@ -135,9 +139,9 @@ def test_weights_tell_the_same_in_a_plain_classifier(family, state_of):
         nn.Conv2d(1, 4, 4, stride=2, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 4, stride=2, padding=1), nn.ReLU(),
         nn.Flatten(), nn.Linear(6 * 2 * 2, 8), nn.ReLU(), nn.Linear(8, 3),
     ).load(state_of(model), ["layers.0", "layers.1", "linear", "out"])  # fmt: skip
-    pictures = random_pixels(model)
-    found = net(torch.from_numpy(to_unit(pictures)).permute(0, 3, 1, 2)).detach()
-    np.testing.assert_allclose(found, session(model.onnx).run(None, {"images": pictures})[0], atol=1e-5)
+    images = random_pixels(model)
+    found = net(torch.from_numpy(to_unit(images)).permute(0, 3, 1, 2)).detach()
+    np.testing.assert_allclose(found, session(model.onnx).run(None, {"images": images})[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -39,7 +39,7 @@ def save(path, state):
     return path
 
 
-def flax_pictures(config, params, z):
+def flax_images(config, params, z):
     import jax
 
     from jaxgen.models import network
@@ -55,7 +55,7 @@ def test_foreign_generator_draws_in_jax_what_it_drew(tmp_path, file, dtype):
     assert all(name.startswith("generator.") and value.dtype == np.float32 for name, value in params.items())
     z = np.random.default_rng(0).standard_normal((3, 7)).astype(np.float32)
     want = theirs.float()(torch.from_numpy(z)).permute(0, 2, 3, 1).detach().numpy()
-    np.testing.assert_allclose(flax_pictures(config, params, z), want, atol=1e-6)
+    np.testing.assert_allclose(flax_images(config, params, z), want, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

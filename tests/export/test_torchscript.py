@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 import torch
 
-from jaxgen.inference.verify import compare_pictures
+from jaxgen.inference.verify import compare_images
 from jaxgen.sampling import sampler_spec
 
 # Runs with -I -S: no environment, no .pth files (an editable install of jaxgen is one), nothing but what is appended.
@@ -78,7 +78,7 @@ def test_manifest_is_that_of_the_onnx_file(read, model):
     assert read[0]["manifest"] == model.manifest
 
 
-def test_pictures_and_states_are_those_of_the_onnx_file(read, model, requests):
+def test_images_and_states_are_those_of_the_onnx_file(read, model, requests):
     session = onnxruntime.InferenceSession(model.onnx.read_bytes())
     for number, request in enumerate(requests):
         feeds = {name: np.asarray(value) for name, value in request.items()}
@@ -86,7 +86,7 @@ def test_pictures_and_states_are_those_of_the_onnx_file(read, model, requests):
         images, state = session.run(["images", "state_out"], feeds)
         found = read[1][f"images{number}"]
         assert (found.dtype, found.shape) == (np.uint8, images.shape)
-        result = compare_pictures(found, images)
+        result = compare_images(found, images)
         assert result["identical"] >= 0.995
         assert result["off_by"] <= 1
         np.testing.assert_allclose(read[1][f"state{number}"], state, rtol=0, atol=5e-4)

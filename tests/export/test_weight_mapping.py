@@ -50,7 +50,7 @@ def test_weights_that_cross_both_ways_are_bit_equal(config):
 
 def crossed(layer, **tensors):
     """A PyTorch layer, filled with what Flax calls these names."""
-    twin = torch_models.Twin()
+    twin = torch_models.TorchModel()
     twin.add_module("layer", layer)
     weight_mapping.load_into(
         twin.eval(), {f"layer.{name}": np.asarray(value, np.float32) for name, value in tensors.items()}
@@ -61,36 +61,36 @@ def crossed(layer, **tensors):
 def test_convolution_kernel_keeps_its_meaning():
     kernel = np.zeros((3, 3, 2, 4))  # height, width, in, out
     kernel[0, 2, 1, 3] = 5  # output 3 is five times input 1, from one pixel up and one to the right
-    picture = np.random.default_rng(0).standard_normal((2, 6, 5)).astype(np.float32)  # in, height, width
+    image = np.random.default_rng(0).standard_normal((2, 6, 5)).astype(np.float32)  # in, height, width
     layer = crossed(nn.Conv2d(2, 4, 3, padding=1), kernel=kernel, bias=np.zeros(4))
     want = np.zeros((4, 6, 5), np.float32)
-    want[3, 1:, :-1] = 5 * picture[1, :-1, 1:]
-    np.testing.assert_array_equal(layer(torch.from_numpy(picture)[None])[0], want)
+    want[3, 1:, :-1] = 5 * image[1, :-1, 1:]
+    np.testing.assert_array_equal(layer(torch.from_numpy(image)[None])[0], want)
 
 
 def test_doubling_kernel_keeps_its_meaning():
     """y[2u + p] is the sum over m of x[u - 1 + p + m] kernel[p + 2m], in both directions (jaxgen.models.blocks)."""
     kernel = np.random.default_rng(0).standard_normal((4, 4, 2, 3))  # height, width, in, out
-    picture = np.random.default_rng(1).standard_normal((2, 3, 5))
-    padded = np.pad(picture, ((0, 0), (1, 1), (1, 1)))
+    image = np.random.default_rng(1).standard_normal((2, 3, 5))
+    padded = np.pad(image, ((0, 0), (1, 1), (1, 1)))
     want = np.zeros((3, 6, 10))
     for y, x in np.ndindex(6, 10):
         (u, p), (v, q) = divmod(y, 2), divmod(x, 2)
         for m, n in np.ndindex(2, 2):
             want[:, y, x] += padded[:, u + p + m, v + q + n] @ kernel[p + 2 * m, q + 2 * n]
     layer = crossed(nn.ConvTranspose2d(2, 3, 4, stride=2, padding=1), kernel=kernel, bias=np.zeros(3))
-    found = layer(torch.from_numpy(picture.astype(np.float32))[None])[0]
+    found = layer(torch.from_numpy(image.astype(np.float32))[None])[0]
     np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5)
 
 
 def test_transposed_kernel_at_the_same_size_is_turned():
     kernel = np.zeros((3, 3, 2, 1))
     kernel[0, 2, 1, 0] = 5  # Flax correlates: from one pixel up and one to the right
-    picture = np.random.default_rng(0).standard_normal((2, 4, 4)).astype(np.float32)
+    image = np.random.default_rng(0).standard_normal((2, 4, 4)).astype(np.float32)
     layer = crossed(nn.ConvTranspose2d(2, 1, 3, padding=1), kernel=kernel, bias=np.zeros(1))
     want = np.zeros((1, 4, 4), np.float32)
-    want[0, 1:, :-1] = 5 * picture[1, :-1, 1:]
-    np.testing.assert_array_equal(layer(torch.from_numpy(picture)[None])[0], want)
+    want[0, 1:, :-1] = 5 * image[1, :-1, 1:]
+    np.testing.assert_array_equal(layer(torch.from_numpy(image)[None])[0], want)
 
 
 def test_linear_kernel_keeps_its_meaning():

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgen.inference.predictor import Reader
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.sampler import Model
 
 HERE = Path(__file__).parent
 COUNT = 4  # images of a call
@@ -16,13 +16,13 @@ SAMPLERS = {"ddpm": 0, "cddpm": 0, "flow": 0, "vae": 3, "gan": 5}  # numbers of 
 READERS = ("vae.encoder", "classifier")
 
 
-def sampled(model: Sampler, name: str, seed: int) -> dict[str, np.ndarray]:
+def sampled(model: Model, name: str, seed: int) -> dict[str, np.ndarray]:
     """The images of each call that a sampler takes, uint8 [COUNT, H, W, C], by the call's name."""
     index = np.arange(5, 5 + COUNT)
     label = index % len(model.classes) if model.classes else None
 
     def images(**inputs: object) -> np.ndarray:
-        return model.draw(np.full(COUNT, seed), index, label=label, **inputs)[0]
+        return model.sample(np.full(COUNT, seed), index, label=label, **inputs)[0]
 
     found = {"default": images()}
     if width := SAMPLERS[name]:
@@ -36,7 +36,7 @@ def latents(width: int) -> np.ndarray:
     return np.linspace(-2, 2, COUNT * width, dtype=np.float32).reshape(COUNT, width)
 
 
-def read(reader: Reader) -> dict[str, np.ndarray]:
+def read(reader: Predictor) -> dict[str, np.ndarray]:
     """What a reader says of fixed images, float32 [COUNT, ...], by the output's name."""
     pixels = np.arange(COUNT * int(np.prod(reader.shape)))
     return reader.read((pixels * 37 % 256).astype(np.uint8).reshape(COUNT, *reader.shape))

@@ -28,10 +28,10 @@ from tiny import CLASSES, CONDITIONAL, FAMILIES, UNCONDITIONAL, random_weights  
 
 from jaxgen.config import Config, DiffusionConfig  # noqa: E402
 from jaxgen.inference import model_file  # noqa: E402
-from jaxgen.inference.predictor import Reader  # noqa: E402
-from jaxgen.inference.sampler import Sampler  # noqa: E402
+from jaxgen.inference.predictor import Predictor  # noqa: E402
+from jaxgen.inference.sampler import Model  # noqa: E402
 from jaxgen.models import network, sampling  # noqa: E402
-from jaxgen_export.export import Places, export_model  # noqa: E402
+from jaxgen_export.export import OutputPaths, export_model  # noqa: E402
 
 CONFIGS: dict[str, Config] = {
     "ddpm": UNCONDITIONAL,
@@ -55,29 +55,29 @@ def main() -> None:
         path, params = folder / f"{name}.onnx", random_weights(config)
         encoder = folder / "vae.encoder.onnx" if name == "vae" else None
         export_model(
-            config, params, path, classes=CLASSES[: config.classes], beside=Places(encoder=encoder),
+            config, params, path, classes=CLASSES[: config.classes], beside=OutputPaths(encoder=encoder),
             training={"dataset": "digits", "steps": 1234, "test_loss": 0.5},
         )  # fmt: skip
         if name in calls.SAMPLERS:
-            model = Sampler.open(path)
+            model = Model.open(path)
             seeds[name] = next(seed for seed in itertools.count() if _clear(config, params, model, name, seed))
             np.savez_compressed(folder / f"{name}.npz", **calls.sampled(model, name, seeds[name]))
     for name in calls.READERS:
-        np.savez_compressed(folder / f"{name}.npz", **calls.read(Reader.open(folder / f"{name}.onnx")))
+        np.savez_compressed(folder / f"{name}.npz", **calls.read(Predictor.open(folder / f"{name}.onnx")))
     (folder / "seeds.json").write_text(json.dumps(seeds) + "\n")
 
 
-class _InJax(Sampler):
+class _InJax(Model):
     """Notes how near each pixel comes to the border between two values; draws in JAX, whose x is not rounded."""
 
-    def __init__(self, model: Sampler, config: Config, params: dict[str, np.ndarray]) -> None:
+    def __init__(self, model: Model, config: Config, params: dict[str, np.ndarray]) -> None:
         self.__dict__ = dict(model.__dict__)
         self._config, self._params, self._apply = config, params, network.build(config).apply
         self.nearest = np.inf
 
-    def draw(self, seed: Any, index: Any, *, label: Any = None, latent: Any = None, **how: Any) -> Any:  # type: ignore[override]
+    def sample(self, seed: Any, index: Any, *, label: Any = None, latent: Any = None, **how: Any) -> Any:  # type: ignore[override]
         label = np.full(len(index), -1) if label is None else label
-        x = sampling.draw(
+        x = sampling.sample(
             self._config, self._apply, self._params, jnp.asarray(seed, jnp.uint32), jnp.asarray(index, jnp.uint32),
             jnp.asarray(label, jnp.int32), start=latent, **how,
         )  # fmt: skip
@@ -87,7 +87,7 @@ class _InJax(Sampler):
         return np.clip(values, 0, 255).round().astype(np.uint8), None
 
 
-def _clear(config: Config, params: dict[str, np.ndarray], model: Sampler, name: str, seed: int) -> bool:
+def _clear(config: Config, params: dict[str, np.ndarray], model: Model, name: str, seed: int) -> bool:
     """Whether every pixel of every call is the same wherever rounding differs a little; and JAX gives the same."""
     in_jax = _InJax(model, config, params)
     want, found = calls.sampled(in_jax, name, seed), calls.sampled(model, name, seed)

@@ -11,8 +11,8 @@ import pytest
 from golden import calls
 
 from jaxgen.inference import model_file
-from jaxgen.inference.predictor import Reader
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import verify
 
 FORMATS = sorted(path.name for path in calls.HERE.glob("format*"))
@@ -29,7 +29,7 @@ def test_there_is_a_folder_for_each_format():
 @folders
 @pytest.mark.parametrize("name", calls.SAMPLERS)
 def test_sampler_gives_the_images_that_it_gave(folder, name):
-    model, want = Sampler.open(folder / f"{name}.onnx"), calls.answers(folder, name)
+    model, want = Model.open(folder / f"{name}.onnx"), calls.answers(folder, name)
     found = calls.sampled(model, name, calls.seeds(folder)[name])
     assert found.keys() == want.keys()
     for call, images in want.items():
@@ -40,7 +40,7 @@ def test_sampler_gives_the_images_that_it_gave(folder, name):
 @folders
 @pytest.mark.parametrize("name", calls.READERS)
 def test_reader_gives_the_numbers_that_it_gave(folder, name):
-    found, want = calls.read(Reader.open(folder / f"{name}.onnx")), calls.answers(folder, name)
+    found, want = calls.read(Predictor.open(folder / f"{name}.onnx")), calls.answers(folder, name)
     assert found.keys() == want.keys()
     for output, numbers in want.items():
         assert numbers.std() > 0.1

@@ -1,4 +1,4 @@
-"""Models that draw in one evaluation and files that read pictures, as a person meets them on the base install."""
+"""Models that draw in one evaluation and files that read images, as a person meets them on the base install."""
 
 import json
 
@@ -9,10 +9,10 @@ from PIL import Image
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import captioned, read_png
 from jaxgen.inference import model_file
-from jaxgen.inference.predictor import Reader
+from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.provenance import read_provenance
 from jaxgen.inference.request import Request
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import verify
 from jaxgen.sampling import prng
 
@@ -25,12 +25,12 @@ def ask(model, **wishes):
 
 @pytest.fixture
 def vae(family):
-    return Sampler.open(family("vae").onnx)
+    return Model.open(family("vae").onnx)
 
 
 @pytest.fixture
 def gan(family):
-    return Sampler.open(family("gan-unconditional").onnx)
+    return Model.open(family("gan-unconditional").onnx)
 
 
 # --- drawing
@@ -53,17 +53,17 @@ def test_model_that_needs_a_class_draws_all_in_turn_unless_told(vae):
     with pytest.raises(UsageError, match="label must be a class"):
         ask(vae, label="-1")
     with pytest.raises(UsageError, match="label must be from 0 to 2"):
-        vae.draw(np.zeros(1, int), np.zeros(1, int), label=np.array([-1]))
-    whole, _ = vae.draw(np.zeros(6, int), np.arange(6))
-    turned, _ = vae.draw(np.zeros(6, int), np.arange(6), label=np.array([0, 1, 2, 0, 1, 2]))
+        vae.sample(np.zeros(1, int), np.zeros(1, int), label=np.array([-1]))
+    whole, _ = vae.sample(np.zeros(6, int), np.arange(6))
+    turned, _ = vae.sample(np.zeros(6, int), np.arange(6), label=np.array([0, 1, 2, 0, 1, 2]))
     np.testing.assert_array_equal(whole, turned)
 
 
-def test_noise_of_a_picture_given_as_its_latent_draws_that_picture(vae):
+def test_noise_of_a_image_given_as_its_latent_draws_that_image(vae):
     seeds, index, label = np.array([5, 6]), np.array([1, 9]), np.array([0, 2])
     latent = prng.image_noise(seeds, index, 0, vae.config.noise_shape)
-    drawn, state = vae.draw(seeds, index, label=label)
-    decoded, _ = vae.draw(seeds * 0, index * 0, label=label, latent=latent)
+    drawn, state = vae.sample(seeds, index, label=label)
+    decoded, _ = vae.sample(seeds * 0, index * 0, label=label, latent=latent)
     assert state is None
     assert np.abs(drawn.astype(int) - decoded).max() <= 1
 
@@ -71,15 +71,15 @@ def test_noise_of_a_picture_given_as_its_latent_draws_that_picture(vae):
 @pytest.mark.parametrize("latent", [np.zeros((2, 4)), np.zeros((1, 3)), np.full((2, 3), np.nan)])
 def test_latent_of_another_shape_or_nan_is_refused(vae, latent):
     with pytest.raises(UsageError, match="latent must"):
-        vae.draw(np.zeros(2, int), np.arange(2), latent=latent)
+        vae.sample(np.zeros(2, int), np.arange(2), latent=latent)
 
 
 def test_latent_and_state_are_not_mixed_up(vae, unconditional):
     one = np.zeros(1, int)
     with pytest.raises(UsageError, match="no plan"):
-        vae.draw(one, one, state=np.zeros((2, 1, 8, 8, 1)))
+        vae.sample(one, one, state=np.zeros((2, 1, 8, 8, 1)))
     with pytest.raises(UsageError, match="takes a state, and no latent"):
-        Sampler.open(unconditional.onnx).draw(one, one, latent=np.zeros((1, 3)))
+        Model.open(unconditional.onnx).sample(one, one, latent=np.zeros((1, 3)))
 
 
 def test_sheet_replays_and_gif_is_refused(jaxgen, family, tmp_path):
@@ -119,7 +119,7 @@ def test_options_that_contradict_are_refused(jaxgen, unconditional, arguments, t
 # --- untrained
 
 
-def test_untrained_pictures_say_so_in_the_picture_its_text_and_the_terminal(jaxgen, tmp_path):
+def test_untrained_images_say_so_in_the_image_its_text_and_the_terminal(jaxgen, tmp_path):
     done = jaxgen("sample", "--preset", "gan-digits", "--untrained", "-n", 4, "-o", tmp_path / "u.png")
     assert done.returncode == 0, done.stderr
     assert "untrained" in done.stderr
@@ -129,13 +129,13 @@ def test_untrained_pictures_say_so_in_the_picture_its_text_and_the_terminal(jaxg
     assert (strip < 100).any()
 
 
-def test_caption_is_above_the_picture_and_leaves_it_as_it_is():
-    picture = np.random.default_rng(0).integers(0, 256, (20, 300, 3), np.uint8)
-    whole = captioned(picture, "words")
-    np.testing.assert_array_equal(whole[-20:], picture)
-    narrow = captioned(picture[:, :10], "a longer line of words")
+def test_caption_is_above_the_image_and_leaves_it_as_it_is():
+    image = np.random.default_rng(0).integers(0, 256, (20, 300, 3), np.uint8)
+    whole = captioned(image, "words")
+    np.testing.assert_array_equal(whole[-20:], image)
+    narrow = captioned(image[:, :10], "a longer line of words")
     assert narrow.shape[1] > 100
-    np.testing.assert_array_equal(narrow[-20:, :10], picture[:, :10])
+    np.testing.assert_array_equal(narrow[-20:, :10], image[:, :10])
 
 
 # --- readers
@@ -143,21 +143,21 @@ def test_caption_is_above_the_picture_and_leaves_it_as_it_is():
 
 def test_sampler_and_reader_refuse_each_others_files(family):
     with pytest.raises(JaxgenError, match="draws nothing: it is an encoder"):
-        Sampler.open(family("vae").encoder)
-    with pytest.raises(JaxgenError, match=r"reads no pictures.*second file"):
-        Reader.open(family("vae").onnx)
+        Model.open(family("vae").encoder)
+    with pytest.raises(JaxgenError, match=r"reads no images.*second file"):
+        Predictor.open(family("vae").onnx)
 
 
-@pytest.mark.parametrize("pictures", [np.zeros((1, 8, 8, 1)), np.zeros((1, 9, 8, 1), np.uint8)])
-def test_reader_refuses_other_pictures(family, pictures):
-    with pytest.raises(UsageError, match="pictures must"):
-        Reader.open(family("vae").encoder).read(pictures)
+@pytest.mark.parametrize("images", [np.zeros((1, 8, 8, 1)), np.zeros((1, 9, 8, 1), np.uint8)])
+def test_reader_refuses_other_images(family, images):
+    with pytest.raises(UsageError, match="images must"):
+        Predictor.open(family("vae").encoder).read(images)
 
 
 def test_reader_in_batches_says_the_same(family):
-    pictures = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1), np.uint8)
-    reader = Reader.open(family("vae").encoder)
-    whole, parts = reader.read(pictures), reader.read(pictures, batch_size=3)
+    images = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1), np.uint8)
+    reader = Predictor.open(family("vae").encoder)
+    whole, parts = reader.read(images), reader.read(images, batch_size=3)
     assert whole.keys() == {"mean", "log_variance"}
     for name, values in whole.items():
         np.testing.assert_allclose(values, parts[name], atol=1e-5)
@@ -182,7 +182,7 @@ def test_reader_of_other_numbers_is_not_verified(family, restamped):
     assert result["same"] is False
 
 
-@pytest.mark.parametrize("key", ["pictures", "outputs"])
+@pytest.mark.parametrize("key", ["images", "outputs"])
 def test_broken_probe_of_a_reader_is_the_files_fault(family, restamped, key):
     for broken in ("text", 7, []):
 

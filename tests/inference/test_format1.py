@@ -17,7 +17,7 @@ from jaxgen.errors import JaxgenError
 from jaxgen.inference import model_file
 from jaxgen.inference.format1 import upgraded
 from jaxgen.inference.manifest import Inference
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen_export.export import inference_of
 
 FORMAT_1 = calls.HERE / "format1"
@@ -47,7 +47,7 @@ TINY = {"tiny": UNCONDITIONAL, "tiny-classes": CONDITIONAL, **FAMILIES}
 def test_upgraded_manifest_is_the_one_that_is_written_today(name):
     config = PRESETS[name] if name in PRESETS else TINY[name]
     names = [f"class {number}" for number in range(config.classes)]
-    kinds = ["classifier"] if not config.draws else ["sampler", "encoder"] if config.likelihood else ["sampler"]
+    kinds = ["classifier"] if not config.is_generator else ["sampler", "encoder"] if config.likelihood else ["sampler"]
     for kind in kinds:
         manifest = {"format": 1, "config": configs.to_dict(config), "classes": names, "kind": kind, "training": {}}
         found = upgraded(manifest, "m", pytest.fail)
@@ -79,8 +79,8 @@ def surprising(manifest: dict) -> None:
 
 def test_only_what_matters_is_looked_at(changed):
     path = changed("cddpm", surprising)
-    model = Sampler.open(path)
-    assert model.inference == Sampler.open(FORMAT_1 / "cddpm.onnx").inference
+    model = Model.open(path)
+    assert model.inference == Model.open(FORMAT_1 / "cddpm.onnx").inference
     seed = calls.seeds(FORMAT_1)["cddpm"]
     for call, images in calls.answers(FORMAT_1, "cddpm").items():
         np.testing.assert_array_equal(calls.sampled(model, "cddpm", seed)[call], images)
@@ -98,7 +98,7 @@ def test_renamed_keys_are_read_and_said_if_they_matter(changed, monkeypatch, cap
 
     path = changed("ddpm", of_then)
     found = model_file.read(path)
-    assert found.inference == Sampler.open(FORMAT_1 / "ddpm.onnx").inference
+    assert found.inference == Model.open(FORMAT_1 / "ddpm.onnx").inference
     assert found.fact("data.dataset", str) == "digits"
     said = capsys.readouterr()
     assert said.out == ""

@@ -1,4 +1,4 @@
-"""What `Sampler.draw` takes: every odd way to write good values, and one UsageError for each bad one."""
+"""What `Model.draw` takes: every odd way to write good values, and one UsageError for each bad one."""
 
 import inspect
 import threading
@@ -10,17 +10,17 @@ import pytest
 from golden import calls
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.inference.predictor import Reader
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.sampler import Model
 
 FORMAT_2 = calls.HERE / "format2"
-PLAN = Sampler.open(FORMAT_2 / "cddpm.onnx").plan(steps=2)
+PLAN = Model.open(FORMAT_2 / "cddpm.onnx").plan(steps=2)
 
 
 @pytest.fixture(scope="module")
 def model():
     """model(name): that golden file."""
-    loaded = {name: Sampler.open(FORMAT_2 / f"{name}.onnx") for name in calls.SAMPLERS}
+    loaded = {name: Model.open(FORMAT_2 / f"{name}.onnx") for name in calls.SAMPLERS}
     return loaded.__getitem__
 
 
@@ -47,7 +47,7 @@ WAYS = {
 
 @pytest.mark.parametrize("seeds", WAYS.values(), ids=WAYS)
 def test_seed_may_be_any_integers(model, seeds):
-    images, state = model("cddpm").draw(seeds, [0, 1, 2], label=[0, 1, -1], plan=PLAN)
+    images, state = model("cddpm").sample(seeds, [0, 1, 2], label=[0, 1, -1], plan=PLAN)
     feeds = {"seed": SEEDS.astype(np.int64), "index": np.arange(3), "label": np.array([0, 1, -1]), "plan": PLAN}
     raw = onnxruntime.InferenceSession((FORMAT_2 / "cddpm.onnx").read_bytes())
     for found, want in zip((images, state), raw.run(["images", "state_out"], feeds), strict=True):
@@ -57,8 +57,8 @@ def test_seed_may_be_any_integers(model, seeds):
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", ">i2", "uint16", "int32"])
 def test_small_integers_do_for_small_numbers(model, dtype):
     numbers = np.array([1, 2]).astype(dtype)
-    want = model("cddpm").draw([1, 2], [1, 2], label=[1, 2], plan=PLAN)[0]
-    found = model("cddpm").draw(numbers, numbers, label=numbers, plan=PLAN)[0]
+    want = model("cddpm").sample([1, 2], [1, 2], label=[1, 2], plan=PLAN)[0]
+    found = model("cddpm").sample(numbers, numbers, label=numbers, plan=PLAN)[0]
     np.testing.assert_array_equal(found, want)
 
 
@@ -66,13 +66,13 @@ def test_small_integers_do_for_small_numbers(model, dtype):
     "scale", [2, 2.0, np.float32(2), np.float64(2), np.int64(2), np.array(2.0), np.float16(2)], ids=repr
 )
 def test_guidance_may_be_any_number(model, scale):
-    want = model("cddpm").draw([1], [1], label=[1], plan=PLAN, guidance=2.0)[0]
-    np.testing.assert_array_equal(model("cddpm").draw([1], [1], label=[1], plan=PLAN, guidance=scale)[0], want)
+    want = model("cddpm").sample([1], [1], label=[1], plan=PLAN, guidance=2.0)[0]
+    np.testing.assert_array_equal(model("cddpm").sample([1], [1], label=[1], plan=PLAN, guidance=scale)[0], want)
 
 
 @pytest.mark.parametrize("scale", [0, 0.0, 100, 100.0])
 def test_guidance_may_be_at_its_limits(model, scale):
-    assert model("cddpm").draw([1], [1], label=[1], plan=PLAN, guidance=scale)[0].any()
+    assert model("cddpm").sample([1], [1], label=[1], plan=PLAN, guidance=scale)[0].any()
 
 
 @pytest.mark.parametrize("layout", ["list", "float64", "F", ">f4", "non-contiguous"])
@@ -88,17 +88,17 @@ def test_plan_state_and_latent_may_be_any_real_numbers(model, layout):
 
     diffusion, vae = model("cddpm"), model("vae")
     state = np.random.default_rng(0).standard_normal((2, 2, 8, 8, 1), np.float32)
-    want = diffusion.draw([1, 2], [1, 2], label=[1, 2], plan=PLAN, state=state)
-    found = diffusion.draw([1, 2], [1, 2], label=[1, 2], plan=written(PLAN), state=written(state))
+    want = diffusion.sample([1, 2], [1, 2], label=[1, 2], plan=PLAN, state=state)
+    found = diffusion.sample([1, 2], [1, 2], label=[1, 2], plan=written(PLAN), state=written(state))
     np.testing.assert_array_equal(found[0], want[0])
     latent = calls.latents(3)
-    want = vae.draw([0] * 4, [0] * 4, label=[0, 1, 2, 0], latent=latent)
-    np.testing.assert_array_equal(vae.draw([0] * 4, [0] * 4, label=[0, 1, 2, 0], latent=written(latent))[0], want[0])
+    want = vae.sample([0] * 4, [0] * 4, label=[0, 1, 2, 0], latent=latent)
+    np.testing.assert_array_equal(vae.sample([0] * 4, [0] * 4, label=[0, 1, 2, 0], latent=written(latent))[0], want[0])
 
 
 def test_whole_numbers_do_for_a_latent(model):
-    want = model("vae").draw([0], [0], latent=np.array([[1.0, 0.0, -1.0]]))[0]
-    np.testing.assert_array_equal(model("vae").draw([0], [0], latent=[[1, 0, -1]])[0], want)
+    want = model("vae").sample([0], [0], latent=np.array([[1.0, 0.0, -1.0]]))[0]
+    np.testing.assert_array_equal(model("vae").sample([0], [0], latent=[[1, 0, -1]])[0], want)
 
 
 # --- what cannot be meant
@@ -119,10 +119,10 @@ NUMBERS = {  # for seed and index alike
     "text": ("1", "must be integers"),
     "complex": ([1j], "must be integers"),
     "ragged": (RAGGED, "must be an array of numbers"),
-    "scalar": (3, "must be one number for each picture"),
-    "0-d": (np.array(3), "must be one number for each picture"),
-    "2-d": ([[0]], "must be one number for each picture"),
-    "empty": (np.zeros(0, int), "must be one number for each picture"),
+    "scalar": (3, "must be one number for each image"),
+    "0-d": (np.array(3), "must be one number for each image"),
+    "2-d": ([[0]], "must be one number for each image"),
+    "empty": (np.zeros(0, int), "must be one number for each image"),
     "negative": ([-1], "must be from 0 to 4294967295, got -1"),
     "too large": ([2**32 + 3], "must be from 0 to 4294967295, got 4294967299"),
 }
@@ -185,15 +185,15 @@ WRONG = {
 @pytest.mark.parametrize(("name", "change", "complaint"), WRONG.values(), ids=WRONG)
 def test_what_cannot_be_meant_is_one_usage_error(model, name, change, complaint):
     sampler = model(name)
-    sampler.draw(**GOOD[name])
+    sampler.sample(**GOOD[name])
     with pytest.raises(UsageError) as refused:
-        sampler.draw(**{**GOOD[name], **change})
+        sampler.sample(**{**GOOD[name], **change})
     assert complaint in str(refused.value)
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 250
 
 
 def test_guidance_at_its_default_is_none(model):
-    assert model("cddpm").draw(**GOOD["cddpm"], guidance=None)[0].any()
+    assert model("cddpm").sample(**GOOD["cddpm"], guidance=None)[0].any()
 
 
 # --- deadlines
@@ -203,20 +203,20 @@ def test_guidance_at_its_default_is_none(model):
     "deadline", [None, np.inf, 1e300, threading.TIMEOUT_MAX, np.float32(60), 60, np.array(60)], ids=repr
 )
 def test_deadline_that_never_comes_is_none(model, deadline):
-    assert model("vae").draw([0], [0], deadline=deadline)[0].any()
-    reader = Reader.open(FORMAT_2 / "classifier.onnx")
+    assert model("vae").sample([0], [0], deadline=deadline)[0].any()
+    reader = Predictor.open(FORMAT_2 / "classifier.onnx")
     assert reader.read(np.zeros((1, 8, 8, 1), np.uint8), deadline=deadline)
 
 
 def test_deadline_of_a_reader_is_checked_as_well():
     with pytest.raises(UsageError, match="deadline must be a number of seconds"):
-        Reader.open(FORMAT_2 / "classifier.onnx").read(np.zeros((1, 8, 8, 1), np.uint8), deadline="soon")
+        Predictor.open(FORMAT_2 / "classifier.onnx").read(np.zeros((1, 8, 8, 1), np.uint8), deadline="soon")
 
 
 @pytest.mark.parametrize("deadline", [0, -1, -np.inf])
 def test_deadline_that_has_passed_stops_the_run(model, deadline):
     with pytest.raises(JaxgenError, match="stopped after"):
-        model("ddpm").draw(np.zeros(64, int), np.arange(64), plan=np.repeat(PLAN, 1000, axis=0), deadline=deadline)
+        model("ddpm").sample(np.zeros(64, int), np.arange(64), plan=np.repeat(PLAN, 1000, axis=0), deadline=deadline)
 
 
 # --- a label out of range, by every way in
@@ -226,7 +226,7 @@ def test_deadline_that_has_passed_stops_the_run(model, deadline):
 def test_label_that_there_is_not_is_refused_by_every_way_in(model, label):
     diffusion = model("cddpm")
     ways = {
-        "draw": lambda: diffusion.draw([0], [0], label=[label]),
+        "draw": lambda: diffusion.sample([0], [0], label=[label]),
         "feeds": lambda: diffusion.feeds([0], [0], label=[label]),
         "stream": lambda: next(diffusion.stream(1, label=label, plan=PLAN)),
         "frames": lambda: next(diffusion.frames(1, 2, label=label, plan=PLAN)),
@@ -244,7 +244,7 @@ def test_model_without_classes_takes_no_label_by_any_way_in(model, label):
         lambda: next(plain.stream(1, label=label, plan=PLAN)),
         lambda: next(plain.frames(1, 2, label=label, plan=PLAN)),
         lambda: plain.labels(label, np.arange(2)),
-        lambda: plain.draw([0], [0], label=[label]),
+        lambda: plain.sample([0], [0], label=[label]),
     ):
         with pytest.raises(UsageError, match=r"is unconditional|label must be integers"):
             way()
@@ -253,11 +253,11 @@ def test_model_without_classes_takes_no_label_by_any_way_in(model, label):
 
 def test_model_that_must_have_a_class_refuses_none_by_every_way_in(model):
     vae = model("vae")
-    for way in (lambda: next(vae.stream(1)), lambda: vae.draw([0], [0], label=[-1]), lambda: vae.label(None)):
+    for way in (lambda: next(vae.stream(1)), lambda: vae.sample([0], [0], label=[-1]), lambda: vae.label(None)):
         with pytest.raises(UsageError, match="label must be"):
             way()
 
 
 def test_every_input_is_tried_here():
     given = {key for _, change, _ in WRONG.values() for key in change}
-    assert given == set(inspect.signature(Sampler.feeds).parameters) - {"self"} | {"deadline"}
+    assert given == set(inspect.signature(Model.feeds).parameters) - {"self"} | {"deadline"}

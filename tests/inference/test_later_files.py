@@ -12,9 +12,9 @@ from servers import forged, inside
 from jaxgen import config as configs
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file
-from jaxgen.inference.predictor import Reader
+from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.request import Request
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import verify
 from jaxgen.latent.spaces import open_space
 from jaxgen_serve.models import sandbox
@@ -64,10 +64,10 @@ def test_it_is_not_what_a_config_of_today_says(of_later):
 
 
 def test_python_gives_the_same_images(of_later):
-    model = Sampler.open(of_later)
+    model = Model.open(of_later)
     for call, images in calls.sampled(model, "cddpm", SEED).items():
         np.testing.assert_array_equal(images, IMAGES[call])
-    assert model.inference == Sampler.open(MODEL).inference
+    assert model.inference == Model.open(MODEL).inference
     assert verify(model.artifact)["same"]
     assert open_space(of_later, steps=2).noises().decode(np.zeros((1, 8, 8, 1), np.float32), np.array([0])).any()
 
@@ -76,7 +76,7 @@ def test_python_gives_the_same_images(of_later):
 def test_readers_read_the_same(name, tmp_path):
     path = tmp_path / "reader.onnx"
     path.write_bytes(forged(FORMAT_2 / f"{name}.onnx", manifest=later))
-    for output, numbers in calls.read(Reader.open(path)).items():
+    for output, numbers in calls.read(Predictor.open(path)).items():
         np.testing.assert_allclose(numbers, calls.answers(FORMAT_2, name)[output], rtol=1e-4, atol=1e-5)
 
 
@@ -105,11 +105,11 @@ def test_server_and_site_describe_it_and_sample(of_later, tmp_path):
         assert client.get("/model-info").json()["inference"]["guidance"] == 1.5
         made = client.post("/generate", json={"seed": SEED, "index": 6, "label": 0}).json()
         assert (made["sampler"], made["steps"], made["guidance"]) == ("dpmpp-2m", 8, 1.5)
-    model = Sampler.open(of_later)
-    want = described(Sampler.open(MODEL), name="m", size=1, encoder=False, max_steps=50)
+    model = Model.open(of_later)
+    want = described(Model.open(MODEL), name="m", size=1, encoder=False, max_steps=50)
     found = described(model, name="m", size=1, encoder=False, max_steps=50)
     assert found == want | {"sha256": model.artifact.sha256}
-    assert static_site.plan_tables(model) == static_site.plan_tables(Sampler.open(MODEL))
+    assert static_site.plan_tables(model) == static_site.plan_tables(Model.open(MODEL))
 
 
 # --- requires
@@ -143,7 +143,7 @@ def test_command_refuses_what_a_file_requires_by_name(demanding, jaxgen, words):
 
 def test_server_site_and_python_refuse_what_a_file_requires_by_name(demanding, tmp_path):
     for opened in (
-        lambda: Sampler.open(demanding),
+        lambda: Model.open(demanding),
         lambda: model_file.read(demanding),
         lambda: static_site.write_site(demanding, tmp_path / "site"),
         lambda: sandbox.attempt("demanding.onnx", demanding.read_bytes(), 60),
@@ -188,9 +188,9 @@ def unknown(request, tmp_path) -> tuple[Path, str]:
 
 def test_unknown_process_runs_the_files_own_plan(unknown):
     path, _ = unknown
-    model, known = Sampler.open(path), Sampler.open(MODEL)
+    model, known = Model.open(path), Model.open(MODEL)
     index, label = np.arange(5, 9), np.arange(5, 9) % 3
-    images, _ = model.draw(np.full(4, SEED), index, label=label)
+    images, _ = model.sample(np.full(4, SEED), index, label=label)
     np.testing.assert_array_equal(images, IMAGES["default"])
     np.testing.assert_array_equal(model.plan(), known.plan())  # as the graph holds it
     own = model.inference.plan
@@ -207,7 +207,7 @@ def test_unknown_process_runs_the_files_own_plan(unknown):
 
 def test_another_plan_of_an_unknown_process_is_refused_in_one_line(unknown, jaxgen, tmp_path):
     path, words = unknown
-    model = Sampler.open(path)
+    model = Model.open(path)
     for wanted in ({"steps": 5}, {"sampler": "ddim", "steps": 8} if "heun" not in words else {"steps": 3}):
         with pytest.raises(UsageError) as refused:
             model.plan(**wanted)
@@ -232,7 +232,7 @@ def test_server_offers_the_own_plan_of_an_unknown_process(unknown, tmp_path):
         assert made["image"] == same["image"]
         refused = client.post("/generate", json=body | {"steps": 5})
         assert refused.status_code == 400 and words in refused.json()["detail"]
-    tables = static_site.plan_tables(Sampler.open(path))
+    tables = static_site.plan_tables(Model.open(path))
     assert f"{own['sampler']}-{own['steps']}" in tables
 
 
@@ -250,8 +250,8 @@ def test_plan_that_no_graph_holds_is_that_of_its_name(tmp_path):
         manifest["inference"]["plan"] = {"sampler": "dpmpp-2m", "steps": 10, "eta": 0.0}
 
     path.write_bytes(forged(MODEL, manifest=named, proto=without_default))
-    known = Sampler.open(MODEL)
-    np.testing.assert_array_equal(Sampler.open(path).plan(), known.plan(sampler="dpmpp-2m", steps=10))
+    known = Model.open(MODEL)
+    np.testing.assert_array_equal(Model.open(path).plan(), known.plan(sampler="dpmpp-2m", steps=10))
 
 
 def test_plan_of_an_unknown_process_that_is_nowhere_is_refused(tmp_path):
@@ -261,11 +261,11 @@ def test_plan_of_an_unknown_process_that_is_nowhere_is_refused(tmp_path):
         odd = tmp_path / "odd.onnx"
         odd.write_bytes(forged(path, manifest=lambda entries, plans=plans: entries.update(plans=plans)))
         with pytest.raises(UsageError, match="noise schedule 'karras'"):
-            Sampler.open(odd).plan()
+            Model.open(odd).plan()
 
 
 def test_plan_of_the_graph_may_be_written_in_either_way(tmp_path):
-    want = Sampler.open(MODEL).plan()
+    want = Model.open(MODEL).plan()
 
     def as_numbers(proto):
         (plan,) = (tensor for tensor in proto.graph.initializer if tensor.name == "plan")
@@ -274,7 +274,7 @@ def test_plan_of_the_graph_may_be_written_in_either_way(tmp_path):
 
     path = tmp_path / "numbers.onnx"
     path.write_bytes(forged(MODEL, manifest=UNKNOWN["schedule"][0], proto=as_numbers))
-    np.testing.assert_array_equal(Sampler.open(path).plan(), want)
+    np.testing.assert_array_equal(Model.open(path).plan(), want)
 
 
 def test_later_manifest_is_whole_json(of_later):

@@ -15,7 +15,7 @@ from golden import calls
 from jaxgen.errors import JaxgenError
 from jaxgen.inference import manifest, model_file
 from jaxgen.inference.manifest import Inference, Likelihood, require_known
-from jaxgen.sampling.process import Diffusion, Flow, Recipe, Unknown
+from jaxgen.sampling.process import Diffusion, Flow, SamplerSpec, Unknown
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/manifest.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -67,7 +67,7 @@ def test_diffusion_is_read_key_by_key():
         process=Diffusion(
             steps=1000, schedule="linear", beta_start=1e-4, beta_end=0.02, prediction="eps", clip=1.0
         ),
-        plan=Recipe("ddim", 50, 0.0),
+        plan=SamplerSpec("ddim", 50, 0.0),
         guidance=1.5,
     )  # fmt: skip
 
@@ -126,7 +126,7 @@ def test_unknown_keys_are_ignored_wherever_they_stand(section):
 @pytest.mark.parametrize("process", [Diffusion(steps=9), Flow(time_scale=2.0), Unknown(kind="edm")], ids=repr)
 def test_process_says_its_kind(process):
     written = Inference(
-        kind="sampler", image_shape=(8, 8, 1), noise_shape=(8, 8, 1), process=process, plan=Recipe("ddim", 9)
+        kind="sampler", image_shape=(8, 8, 1), noise_shape=(8, 8, 1), process=process, plan=SamplerSpec("ddim", 9)
     ).to_dict()  # fmt: skip
     assert written["process"]["kind"] == {Diffusion: "diffusion", Flow: "flow", Unknown: "edm"}[type(process)]
     assert Inference.parse(written, "m").process == process

@@ -1,4 +1,4 @@
-"""Requests: what the model fills in, what is refused, and the words in a picture that give one back."""
+"""Requests: what the model fills in, what is refused, and the words in an image that give one back."""
 
 import dataclasses
 import json
@@ -10,15 +10,15 @@ from asking import ask
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.provenance import provenance_text
 from jaxgen.inference.request import Request
-from jaxgen.sampling.sampler_spec import Recipe
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 
 def test_request_fills_in_the_models_choice(plain, classy):
-    assert ask(plain) == Request(recipe=Recipe("ddim", 10), count=4)
-    assert ask(classy) == Request(recipe=Recipe("ddim", 8, 0.5), count=4, guidance=1.5)
-    assert ask(classy, sampler="ancestral") == Request(recipe=Recipe("ancestral", 50), count=4, guidance=1.5)
+    assert ask(plain) == Request(recipe=SamplerSpec("ddim", 10), count=4)
+    assert ask(classy) == Request(recipe=SamplerSpec("ddim", 8, 0.5), count=4, guidance=1.5)
+    assert ask(classy, sampler="ancestral") == Request(recipe=SamplerSpec("ancestral", 50), count=4, guidance=1.5)
     assert ask(classy, label="2", eta=0.25, guidance=0) == Request(
-        recipe=Recipe("ddim", 8, 0.25), count=4, guidance=0, label=1
+        recipe=SamplerSpec("ddim", 8, 0.25), count=4, guidance=0, label=1
     )
 
 
@@ -26,8 +26,8 @@ def test_request_fills_in_the_models_choice(plain, classy):
     ("wishes", "complaint"),
     [
         ({"seed": -1}, "seed must be"), ({"seed": 2**32}, "seed must be"),
-        ({"first": -1}, "a seed has pictures"), ({"first": 2**32 - 3}, "a seed has pictures"),
-        ({"count": 0}, "a seed has pictures"), ({"count": -4}, "a seed has pictures"),
+        ({"first": -1}, "a seed has images"), ({"first": 2**32 - 3}, "a seed has images"),
+        ({"count": 0}, "a seed has images"), ({"count": -4}, "a seed has images"),
         ({"steps": 0}, "sampling steps must be"), ({"steps": 61}, "sampling steps must be from 1 to 60"),
         ({"sampler": "dddim"}, "unknown sampler 'dddim' .did you mean 'ddim'"),
         ({"sampler": "dpmpp-2m", "eta": 0.1}, "eta must be from 0 to 1, and 0 for samplers other"),
@@ -61,7 +61,7 @@ def test_provenance_gives_the_request_back(classy, wishes):
     assert Request.from_provenance(classy, json.loads(text["jaxgen"])) == request
 
 
-def test_provenance_of_one_picture_names_its_own_class(classy):
+def test_provenance_of_one_image_names_its_own_class(classy):
     request = ask(classy, label="all", first=3)
     assert [request.provenance(classy, index)["label"] for index in (3, 4, 5)] == [0, 1, 2]
     assert request.provenance(classy, 3, 4)["label"] == "all"
@@ -75,7 +75,7 @@ PAIRS.remove(("guidance", None))  # that is what it is
 
 
 @pytest.mark.parametrize(("key", "value"), PAIRS, ids=str)
-def test_broken_provenance_is_the_pictures_fault(plain, key, value):
+def test_broken_provenance_is_the_images_fault(plain, key, value):
     broken = json.loads(json.dumps(GOOD))
     table, leaf = (broken["plan"], key[5:]) if key.startswith("plan.") else (broken, key)
     if value == "missing":
@@ -90,14 +90,14 @@ def test_broken_provenance_is_the_pictures_fault(plain, key, value):
 
 @pytest.mark.parametrize("key", ["guidance", "plan"])
 def test_provenance_of_a_conditional_model_is_complete(classy, key):
-    """A picture is not redrawn with whatever the model's default is where it does not say."""
+    """An image is not redrawn with whatever the model's default is where it does not say."""
     words = ask(classy).provenance(classy, 0) | {key: None}
     with pytest.raises(JaxgenError):
         Request.from_provenance(classy, words)
 
 
 def test_requests_are_values():
-    request = Request(recipe=Recipe("ddim", 3))
+    request = Request(recipe=SamplerSpec("ddim", 3))
     assert dataclasses.replace(request, seed=0) == request
     with pytest.raises(dataclasses.FrozenInstanceError):
         request.seed = 4

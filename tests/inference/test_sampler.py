@@ -8,27 +8,27 @@ from onnx import helper
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import to_uint8
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen.sampling import prng, sampler_spec
 
 
 @pytest.fixture(scope="module")
 def sampler(model):
-    return Sampler.open(model.onnx)
+    return Model.open(model.onnx)
 
 
 @pytest.fixture(scope="module")
 def plain(unconditional):
-    return Sampler.open(unconditional.onnx)
+    return Model.open(unconditional.onnx)
 
 
 @pytest.fixture(scope="module")
 def classy(conditional):
-    return Sampler.open(conditional.onnx)
+    return Model.open(conditional.onnx)
 
 
-def all_of(pictures):
-    return np.concatenate(list(pictures))
+def all_of(images):
+    return np.concatenate(list(images))
 
 
 def assert_same(found, want):
@@ -39,27 +39,27 @@ def assert_same(found, want):
     assert (difference > 0).mean() < 0.001
 
 
-# --- pictures
+# --- images
 
 
 def test_draw_gives_what_onnxruntime_gives(sampler, model):
     feeds = {"seed": np.array([3, 4]), "index": np.array([5, 6])}
     labels = {"label": np.array([2, -1])} if model.classes else {}
     want = onnxruntime.InferenceSession(model.onnx.read_bytes()).run(["images", "state_out"], feeds | labels)
-    found = sampler.draw(feeds["seed"], feeds["index"], **labels)
+    found = sampler.sample(feeds["seed"], feeds["index"], **labels)
     np.testing.assert_array_equal(found[0], want[0])
     np.testing.assert_array_equal(found[1], want[1])
 
 
 @pytest.mark.parametrize("threads", [None, 1, 2])
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_picture_depends_on_its_seed_and_index_alone(model, threads, batch_size):
+def test_image_depends_on_its_seed_and_index_alone(model, threads, batch_size):
     label = "all" if model.classes else -1
-    want = all_of(Sampler.open(model.onnx, threads=1).stream(40, seed=5, label=label, batch_size=40))
-    sampler = Sampler.open(model.onnx, threads=threads)
+    want = all_of(Model.open(model.onnx, threads=1).stream(40, seed=5, label=label, batch_size=40))
+    sampler = Model.open(model.onnx, threads=threads)
     assert_same(all_of(sampler.stream(40, seed=5, label=label, batch_size=batch_size)), want)
     assert_same(all_of(sampler.stream(9, seed=5, first=21, label=label, batch_size=batch_size)), want[21:30])
-    assert len({picture.tobytes() for picture in want}) == 40
+    assert len({image.tobytes() for image in want}) == 40
     assert (all_of(sampler.stream(2, seed=6, label=label)) != want[:2]).any()
 
 
@@ -76,13 +76,13 @@ def test_label_all_takes_classes_in_turn(classy):
         assert_same(together[position], alone)
 
 
-def test_last_picture_of_the_last_seed_can_be_drawn(plain):
-    pictures, _ = plain.draw([2**32 - 1], [2**32 - 1])
-    assert pictures.shape == (1, 8, 8, 1)
+def test_last_image_of_the_last_seed_can_be_drawn(plain):
+    images, _ = plain.sample([2**32 - 1], [2**32 - 1])
+    assert images.shape == (1, 8, 8, 1)
 
 
 @pytest.mark.parametrize(("steps", "wanted"), [(10, 6), (10, 40), (3, 40), (1, 2)])
-def test_frames_run_from_the_noise_to_the_picture(sampler, model, steps, wanted):
+def test_frames_run_from_the_noise_to_the_image(sampler, model, steps, wanted):
     plan = sampler.plan(sampler="dpmpp-2m", steps=steps)
     frames = list(sampler.frames(3, wanted, seed=2, first=4, plan=plan))
     assert len(frames) == min(wanted, steps + 1)
@@ -108,8 +108,8 @@ WRONG = {
     "seed that wraps around in int64": ({"seed": np.array([2**64 - 1], np.uint64)}, "seed must be from 0"),
     "fraction": ({"index": [1.5]}, "index must be integers"),
     "text": ({"index": ["1"]}, "index must be integers"),
-    "no pictures": ({"seed": np.zeros(0, int)}, "seed must be one number for each picture"),
-    "scalar": ({"seed": 3}, "seed must be one number for each picture"),
+    "no images": ({"seed": np.zeros(0, int)}, "seed must be one number for each image"),
+    "scalar": ({"seed": 3}, "seed must be one number for each image"),
     "one index for two seeds": ({"seed": [1, 2]}, r"index must have the shape \(2,\), got \(1,\)"),
     "label too large": ({"label": [3]}, "label must be from -1 to 2, got 3"),
     "label too small": ({"label": [-2]}, "label must be from -1 to 2, got -2"),
@@ -128,24 +128,24 @@ WRONG = {
 def test_impossible_request_is_refused(classy, change, complaint):
     request = {"seed": [0], "index": [0], "label": [0]} | change
     with pytest.raises(UsageError, match=complaint):
-        classy.draw(**request)
+        classy.sample(**request)
 
 
 @pytest.mark.parametrize("change", [{"label": np.array([0])}, {"guidance": 1.0}], ids=["label", "guidance"])
 def test_unconditional_model_takes_neither_label_nor_guidance(plain, change):
     with pytest.raises(UsageError, match="is unconditional"):
-        plain.draw([0], [0], **change)
+        plain.sample([0], [0], **change)
 
 
 def test_unconditional_model_takes_the_label_of_no_class(plain):
-    assert_same(plain.draw([0], [0], label=np.array([-1]))[0], plain.draw([0], [0])[0])
+    assert_same(plain.sample([0], [0], label=np.array([-1]))[0], plain.sample([0], [0])[0])
 
 
-def test_diverging_plan_is_an_error_and_no_picture(plain):
+def test_diverging_plan_is_an_error_and_no_image(plain):
     plan = plain.plan(steps=3).copy()
     plan[:, 1:4] = 3e38, 3e38, np.inf
     with pytest.raises(JaxgenError, match="drew NaN"):
-        plain.draw([0], [0], plan=plan)
+        plain.sample([0], [0], plan=plan)
 
 
 # --- class names
@@ -179,10 +179,10 @@ def test_deadline_stops_a_run_and_the_next_one_works(plain):
     endless = np.repeat(plain.plan(), 10_000, axis=0)
     start = time.monotonic()
     with pytest.raises(JaxgenError, match=r"stopped after 0\.3 seconds"):
-        plain.draw(np.zeros(64, int), np.arange(64), plan=endless, deadline=0.3)
-    pictures, _ = plain.draw([0], [0], deadline=30)
+        plain.sample(np.zeros(64, int), np.arange(64), plan=endless, deadline=0.3)
+    images, _ = plain.sample([0], [0], deadline=30)
     assert time.monotonic() - start < 10  # and not the minutes that the plan would take
-    assert_same(pictures, plain.draw([0], [0])[0])
+    assert_same(images, plain.sample([0], [0])[0])
 
 
 # --- files that pass their hash and are not what the contract says
@@ -222,7 +222,7 @@ def with_unknown_operator(proto):
 CHANGES = {
     "input of another name": ({"proto": renamed("seed", "sead")}, r"expected the inputs \['index', 'plan', 'seed'"),
     "output of another name": ({"proto": renamed("images", "image")}, "expected the outputs"),
-    "pictures of another size": ({"manifest": in_colour}, r"with \{'images': \[8, 8, 3\]\}, got"),
+    "images of another size": ({"manifest": in_colour}, r"with \{'images': \[8, 8, 3\]\}, got"),
     "more class names than classes": ({"manifest": with_a_class}, "expected the names of 0 classes .*, got 1"),
     "no class names": ({"manifest": without_classes}, "has no 'classes'"),
     "unknown config key": (
@@ -237,7 +237,7 @@ CHANGES = {
 def test_file_beside_the_contract_is_refused_in_one_line(unconditional, restamped, change, complaint):
     path = restamped(unconditional.onnx, **change)
     with pytest.raises(JaxgenError, match=complaint) as caught:
-        Sampler.open(path)
+        Model.open(path)
     assert type(caught.value) is JaxgenError  # exit code 3: the file's fault and not the request's
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
@@ -250,7 +250,7 @@ def test_failing_graph_is_one_line(unconditional, restamped):
         proto.graph.node.insert(at, helper.make_node("Gather", ["seed", "wrong"], ["seed_again"]))
         proto.graph.node[at + 1].input[0] = "seed_again"
 
-    sampler = Sampler.open(restamped(unconditional.onnx, proto=fails))
+    sampler = Model.open(restamped(unconditional.onnx, proto=fails))
     with pytest.raises(JaxgenError, match="onnxruntime failed: ") as caught:
-        sampler.draw([0], [0])
+        sampler.sample([0], [0])
     assert "\n" not in str(caught.value)

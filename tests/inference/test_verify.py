@@ -4,11 +4,11 @@ import pytest
 
 from jaxgen.errors import JaxgenError
 from jaxgen.inference import model_file
-from jaxgen.inference.model_file import encode_pictures
-from jaxgen.inference.verify import compare_pictures, same_pictures, verify, worst
+from jaxgen.inference.model_file import encode_images
+from jaxgen.inference.verify import compare_images, same_images, verify, worst
 
 
-def pictures(*differing):
+def images(*differing):
     """Two sets of 1000 pixels; the first few differ by these."""
     want = np.full((10, 10, 10, 1), 100, np.uint8)
     found = want.copy()
@@ -21,19 +21,19 @@ def pictures(*differing):
     [((), 1.0, 0), ((1,), 0.999, 1), ((-2, 1, 3), 0.997, 3), ((-100, 120), 0.998, 120)],
 )
 def test_comparison_counts_equal_pixels_and_finds_the_largest_difference(differing, identical, off_by):
-    assert compare_pictures(*pictures(*differing)) == {"identical": identical, "off_by": off_by}
+    assert compare_images(*images(*differing)) == {"identical": identical, "off_by": off_by}
 
 
 def test_comparison_knows_black_from_white():
     black, white = np.zeros((1, 1, 1, 1), np.uint8), np.full((1, 1, 1, 1), 255, np.uint8)
-    assert compare_pictures(black, white) == compare_pictures(white, black) == {"identical": 0.0, "off_by": 255}
+    assert compare_images(black, white) == compare_images(white, black) == {"identical": 0.0, "off_by": 255}
 
 
 @pytest.mark.parametrize(
     ("differing", "same"), [((2,) * 5, True), ((1,) * 6, False), ((3,), False), ((-2,) * 5, True), ((-3,), False)]
 )
-def test_pictures_are_the_same_up_to_the_limits(differing, same):
-    assert same_pictures(*pictures(*differing)) is same
+def test_images_are_the_same_up_to_the_limits(differing, same):
+    assert same_images(*images(*differing)) is same
 
 
 def test_worst_rows_hold_what_was_measured_alone():
@@ -44,16 +44,16 @@ def test_worst_rows_hold_what_was_measured_alone():
     assert worst({"evaluation": evaluation, "trajectories": drawn}) == both
 
 
-def test_pictures_of_other_shapes_are_not_the_same():
-    found, want = pictures()
-    assert not same_pictures(found[:5], want)
-    assert not same_pictures(found[..., 0], want)
+def test_images_of_other_shapes_are_not_the_same():
+    found, want = images()
+    assert not same_images(found[:5], want)
+    assert not same_images(found[..., 0], want)
 
 
 def test_good_file_is_verified(model):
     result = verify(model_file.read(model.onnx))
     assert result["same"] is True
-    assert result["pictures"] == 8
+    assert result["images"] == 8
     assert result["identical"] >= 0.995
     assert result["off_by"] <= 2
 
@@ -88,9 +88,9 @@ BROKEN = {
     "ragged index": put("index", [[0, 1], *EIGHT[1:]]),
     "too few indices": put("index", EIGHT[:7]),
     "label of no class": put("label", [9] * 8),
-    "no pictures": put("pictures", []),
-    "pictures that are none": put("pictures", ["aGVsbG8="] * 8),
-    "pictures of another size": put("pictures", encode_pictures(np.zeros((8, 9, 9, 1), np.uint8))),
+    "no images": put("images", []),
+    "images that are none": put("images", ["aGVsbG8="] * 8),
+    "images of another size": put("images", encode_images(np.zeros((8, 9, 9, 1), np.uint8))),
 }
 
 

@@ -1,4 +1,4 @@
-"""Pictures as files: where they may be written, what is written, and how they are drawn again."""
+"""Images as files: where they may be written, what is written, and how they are drawn again."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from jaxgen.images import grid, read_png, save_png
 from jaxgen.inference import writers
 from jaxgen.inference.provenance import provenance_text, read_provenance
 from jaxgen.inference.request import Request
-from jaxgen.sampling.sampler_spec import Recipe
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 # --- where to write
 
@@ -59,10 +59,10 @@ def test_file_in_the_place_of_a_folder_is_refused_early(output, tmp_path, monkey
 
 
 @pytest.mark.parametrize(("output", "most"), [("a.png", 4096), ("-", 4096), ("a.gif", 256)])
-def test_too_many_pictures_for_one_file_are_refused(output, most, tmp_path, monkeypatch):
+def test_too_many_images_for_one_file_are_refused(output, most, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     writers.writer_for(output, most)
-    with pytest.raises(UsageError, match=f"at most {most} pictures, got -n {most + 1}"):
+    with pytest.raises(UsageError, match=f"at most {most} images, got -n {most + 1}"):
         writers.writer_for(output, most + 1)
 
 
@@ -73,9 +73,9 @@ class Large:
 
 
 def test_sheet_that_could_not_be_read_back_is_refused_before_it_is_drawn(tmp_path):
-    request = Request(count=4096, recipe=Recipe("ddim", 1))
+    request = Request(count=4096, recipe=SamplerSpec("ddim", 1))
     write = writers.writer_for(str(tmp_path / "a.png"), 4096)
-    with pytest.raises(UsageError, match="a sheet of this model holds at most 3600 pictures, got -n 4096"):
+    with pytest.raises(UsageError, match="a sheet of this model holds at most 3600 images, got -n 4096"):
         write(Large(), request, 64, str(tmp_path / "a.png"))
     assert 3600 * (64 + 4) ** 2 < 2**24 < 61**2 * (64 + 4) ** 2  # 2^24 pixels are what read_png takes
 
@@ -99,15 +99,15 @@ def test_array_is_what_numpy_reads(classy, tmp_path):
     np.testing.assert_array_equal(found, want)
 
 
-def test_sheet_and_folder_and_single_picture_show_the_same_pictures(plain, tmp_path):
+def test_sheet_and_folder_and_single_image_show_the_same_images(plain, tmp_path):
     want = write(plain, tmp_path / "sheet.png", count=5, first=3, seed=8)
     write(plain, f"{tmp_path}/a/b/", count=5, first=3, seed=8)
     write(plain, tmp_path / "one.png", count=1, first=4, seed=8)
     np.testing.assert_array_equal(read_png(tmp_path / "sheet.png"), grid(want))
     files = sorted((tmp_path / "a/b").iterdir())
     assert [file.name for file in files] == [f"seed8-{index:06d}.png" for index in range(3, 8)]
-    for file, picture in zip(files, want, strict=True):
-        np.testing.assert_array_equal(read_png(file), picture)
+    for file, image in zip(files, want, strict=True):
+        np.testing.assert_array_equal(read_png(file), image)
     np.testing.assert_array_equal(read_png(tmp_path / "one.png"), want[1])
 
 
@@ -119,7 +119,7 @@ def test_png_says_how_it_was_made(classy, tmp_path):
     }  # fmt: skip
 
 
-def test_pictures_of_classes_have_them_in_their_names(classy, tmp_path):
+def test_images_of_classes_have_them_in_their_names(classy, tmp_path):
     write(classy, f"{tmp_path}/folder/", count=3, label="all", steps=2)
     write(classy, f"{tmp_path}/folder/", count=1, label="bee", steps=2)
     names = sorted(file.name for file in (tmp_path / "folder").iterdir())
@@ -139,7 +139,7 @@ def test_nothing_is_written_when_a_draw_fails(plain, output, tmp_path, monkeypat
 
 def test_failed_draw_leaves_the_file_that_was_there(plain, tmp_path, monkeypatch):
     (tmp_path / "a.npy").write_bytes(b"mine")
-    batches = iter([plain.draw(np.zeros(3, int), np.arange(3))])  # the second batch fails
+    batches = iter([plain.sample(np.zeros(3, int), np.arange(3))])  # the second batch fails
     monkeypatch.setattr(plain, "draw", lambda *arguments, **names: next(batches))
     with pytest.raises(RuntimeError):
         write(plain, tmp_path / "a.npy")
@@ -153,12 +153,12 @@ def test_failed_draw_leaves_the_file_that_was_there(plain, tmp_path, monkeypatch
 def drawn(classy, conditional, tmp_path):
     """drawn(**wishes): a PNG of the conditional model, and what replay says of it."""
 
-    def draw(**wishes):
+    def sample(**wishes):
         path = tmp_path / "a.png"
         write(classy, path, **wishes)
         return path, lambda: writers.replay(path, read_provenance(path), conditional.onnx, 1)
 
-    return draw
+    return sample
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def drawn(classy, conditional, tmp_path):
      {"guidance": 3.5, "label": "ant", "first": 100}, {"eta": 1.0}],
     ids=str,
 )  # fmt: skip
-def test_replay_draws_the_identical_picture(drawn, wishes):
+def test_replay_draws_the_identical_image(drawn, wishes):
     path, replay = drawn(**wishes)
     again, line = replay()
     assert line == "identical: every pixel"
@@ -175,28 +175,28 @@ def test_replay_draws_the_identical_picture(drawn, wishes):
 
 
 def changed(path, change):
-    """The picture with other pixels and the same words."""
-    picture, text = read_png(path), provenance_text(read_provenance(path))
-    save_png(path, change(picture), text)
+    """The image with other pixels and the same words."""
+    image, text = read_png(path), provenance_text(read_provenance(path))
+    save_png(path, change(image), text)
 
 
-def one_pixel(picture):
-    picture[3, 3] ^= 128
-    return picture
+def one_pixel(image):
+    image[3, 3] ^= 128
+    return image
 
 
 @pytest.mark.parametrize("change", [one_pixel, lambda p: p[:-1], lambda p: p[..., :1], lambda p: 255 - p])
-def test_replay_refuses_a_picture_that_was_changed(drawn, change):
+def test_replay_refuses_a_image_that_was_changed(drawn, change):
     path, replay = drawn()
     changed(path, change)
     with pytest.raises(JaxgenError, match="either it was changed after it was drawn, or this"):
         replay()
 
 
-def test_replay_says_how_far_a_picture_is_off(drawn):
-    def one_level(picture):
-        picture[3, 3, 0] += 1 if picture[3, 3, 0] < 255 else -1
-        return picture
+def test_replay_says_how_far_a_image_is_off(drawn):
+    def one_level(image):
+        image[3, 3, 0] += 1 if image[3, 3, 0] < 255 else -1
+        return image
 
     path, replay = drawn()
     changed(path, one_level)

@@ -64,7 +64,7 @@ def test_auroc_of_one_group_alone_is_refused(outliers, got):
         auroc(np.ones(3), np.arange(3) < outliers)
 
 
-def test_heat_is_red_where_pictures_differ_and_grey_elsewhere():
+def test_heat_is_red_where_images_differ_and_grey_elsewhere():
     image, again = np.array([0, 255, 100], np.uint8), np.array([255, 255, 49], np.uint8)
     row = heat(image.reshape(1, 1, 3, 1), again.reshape(1, 1, 3, 1))[0, 0]
     assert row.tolist() == [[255, 0, 0], [255, 255, 255], [131, 80, 80]]  # a fifth of red: 0.8 * 100 + 0.2 * 255
@@ -100,4 +100,4 @@ def test_three_rows_stand_above_each_other():
     images = np.zeros((3, 1, 1, 1), np.uint8)
     rows = three_rows(images, images + 255, columns=2)
     assert rows[..., 0, 0, :].tolist()[:3] == [[[0] * 3] * 2, [[255] * 3] * 2, [[255, 0, 0]] * 2]
-    assert rows[3:, 1, 0, 0].tolist() == [[128] * 3] * 3  # there is no fourth picture
+    assert rows[3:, 1, 0, 0].tolist() == [[128] * 3] * 3  # there is no fourth image

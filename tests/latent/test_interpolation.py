@@ -21,7 +21,7 @@ def test_arc_turns_by_equal_angles_and_keeps_the_length():
     np.testing.assert_allclose(np.linalg.norm(way, axis=1), 3, rtol=1e-6)
 
 
-def test_arc_between_pictures_of_noise_keeps_their_spread_and_the_chord_does_not():
+def test_arc_between_images_of_noise_keeps_their_spread_and_the_chord_does_not():
     a, b = np.random.default_rng(0).standard_normal((2, 28, 28, 1)).astype(np.float32)
     half = np.array([0.5])
     assert abs(spherical(a, b, half).std() - 1) < 0.05

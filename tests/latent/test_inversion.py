@@ -5,13 +5,13 @@ import pytest
 import torch
 from diffusers import DDIMInverseScheduler
 
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen.latent.inversion import invert, reverse, reversible
 from jaxgen.latent.spaces import Noises
 from jaxgen.sampling import plan as plans
 from jaxgen.sampling.plan import COLUMNS
 
-PICTURES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
 ROUND_TRIP = {"unconditional": 0.02, "conditional": 0.02, "flow": 0.02}  # of [-1, 1], mean
 
 
@@ -20,7 +20,7 @@ def network(x, t):
     return np.tanh(0.7 * x + t / 1000)
 
 
-def no_noise(draw):
+def no_noise(noise_index):
     raise AssertionError("a reversed plan draws nothing")
 
 
@@ -55,8 +55,8 @@ def test_reversed_plan_undoes_a_flow():
 def _there_and_back(table):
     start = np.random.default_rng(2).standard_normal((2, 3, 3, 1))
     by_time = lambda x, t: np.full_like(x, np.cos(t))  # noqa: E731
-    picture, _ = plans.run(table, start, by_time, no_noise)
-    back, _ = plans.run(reverse(table), picture, by_time, no_noise)
+    image, _ = plans.run(table, start, by_time, no_noise)
+    back, _ = plans.run(reverse(table), image, by_time, no_noise)
     np.testing.assert_allclose(back, start, atol=1e-3)
 
 
@@ -80,33 +80,33 @@ def file(request, family):
 
 
 @pytest.mark.parametrize("file", ROUND_TRIP, indirect=True)
-def test_pictures_come_back_from_their_noise_with_many_steps(file):
+def test_images_come_back_from_their_noise_with_many_steps(file):
     name, exported = file
-    space = Noises(Sampler.open(exported.onnx), steps=50, refine=2, exact=True)
-    pictures = np.repeat(PICTURES, space.model.shape[2], axis=-1)
+    space = Noises(Model.open(exported.onnx), steps=50, refine=2, exact=True)
+    images = np.repeat(IMAGES, space.model.shape[2], axis=-1)
     label = space.labels(3, "bee" if space.model.classes else None)
-    noise = space.encode(pictures, label)
-    assert (noise.shape, noise.dtype) == (pictures.shape, np.float32)
+    noise = space.encode(images, label)
+    assert (noise.shape, noise.dtype) == (images.shape, np.float32)
     again = space.decode(noise, label)
-    assert np.abs(again.astype(float) - pictures).mean() / 127.5 < ROUND_TRIP[name]
+    assert np.abs(again.astype(float) - images).mean() / 127.5 < ROUND_TRIP[name]
 
 
-def test_refining_brings_pictures_nearer(unconditional):
-    model = Sampler.open(unconditional.onnx)
+def test_refining_brings_images_nearer(unconditional):
+    model = Model.open(unconditional.onnx)
     space = Noises(model, steps=10, exact=True)
     errors = []
     for refine in (0, 1, 3):
-        noise = invert(model, PICTURES, space.plan, refine=refine)
-        errors.append(np.abs(space.decode(noise, None).astype(float) - PICTURES).mean())
+        noise = invert(model, IMAGES, space.plan, refine=refine)
+        errors.append(np.abs(space.decode(noise, None).astype(float) - IMAGES).mean())
     assert errors[0] > errors[1] > errors[2]
 
 
 def test_first_pass_is_the_reversed_plan_in_one_call(unconditional):
     from jaxgen.images import to_unit
 
-    model = Sampler.open(unconditional.onnx)
+    model = Model.open(unconditional.onnx)
     table = model.plan(sampler="ddim", steps=5, eta=0)
-    x, zero = to_unit(PICTURES), np.zeros(3, int)
-    _, state = model.draw(zero, zero, plan=reverse(table), state=np.stack([x, x]))
-    np.testing.assert_allclose(invert(model, PICTURES, table), state[0], atol=1e-4)
+    x, zero = to_unit(IMAGES), np.zeros(3, int)
+    _, state = model.sample(zero, zero, plan=reverse(table), state=np.stack([x, x]))
+    np.testing.assert_allclose(invert(model, IMAGES, table), state[0], atol=1e-4)
     assert not reverse(table)[:, COLUMNS.index("x0_prev")].any()

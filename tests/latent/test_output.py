@@ -12,7 +12,7 @@ from jaxgen.inference.latent_output import require_room, write_rows
 
 @pytest.fixture
 def rows():
-    """Two rows of four plain pictures of 56 pixels, each of its own grey."""
+    """Two rows of four plain images of 56 pixels, each of its own grey."""
     return np.arange(8, dtype=np.uint8).reshape(2, 4, 1, 1, 1) * 20 * np.ones((56, 56, 1), np.uint8)
 
 
@@ -45,11 +45,11 @@ def test_title_stands_above_its_row(rows, tmp_path):
     assert (sheet[at[0] : at[0] + 56, 240:] == 255).all()
 
 
-def test_file_holds_so_many_pictures_and_a_png_so_wide_rows():
+def test_file_holds_so_many_images_and_a_png_so_wide_rows():
     for name in ("a.png", "a.gif"):
-        with pytest.raises(UsageError, match="at most 4096 pictures, this would be 4100"):
+        with pytest.raises(UsageError, match="at most 4096 images, this would be 4100"):
             require_room(Path(name), 41, 100)
-    with pytest.raises(UsageError, match=r"rows of 129 pictures are too wide .*FILE.gif or FILE.npy"):
+    with pytest.raises(UsageError, match=r"rows of 129 images are too wide .*FILE.gif or FILE.npy"):
         require_room(Path("a.PNG"), 1, 129)
     require_room(Path("a.png"), 1, 128)
     require_room(Path("a.gif"), 1, 4096)

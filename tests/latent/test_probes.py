@@ -74,11 +74,11 @@ def test_k_means_finds_groups_that_are_far_apart():
     assert sorted(majorities(found.of, labels, 3)) == [(20, 0, 20), (20, 1, 20), (20, 2, 20)]
     centre = latents[labels == labels[0]].mean(0)
     assert found.distance[0] == pytest.approx(np.linalg.norm(latents[0] - centre))
-    with pytest.raises(UsageError, match="need as many pictures"):
+    with pytest.raises(UsageError, match="need as many images"):
         k_means(latents[:2], 3, seed=0)
 
 
-def test_typical_pictures_come_first_and_gaps_are_grey():
+def test_typical_images_come_first_and_gaps_are_grey():
     images = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1)
     sheet = typical(images, Clusters(np.array([0, 0, 1, 0]), np.array([2.0, 0.5, 9.0, 1.0])), 2, columns=4)
     assert sheet[..., 0, 0, 0].tolist() == [[1, 3, 0, 128], [2, 128, 128, 128]]
@@ -98,5 +98,5 @@ def test_t_sne_keeps_two_groups_apart_and_repeats_itself():
     a, b = points[::2], points[1::2]
     assert np.linalg.norm(a.mean(0) - b.mean(0)) > max(a.std(), b.std())
     np.testing.assert_array_equal(points, t_sne(latents, seed=1))
-    with pytest.raises(UsageError, match="4 or more pictures, got 3"):
+    with pytest.raises(UsageError, match="4 or more images, got 3"):
         t_sne(latents[:3], seed=0)

@@ -1,12 +1,12 @@
-"""Latents of real files: the same pictures as `sample` draws, and refusals in one line."""
+"""Latents of real files: the same images as `sample` draws, and refusals in one line."""
 
 import numpy as np
 import pytest
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.inference.verify import compare_pictures
-from jaxgen.latent.inputs import Pictures
-from jaxgen.latent.interpolation import between_pictures, between_seeds, laid_out, spherical, strongest, traversal
+from jaxgen.inference.verify import compare_images
+from jaxgen.latent.inputs import Images
+from jaxgen.latent.interpolation import between_images, between_seeds, laid_out, spherical, strongest, traversal
 from jaxgen.latent.spaces import open_space
 
 
@@ -22,8 +22,8 @@ def test_walk_between_seeds_starts_and_ends_with_what_they_draw(name, family):
     assert walked.shape == (2, 1, 3, *space.model.shape)
     index = np.arange(2)
     for seed, at in ((5, 0), (6, -1)):
-        want, _ = space.model.draw(np.full(2, seed), index, label=labels)
-        assert compare_pictures(walked[:, 0, at], want)["off_by"] <= 1
+        want, _ = space.model.sample(np.full(2, seed), index, label=labels)
+        assert compare_images(walked[:, 0, at], want)["off_by"] <= 1
 
 
 def test_codes_are_the_means_that_jax_gives(family):
@@ -34,20 +34,20 @@ def test_codes_are_the_means_that_jax_gives(family):
 
     vae = family("vae")
     space = open_space(vae.onnx)
-    pictures = some(space, 70)  # more than a batch
-    want, _ = network.build(vae.config).apply(vae.params, jnp.asarray(to_unit(pictures)), method="encode")
-    np.testing.assert_allclose(space.encode(pictures, None), want, atol=1e-4)
+    images = some(space, 70)  # more than a batch
+    want, _ = network.build(vae.config).apply(vae.params, jnp.asarray(to_unit(images)), method="encode")
+    np.testing.assert_allclose(space.encode(images, None), want, atol=1e-4)
 
 
-def test_class_changes_halfway_between_pictures(family):
+def test_class_changes_halfway_between_images(family):
     space = open_space(family("vae").onnx)
-    pictures = some(space)
-    walked = between_pictures(space, pictures, 4, spherical, np.array([0, 2]))[0, 0]
-    codes = space.encode(pictures, None)
+    images = some(space)
+    walked = between_images(space, images, 4, spherical, np.array([0, 2]))[0, 0]
+    codes = space.encode(images, None)
     ways = spherical(codes[0], codes[1], np.linspace(0, 1, 4))
     np.testing.assert_array_equal(walked, space.decode(ways, np.array([0, 0, 2, 2])))
     with pytest.raises(UsageError, match="name two or more, got 1"):
-        between_pictures(space, pictures[:1], 4, spherical, np.array([0]))
+        between_images(space, images[:1], 4, spherical, np.array([0]))
 
 
 def test_traversal_is_still_where_the_dimension_has_its_own_value(family):
@@ -88,22 +88,22 @@ def test_gif_shows_segments_one_after_another():
     assert laid_out(walks, Path("a.png"))[..., 0, 0, 0].tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
 
 
-def test_labels_are_asked_for_taken_from_the_pictures_or_none(family, conditional, unconditional):
+def test_labels_are_asked_for_taken_from_the_images_or_none(family, conditional, unconditional):
     vae, flow = open_space(family("vae").onnx), open_space(family("flow").onnx)
     arrays = some(vae)
-    bare = Pictures(images=arrays, labels=np.full(2, -1), names=["a", "b"])
-    named = Pictures(images=arrays, labels=np.array([2, 0]), names=["a", "b"], classes=("ant", "2", "bee"))
-    other = Pictures(images=arrays, labels=np.array([2, 0]), names=["a", "b"], classes=("x", "y", "z"))
+    bare = Images(images=arrays, labels=np.full(2, -1), names=["a", "b"])
+    named = Images(images=arrays, labels=np.array([2, 0]), names=["a", "b"], classes=("ant", "2", "bee"))
+    other = Images(images=arrays, labels=np.array([2, 0]), names=["a", "b"], classes=("x", "y", "z"))
     assert vae.labels(2, "bee", named).tolist() == [2, 2]
     assert vae.labels(2, "bee, 0", bare).tolist() == [2, 0]
     assert vae.labels(2, None, named).tolist() == [2, 0]
     assert vae.labels(4, None).tolist() == [0, 1, 2, 0]
     assert flow.labels(2, None, other).tolist() == [-1, -1]
     assert open_space(unconditional.onnx).labels(2, None, named) is None
-    for pictures in (bare, other):
-        with pytest.raises(UsageError, match=r"must be told the pictures' class \(0 to 2: ant, 2, bee\): give --label"):
-            vae.labels(2, None, pictures)
-    with pytest.raises(UsageError, match=r"expected 1 class, or 2, one for each picture; got 3: '0,1,2'"):
+    for images in (bare, other):
+        with pytest.raises(UsageError, match=r"must be told the images' class \(0 to 2: ant, 2, bee\): give --label"):
+            vae.labels(2, None, images)
+    with pytest.raises(UsageError, match=r"expected 1 class, or 2, one for each image; got 3: '0,1,2'"):
         vae.labels(2, "0,1,2", bare)
     with pytest.raises(UsageError, match="label must be a class"):
         vae.labels(2, "0,", bare)
@@ -121,12 +121,12 @@ def test_name_with_a_comma_is_one_class(family, restamped):
 
 def test_classes_are_asked_for_only_where_the_way_back_needs_them(family, conditional):
     vae, ddpm = open_space(family("vae").onnx), open_space(conditional.onnx)
-    pictures = Pictures(images=some(vae), labels=np.array([1, 0]), names=["a", "b"], classes=tuple(ddpm.model.classes))
-    assert vae.labels_to_encode(pictures, None) is None
-    assert vae.labels_to_encode(pictures, "bee").tolist() == [2, 2]
+    images = Images(images=some(vae), labels=np.array([1, 0]), names=["a", "b"], classes=tuple(ddpm.model.classes))
+    assert vae.labels_to_encode(images, None) is None
+    assert vae.labels_to_encode(images, "bee").tolist() == [2, 2]
     with pytest.raises(UsageError, match="wasp"):
-        vae.labels_to_encode(pictures, "wasp")
-    assert ddpm.labels_to_encode(pictures, None).tolist() == [1, 0]
+        vae.labels_to_encode(images, "wasp")
+    assert ddpm.labels_to_encode(images, None).tolist() == [1, 0]
 
 
 def test_encoder_of_other_weights_is_refused(family):
@@ -138,7 +138,7 @@ def test_encoder_of_other_weights_is_refused(family):
 
 def test_model_without_an_encoder_says_so(family):
     space = open_space(family("gan").onnx)
-    with pytest.raises(UsageError, match=r"has no encoder .*: it draws pictures and reads none"):
+    with pytest.raises(UsageError, match=r"has no encoder .*: it draws images and reads none"):
         space.encode(some(space), None)
 
 
@@ -153,7 +153,7 @@ def test_what_a_model_does_not_have_is_refused(family, unconditional):
         open_space(family("vae").onnx).noises()
 
 
-def test_guidance_of_pictures_is_1_where_nobody_asks(conditional):
+def test_guidance_of_images_is_1_where_nobody_asks(conditional):
     assert open_space(conditional.onnx, exact=True).guidance == 1
     assert open_space(conditional.onnx, exact=True, guidance=2.5).guidance == 2.5
     assert open_space(conditional.onnx).guidance is None  # the file's own

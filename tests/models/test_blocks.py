@@ -47,7 +47,7 @@ def test_group_norm_agrees_with_torch(offset, spread):
 
 
 @pytest.mark.parametrize("value", [0, 1, -1, 0.1, 100])
-def test_group_norm_of_a_constant_picture_is_its_bias(value):
+def test_group_norm_of_a_constant_image_is_its_bias(value):
     norm = GroupNorm(8, 2, dtype=FLOAT32)
     norm.bias[...] = np.arange(8, dtype=np.float32)
     out = jax.jit(lambda x: norm(x))(jnp.full((2, 7, 7, 8), value, jnp.float32))

@@ -113,9 +113,9 @@ def build(model: GANConfig):
 @pytest.mark.parametrize("conditioning", ["projection", "embedding"])
 def test_both_sides_have_the_shapes_that_they_promise(classes, conditioning):
     network, params = build(GANConfig(latent=5, widths=(8, 4, 4), classes=classes, conditioning=conditioning))
-    pictures = network.apply(params, Z, LABEL)
-    assert pictures.shape == (6, 8, 8, 1) and np.abs(pictures).max() < 1
-    assert network.apply(params, pictures, LABEL, method="discriminate").shape == (6,)
+    images = network.apply(params, Z, LABEL)
+    assert images.shape == (6, 8, 8, 1) and np.abs(images).max() < 1
+    assert network.apply(params, images, LABEL, method="discriminate").shape == (6,)
 
 
 @pytest.mark.parametrize("conditioning", ["projection", "embedding"])

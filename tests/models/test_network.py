@@ -17,7 +17,7 @@ BLOCK += ["norm2.scale", "norm2.bias", "conv2.kernel", "conv2.bias"]
 SKIP = ["skip.kernel", "skip.bias"]
 ATTENTION = [f"attention.{name}" for name in ("norm.scale", "norm.bias", "qkv.kernel", "qkv.bias")]
 ATTENTION += ["attention.out.kernel", "attention.out.bias"]
-# Written by hand from the picture of a UNet: checkpoints and exported files hold these names.
+# Written by hand from the image of a UNet: checkpoints and exported files hold these names.
 NAMES = {
     "time1": ["kernel", "bias"],
     "time2": ["kernel", "bias"],
@@ -75,7 +75,7 @@ def test_parameters_have_the_shapes_of_the_config(params):
 @pytest.mark.parametrize(
     ("multipliers", "blocks", "size", "channels"), [((1,), 2, 5, 1), ((2, 1, 1), 1, 12, 3), ((1, 2, 2, 4), 2, 16, 3)]
 )
-def test_output_has_the_shape_of_the_picture(multipliers, blocks, size, channels):
+def test_output_has_the_shape_of_the_image(multipliers, blocks, size, channels):
     model = UNetConfig(channels=8, multipliers=multipliers, blocks=blocks, groups=4)
     config = DDPM(data=DataConfig(size=size, channels=channels), model=model)
     built = networks.build(config)
@@ -102,7 +102,7 @@ def test_label_minus_one_is_the_null_class(apply, params):
     assert jnp.array_equal(apply(moved, X, T, LABEL), apply(params, X, T, LABEL))
 
 
-def test_every_input_counts_and_pictures_do_not_mix(apply, params):
+def test_every_input_counts_and_images_do_not_mix(apply, params):
     out = apply(params, X, T, LABEL)
     for x, t, label in [(X.at[1].add(1.0), T, LABEL), (X, T.at[1].add(50), LABEL), (X, T, LABEL.at[1].set(0))]:
         changed = apply(params, x, t, label)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgen.config import VAE, Config, DataConfig, Flow, FlowConfig, UNetConfig, VAEConfig
-from jaxgen.models.sampling import draw, picture_noise, run_plan
+from jaxgen.models.sampling import image_noise, run_plan, sample
 from jaxgen.sampling import plan
 
 SHAPE = (4, 4, 2)
@@ -19,13 +19,13 @@ def rows(steps: int, **rest) -> np.ndarray:
     return plan.make_plan(plan.alpha_bar("cosine", 100), steps=steps, **rest)
 
 
-def noise_of(seed: int, index: int, draw: int) -> np.ndarray:
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), draw)
+def noise_of(seed: int, index: int, noise_index: int) -> np.ndarray:
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), noise_index)
     return np.asarray(jax.random.normal(key, SHAPE))
 
 
-def all_noise(draw: int) -> np.ndarray:
-    return np.stack([noise_of(int(seed), int(index), draw) for seed, index in zip(SEED, INDEX, strict=True)])
+def all_noise(noise_index: int) -> np.ndarray:
+    return np.stack([noise_of(int(seed), int(index), noise_index) for seed, index in zip(SEED, INDEX, strict=True)])
 
 
 def fake(params, x, t, label):
@@ -47,21 +47,21 @@ def in_numpy(table: np.ndarray, guidance: float = 1.0) -> np.ndarray:
     return plan.run(table, all_noise(0), network, all_noise)[0]
 
 
-def test_noise_of_a_picture_is_a_function_of_its_seed_index_and_draw():
+def test_noise_of_a_image_is_a_function_of_its_seed_index_and_draw():
     for number in (0, 3):
-        assert np.array_equal(picture_noise(SEED, INDEX, number, SHAPE), all_noise(number))
+        assert np.array_equal(image_noise(SEED, INDEX, number, SHAPE), all_noise(number))
 
 
 @pytest.mark.parametrize("sampler", ["ancestral", "ddim", "dpmpp-2m"])
 @pytest.mark.parametrize("guidance", [1.0, 3.0, 0.0])
-def test_pictures_are_those_of_the_plan(sampler, guidance):
+def test_images_are_those_of_the_plan(sampler, guidance):
     eta = 0.5 if sampler == "ddim" else 0.0
     table = rows(7, sampler=sampler, eta=eta, prediction="v")
     drawn = run_plan(fake, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE, guidance=guidance)
     assert np.abs(np.asarray(drawn) - in_numpy(table, guidance)).max() < 1e-4
 
 
-def test_picture_does_not_depend_on_its_neighbours():
+def test_image_does_not_depend_on_its_neighbours():
     table = rows(5, sampler="ancestral")
     together = run_plan(fake, PARAMS, table, SEED, INDEX, LABEL, shape=SHAPE)
     alone = run_plan(fake, PARAMS, table, SEED[1:2], INDEX[1:2], LABEL[1:2], shape=SHAPE)
@@ -94,7 +94,7 @@ def flow(guidance: float = 1.0) -> Config:
 
 
 def shaped(shape: tuple[int, ...]) -> np.ndarray:
-    """Draw 0 of each picture, of that shape."""
+    """Draw 0 of each image, of that shape."""
     keys = [
         jax.random.fold_in(jax.random.fold_in(jax.random.key(int(s)), int(i)), 0)
         for s, i in zip(SEED, INDEX, strict=True)
@@ -113,13 +113,13 @@ def test_flow_is_drawn_by_euler_steps_with_the_guidance_asked_for_or_else_its_ow
         )
         x = x - (plain + guidance * (told - plain)) / 6
     config = flow() if given is not None else flow(guidance)
-    drawn = draw(config, fake, PARAMS, SEED, INDEX, LABEL, guidance=given)
+    drawn = sample(config, fake, PARAMS, SEED, INDEX, LABEL, guidance=given)
     assert np.abs(np.asarray(drawn) - x).max() < 1e-4
 
 
 def test_plan_and_start_take_the_place_of_the_configs_own():
     start = np.ones((3, 4, 4, 1), np.float32)
-    drawn = draw(flow(), fake, PARAMS, SEED, INDEX, LABEL, plan=plan.euler(1, 500.0), start=start)
+    drawn = sample(flow(), fake, PARAMS, SEED, INDEX, LABEL, plan=plan.euler(1, 500.0), start=start)
     want = start - np.asarray(fake(PARAMS, jnp.asarray(start), jnp.full(3, 500.0), LABEL))
     assert np.abs(np.asarray(drawn) - want).max() < 1e-5 and (start == 1).all()
 
@@ -129,8 +129,8 @@ def test_model_without_a_process_is_evaluated_once_on_the_first_normals():
         return jnp.tanh(params["w"] * z + label[:, None])[:, None, None]
 
     config = VAE(data=DataConfig(size=1, channels=3), model=VAEConfig(latent=3))
-    drawn = draw(config, decoder, PARAMS, SEED, INDEX, LABEL)
+    drawn = sample(config, decoder, PARAMS, SEED, INDEX, LABEL)
     want = np.tanh(0.7 * shaped((3,)) + np.asarray(LABEL)[:, None])[:, None, None]
     assert drawn.shape == (3, 1, 1, 3) and np.abs(np.asarray(drawn) - want).max() < 1e-5
-    zeros = draw(config, decoder, PARAMS, SEED, INDEX, LABEL, start=np.zeros((3, 3), np.float32))
+    zeros = sample(config, decoder, PARAMS, SEED, INDEX, LABEL, start=np.zeros((3, 3), np.float32))
     assert np.allclose(np.asarray(zeros)[:, 0, 0], np.tanh(np.asarray(LABEL, np.float32))[:, None])

@@ -27,7 +27,7 @@ def weights_of(config: Config) -> dict[str, np.ndarray]:
     return {name: (0.3 * rng.standard_normal(leaf.shape)).astype(np.float32) for name, leaf in shapes.items()}
 
 
-def picture_first(x: np.ndarray) -> torch.Tensor:
+def image_first(x: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
 
 
@@ -50,7 +50,7 @@ class Reference:
 
     def encode(self, config: VAEConfig, x: np.ndarray) -> list[np.ndarray]:
         activation = ACTIVATIONS[config.activation]
-        h = (picture_first(x) + 1) / 2
+        h = (image_first(x) + 1) / 2
         for i in range(len(config.convolutions)):
             h = activation(self.halved(f"encoder.convolutions.{i}", h))
         h = h.flatten(1)
@@ -87,8 +87,8 @@ def test_encoder_and_decoder_are_those_of_torch(base, activation):
     want = theirs.decode(config.model, Z, one_hot_of(config.model))
     logits = network.apply(weights, Z, LABEL, method="decode")
     assert np.abs(np.asarray(logits) - want).max() < 1e-5
-    pictures = network.apply(weights, Z, LABEL)  # what a latent most likely means
-    assert np.abs(np.asarray(pictures) - (2 / (1 + np.exp(-want)) - 1)).max() < 1e-5
+    images = network.apply(weights, Z, LABEL)  # what a latent most likely means
+    assert np.abs(np.asarray(images) - (2 / (1 + np.exp(-want)) - 1)).max() < 1e-5
 
 
 def test_decoder_is_told_the_class_and_none_is_a_class_of_its_own():
@@ -131,7 +131,7 @@ def test_bfloat16_autoencoder_answers_in_float32(config):
 
 def test_classifier_is_that_of_torch():
     weights, network = weights_of(CLASSIFIER), networks.build(CLASSIFIER)
-    theirs, h = Reference(weights), picture_first(X)
+    theirs, h = Reference(weights), image_first(X)
     for i in range(2):
         h = torch.relu(theirs.halved(f"layers.{i}", h))
     features = torch.relu(theirs.linear("linear", h.flatten(1)))

@@ -78,7 +78,7 @@ def test_rate_that_is_constant_is_drawn_above_zero(axes):
     assert bottom == 0 and top > 0.001
 
 
-def test_picture_shows_the_curves_it_was_given(tmp_path):
+def test_image_shows_the_curves_it_was_given(tmp_path):
     flat = {"loss": ([0, 1, 2], [1.0, 1.0, 1.0])}
     steep = {"loss": ([0, 1, 2], [3.0, 2.0, 1.0])}
     a, b = draw_curves(flat, "run"), draw_curves(steep, "run")

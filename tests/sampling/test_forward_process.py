@@ -1,4 +1,4 @@
-"""From a picture to noise, against the formula of the forward process."""
+"""From an image to noise, against the formula of the forward process."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ def frames_of(images, kept, count, **options):
     return np.stack(list(noising(images, kept, count, **options)))
 
 
-def test_first_frame_is_the_picture_and_the_last_one_is_noise():
+def test_first_frame_is_the_image_and_the_last_one_is_noise():
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 1), np.uint8)
     frames = frames_of(images, alpha_bar("cosine", 1000), 10)
     assert frames.shape == (10, 3, 32, 32, 1)

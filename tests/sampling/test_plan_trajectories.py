@@ -23,7 +23,7 @@ def trajectory(table, network=fake_network):
     """x after each row, [S, ...]; one `run` a row."""
     x, x0, path = NOISE[0], None, []
     for row in table:
-        x, x0 = plan.run(row[None], x, network, lambda draw: NOISE[draw], x0)
+        x, x0 = plan.run(row[None], x, network, lambda noise_index: NOISE[noise_index], x0)
         path.append(x)
     return np.array(path)
 
@@ -40,10 +40,10 @@ def diffusers():
 def reference(diffusers, monkeypatch):
     """reference(scheduler name, ...) -> x after each step of a diffusers scheduler, its tables set to float64."""
     torch = pytest.importorskip("torch")
-    draw = 0
+    noise_index = 0
 
     def trajectory_of(name, a, t, prediction, clip, eta):
-        nonlocal draw
+        nonlocal noise_index
         scheduler = make_scheduler(diffusers, name, len(a), PREDICTION_TYPE[prediction], clipped=clip < math.inf)
         scheduler.alphas_cumprod = torch.from_numpy(a)
         scheduler.set_timesteps(**({"num_inference_steps": len(t)} if name == "ddim" else {"timesteps": t.tolist()}))
@@ -51,8 +51,12 @@ def reference(diffusers, monkeypatch):
         if name.startswith("dpm"):
             scheduler.sigmas = torch.from_numpy(np.append(np.sqrt((1 - a[t]) / a[t]), 0))
         x, path = torch.from_numpy(NOISE[0]), []
-        for draw, step in enumerate(scheduler.timesteps, start=1):
-            noise = {"eta": eta, "use_clipped_model_output": True, "variance_noise": torch.from_numpy(NOISE[draw])}
+        for noise_index, step in enumerate(scheduler.timesteps, start=1):
+            noise = {
+                "eta": eta,
+                "use_clipped_model_output": True,
+                "variance_noise": torch.from_numpy(NOISE[noise_index]),
+            }
             out = torch.from_numpy(fake_network(x.numpy(), step))
             x = scheduler.step(out, step, x, **(noise if name == "ddim" else {})).prev_sample
             path.append(x.numpy())
@@ -60,7 +64,7 @@ def reference(diffusers, monkeypatch):
 
     # DDPMScheduler takes no noise, only a generator of it.
     randn = "diffusers.schedulers.scheduling_ddpm.randn_tensor"
-    monkeypatch.setattr(randn, lambda *args, **kwargs: torch.from_numpy(NOISE[draw]))
+    monkeypatch.setattr(randn, lambda *args, **kwargs: torch.from_numpy(NOISE[noise_index]))
     return trajectory_of
 
 
@@ -226,7 +230,7 @@ def test_a_plan_cut_anywhere_gives_the_same(dtype, sampler, eta):
     start = NOISE[0].astype(dtype)
 
     def run(rows, x, x0=None):
-        return plan.run(rows, x, fake_network, lambda draw: NOISE[draw].astype(dtype), x0)
+        return plan.run(rows, x, fake_network, lambda noise_index: NOISE[noise_index].astype(dtype), x0)
 
     whole = run(table, start)
     assert whole[0].dtype == dtype
@@ -238,5 +242,5 @@ def test_a_plan_cut_anywhere_gives_the_same(dtype, sampler, eta):
 def test_run_asks_for_noise_only_where_a_row_has_some():
     asked = []
     table = plan.make_plan(plan.alpha_bar("linear", 100), sampler="ancestral", steps=5)
-    plan.run(table, NOISE[0], fake_network, lambda draw: asked.append(draw) or NOISE[draw])
+    plan.run(table, NOISE[0], fake_network, lambda noise_index: asked.append(noise_index) or NOISE[noise_index])
     assert asked == [1, 2, 3, 4]

@@ -4,7 +4,7 @@ import pytest
 from jaxgen.config import DiffusionConfig, FlowConfig
 from jaxgen.errors import UsageError
 from jaxgen.sampling import plan, sampler_spec
-from jaxgen.sampling.process import Diffusion, Flow, Recipe
+from jaxgen.sampling.process import Diffusion, Flow, SamplerSpec
 
 same = np.testing.assert_array_equal
 
@@ -29,7 +29,7 @@ def test_flow_takes_its_own_steps_and_time_scale():
     config = FlowConfig(sampler_steps=20, time_scale=7.0)
     same(sampler_spec.from_config(config), plan.euler(20, 7.0))
     same(sampler_spec.from_config(config, sampler="euler", steps=500, eta=0.0), plan.euler(500, 7.0))
-    assert sampler_spec.choose(config) == Recipe("euler", 20, 0.0)
+    assert sampler_spec.choose(config) == SamplerSpec("euler", 20, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from tiny import Exported, exported
 
 from jaxgen.config import VAE, VAEConfig
 from jaxgen.errors import JaxgenError
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.metrics import Metrics
-from jaxgen_serve.models.registry import Model
+from jaxgen_serve.models.registry import ServedModel
 from jaxgen_serve.web import onnxruntime_web
 from jaxgen_serve.web.static_site import write_site
 
@@ -87,22 +87,22 @@ def insider(strict) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def sampler(shelf):
     """sampler(name): that model, in this process."""
-    loaded = {name: Sampler.open(shelf / f"{name}.onnx") for name in ("classes", "vae", "plane")}
+    loaded = {name: Model.open(shelf / f"{name}.onnx") for name in ("classes", "vae", "plane")}
     return loaded.__getitem__
 
 
 @pytest.fixture(scope="module")
-def plain(unconditional) -> Model:
+def plain(unconditional) -> ServedModel:
     return served(unconditional.onnx, "plain")
 
 
 @pytest.fixture(scope="module")
-def classy(conditional) -> Model:
+def classy(conditional) -> ServedModel:
     return served(conditional.onnx, "classy")
 
 
 @pytest.fixture(scope="module")
-def vae(family) -> Model:
+def vae(family) -> ServedModel:
     return served(family("vae").onnx, "vae")
 
 

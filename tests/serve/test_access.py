@@ -129,7 +129,7 @@ IMAGE = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch
 LINK = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 
 
-def test_picture_in_the_page_of_another_site_draws_nothing(client):
+def test_image_in_the_page_of_another_site_draws_nothing(client):
     """What <img src=...> there sends has no Origin, and its answer would not matter: asking is the harm."""
     for path in ("/stream?num_images=64", "/latent-map?model=plane", "/model-file", "/app/", "/health", "/"):
         answer = client.get(path, headers=IMAGE)

@@ -1,4 +1,4 @@
-"""Drawing over the API: on a real server, what `Sampler.draw` draws in this process; and failures in a line."""
+"""Drawing over the API: on a real server, what `ServedModel.draw` draws in this process; and failures in a line."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ from servers import pixels
 
 from jaxgen.images import grid, png_pixels
 from jaxgen.inference.model_file import read
-from jaxgen.inference.verify import same_pictures
+from jaxgen.inference.verify import same_images
 
 JSON = {"content-type": "application/json"}
 
@@ -33,7 +33,7 @@ JSON = {"content-type": "application/json"}
     ],
     ids=["ancestral", "guided", "vae", "plane"],
 )
-def test_generate_gives_the_picture_that_the_sampler_draws(client, sampler, body, plan):
+def test_generate_gives_the_image_that_the_sampler_draws(client, sampler, body, plan):
     answer = client.post("/generate", json=body).json()
     model = sampler(body["model"])
     options = {}
@@ -42,14 +42,14 @@ def test_generate_gives_the_picture_that_the_sampler_draws(client, sampler, body
         options["guidance"] = body.get("guidance", 1.5)  # the model's own
     if "label" in body:
         options["label"] = np.array([model.label(body["label"])])
-    want, _ = model.draw(np.array([body["seed"]]), np.array([body.get("index", 0)]), **options)
+    want, _ = model.sample(np.array([body["seed"]]), np.array([body.get("index", 0)]), **options)
     assert np.array_equal(pixels(answer["image"]), want[0])
     assert answer["sha256"] == model.artifact.sha256
     assert {key: answer[key] for key in body if key != "label"} == {k: v for k, v in body.items() if k != "label"}
     assert answer["label"] == (options["label"][0] if "label" in body else None)
 
 
-def test_picture_without_a_seed_can_be_drawn_again_from_what_was_used(client):
+def test_image_without_a_seed_can_be_drawn_again_from_what_was_used(client):
     first, second = (client.post("/generate").json() for _ in range(2))
     assert first["seed"] != second["seed"]
     used = {key: first[key] for key in ("model", "seed", "index", "label", "guidance", "sampler", "steps", "eta")}
@@ -85,7 +85,7 @@ def test_what_a_batch_used_is_taken_as_it_is(client):
     assert client.post("/generate-batch?num_images=3", json=used).json()["images"] == first["images"]
 
 
-def test_picture_of_an_earlier_file_is_not_drawn_from_another(client, shelf):
+def test_image_of_an_earlier_file_is_not_drawn_from_another(client, shelf):
     now, body = read(shelf / "vae.onnx").sha256, {"model": "vae", "sha256": "0123456789abcdef" * 4}
     answers = [client.post(path, json=body) for path in ("/generate", "/generate-batch", "/gallery")]
     for answer in (*answers, client.get("/stream", params=body)):
@@ -105,7 +105,7 @@ def test_png_is_given_to_who_accepts_one_with_what_was_used_in_a_header(client):
     assert base64.b64decode(again["image"]) == answer.content
 
 
-def test_png_of_a_picture_and_of_a_sheet_are_replayed_by_the_command(client, shelf, tmp_path):
+def test_png_of_a_image_and_of_a_sheet_are_replayed_by_the_command(client, shelf, tmp_path):
     body = {"model": "vae", "seed": 8, "label": "all"}
     accept = {"accept": "image/png"}
     for path in ("/generate", "/generate-batch?format=grid&num_images=5"):
@@ -118,15 +118,15 @@ def test_png_of_a_picture_and_of_a_sheet_are_replayed_by_the_command(client, she
 def test_latent_is_decoded(client, sampler):
     code = [0.5, -1.25]
     answer = client.post("/generate", json={"model": "plane", "latent": code}).json()
-    want, _ = sampler("plane").draw(np.zeros(1, int), np.zeros(1, int), latent=np.array([code]))
+    want, _ = sampler("plane").sample(np.zeros(1, int), np.zeros(1, int), latent=np.array([code]))
     assert np.array_equal(pixels(answer["image"]), want[0])
     assert (answer["latent"], answer["seed"]) == (code, None)
 
 
-def test_batch_is_a_list_a_sheet_and_a_zip_of_the_same_pictures(client, sampler):
+def test_batch_is_a_list_a_sheet_and_a_zip_of_the_same_images(client, sampler):
     body, model = {"model": "vae", "seed": 6, "index": 10, "label": "all"}, sampler("vae")
     index = np.arange(10, 15)
-    want, _ = model.draw(np.full(5, 6), index, label=index % 3)
+    want, _ = model.sample(np.full(5, 6), index, label=index % 3)
     listed = client.post("/generate-batch?num_images=5", json=body).json()
     assert np.array_equal([pixels(one["image"]) for one in listed["images"]], want)
     assert [one["index"] for one in listed["images"]] == index.tolist()
@@ -140,10 +140,10 @@ def test_batch_is_a_list_a_sheet_and_a_zip_of_the_same_pictures(client, sampler)
         assert np.array_equal([png_pixels(archive.read(name), name) for name in archive.namelist()], want)
 
 
-def test_requests_that_are_merged_give_the_pictures_that_they_give_alone(client, server, sampler):
+def test_requests_that_are_merged_give_the_images_that_they_give_alone(client, server, sampler):
     model = sampler("classes")
     plan = model.plan(sampler="ddim", steps=6, eta=0.5)
-    want, _ = model.draw(np.full(24, 9), np.arange(24), label=np.arange(24) % 3, plan=plan, guidance=1.5)
+    want, _ = model.sample(np.full(24, 9), np.arange(24), label=np.arange(24) % 3, plan=plan, guidance=1.5)
     calls = server.metric("jaxgen_batch_size_count")
     start = threading.Barrier(24)
 
@@ -156,7 +156,7 @@ def test_requests_that_are_merged_give_the_pictures_that_they_give_alone(client,
 
     with ThreadPoolExecutor(24) as pool:
         found = list(pool.map(one, range(24)))
-    assert same_pictures(np.array(found), want)
+    assert same_images(np.array(found), want)
     assert server.metric("jaxgen_batch_size_count") - calls < 24 * 6  # else nothing was merged
 
 

@@ -21,7 +21,7 @@ def test_models_say_what_they_are(client, shelf):
     assert found["vae"]["size_bytes"] == (shelf / "vae.onnx").stat().st_size
 
 
-def test_model_info_has_the_manifest_without_pictures(client, shelf):
+def test_model_info_has_the_manifest_without_images(client, shelf):
     found = client.get("/model-info?model=vae").json()
     manifest = read(shelf / "vae.onnx").manifest
     assert found["config"] == manifest["config"] and found["training"] == manifest["training"]

@@ -8,7 +8,7 @@ from PIL import Image
 from servers import pixels
 
 from jaxgen.images import png_pixels
-from jaxgen.inference.verify import same_pictures
+from jaxgen.inference.verify import same_images
 from jaxgen.latent.anomaly import score
 from jaxgen.latent.interpolation import plane as plane_of_latents, spherical
 from jaxgen.latent.spaces import open_space
@@ -26,17 +26,17 @@ def digit() -> np.ndarray:
     return (np.arange(64).reshape(8, 8, 1) * 4).astype(np.uint8)
 
 
-def test_interpolation_walks_the_arc_between_the_pictures_of_two_seeds(client, sampler):
+def test_interpolation_walks_the_arc_between_the_images_of_two_seeds(client, sampler):
     body = {"model": "vae", "seeds": [1, 2], "indices": [0, 4], "frames": 6, "labels": [2, 0]}
     walk = client.post("/interpolate", json=body).json()
     a, b = (image_noise(np.array([seed]), np.array([index]), 0, (3,))[0] for seed, index in ((1, 0), (2, 4)))
     codes = spherical(a, b, np.linspace(0, 1, 6))
     labels = np.array([2, 2, 2, 0, 0, 0])  # the class of the nearer end
-    want, _ = sampler("vae").draw(np.zeros(6, int), np.arange(6), label=labels, latent=codes)
+    want, _ = sampler("vae").sample(np.zeros(6, int), np.arange(6), label=labels, latent=codes)
     assert np.array_equal([pixels(frame["image"]) for frame in walk["images"]], want)
     ends = [client.post("/generate", json={"model": "vae", "seed": s, "index": i, "label": c}).json()
             for s, i, c in ((1, 0, 2), (2, 4, 0))]  # fmt: skip
-    assert same_pictures(want[[0, -1]], np.array([pixels(end["image"]) for end in ends]))
+    assert same_images(want[[0, -1]], np.array([pixels(end["image"]) for end in ends]))
 
 
 def test_interpolation_of_a_model_with_a_plan_ends_at_what_it_draws(client):
@@ -44,7 +44,7 @@ def test_interpolation_of_a_model_with_a_plan_ends_at_what_it_draws(client):
     walk = client.post("/interpolate", json={"model": "classes", "seeds": [1, 2], "frames": 3, "label": 1, **plan})
     for seed, frame in ((1, 0), (2, -1)):
         alone = client.post("/generate", json={"model": "classes", "seed": seed, "label": 1, **plan}).json()
-        assert same_pictures(pixels(walk.json()["images"][frame]["image"]), pixels(alone["image"]))
+        assert same_images(pixels(walk.json()["images"][frame]["image"]), pixels(alone["image"]))
 
 
 def test_interpolation_is_a_gif_on_demand(client):
@@ -72,7 +72,7 @@ def test_reconstruction_and_score_are_those_of_the_latent_commands(client, shelf
     assert pixels(scored["heat"]).shape == (8, 8, 3)
 
 
-def test_uploaded_picture_of_another_size_kind_and_colour_is_made_to_measure(client):
+def test_uploaded_image_of_another_size_kind_and_colour_is_made_to_measure(client):
     large = np.kron(digit()[..., 0], np.ones((4, 4), np.uint8))
     buffer = io.BytesIO()
     Image.fromarray(large).convert("RGB").save(buffer, "WEBP", lossless=True)
@@ -87,9 +87,9 @@ def test_inpainting_keeps_what_is_known_and_draws_the_rest(client):
     form = {"model": "classes", "steps": "4", "seed": "3", "num_images": "2", "label": "bee"}
     by_name = client.post("/inpaint", data={**form, "mask": "bottom"}, files={"file": ("a", png(image))}).json()
     files = {"file": ("a", png(image)), "mask_file": ("b", png(half))}
-    by_picture = client.post("/inpaint", data=form, files=files).json()
+    by_image = client.post("/inpaint", data=form, files=files).json()
     drawn = np.array([pixels(one["image"]) for one in by_name["images"]])
-    assert np.array_equal(drawn, [pixels(one["image"]) for one in by_picture["images"]])
+    assert np.array_equal(drawn, [pixels(one["image"]) for one in by_image["images"]])
     assert (drawn[:, :4] == image[:4]).all() and (drawn[:, 4:] != image[4:]).mean() > 0.5
     assert not np.array_equal(drawn[0], drawn[1])
 
@@ -97,7 +97,7 @@ def test_inpainting_keeps_what_is_known_and_draws_the_rest(client):
 def test_latent_map_shows_the_plane(client, sampler):
     answer = client.get("/latent-map?model=plane&size=4")
     codes = plane_of_latents(4)
-    want, _ = sampler("plane").draw(np.zeros(16, int), np.arange(16), latent=codes)
+    want, _ = sampler("plane").sample(np.zeros(16, int), np.arange(16), latent=codes)
     rows = want.reshape(4, 4, 8, 8).swapaxes(1, 2).reshape(32, 32, 1)
     assert np.array_equal(png_pixels(answer.content, "map"), rows)
     assert float(answer.headers["x-jaxgen-reach"]) == pytest.approx(float(codes.max()), abs=1e-5)

@@ -74,7 +74,7 @@ def twice_as_high(model: onnx.ModelProto) -> None:
 
 
 def secretly_wider(model: onnx.ModelProto) -> None:
-    """Of seed 13 a picture of 9 x 8 pixels, which no look at the graph tells."""
+    """Of seed 13 an image of 9 x 8 pixels, which no look at the graph tells."""
     for node in (
         constant("thirteen", 13),
         helper.make_node("ReduceMax", ["seed"], ["most"], keepdims=0),
@@ -108,16 +108,16 @@ GRAPHS = {
     "data at an absolute place": (outside("/etc/passwd"), "external data"),
     "an operator of another domain": (foreign, "com.microsoft"),
     "a function": (function, "functions of its own"),
-    "no end": (loops_for_ever, "no picture in 3 seconds"),
+    "no end": (loops_for_ever, "no image in 3 seconds"),
     "a billion billion numbers": (huge(10**9, 10**9), ""),
     "ten billion numbers": (huge(10**10), ""),
-    "pictures of another size": (twice_as_high, "expected the outputs"),
+    "images of another size": (twice_as_high, "expected the outputs"),
 }
 MANIFESTS = {
     "a list of training": (change("training", [1]), None),  # odd, and harmless
     "a thousand classes": (change("classes", ["x"] * 1000), "classes"),
     "another family": (lambda entries: entries["config"].update(family="ddpm"), ""),
-    "a huge picture": (wide, ""),
+    "a huge image": (wide, ""),
     "a config of code": (change("config", {"family": "__import__('os').system('true')"}), "unknown family"),
     "a newer format": (change("kind", "encoder"), "draws nothing"),
 }
@@ -201,7 +201,7 @@ def test_files_that_wait_to_be_tried_are_few_and_hold_up_nobody(strict, insider,
     assert {answer.status_code for answer in early} == {503}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in found if answer.status_code == 503)
     tried = [answer.json()["detail"] for answer in found if answer.status_code == 400]
-    assert 1 <= len(tried) <= 3 and all("no picture in 3 seconds" in line for line in tried)
+    assert 1 <= len(tried) <= 3 and all("no image in 3 seconds" in line for line in tried)
 
 
 NAMES = [
@@ -237,7 +237,7 @@ def test_model_that_never_ends_is_stopped_and_the_next_one_draws(insider, strict
     assert strict.queue() == 0
 
 
-def test_pictures_of_another_size_than_the_graph_says_are_refused_when_they_are_drawn(client, model_files, server):
+def test_images_of_another_size_than_the_graph_says_are_refused_when_they_are_drawn(client, model_files, server):
     content = forged(model_files["plane"], proto=secretly_wider)
     answer = client.post("/models", files={"file": ("odd.onnx", content)})
     assert answer.status_code == 201  # of seed 0 it draws as it should

@@ -15,11 +15,11 @@ from jaxgen.images import read_png
 from jaxgen.inference import model_file
 from jaxgen.inference.provenance import read_provenance
 from jaxgen.inference.request import Request
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen.inference.writers import replay
 from jaxgen_serve.dashboard import models, settings_form
-from jaxgen_serve.dashboard.models import Model
-from jaxgen_serve.dashboard.pictures import Drawn
+from jaxgen_serve.dashboard.images import GenerationResult
+from jaxgen_serve.dashboard.models import ServedModel
 from jaxgen_serve.models import registry
 
 
@@ -67,22 +67,22 @@ def test_message_on_a_model_file_does_not_say_where_it_lies(tmp_path):
 
 
 def test_deadline_holds_over_several_calls(conditional):
-    model = Model(name="tiny", sampler=Sampler.open(conditional.onnx))
+    model = ServedModel(name="tiny", sampler=Model.open(conditional.onnx))
     limited = model.within(0.0)
     with pytest.raises(JaxgenError, match="longer than its deadline"):
-        limited.draw(np.array([0]), np.array([0]))
-    images, _ = model.within(60.0).draw(np.array([3]), np.array([1]))
-    assert (images == model.sampler.draw(np.array([3]), np.array([1]))[0]).all()
+        limited.sample(np.array([0]), np.array([0]))
+    images, _ = model.within(60.0).sample(np.array([3]), np.array([1]))
+    assert (images == model.sampler.sample(np.array([3]), np.array([1]))[0]).all()
 
 
 @pytest.fixture(scope="module", params=["all", 2])  # of class 2, while class 1 has the name "2"
-def drawn(conditional, request) -> Drawn:
+def drawn(conditional, request) -> GenerationResult:
     label = request.param
-    sampler = Sampler.open(conditional.onnx)
+    sampler = Model.open(conditional.onnx)
     asked = Request.checked(
         sampler, seed=7, first=2, count=5, label=label, guidance=None, sampler="ddim", steps=4, eta=None
     )
-    return Drawn.of(sampler, "tiny", asked)
+    return GenerationResult.of(sampler, "tiny", asked)
 
 
 def test_sheet_is_drawn_again_by_replay(drawn, conditional, tmp_path):
@@ -91,13 +91,13 @@ def test_sheet_is_drawn_again_by_replay(drawn, conditional, tmp_path):
     assert replay(sheet, read_provenance(sheet), conditional.onnx, None)[1] == "identical: every pixel"
 
 
-def test_few_pictures_move_side_by_side(drawn):
+def test_few_images_move_side_by_side(drawn):
     with Image.open(io.BytesIO(drawn.gif(drawn.model))) as gif:
         assert gif.width - 2 == 5 * (gif.height - 2)  # five squares, and lines of 2 pixels around each
         assert gif.n_frames > 1
 
 
-def test_command_that_is_shown_draws_the_same_pictures_as_the_zip(drawn, conditional, jaxgen, tmp_path):
+def test_command_that_is_shown_draws_the_same_images_as_the_zip(drawn, conditional, jaxgen, tmp_path):
     words = drawn.command().removeprefix("jaxgen ").replace("tiny.onnx", str(conditional.onnx)).split()
     done = jaxgen(*words, "-o", f"{tmp_path}/wanted/")
     assert done.returncode == 0, done.stderr

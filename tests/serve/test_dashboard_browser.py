@@ -135,7 +135,7 @@ def test_person_trains_watches_stops_exports_and_draws(browser, address, runs, o
         watch_it(page, runs / "vae-digits/metrics.jsonl")
         stop_it(page, runs / "vae-digits")
         export_it(page, runs / "vae-digits")
-        draw(page)
+        sample(page)
     assert heard(outside) == []
 
 
@@ -184,10 +184,10 @@ def export_it(page, run: Path) -> None:
     assert (run / "model.onnx").exists()
 
 
-def draw(page) -> None:
+def sample(page) -> None:
     page.get_by_role("link", name="Generate").click()
     page.get_by_role("button", name="Generate 5 images").click()
-    pictures = page.locator("[data-testid=stImage] img")
-    wait(lambda: pictures.count() == 5, "five pictures", 60)
+    images = page.locator("[data-testid=stImage] img")
+    wait(lambda: images.count() == 5, "five images", 60)
     widths = "images => images.map(image => image.complete && image.naturalWidth)"
-    wait(lambda: min(pictures.evaluate_all(widths)) >= 112, "pictures that are whole", 20)
+    wait(lambda: min(images.evaluate_all(widths)) >= 112, "images that are whole", 20)

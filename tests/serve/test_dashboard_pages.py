@@ -14,7 +14,7 @@ from servers import forged, loops_for_ever
 from streamlit.testing.v1 import AppTest
 
 from jaxgen.inference import model_file
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen_serve.dashboard import loading, streamlit_options
 from jaxgen_serve.dashboard.background_jobs import Jobs
 
@@ -71,7 +71,7 @@ def test_uploaded_file_is_tried_elsewhere_before_the_page_loads_it(page, family,
     assert button(clean(app), "Generate 5 images")
     monkeypatch.setattr(loading, "TRIAL_SECONDS", 2.0)
     app.file_uploader[0].set_value([endless]).run()
-    assert [error.value for error in app.error] == ["endless.onnx: refused: it drew no picture in 2 seconds"]
+    assert [error.value for error in app.error] == ["endless.onnx: refused: it drew no image in 2 seconds"]
     assert not app.exception
 
 
@@ -79,7 +79,7 @@ def test_train_page_shows_progress_curve_and_newest_samples(page, trained):
     app = clean(page("train", trained))
     assert app.selectbox(key="watched").value == "short"
     assert "finished" in app.get("progress")[0].proto.text and "step 40 of 40" in app.get("progress")[0].proto.text
-    assert [picture.proto.imgs[0].caption for picture in app.get("image")] == ["drawn at step 40"]
+    assert [image.proto.imgs[0].caption for image in app.get("image")] == ["drawn at step 40"]
     assert len(app.get("vega_lite_chart")) >= 1
     assert app.text_input[-1].value != "short"  # a name that is free
 
@@ -112,8 +112,8 @@ def test_generate_page_draws_what_the_sampler_draws_for_its_seed_and_class(page,
     app.checkbox(key="fresh").uncheck()
     app.number_input(key="seed").set_value(11).run()
     clean(button(app, "Generate 5 images").click().run())
-    sampler = Sampler.open(conditional.onnx)
-    wanted, _ = sampler.draw(np.full(5, 11), np.arange(5), label=np.arange(5) % 3)
+    sampler = Model.open(conditional.onnx)
+    wanted, _ = sampler.sample(np.full(5, 11), np.arange(5), label=np.arange(5) % 3)
     assert (app.session_state["drawn"].images == wanted).all()
     clean(button(app, "GIF of the process").click().run())
     assert app.session_state["gif"][:6] == b"GIF89a"

@@ -136,7 +136,7 @@ def test_export_under_way_is_not_shown_as_done(page, tmp_path):
 
 
 @pytest.mark.parametrize(("preset", "said"), [("vae-digits", "Nothing yet."), ("classifier-digits", "draws nothing")])
-def test_run_without_pictures_says_whether_there_will_be_some(preset, said, page, tmp_path):
+def test_run_without_images_says_whether_there_will_be_some(preset, said, page, tmp_path):
     make_run(tmp_path / "x", preset, step=20)
     assert any(said in caption.value for caption in page("runs").caption)
 
@@ -155,9 +155,9 @@ def test_tensorboard_is_given_the_folder_as_it_was_named(page, tmp_path, monkeyp
     assert str(tmp_path) not in app.code[-1].value
 
 
-def test_folder_of_pictures_without_a_path_is_not_the_folder_one_stands_in(page):
+def test_folder_of_images_without_a_path_is_not_the_folder_one_stands_in(page):
     app = page("train")
-    app.selectbox(key="dataset").set_value("folder of pictures").run()
+    app.selectbox(key="dataset").set_value("folder of images").run()
     for path, buttons in (("", []), ("  ", []), ("holiday", ["Start training"])):
         app.text_input(key="folder").set_value(path).run()
         assert not app.exception and not app.error

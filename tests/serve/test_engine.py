@@ -1,4 +1,4 @@
-"""The engine against `Sampler.draw`, which draws each request alone; and whose turn it is."""
+"""The engine against `ServedModel.draw`, which draws each request alone; and whose turn it is."""
 
 import threading
 import time
@@ -18,10 +18,10 @@ def test_requests_that_wait_are_merged_and_get_what_each_gets_alone(classy, metr
     engine = Engine(metrics=metrics, slice_seconds=1000)
     asked = [([5], [0], [1]), ([5, 6, 7], [1, 1, 9], [-1, 0, 2]), ([2**32 - 1] * 2, [0, 2**32 - 1], [2, 2])]
     with held(engine):
-        tickets = [engine.draw(classy, s, i, label=label, guidance=2.0, deadline=SOON) for s, i, label in asked]
+        tickets = [engine.sample(classy, s, i, label=label, guidance=2.0, deadline=SOON) for s, i, label in asked]
     for ticket, (s, i, label) in zip(tickets, asked, strict=True):
         same(ticket.result(), alone(classy, s, i, label=np.array(label), guidance=2.0))
-    assert calls(metrics) == 2  # one row to learn how long it takes, and the rest: of all six pictures
+    assert calls(metrics) == 2  # one row to learn how long it takes, and the rest: of all six images
     assert calls(metrics, 4) == 0
     engine.close()
 
@@ -30,22 +30,22 @@ def test_requests_that_wait_are_merged_and_get_what_each_gets_alone(classy, metr
 def test_plan_run_row_by_row_gives_what_it_gives_whole(classy, metrics, steps):
     engine = Engine(metrics=metrics, slice_seconds=0)
     plan = classy.sampler.plan(sampler="ddim", steps=steps, eta=1.0)
-    found = engine.draw(classy, [3, 4], [0, 1], plan=plan, deadline=SOON).result()
+    found = engine.sample(classy, [3, 4], [0, 1], plan=plan, deadline=SOON).result()
     same(found, alone(classy, [3, 4], [0, 1], plan=plan))
     assert calls(metrics) == steps
     engine.close()
 
 
 def test_what_is_left_out_has_the_files_default(engine, classy, vae):
-    same(engine.draw(classy, [3], [1], deadline=SOON).result(), alone(classy, [3], [1]))
-    same(engine.draw(vae, [3], [1], deadline=SOON).result(), alone(vae, [3], [1]))
+    same(engine.sample(classy, [3], [1], deadline=SOON).result(), alone(classy, [3], [1]))
+    same(engine.sample(vae, [3], [1], deadline=SOON).result(), alone(vae, [3], [1]))
 
 
 def test_request_larger_than_a_batch_is_cut(engine, vae, classy, metrics):
     index = np.arange(150)
-    same(engine.draw(vae, 0 * index, index, deadline=SOON).result(), alone(vae, 0 * index, index))
+    same(engine.sample(vae, 0 * index, index, deadline=SOON).result(), alone(vae, 0 * index, index))
     assert (calls(metrics), calls(metrics, 64)) == (3, 3)
-    same(engine.draw(classy, 0 * index, index, deadline=SOON).result(), alone(classy, 0 * index, index))
+    same(engine.sample(classy, 0 * index, index, deadline=SOON).result(), alone(classy, 0 * index, index))
     assert calls(metrics, 64) == calls(metrics)
 
 
@@ -67,7 +67,7 @@ def test_requests_of_all_sorts_at_once_get_what_each_gets_alone(plain, classy, v
             if model is classy and rng.random() < 0.5:
                 what["guidance"] = 3.0
             seed, index = rng.integers(0, 2**32, count), rng.integers(0, 2**32, count)
-            ticket = engine.draw(model, seed, index, deadline=60, **what)
+            ticket = engine.sample(model, seed, index, deadline=60, **what)
             if rng.random() < 0.2:
                 ticket.cancel()
                 continue
@@ -96,7 +96,7 @@ def test_as_many_as_were_just_answered_are_waited_for_and_no_more(vae, metrics):
         tickets = []
         for delay in delays:
             time.sleep(delay)
-            tickets.append(engine.draw(vae, [1], [len(tickets)], deadline=SOON))
+            tickets.append(engine.sample(vae, [1], [len(tickets)], deadline=SOON))
         begin = time.monotonic()
         for ticket in tickets:
             ticket.result()
@@ -113,8 +113,8 @@ def test_as_many_as_were_just_answered_are_waited_for_and_no_more(vae, metrics):
 
 
 def test_other_models_get_their_turn_while_a_long_plan_runs(engine, plain, vae):
-    long = engine.draw(plain, [0] * 64, np.arange(64), plan=endless(plain), deadline=300)
-    same(engine.draw(vae, [1], [1], deadline=SOON).result(), alone(vae, [1], [1]))
+    long = engine.sample(plain, [0] * 64, np.arange(64), plan=endless(plain), deadline=300)
+    same(engine.sample(vae, [1], [1], deadline=SOON).result(), alone(vae, [1], [1]))
     assert engine.call(lambda left: left, deadline=SOON).result() > 0
     assert not long.future.done()
     long.cancel()
@@ -126,7 +126,7 @@ def test_older_request_goes_first_within_a_model(plain, rows):
     with held(engine):
         for name, age, steps in zip(("young", "oldest", "older"), (0, 9, 5), rows, strict=True):
             plan = plain.sampler.plan(sampler="ddim", steps=steps)
-            tickets.append(engine.draw(plain, [0], [0], plan=plan, deadline=SOON, since=now - age))
+            tickets.append(engine.sample(plain, [0], [0], plan=plan, deadline=SOON, since=now - age))
             tickets[-1].future.add_done_callback(lambda _, name=name: finished.append(name))
     for ticket in tickets:
         ticket.result()
@@ -138,7 +138,7 @@ def test_watcher_sees_every_row_of_a_short_plan_and_twenty_cuts_of_a_long_one(en
     for steps, want in ((3, [1, 2, 3]), (50, [*range(2, 51, 2)])):
         seen = []
         plan = plain.sampler.plan(sampler="ddim", steps=steps)
-        ticket = engine.draw(
+        ticket = engine.sample(
             plain, [4, 4], [0, 1], plan=plan, deadline=SOON, on_frame=lambda *what, seen=seen: seen.append(what)
         )
         images, _ = ticket.result()
@@ -154,12 +154,12 @@ def test_watcher_sees_every_row_of_a_short_plan_and_twenty_cuts_of_a_long_one(en
 def test_impossible_request_is_refused_before_it_waits(engine, plain, vae):
     with held(engine):
         for refused in (
-            lambda: engine.draw(plain, [-1], [0], deadline=SOON),
-            lambda: engine.draw(plain, [0], [0, 1], deadline=SOON),
-            lambda: engine.draw(plain, [0], [0], guidance=2.0, deadline=SOON),
-            lambda: engine.draw(vae, [0], [0], latent=np.zeros((1, 2)), deadline=SOON),
-            lambda: engine.draw(vae, [0], [0], label=[3], deadline=SOON),
-            lambda: engine.draw(plain, [0] * 65, [0] * 65, deadline=SOON, on_frame=print),
+            lambda: engine.sample(plain, [-1], [0], deadline=SOON),
+            lambda: engine.sample(plain, [0], [0, 1], deadline=SOON),
+            lambda: engine.sample(plain, [0], [0], guidance=2.0, deadline=SOON),
+            lambda: engine.sample(vae, [0], [0], latent=np.zeros((1, 2)), deadline=SOON),
+            lambda: engine.sample(vae, [0], [0], label=[3], deadline=SOON),
+            lambda: engine.sample(plain, [0] * 65, [0] * 65, deadline=SOON, on_frame=print),
         ):
             with pytest.raises(UsageError):
                 refused()
@@ -182,9 +182,9 @@ def test_piece_of_work_gives_its_result_or_its_error(engine):
 
 
 def test_counts_what_it_drew(engine, vae, metrics):
-    engine.draw(vae, [0] * 3, np.arange(3), deadline=SOON).result()
+    engine.sample(vae, [0] * 3, np.arange(3), deadline=SOON).result()
     with held(engine):
-        engine.draw(vae, [0] * 3, np.arange(3), deadline=SOON).cancel()
+        engine.sample(vae, [0] * 3, np.arange(3), deadline=SOON).cancel()
         assert "jaxgen_queue_depth 1.0" in metrics.text().decode()
     end = time.monotonic() + SOON
     while 'jaxgen_images_total{model="vae"} 3.0' not in metrics.text().decode():

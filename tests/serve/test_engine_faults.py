@@ -15,7 +15,7 @@ from servers import before_all, constant, loops_for_ever
 from jaxgen.errors import JaxgenError
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.batching.requests import Busy, Late
-from jaxgen_serve.models.registry import Model
+from jaxgen_serve.models.registry import ServedModel
 
 
 def idle() -> bool:
@@ -35,13 +35,13 @@ def idle() -> bool:
 def test_full_queue_is_busy_and_says_when_to_come_again(vae):
     engine = Engine(max_queue=10)
     with held(engine):
-        waiting = engine.draw(vae, [0] * 9, np.arange(9), deadline=SOON)
-        with pytest.raises(Busy, match="10 pictures wait already, of at most 10; try later") as caught:
-            engine.draw(vae, [0], [0], deadline=SOON)
+        waiting = engine.sample(vae, [0] * 9, np.arange(9), deadline=SOON)
+        with pytest.raises(Busy, match="10 images wait already, of at most 10; try later") as caught:
+            engine.sample(vae, [0], [0], deadline=SOON)
     assert not isinstance(caught.value, Late)
     assert 1 <= caught.value.retry_after <= 60
     waiting.result()
-    assert len(engine.draw(vae, [0] * 11, np.arange(11), deadline=SOON).result()[0]) == 11  # nobody is before it
+    assert len(engine.sample(vae, [0] * 11, np.arange(11), deadline=SOON).result()[0]) == 11  # nobody is before it
     engine.close()
 
 
@@ -49,7 +49,7 @@ def test_deadline_passes_on_time_while_others_keep_the_worker(engine, vae):
     with held(engine):
         begin = time.monotonic()
         with pytest.raises(Late, match="vae: not drawn in time; try later, or ask for less"):
-            engine.draw(vae, [0], [0], deadline=0.2).result()
+            engine.sample(vae, [0], [0], deadline=0.2).result()
         assert time.monotonic() - begin < 2
         assert engine.depth == 1
 
@@ -57,8 +57,8 @@ def test_deadline_passes_on_time_while_others_keep_the_worker(engine, vae):
 def test_deadline_leaves_the_others_of_a_batch_alone(engine, plain):
     plan = np.repeat(plain.sampler.plan(), 100, axis=0)
     with held(engine):
-        short = engine.draw(plain, [0, 0], [0, 1], plan=plan, deadline=0.05)
-        long = engine.draw(plain, [1, 1], [0, 1], plan=plan, deadline=60)
+        short = engine.sample(plain, [0, 0], [0, 1], plan=plan, deadline=0.05)
+        long = engine.sample(plain, [1, 1], [0, 1], plan=plan, deadline=60)
     with pytest.raises(Late):
         short.result()
     same(long.result(), alone(plain, [1, 1], [0, 1], plan=plan))
@@ -80,25 +80,25 @@ def fails_for_seed_13(proto: onnx.ModelProto) -> None:
 
 
 @pytest.fixture
-def runaway(family, restamped) -> Model:
+def runaway(family, restamped) -> ServedModel:
     return served(restamped(family("vae").onnx, proto=loops_for_ever), "runaway")
 
 
 def test_deadline_stops_a_graph_that_never_ends(engine, runaway, vae):
     begin = time.monotonic()
     with pytest.raises(Late, match="runaway: not drawn in time"):
-        engine.draw(runaway, [0], [0], deadline=0.3).result()
+        engine.sample(runaway, [0], [0], deadline=0.3).result()
     assert time.monotonic() - begin < 5
     assert idle()
-    assert len(engine.draw(vae, [1], [1], deadline=SOON).result()[0]) == 1
+    assert len(engine.sample(vae, [1], [1], deadline=SOON).result()[0]) == 1
 
 
 def test_run_is_stopped_when_the_last_client_has_gone_and_not_before(engine, runaway, vae, metrics):
     with held(engine):
-        first, second = (engine.draw(runaway, [i], [i], deadline=60) for i in range(2))
+        first, second = (engine.sample(runaway, [i], [i], deadline=60) for i in range(2))
     while not calls(metrics):
         time.sleep(0.01)
-    other = engine.draw(vae, [1], [1], deadline=60)
+    other = engine.sample(vae, [1], [1], deadline=60)
     first.cancel()
     time.sleep(0.3)
     assert not other.future.done()  # the second one still has the worker
@@ -113,7 +113,7 @@ def test_run_is_stopped_when_the_last_client_has_gone_and_not_before(engine, run
 def test_request_that_fails_does_not_fail_those_merged_with_it(engine, family, restamped, metrics):
     model = served(restamped(family("vae").onnx, proto=fails_for_seed_13), "superstitious")
     with held(engine):
-        tickets = [engine.draw(model, [seed], [0], deadline=SOON) for seed in (12, 13, 14)]
+        tickets = [engine.sample(model, [seed], [0], deadline=SOON) for seed in (12, 13, 14)]
     same(tickets[0].result(), alone(model, [12], [0]))
     same(tickets[2].result(), alone(model, [14], [0]))
     with pytest.raises(JaxgenError, match="superstitious: onnxruntime failed") as caught:
@@ -127,7 +127,7 @@ def test_numbers_that_diverge_fail_their_own_request_alone(engine, plain, metric
     good = np.random.default_rng(0).standard_normal((2, 1, 8, 8, 1)).astype(np.float32)
     bad = np.full_like(good, np.nan)
     with held(engine):
-        tickets = [engine.draw(plain, [0], [0], state=state, deadline=SOON) for state in (good, bad)]
+        tickets = [engine.sample(plain, [0], [0], state=state, deadline=SOON) for state in (good, bad)]
     same(tickets[0].result(), alone(plain, [0], [0], state=good))
     with pytest.raises(JaxgenError, match="plain: drew NaN"):
         tickets[1].result()
@@ -139,8 +139,8 @@ def test_watcher_that_fails_fails_its_own_request_alone(engine, plain):
         raise ConnectionError("the client has gone")
 
     with held(engine):
-        watched = engine.draw(plain, [0], [0], deadline=SOON, on_frame=on_frame)
-        other = engine.draw(plain, [1], [0], deadline=SOON)
+        watched = engine.sample(plain, [0], [0], deadline=SOON, on_frame=on_frame)
+        other = engine.sample(plain, [1], [0], deadline=SOON)
     with pytest.raises(ConnectionError):
         watched.result()
     same(other.result(), alone(plain, [1], [0]))
@@ -148,13 +148,13 @@ def test_watcher_that_fails_fails_its_own_request_alone(engine, plain):
 
 def test_worker_outlives_what_nobody_foresaw(engine, vae, monkeypatch):
     with held(engine):
-        tickets = [engine.draw(vae, [0], [i], deadline=SOON) for i in range(2)]
+        tickets = [engine.sample(vae, [0], [i], deadline=SOON) for i in range(2)]
         monkeypatch.setattr(np, "concatenate", lambda *_, **__: 1 / 0)
     for ticket in tickets:
         with pytest.raises(JaxgenError, match="vae failed: ZeroDivisionError"):
             ticket.result()
     monkeypatch.undo()
-    assert len(engine.draw(vae, [0], [0], deadline=SOON).result()[0]) == 1
+    assert len(engine.sample(vae, [0], [0], deadline=SOON).result()[0]) == 1
 
 
 # --- leaving
@@ -162,7 +162,7 @@ def test_worker_outlives_what_nobody_foresaw(engine, vae, monkeypatch):
 
 def test_cancelled_requests_are_not_drawn(engine, vae, metrics):
     with held(engine):
-        tickets = [engine.draw(vae, [i], [0], deadline=SOON) for i in range(5)]
+        tickets = [engine.sample(vae, [i], [0], deadline=SOON) for i in range(5)]
         for ticket in tickets[1:]:
             ticket.cancel()
         assert engine.depth == 2  # the first, and what holds the worker
@@ -174,8 +174,8 @@ def test_one_that_leaves_a_batch_under_way_leaves_it_to_the_others(engine, plain
     plan = plain.sampler.plan(sampler="ddim", steps=40)
     begun = threading.Event()
     with held(engine):
-        leaver = engine.draw(plain, [1] * 3, [0, 1, 2], plan=plan, deadline=SOON, on_frame=lambda *_: begun.set())
-        stayer = engine.draw(plain, [2] * 3, [0, 1, 2], plan=plan, deadline=SOON)
+        leaver = engine.sample(plain, [1] * 3, [0, 1, 2], plan=plan, deadline=SOON, on_frame=lambda *_: begun.set())
+        stayer = engine.sample(plain, [2] * 3, [0, 1, 2], plan=plan, deadline=SOON)
     assert begun.wait(SOON)
     leaver.cancel()
     same(stayer.result(), alone(plain, [2] * 3, [0, 1, 2], plan=plan))
@@ -183,7 +183,7 @@ def test_one_that_leaves_a_batch_under_way_leaves_it_to_the_others(engine, plain
 
 def test_cancelling_the_task_that_waits_cancels_the_request(engine, vae):
     async def wait() -> None:
-        ticket = engine.draw(vae, [0], [0], deadline=60)
+        ticket = engine.sample(vae, [0], [0], deadline=60)
         task = asyncio.ensure_future(asyncio.wrap_future(ticket.future))
         await asyncio.sleep(0)
         task.cancel()
@@ -203,8 +203,8 @@ def test_cancelling_the_task_that_waits_cancels_the_request(engine, vae):
 def test_close_stops_what_runs_and_ends_the_threads(plain, runaway):
     before = set(threading.enumerate())
     engine = Engine()
-    running = engine.draw(runaway, [0], [0], deadline=300)
-    waiting = engine.draw(plain, [0] * 64, np.arange(64), plan=endless(plain), deadline=300)
+    running = engine.sample(runaway, [0], [0], deadline=300)
+    waiting = engine.sample(plain, [0] * 64, np.arange(64), plan=endless(plain), deadline=300)
     time.sleep(0.2)
     begin = time.monotonic()
     engine.close()
@@ -213,7 +213,7 @@ def test_close_stops_what_runs_and_ends_the_threads(plain, runaway):
         with pytest.raises(Busy, match="the server is stopping"):
             ticket.result()
     with pytest.raises(Busy, match="the server is stopping"):
-        engine.draw(plain, [0], [0], deadline=1)
+        engine.sample(plain, [0], [0], deadline=1)
     left = {thread.name for thread in set(threading.enumerate()) - before}
     assert not {name for name in left if name.startswith("jaxgen-")}
     assert idle()

@@ -15,7 +15,7 @@ from servers import TOKEN, forged, until
 
 from jaxgen.images import png_pixels
 from jaxgen.inference.model_file import parse
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 
 LEAVING = 500
 OVERLOAD_SECONDS = float(os.environ.get("JAXGEN_OVERLOAD_SECONDS", "5"))  # 60 in experiments/serving
@@ -79,8 +79,8 @@ def test_walks_that_nobody_waits_for_give_their_threads_back(server):
     assert until(lambda: server.queue() == 0, 10)
 
 
-def test_ten_times_too_many_requests_get_pictures_or_are_told_when_to_come_back(server):
-    """As many pictures at a time as ten queues hold; what is drawn is right."""
+def test_ten_times_too_many_requests_get_images_or_are_told_when_to_come_back(server):
+    """As many images at a time as ten queues hold; what is drawn is right."""
     body = {"model": "classes", "seed": 3, "label": 0, "steps": 10}
     statuses: Counter[int] = Counter()
     images: set[str] = set()
@@ -116,7 +116,7 @@ def test_ten_times_too_many_requests_get_pictures_or_are_told_when_to_come_back(
 
 
 def provenance_index(text: str) -> int:
-    """Which picture a PNG says it is."""
+    """Which image a PNG says it is."""
     data = base64.b64decode(text)
     return int(data.split(b'"index":')[1].split(b",")[0])
 
@@ -128,7 +128,7 @@ def test_model_that_changes_under_its_clients_fails_none_of_them(strict, insider
     put(place, old)
     assert until(lambda: insider.post("/generate", json={"model": "swap"}).status_code == 200)
     hashes = [parse(data, "it").sha256 for data in (old, new)]
-    want, _ = Sampler(parse(old, "it")).draw(np.array([7]), np.array([0]))
+    want, _ = Model(parse(old, "it")).sample(np.array([7]), np.array([0]))
     failures: list[str] = []
     seen: list[str] = []
     over = threading.Event()
@@ -143,7 +143,7 @@ def test_model_that_changes_under_its_clients_fails_none_of_them(strict, insider
                 found = answer.json()
                 seen.append(found["sha256"])
                 if not np.array_equal(png_pixels(base64.b64decode(found["image"]), "it"), want[0]):
-                    failures.append("another picture")
+                    failures.append("another image")
 
     threads = [threading.Thread(target=hammer) for _ in range(4)]
     for thread in threads:
@@ -164,7 +164,7 @@ def test_model_that_changes_under_its_clients_fails_none_of_them(strict, insider
     assert until(lambda: insider.post("/generate", json={"model": "swap"}).status_code == 404)
 
 
-def test_picture_is_drawn_again_by_its_own_model_or_not_at_all(strict, insider, model_files):
+def test_image_is_drawn_again_by_its_own_model_or_not_at_all(strict, insider, model_files):
     place, old = strict.folder / "again.onnx", model_files["plane"].read_bytes()
     new = forged(model_files["plane"], manifest=lambda entries: entries.update(training={"steps": 2}))
     was, now = (parse(data, "it").sha256 for data in (old, new))

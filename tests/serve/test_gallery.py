@@ -25,7 +25,7 @@ def gallery(tmp_path):
     opened.close()
 
 
-def test_kept_picture_is_given_back_with_all_that_it_was_drawn_from(gallery):
+def test_kept_image_is_given_back_with_all_that_it_was_drawn_from(gallery):
     asked = used(label=3, class_name="cat", guidance=1.5, seed=2**32 - 1, index=2**32 - 2, eta=0.5, untrained=True)
     (kept,) = gallery.add([(asked, png(9))])
     assert {key: value for key, value in asdict(gallery.get(kept.id)).items() if key in asked} == asked
@@ -33,13 +33,13 @@ def test_kept_picture_is_given_back_with_all_that_it_was_drawn_from(gallery):
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(gallery.png(kept.id)))), np.full((4, 4), 9))
 
 
-def test_pictures_outlive_a_restart(gallery, tmp_path):
+def test_images_outlive_a_restart(gallery, tmp_path):
     first, second = keep(gallery, 2)
     gallery.set_favourite(first, True)
     gallery.delete(second)
     gallery.close()
     again = Gallery(tmp_path / "data" / "gallery")
-    assert [(picture.id, picture.favourite) for picture in again.search().pictures] == [(first, True)]
+    assert [(image.id, image.favourite) for image in again.search().images] == [(first, True)]
     assert again.restore(second).id == second  # to undo is possible after a restart, too
     assert again.png(second) == png(1)
     again.close()
@@ -84,8 +84,8 @@ def test_search_and_paging_agree_with_a_list_that_is_filtered(gallery, luck):
         while True:
             page = gallery.search(**query, limit=limit, before=before)
             assert page.total == len(want)
-            assert len(page.pictures) == min(limit, len(want) - len(seen))
-            seen += [picture.id for picture in page.pictures]
+            assert len(page.images) == min(limit, len(want) - len(seen))
+            seen += [image.id for image in page.images]
             if (before := page.next) is None:
                 break
         assert seen == want, query
@@ -96,13 +96,13 @@ def test_paging_is_not_disturbed_by_what_is_kept_meanwhile_nor_by_a_clock_set_ba
     page = gallery.search(limit=2)
     monkeypatch.setattr("time.time_ns", lambda: 10**15)  # 1970
     later = keep(gallery, 2)
-    gallery.delete(page.next)  # a page may begin at a picture that is gone
+    gallery.delete(page.next)  # a page may begin at an image that is gone
     rest = ids(gallery, before=page.next)
-    assert [picture.id for picture in page.pictures] + rest == oldest[::-1]
+    assert [image.id for image in page.images] + rest == oldest[::-1]
     assert ids(gallery)[:2] == later[::-1]
 
 
-def test_deleted_picture_is_gone_until_it_is_restored(gallery):
+def test_deleted_image_is_gone_until_it_is_restored(gallery):
     (name,) = keep(gallery)
     gallery.delete(name)
     for ask in (gallery.get, gallery.png, gallery.delete, partial(gallery.set_favourite, favourite=True)):
@@ -114,7 +114,7 @@ def test_deleted_picture_is_gone_until_it_is_restored(gallery):
     assert gallery.png(name) == png()
 
 
-def test_deleted_pictures_are_purged_after_a_day_and_not_before(tmp_path):
+def test_deleted_images_are_purged_after_a_day_and_not_before(tmp_path):
     gallery = Gallery(tmp_path)
     old, new, kept = keep(gallery, 3)
     gallery.delete(old)
@@ -131,7 +131,7 @@ def test_deleted_pictures_are_purged_after_a_day_and_not_before(tmp_path):
     gallery.close()
 
 
-def test_deleted_pictures_are_purged_by_a_gallery_that_stays_open(tmp_path):
+def test_deleted_images_are_purged_by_a_gallery_that_stays_open(tmp_path):
     gallery = Gallery(tmp_path, keep_deleted=0)
     first, second, third = keep(gallery, 3)
     gallery.delete(first)
@@ -140,8 +140,8 @@ def test_deleted_pictures_are_purged_by_a_gallery_that_stays_open(tmp_path):
     gallery.close()
 
 
-def test_full_gallery_refuses_and_deleted_pictures_make_room(tmp_path):
-    gallery = Gallery(tmp_path, max_pictures=3)
+def test_full_gallery_refuses_and_deleted_images_make_room(tmp_path):
+    gallery = Gallery(tmp_path, max_images=3)
     kept = keep(gallery, 3)
     with pytest.raises(UsageError, match="holds 3 of at most 3"):
         keep(gallery)
@@ -163,7 +163,7 @@ def test_id_that_is_none_is_not_found(gallery, name):
         gallery.restore,
         lambda name: gallery.set_favourite(name, True),
     ):
-        with pytest.raises(NotKept, match="the gallery has no picture '") as caught:
+        with pytest.raises(NotKept, match="the gallery has no image '") as caught:
             ask(name)
         assert len(str(caught.value).splitlines()) == 1
 
@@ -173,7 +173,7 @@ def test_id_that_is_none_is_not_found(gallery, name):
     [
         ({"limit": 0}, "limit must be from 1 to 200, got 0"),
         ({"limit": MAX_LIMIT + 1}, "limit must be from 1 to 200, got 201"),
-        ({"before": "../x"}, "before must be the id of a picture, got '../x'"),
+        ({"before": "../x"}, "before must be the id of an image, got '../x'"),
         ({"seed": -1}, "seed must be from 0 to 2^32 - 1, got -1"),
         ({"seed": 2**70}, "seed must be from 0 to 2^32 - 1, got"),
     ],
@@ -184,7 +184,7 @@ def test_search_out_of_range_says_the_range(gallery, query, said):
     assert str(caught.value).startswith(said)
 
 
-def test_picture_whose_file_is_taken_away_is_not_found_and_leaves_the_list(gallery, tmp_path):
+def test_image_whose_file_is_taken_away_is_not_found_and_leaves_the_list(gallery, tmp_path):
     kept, lost = keep(gallery, 2)
     (tmp_path / "data" / "gallery" / "pictures" / f"{lost}.png").unlink()
     with pytest.raises(NotKept, match="is gone"):

@@ -33,9 +33,9 @@ def client(conditional, tmp_path_factory):
         yield client
 
 
-def test_kept_pictures_are_those_that_generate_batch_draws(client, conditional, tmp_path):
+def test_kept_images_are_those_that_generate_batch_draws(client, conditional, tmp_path):
     body = {"seed": 11, "index": 4, "label": "all", "steps": 3, "sampler": "ddim", "guidance": 2.0}
-    kept = client.post("/gallery?num_images=2", json=body).json()["pictures"]
+    kept = client.post("/gallery?num_images=2", json=body).json()["images"]
     drawn = client.post("/generate-batch?num_images=2", json=body).json()
     sha256 = read(conditional.onnx).sha256
     for i, (row, image) in enumerate(zip(kept, drawn["images"], strict=True)):
@@ -53,8 +53,8 @@ def test_kept_pictures_are_those_that_generate_batch_draws(client, conditional, 
         assert (made["model"], made["seed"], made["index"], made["label"]) == (sha256, 11, 4 + i, number)
 
 
-def test_row_sent_back_draws_the_picture_again(client):
-    (row,) = client.post("/gallery", json={"steps": 2}).json()["pictures"]  # the seed is the server's choice
+def test_row_sent_back_draws_the_image_again(client):
+    (row,) = client.post("/gallery", json={"steps": 2}).json()["images"]  # the seed is the server's choice
     names = ("model", "seed", "index", "label", "guidance", "sampler", "steps", "eta")
     again = client.post("/generate", json={name: row[name] for name in names}, headers={"accept": "image/png"})
     first = client.get(row["url"]).content
@@ -62,12 +62,12 @@ def test_row_sent_back_draws_the_picture_again(client):
 
 
 def test_search_mark_delete_and_restore(client):
-    kept = client.post("/gallery?num_images=3", json={"seed": 77, "label": "bee", "steps": 1}).json()["pictures"]
+    kept = client.post("/gallery?num_images=3", json={"seed": 77, "label": "bee", "steps": 1}).json()["images"]
     newest_first = [row["id"] for row in reversed(kept)]
     middle = f"/gallery/{newest_first[1]}"
 
     def found(**query) -> list[str]:
-        return [row["id"] for row in client.get("/gallery", params={"seed": 77, **query}).json()["pictures"]]
+        return [row["id"] for row in client.get("/gallery", params={"seed": 77, **query}).json()["images"]]
 
     assert found() == found(label="bee") == found(label=2) == newest_first
     assert found(label="ant") == found(model="other") == found(label=-1) == []

@@ -48,7 +48,7 @@ from jaxgen_serve.gallery.store import Gallery
 folder, used = Path(sys.argv[1]), json.loads(sys.argv[2])
 gallery = Gallery(folder)
 for _ in range(20):
-    print(*(picture.id for picture in gallery.add([(used, b"png")] * 3)))
+    print(*(image.id for image in gallery.add([(used, b"png")] * 3)))
 """
 
 
@@ -75,8 +75,8 @@ def test_gallery_of_version_1_opens(tmp_path):
     with sqlite3.connect(tmp_path / "gallery.sqlite3") as database:
         database.executescript(VERSION_1)
     gallery = Gallery(tmp_path)
-    picture = asdict(gallery.get(name))
-    assert picture == {
+    image = asdict(gallery.get(name))
+    assert image == {
         "id": name, "model": "digits", "sha256": "ab", "seed": 7, "index": 2, "label": 3, "class_name": "three",
         "guidance": 1.5, "sampler": "ddim", "steps": 20, "eta": 0.5, "untrained": False, "favourite": True,
         "created": "2026-11-21T14:53:52.649+00:00",
@@ -115,11 +115,11 @@ def turned_to_a_folder(folder: Path) -> None:
         (newer, "the gallery is of version 99, made by a newer jaxgen"),
         (overwritten, "the gallery's database is damaged (file is not a database)"),
         (torn, "the gallery's database is damaged ("),
-        (lost, "the gallery's folder holds pictures but no database"),
+        (lost, "the gallery's folder holds images but no database"),
         (turned_to_a_folder, "the gallery cannot be used: unable to open database file"),
     ],
 )
-def test_folder_that_cannot_be_used_is_said_in_one_line_and_no_picture_is_lost(tmp_path, damage, said):
+def test_folder_that_cannot_be_used_is_said_in_one_line_and_no_image_is_lost(tmp_path, damage, said):
     gallery = Gallery(tmp_path)
     keep(gallery, 3)
     gallery.close()
@@ -165,7 +165,7 @@ print(gallery.search().total, len(list((folder / "pictures").iterdir())))
     [(8192, "the gallery's folder cannot be written: File too large"), (20_000, "the gallery cannot be used: ")],
 )
 def test_disk_that_is_full_keeps_nothing_and_says_so(tmp_path, room, said):
-    """A limit on the size of files stands for the full disk: below the second picture's, and below the database's."""
+    """A limit on the size of files stands for the full disk: below the second image's, and below the database's."""
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path), json.dumps(used()), str(room)]
     *refusals, after = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(refusals) == 2

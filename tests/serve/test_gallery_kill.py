@@ -67,7 +67,7 @@ class Promises:
                 {"favourite": self.favourites, "deleting": self.deleting, "deleted": self.deleted}[said].update(words)
 
 
-def pictures(folder: Path) -> None:
+def images(folder: Path) -> None:
     """Some PNGs of some kilobytes, written without the code under test."""
     folder.mkdir()
     for i in range(4):
@@ -75,7 +75,7 @@ def pictures(folder: Path) -> None:
 
 
 def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.glob("pictures/*")}
+    return {path.name for path in folder.glob("images/*")}
 
 
 def killed_writer(folder: Path, luck: int, after: str, delay: float) -> list[str]:
@@ -111,7 +111,7 @@ def require_a_file_for_each_row(folder: Path) -> None:
 
 
 def check(folder: Path, promises: Promises, since: str) -> str:
-    """Open the gallery as it was left and hold it to all promises; files of pictures after `since` are decoded.
+    """Open the gallery as it was left and hold it to all promises; files of images after `since` are decoded.
 
     Gives the newest id.
     """
@@ -132,7 +132,7 @@ def check(folder: Path, promises: Promises, since: str) -> str:
 
 
 def test_gallery_survives_ninety_kills_with_all_that_it_promised(tmp_path):
-    pictures(tmp_path / "png")
+    images(tmp_path / "png")
     folder, promises, rng, newest, torn = tmp_path / "gallery", Promises(), random.Random(0), "", 0
     for i in range(90):
         promises.hear(killed_writer(folder, i, "open", rng.uniform(0, 0.06)))
@@ -145,7 +145,7 @@ def test_gallery_survives_ninety_kills_with_all_that_it_promised(tmp_path):
 
 
 def test_gallery_survives_ten_kills_while_it_is_made(tmp_path):
-    pictures(tmp_path / "png")
+    images(tmp_path / "png")
     for i in range(10):
         folder, promises = tmp_path / str(i), Promises()
         promises.hear(killed_writer(folder, i, "", 0.03 + i * 0.01))
@@ -153,7 +153,7 @@ def test_gallery_survives_ten_kills_while_it_is_made(tmp_path):
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.slow)])
-def test_server_that_is_killed_loses_no_picture_that_it_answered_with(kills, conditional, tmp_path):
+def test_server_that_is_killed_loses_no_image_that_it_answered_with(kills, conditional, tmp_path):
     answered: list[dict] = []
     for i in range(kills):
         command = [sys.executable, "-m", "jaxgen", "serve", conditional.onnx, "--port", "0", "--data", tmp_path]
@@ -182,9 +182,9 @@ def test_server_that_is_killed_loses_no_picture_that_it_answered_with(kills, con
 
 
 def keep_asking(address: str, answered: list[dict]) -> None:
-    """Have pictures kept until the server is gone; those that were answered with go to `answered`."""
+    """Have images kept until the server is gone; those that were answered with go to `answered`."""
     with httpx.Client(base_url=address) as client, suppress(httpx.TransportError):
         while True:
             reply = client.post("/gallery?num_images=2", json={"steps": 1})
             assert reply.status_code == 200, reply.text
-            answered += reply.json()["pictures"]
+            answered += reply.json()["images"]

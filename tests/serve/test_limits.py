@@ -31,10 +31,10 @@ def memory(process) -> int:
 @pytest.mark.parametrize(
     ("path", "body", "says"),
     [
-        ("/generate-batch?num_images=257", {}, "at most 256 pictures"),
+        ("/generate-batch?num_images=257", {}, "at most 256 images"),
         ("/generate", {"steps": 1001}, "at most 1000 steps"),
         ("/interpolate", {"seeds": [1, 2, 3], "frames": 501}, "at most 1000 frames"),
-        ("/gallery?num_images=257", {}, "at most 256 pictures"),
+        ("/gallery?num_images=257", {}, "at most 256 images"),
     ],
 )
 def test_more_than_the_server_gives_is_refused(client, path, body, says):
@@ -68,12 +68,12 @@ def test_number_that_is_none_is_refused(client, number):
         assert answer.status_code == 422
 
 
-def test_picture_that_lies_beyond_the_last_index_is_refused(client):
+def test_image_that_lies_beyond_the_last_index_is_refused(client):
     answer = client.post("/generate-batch?num_images=2", json={"index": 2**32 - 1})
     assert answer.status_code == 400
 
 
-def test_pictures_that_would_not_fit_into_memory_are_refused(model_files, tmp_path):
+def test_images_that_would_not_fit_into_memory_are_refused(model_files, tmp_path):
     """Of 64 bytes each: the models of these tests are too small for the server's own limit."""
     with inside(Settings(data=tmp_path, max_bytes=640), model_files["plane"]) as client:
         walk = {"seeds": [1, 2], "frames": 11}
@@ -83,7 +83,7 @@ def test_pictures_that_would_not_fit_into_memory_are_refused(model_files, tmp_pa
             client.get("/latent-map?size=4"),
             client.get("/stream?num_images=11"),
         ):
-            assert answer.status_code == 400 and "at most 10 pictures of this size" in answer.json()["detail"]
+            assert answer.status_code == 400 and "at most 10 images of this size" in answer.json()["detail"]
         assert client.post("/generate-batch?num_images=10").status_code == 200
 
 
@@ -135,7 +135,7 @@ def test_body_that_is_never_sent_does_not_wait_for_ever(strict):
     assert 2 < time.monotonic() - begin < 20
 
 
-# --- pictures
+# --- images
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -149,32 +149,32 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-def picture(kind: str, **options) -> bytes:
+def image(kind: str, **options) -> bytes:
     buffer = io.BytesIO()
     Image.new("L", (8, 8), 200).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-GIF = picture("GIF")
+GIF = image("GIF")
 BAD = {
     "a PNG of 900 million pixels": (bomb(30_000, 30_000), "too many pixels"),
     "a PNG of two thousand million": (bomb(2**31 - 1, 1), "too many pixels"),
     "a PNG of more than are read": (bomb(2049, 2048), "too many pixels"),
     "a GIF of four thousand million": (GIF[:6] + b"\xff\xff\xff\xff" + GIF[10:], "too many pixels"),
-    "a PNG that ends too soon": (picture("PNG")[:-30], "damaged"),
-    "a PNG of nothing": (bomb(0, 0), "not a picture"),
-    "a BMP": (picture("BMP"), "not a picture"),
-    "a TIFF": (picture("TIFF"), "not a picture"),
-    "an icon": (picture("ICO", sizes=[(8, 8)]), "not a picture"),
-    "an array": (b"\x93NUMPY\x01\x00v\x00{'descr': '|O'}", "not a picture"),
+    "a PNG that ends too soon": (image("PNG")[:-30], "damaged"),
+    "a PNG of nothing": (bomb(0, 0), "not an image"),
+    "a BMP": (image("BMP"), "not an image"),
+    "a TIFF": (image("TIFF"), "not an image"),
+    "an icon": (image("ICO", sizes=[(8, 8)]), "not an image"),
+    "an array": (b"\x93NUMPY\x01\x00v\x00{'descr': '|O'}", "not an image"),
     "SVG": (b"<svg xmlns:xlink='http://www.w3.org/1999/xlink'><image href='file:///etc/passwd'/></svg>", "not a pict"),
-    "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
-    "nothing": (b"", "not a picture"),
+    "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+    "nothing": (b"", "not an image"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_picture_is_refused_before_it_is_decoded(client, server, name):
+def test_bad_image_is_refused_before_it_is_decoded(client, server, name):
     content, says = BAD[name]
     before = memory(server.process)
     for path, more in (("/reconstruct", {}), ("/inpaint", {"mask": "top"})):
@@ -182,7 +182,7 @@ def test_bad_picture_is_refused_before_it_is_decoded(client, server, name):
         answer = client.post(path, data=form, files={"file": ("it.png", content)})
         assert answer.status_code == 400 and says in answer.json()["detail"], answer.text
     form = {"model": "classes"}
-    answer = client.post("/inpaint", data=form, files={"file": ("a", picture("PNG")), "mask_file": ("b", content)})
+    answer = client.post("/inpaint", data=form, files={"file": ("a", image("PNG")), "mask_file": ("b", content)})
     assert answer.status_code == 400 and says in answer.json()["detail"]
     assert memory(server.process) - before < 32 * MEGABYTE
 
@@ -191,7 +191,7 @@ def test_bad_picture_is_refused_before_it_is_decoded(client, server, name):
     "mask", ["/etc/passwd", "../../etc/passwd", "everything", "", "\x00"], ids=["path", "up", "word", "empty", "nul"]
 )
 def test_mask_is_the_name_of_a_region_and_no_file_of_the_server(client, mask):
-    sent = {"data": {"model": "classes", "mask": mask}, "files": {"file": ("a", picture("PNG"))}}
+    sent = {"data": {"model": "classes", "mask": mask}, "files": {"file": ("a", image("PNG"))}}
     answer = client.post("/inpaint", **sent)
     assert answer.status_code == 400 and "top, bottom, left, right, center" in answer.json()["detail"]
 

@@ -13,11 +13,11 @@ ROUTES = [
     "GET /models", "POST /models", "GET /model-info", "GET /model-file", "GET /plan",
     "POST /generate", "POST /generate-batch", "GET /stream",
     "POST /interpolate", "POST /reconstruct", "POST /anomaly", "POST /inpaint", "GET /latent-map",
-    "POST /gallery", "GET /gallery", "GET /gallery/{picture_id}.png", "PATCH /gallery/{picture_id}",
-    "DELETE /gallery/{picture_id}", "POST /gallery/{picture_id}/restore",
+    "POST /gallery", "GET /gallery", "GET /gallery/{image_id}.png", "PATCH /gallery/{image_id}",
+    "DELETE /gallery/{image_id}", "POST /gallery/{image_id}/restore",
 ]  # fmt: skip
-TAKES_ANYTHING = {"GET /", "GET /health", "GET /ready", "GET /metrics", "GET /models", "GET /gallery/{picture_id}.png",
-                  "DELETE /gallery/{picture_id}", "POST /gallery/{picture_id}/restore"}  # fmt: skip
+TAKES_ANYTHING = {"GET /", "GET /health", "GET /ready", "GET /metrics", "GET /models", "GET /gallery/{image_id}.png",
+                  "DELETE /gallery/{image_id}", "POST /gallery/{image_id}/restore"}  # fmt: skip
 # What is held: no status or kind of content that the document does not have, no body that is not of its schema, no
 # request taken that the document refuses, and 405 for methods that it does not have.
 HELD = ("status_code_conformance", "content_type_conformance", "response_schema_conformance",
@@ -49,7 +49,7 @@ def test_every_route_is_in_the_list_above(document):
 def test_answers_are_as_the_document_says(document, session, route, mode):
     method, path = route.split(" ")
     operation = document[path][method.lower()]
-    own = {"path_parameters": {"picture_id": "0" * 28}} if mode is GenerationMode.NEGATIVE and "{" in path else {}
+    own = {"path_parameters": {"image_id": "0" * 28}} if mode is GenerationMode.NEGATIVE and "{" in path else {}
     checks = {name: CHECKS.get_one(name) for name in HELD}
 
     @given(case=operation.as_strategy(generation_mode=mode, **own))

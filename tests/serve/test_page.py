@@ -23,7 +23,7 @@ from jaxgen.inference.provenance import read_provenance
 from jaxgen_serve.web import onnxruntime_web
 
 
-def test_one_click_on_a_class_shows_five_pictures_of_the_api(visit, client):
+def test_one_click_on_a_class_shows_five_images_of_the_api(visit, client):
     with visit() as page:
         lock(page, 42)
         shown = drawn(page, "#classes button:has-text('bee')")
@@ -75,7 +75,7 @@ def test_stream_is_shown_live_and_scrubbed_back_to_its_frames(visit, client):
         assert sources(page) == shown
 
 
-def test_downloads_hold_the_pictures_that_are_shown(visit, tmp_path):
+def test_downloads_hold_the_images_that_are_shown(visit, tmp_path):
     with visit("classes") as page:
         expect(page.locator("#used")).to_have_text(DRAWN)
         lock(page, 3)
@@ -111,7 +111,7 @@ def test_grey_gif_is_exact(visit):
         ends = []
         for i in ("0", "15"):
             page.fill("#blend-share", i)
-            ends.append(png_pixels(content(page.get_attribute("#blend-picture", "src")), "end"))
+            ends.append(png_pixels(content(page.get_attribute("#blend-image", "src")), "end"))
         with Image.open(io.BytesIO(saved(page, "#blend-gif"))) as moving:
             assert moving.n_frames == 30
             for at, end in ((0, ends[0]), (15, ends[1])):
@@ -119,7 +119,7 @@ def test_grey_gif_is_exact(visit):
                 assert np.array_equal(np.asarray(moving.convert("L"))[..., None], grid(end[None]))
 
 
-def test_blend_leads_from_one_selected_picture_to_the_other(visit):
+def test_blend_leads_from_one_selected_image_to_the_other(visit):
     with visit("classes") as page:
         expect(page.locator("#used")).to_have_text(DRAWN)
         lock(page, 5)
@@ -140,10 +140,10 @@ def test_gallery_finds_draws_again_and_undoes_a_deletion(visit, client):
         lock(page, 987_654)
         shown = drawn(page, "#classes button:has-text('ant')")
         page.click("#keep")
-        expect(page.locator(".toast")).to_contain_text("5 pictures kept")
+        expect(page.locator(".toast")).to_contain_text("5 images kept")
         page.click("#tab-gallery")
         page.fill("#find-seed", "987654")
-        expect(page.locator("#found")).to_have_text("5 pictures")
+        expect(page.locator("#found")).to_have_text("5 images")
         expect(page.locator(".card")).to_have_count(5)  # the newest first
         page.locator(".card").nth(1).get_by_role("button", name="Delete").click()
         expect(page.locator(".card")).to_have_count(4)
@@ -163,27 +163,27 @@ def test_gallery_finds_draws_again_and_undoes_a_deletion(visit, client):
         assert sources(page) == shown[:1]
 
 
-def test_undo_brings_back_each_picture_that_was_deleted(visit, client):
+def test_undo_brings_back_each_image_that_was_deleted(visit, client):
     with visit() as page:
         lock(page, 44_444)
         drawn(page, "#classes button:has-text('ant')")
         page.click("#keep")
-        expect(page.locator(".toast")).to_contain_text("5 pictures kept")
+        expect(page.locator(".toast")).to_contain_text("5 images kept")
         page.click("#tab-gallery")
         page.fill("#find-seed", "44444")
-        expect(page.locator("#found")).to_have_text("5 pictures")
+        expect(page.locator("#found")).to_have_text("5 images")
         for left in (4, 3, 2):
             page.locator(".card").first.get_by_role("button", name="Delete").click()
-            expect(page.locator("#found")).to_have_text(f"{left} pictures")
-        expect(page.locator(".toast")).to_contain_text("3 pictures deleted")
+            expect(page.locator("#found")).to_have_text(f"{left} images")
+        expect(page.locator(".toast")).to_contain_text("3 images deleted")
         for left in (3, 4, 5):
             page.get_by_role("button", name="Undo").click()
-            expect(page.locator("#found")).to_have_text(f"{left} pictures")
+            expect(page.locator("#found")).to_have_text(f"{left} images")
             assert client.get("/gallery?seed=44444").json()["total"] == left
         expect(page.locator(".toast")).to_have_count(0)
 
 
-def test_picture_of_a_model_that_has_changed_is_neither_kept_nor_drawn_again(browser, model_files, tmp_path):
+def test_image_of_a_model_that_has_changed_is_neither_kept_nor_drawn_again(browser, model_files, tmp_path):
     folder = tmp_path / "models"
     folder.mkdir()
     place, content_of = folder / "plane.onnx", model_files["plane"].read_bytes()
@@ -202,7 +202,7 @@ def test_picture_of_a_model_that_has_changed_is_neither_kept_nor_drawn_again(bro
         page.click("#tab-draw")
         expect(page.locator("#used")).to_have_text(DRAWN)
         page.click("#keep")
-        expect(page.locator(".toast")).to_contain_text("5 pictures kept")
+        expect(page.locator(".toast")).to_contain_text("5 images kept")
         aside = place.with_suffix(".part")
         aside.write_bytes(new)
         aside.replace(place)
@@ -259,7 +259,7 @@ def test_toast_covers_nothing_that_can_be_pressed_on_another_tab(visit):
         expect(page.locator("#blend-actions")).to_be_visible()
         page.click("#tab-draw")
         page.click("#keep")
-        expect(page.locator(".toast")).to_contain_text("2 pictures kept")
+        expect(page.locator(".toast")).to_contain_text("2 images kept")
         page.click("#tab-gallery")
         expect(page.locator(".toast")).to_have_count(0)  # that was news, and is seen
         page.locator(".card").first.get_by_role("button", name="Delete").click()
@@ -319,7 +319,7 @@ def test_map_decodes_the_point_that_the_keys_move(visit, client):
         x, y = normal.inv_cdf(0.6), normal.inv_cdf(0.52)
         expect(page.locator("#where")).to_have_text(f"x {x:.2f} · y {y:.2f}")
         wanted = client.post("/generate", json={"model": "plane", "latent": [x, y]}).json()["image"]
-        expect(page.locator("#decoded")).to_have_attribute("alt", f"The picture at x {x:.2f}, y {y:.2f}")
+        expect(page.locator("#decoded")).to_have_attribute("alt", f"The image at x {x:.2f}, y {y:.2f}")
         found = png_pixels(content(page.get_attribute("#decoded", "src")), "decoded").astype(int)
         assert np.abs(found - png_pixels(base64.b64decode(wanted), "wanted")).max() <= 1  # the point in float32
         shares = [0.001, 0.02, 0.3, 0.5, 0.77, 0.999]
@@ -329,11 +329,11 @@ def test_map_decodes_the_point_that_the_keys_move(visit, client):
         )
 
 
-def test_uploaded_picture_is_scored_as_the_api_scores_it(visit, client, tmp_path):
-    picture = np.zeros((280, 280), np.uint8)
-    picture[60:220, 120:160] = 255
+def test_uploaded_image_is_scored_as_the_api_scores_it(visit, client, tmp_path):
+    image = np.zeros((280, 280), np.uint8)
+    image[60:220, 120:160] = 255
     file = tmp_path / "one.png"
-    Image.fromarray(picture).save(file)
+    Image.fromarray(image).save(file)
     with visit("vae", "hand") as page:
         expect(page.locator("#seed")).not_to_have_value("")  # the page's code is there
         page.set_input_files("#upload", file)
@@ -377,7 +377,7 @@ def test_page_asks_for_the_token_once_and_shows_what_the_server_says(browser, mo
         page.fill("#token", "open sesame")
         page.keyboard.press("Enter")
         expect(page.locator("#used")).to_have_text(DRAWN)
-        expect(page.locator("#found")).to_have_text("0 pictures")  # it was refused, too
+        expect(page.locator("#found")).to_have_text("0 images")  # it was refused, too
         page.reload()
         expect(page.locator("#used")).to_have_text(DRAWN)
 
@@ -386,7 +386,7 @@ def test_device_switch_is_there_if_onnxruntimes_files_are(visit):
     with visit() as page:
         expect(page.locator("#used")).to_have_text(DRAWN)
         assert page.locator("#device-line").is_visible() == (onnxruntime_web.folder() is not None)
-        page.click("#tab-hand")  # reads pictures, which only the server does
+        page.click("#tab-hand")  # reads images, which only the server does
         expect(page.locator("#device-line")).to_be_hidden()
 
 

@@ -17,16 +17,16 @@ SAID = {name: words["wrong.whole"] for name, words in WORDS.items()}
 
 
 def kept(client, seed: int) -> dict:
-    """A picture that the gallery has."""
-    return client.post("/gallery", json={"model": "vae", "seed": seed}).json()["pictures"][0]
+    """An image that the gallery has."""
+    return client.post("/gallery", json={"model": "vae", "seed": seed}).json()["images"][0]
 
 
-def test_gallery_that_is_opened_or_reloaded_shows_its_pictures(visit, client):
+def test_gallery_that_is_opened_or_reloaded_shows_its_images(visit, client):
     kept(client, 31)
     total = client.get("/gallery").json()["total"]
     with visit(panel="gallery") as page:
         for _ in range(2):
-            expect(page.locator("#found")).to_have_text(re.compile(rf"^{total} picture"))
+            expect(page.locator("#found")).to_have_text(re.compile(rf"^{total} image"))
             expect(page.locator(".card")).to_have_count(min(total, 60))
             expect(page.locator("#find-model option")).to_have_count(4)
             page.reload()

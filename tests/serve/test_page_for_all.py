@@ -36,7 +36,7 @@ def test_keyboard_alone_draws_selects_blends_and_keeps(visit, client):
         expect(page.locator(".tile[aria-pressed=true]")).to_have_count(2)
         before = client.get("/gallery").json()["total"]
         press("k")
-        expect(page.locator(".toast")).to_contain_text("2 pictures kept")
+        expect(page.locator(".toast")).to_contain_text("2 images kept")
         assert client.get("/gallery").json()["total"] == before + 2
         press("b")
         expect(page.locator("#blend-actions")).to_be_visible()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.models.registry import Library, NotServed
 
@@ -107,7 +107,7 @@ def test_messages_of_a_model_know_it_by_its_name_alone(folder, unconditional):
     with pytest.raises(UsageError, match=r"^plain is unconditional: it takes no label$"):
         sampler.label("3")
     with pytest.raises(JaxgenError, match=r"^plain: stopped after"):
-        sampler.draw(np.zeros(64, int), np.arange(64), plan=np.repeat(sampler.plan(), 1000, axis=0), deadline=0.01)
+        sampler.sample(np.zeros(64, int), np.arange(64), plan=np.repeat(sampler.plan(), 1000, axis=0), deadline=0.01)
 
 
 def test_file_that_draws_nothing_is_refused_with_the_reason(folder, family, vae):
@@ -119,8 +119,8 @@ def test_file_that_draws_nothing_is_refused_with_the_reason(folder, family, vae)
     library = Library([folder, folder / "missing.onnx"])
     assert names(library) == []
     wanted = {
-        "judge.onnx": "judge: draws nothing: it is a classifier, which reads pictures",
-        "reads.onnx": "reads: draws nothing: it is an encoder, which reads pictures",
+        "judge.onnx": "judge: draws nothing: it is a classifier, which reads images",
+        "reads.onnx": "reads: draws nothing: it is an encoder, which reads images",
         "broken.onnx": "broken: is ",
         "text.onnx": "text: is not an ONNX file or is damaged",
         "pit.onnx": "pit: expected a file, got a folder, pipe or device",
@@ -196,12 +196,12 @@ def test_changed_file_is_swapped_in_and_the_old_model_goes_on(folder, vae, other
     shutil.copyfile(vae.onnx, path)
     library = Library([folder])
     old = library.get("vae")
-    want, _ = old.sampler.draw([1], [2])
+    want, _ = old.sampler.sample([1], [2])
     put(other_vae, path)
     library.refresh()
     new = library.get("vae")
-    assert new.sampler.artifact.sha256 == Sampler.open(other_vae).artifact.sha256 != old.sampler.artifact.sha256
-    np.testing.assert_array_equal(old.sampler.draw([1], [2])[0], want)
+    assert new.sampler.artifact.sha256 == Model.open(other_vae).artifact.sha256 != old.sampler.artifact.sha256
+    np.testing.assert_array_equal(old.sampler.sample([1], [2])[0], want)
 
 
 def test_broken_replacement_keeps_what_was_served(folder, vae):
@@ -251,14 +251,14 @@ def test_no_request_fails_while_a_file_is_replaced_again_and_again(folder, vae, 
     shutil.copyfile(vae.onnx, path)
     library, engine = Library([folder], interval=0.01, threads=1), Engine()
     library.start()
-    want, _ = Sampler.open(vae.onnx).draw([7], [0])
+    want, _ = Model.open(vae.onnx).sample([7], [0])
     done, hashes, failed = threading.Event(), set(), []
 
     def client() -> None:
         while not done.is_set():
             try:
                 model = library.get("vae")
-                images, _ = engine.draw(model, [7], [0], deadline=20).result()
+                images, _ = engine.sample(model, [7], [0], deadline=20).result()
                 np.testing.assert_array_equal(images, want)
                 hashes.add(model.sampler.artifact.sha256)
             except Exception as err:
@@ -270,7 +270,7 @@ def test_no_request_fails_while_a_file_is_replaced_again_and_again(folder, vae, 
         thread.start()
     for turn in range(10):
         content = (other_vae, vae.onnx)[turn % 2]
-        want_hash = Sampler.open(content).artifact.sha256
+        want_hash = Model.open(content).artifact.sha256
         if turn % 3:
             put(content, path)
         else:  # half of it, and after a while the rest

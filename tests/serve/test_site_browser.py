@@ -20,7 +20,7 @@ from servers import serving
 
 from jaxgen.config import VAE, VAEConfig
 from jaxgen.images import png_pixels
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen.latent.interpolation import PATHS, drawn, walk
 from jaxgen.latent.spaces import Codes, Noises
 from jaxgen.training.trainer import train
@@ -85,7 +85,7 @@ def pixels(answer: dict) -> np.ndarray:
 
 
 def assert_same(got: np.ndarray, want: np.ndarray) -> None:
-    """What the project calls the same pictures."""
+    """What the project calls the same images."""
     assert got.shape == want.shape
     off = np.abs(got.astype(int) - want)
     assert (off == 0).mean() >= 0.995
@@ -96,7 +96,7 @@ def assert_same(got: np.ndarray, want: np.ndarray) -> None:
 @pytest.fixture(scope="module")
 def plane_run(small, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("plane") / "plane"
-    training = replace(small.training, steps=1, sample_count=1, test_pictures=8)
+    training = replace(small.training, steps=1, sample_count=1, test_images=8)
     train(VAE(data=small.data, training=training, model=VAEConfig(latent=2, hidden=(16,))), folder)
     return folder
 
@@ -112,7 +112,7 @@ def plane_site(plane_run, jaxgen) -> Path:
 
 
 def test_diffusion_model_in_the_browser_draws_what_python_draws(browser, diffusion_site, conditional):
-    model = Sampler.open(conditional.onnx)
+    model = Model.open(conditional.onnx)
     seed, index, label = [SEED] * COUNT, [0, 1, 2, 3, 2**32 - 1], [0, 1, 2, -1, 1]
     ours = {"seed": np.array(seed), "index": np.array(index)}
     with opened(browser, diffusion_site) as (page, _):
@@ -122,21 +122,21 @@ def test_diffusion_model_in_the_browser_draws_what_python_draws(browser, diffusi
             asked | {"label": label, "guidance": 2.5, "plan": "ancestral-10", "watch": True},
         )
         plan = model.plan(sampler="ancestral", steps=10)
-        want, _ = model.draw(**ours, label=np.array(label), guidance=2.5, plan=plan)
+        want, _ = model.sample(**ours, label=np.array(label), guidance=2.5, plan=plan)
         assert_same(pixels(seen), want)
         assert seen["milliseconds"] > 0
 
         rows = [row for row, _, _ in seen["frames"]]
         assert (rows, {of for _, of, _ in seen["frames"]}) == (list(range(1, 11)), {10})
-        early, _ = model.draw(**ours, label=np.array(label), guidance=2.5, plan=plan[:4])
+        early, _ = model.sample(**ours, label=np.array(label), guidance=2.5, plan=plan[:4])
         assert_same(np.array(seen["frames"][3][2], np.uint8).reshape(want.shape), early)
 
         # What is left out has the file's default: plan, guidance and no class.
-        assert_same(pixels(page.evaluate("(asked) => ask('draw', asked)", asked)), model.draw(**ours)[0])
+        assert_same(pixels(page.evaluate("(asked) => ask('draw', asked)", asked)), model.sample(**ours)[0])
 
 
 def test_walk_in_the_browser_is_pythons(browser, diffusion_site, conditional):
-    model = Sampler.open(conditional.onnx)
+    model = Model.open(conditional.onnx)
     asked = {
         "seed": [3, SEED],
         "index": [1, 0],
@@ -174,15 +174,15 @@ def test_aborted_drawing_leaves_the_worker_to_the_next_one(browser, diffusion_si
               return [await stopped, next.images.length, wait / whole];
             }"""
         )
-    assert found[:2] == ["AbortError", int(np.prod(Sampler.open(conditional.onnx).shape))]
+    assert found[:2] == ["AbortError", int(np.prod(Model.open(conditional.onnx).shape))]
     assert found[2] < 0.5  # a slice of the plan, not all of it
 
 
 def test_site_of_a_run_draws_offline_once_it_has_been_visited(browser, plane_site):
-    model = Sampler.open(plane_site / "model.onnx")
+    model = Model.open(plane_site / "model.onnx")
     seed, index = np.full(COUNT, SEED), np.arange(COUNT)
     asked = {"seed": seed.tolist(), "index": index.tolist()}
-    want, _ = model.draw(seed, index)
+    want, _ = model.sample(seed, index)
     with opened(browser, plane_site) as (page, server):
         assert_same(pixels(page.evaluate("(asked) => ask('draw', asked)", asked)), want)
         page.evaluate("() => navigator.serviceWorker.ready")
@@ -198,7 +198,7 @@ def test_site_of_a_run_draws_offline_once_it_has_been_visited(browser, plane_sit
         decoded = page.evaluate(
             "(asked) => ask('draw', asked)", {"seed": [0, 0], "index": [0, 0], "latent": latent.tolist()}
         )
-        assert_same(pixels(decoded), model.draw([0, 0], [0, 0], latent=latent)[0])
+        assert_same(pixels(decoded), model.sample([0, 0], [0, 0], latent=latent)[0])
         ends = {"seed": [7, SEED], "index": [0, 2], "frames": 4, "path": "linear"}
         walked = pixels(page.evaluate("(asked) => ask('interpolate', asked)", ends))
     codes = Codes(model)
@@ -206,12 +206,12 @@ def test_site_of_a_run_draws_offline_once_it_has_been_visited(browser, plane_sit
     assert_same(walked, drawn(codes, walk(points, 4, PATHS["linear"]), None)[0])
 
 
-def test_page_of_a_site_shows_pictures_and_their_time(browser, plane_site):
+def test_page_of_a_site_shows_images_and_their_time(browser, plane_site):
     with opened(browser, plane_site) as (page, _):
         page.wait_for_function("() => document.body.innerText.includes('ms')")  # models that are quick draw at once
         page.click("#tab-map")
         page.wait_for_function("() => document.querySelector('#decoded').naturalWidth === 8")
-        page.wait_for_function("() => document.querySelector('#map-picture').naturalWidth === 15 * 8")
+        page.wait_for_function("() => document.querySelector('#map-image').naturalWidth === 15 * 8")
 
 
 def test_site_has_no_tab_for_what_its_model_cannot_do(browser, diffusion_site):
@@ -223,7 +223,7 @@ def test_site_has_no_tab_for_what_its_model_cannot_do(browser, diffusion_site):
             expect(page.locator(f"#panel-{panel}")).to_be_hidden()
 
 
-def test_switch_of_a_servers_page_draws_the_servers_pictures_here(browser, conditional, tmp_path):
+def test_switch_of_a_servers_page_draws_the_servers_images_here(browser, conditional, tmp_path):
     with serving(conditional.onnx, data=tmp_path) as server, visiting(browser, f"{server.url}/app/") as page:
         expect(page.locator("#used")).to_have_text(re.compile(r"\bms\b"), timeout=SLOW)  # the visit's own is over
         page.fill("#seed", str(SEED))
@@ -243,6 +243,6 @@ def test_switch_of_a_servers_page_draws_the_servers_pictures_here(browser, condi
 
 
 def shown(page) -> np.ndarray:
-    """The pictures that a page shows."""
+    """The images that a page shows."""
     found = [image.get_attribute("src").partition(",")[2] for image in page.locator(".tile img").all()]
-    return np.stack([png_pixels(base64.b64decode(text), "a picture") for text in found])
+    return np.stack([png_pixels(base64.b64decode(text), "an image") for text in found])

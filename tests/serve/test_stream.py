@@ -1,4 +1,4 @@
-"""GET /stream: the pictures on their way, as a browser gets them."""
+"""GET /stream: the images on their way, as a browser gets them."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ import pytest
 from servers import until
 
 from jaxgen.images import png_pixels
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 
 ASKED = {"model": "classes", "seed": 5, "num_images": 3, "label": "all", "sampler": "ancestral", "steps": 30}
 
@@ -22,7 +22,7 @@ def pixels(texts) -> np.ndarray:
     return np.array([png_pixels(base64.b64decode(text), "the answer") for text in texts])
 
 
-def test_frames_lead_to_the_pictures_that_the_sampler_draws(client, shelf):
+def test_frames_lead_to_the_images_that_the_sampler_draws(client, shelf):
     answer = client.get("/stream", params=ASKED)
     assert answer.headers["content-type"].startswith("text/event-stream")
     *frames, (last, done) = events(answer.text)
@@ -30,10 +30,10 @@ def test_frames_lead_to_the_pictures_that_the_sampler_draws(client, shelf):
     rows = [frame["row"] for _, frame in frames]
     assert len(rows) >= 20 and rows == sorted(set(rows)) and rows[-1] == 30
     assert {frame["rows"] for _, frame in frames} == {30}
-    model = Sampler.open(shelf / "classes.onnx")
+    model = Model.open(shelf / "classes.onnx")
     plan, index = model.plan(sampler="ancestral", steps=30), np.arange(3)
     for row, frame in ((rows[0], frames[0][1]), (rows[9], frames[9][1]), (30, frames[-1][1])):
-        want, _ = model.draw(np.full(3, 5), index, label=index, guidance=1.5, plan=plan[:row])
+        want, _ = model.sample(np.full(3, 5), index, label=index, guidance=1.5, plan=plan[:row])
         assert np.array_equal(pixels(frame["images"]), want), row
     assert [one["image"] for one in done["images"]] != frames[-1][1]["images"]  # these know how they were drawn
     assert np.array_equal(pixels(one["image"] for one in done["images"]), want)
@@ -48,7 +48,7 @@ def test_model_without_a_plan_is_there_at_once(client):
 
 
 def test_work_is_dropped_when_the_reader_leaves(client, server):
-    """Sixty-four pictures in a thousand frames each would take this model much longer than the wait below."""
+    """Sixty-four images in a thousand frames each would take this model much longer than the wait below."""
     asked = ASKED | {"num_images": 64, "steps": 50}
     drawn = server.metric
     before = sum_of(client, "jaxgen_images_total")

@@ -1,4 +1,4 @@
-"""How long a request waits for company, worked out by hand; each picture of these plans takes a tenth of a second."""
+"""How long a request waits for company, worked out by hand; each image of these plans takes a tenth of a second."""
 
 import time
 from math import inf
@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 
 from jaxgen_serve.batching.engine import Engine
-from jaxgen_serve.batching.queue import Lane
+from jaxgen_serve.batching.queue import ModelQueue
 from jaxgen_serve.batching.requests import Job
-from jaxgen_serve.batching.wait_policy import RETURN, SHARE, Gathering
+from jaxgen_serve.batching.wait_policy import RETURN, SHARE, WaitPolicy
 
 from ..engines import SOON, calls
 
 DELAY = 1.0
-PACE = 0.01  # seconds a row and picture
+PACE = 0.01  # seconds a row and image
 ROWS = 10
 
 
 @pytest.fixture
 def gathering(vae):
-    made = Gathering(max_batch=64, max_delay=DELAY)
+    made = WaitPolicy(max_batch=64, max_delay=DELAY)
     made.called(vae, PACE)
     return made
 
@@ -35,14 +35,14 @@ def job(vae):
     return make
 
 
-def lane(*jobs: Job) -> Lane:
-    made = Lane(64)
+def lane(*jobs: Job) -> ModelQueue:
+    made = ModelQueue(64)
     for one in jobs:
         made.add(one)
     return made
 
 
-def answer(gathering: Gathering, *jobs: Job) -> None:
+def answer(gathering: WaitPolicy, *jobs: Job) -> None:
     """As the engine does when these have been drawn together, just now."""
     gathering.company(jobs[0].group, [part for one in jobs for part in one.parts(64)])
     gathering.answered(jobs[0].model)
@@ -58,7 +58,7 @@ def test_those_who_were_answered_together_are_waited_for(gathering, vae, job):
     answer(gathering, job(), job(), job(), job())
     assert gathering.seconds_left(vae, lane(*(job(waited=2) for _ in range(3)))) == pytest.approx(SHARE * 0.4, abs=0.04)
     assert gathering.seconds_left(vae, lane(*(job() for _ in range(4)))) == 0
-    short = Gathering(max_batch=64, max_delay=0.001)
+    short = WaitPolicy(max_batch=64, max_delay=0.001)
     short.called(vae, PACE)
     answer(short, *(job() for _ in range(64)))  # an eighth of six seconds is far more than clients need to come back
     assert 0 < short.seconds_left(vae, lane(job())) <= RETURN * 0.001
@@ -68,7 +68,7 @@ def test_full_batch_waits_for_nobody(gathering, vae, job):
     assert gathering.seconds_left(vae, lane(job(40), job(24))) == 0
 
 
-def test_many_pictures_of_one_request_are_no_company(gathering, vae, job):
+def test_many_images_of_one_request_are_no_company(gathering, vae, job):
     answer(gathering, job(64))
     assert gathering.seconds_left(vae, lane(job())) == 0
 
@@ -89,17 +89,17 @@ def test_who_has_left_is_not_counted(gathering, vae, job):
 
 
 def test_nobody_waits_until_it_is_too_late(gathering, vae, job):
-    assert gathering.seconds_left(vae, lane(job(3, until=0.5))) == pytest.approx(0.2, abs=0.1)  # 3 pictures: 0.3 s
+    assert gathering.seconds_left(vae, lane(job(3, until=0.5))) == pytest.approx(0.2, abs=0.1)  # 3 images: 0.3 s
     assert gathering.seconds_left(vae, lane(job(3, until=0.2))) < 0
 
 
 def test_waiting_for_company_keeps_nobody_else_waiting(plain, vae, metrics):
     engine = Engine(metrics=metrics, max_delay=SOON)
     begin = time.monotonic()
-    first = engine.draw(vae, [1], [0], deadline=10 * SOON)
+    first = engine.sample(vae, [1], [0], deadline=10 * SOON)
     time.sleep(0.1)
     assert engine.call(lambda left: "done", deadline=SOON).result() == "done"
-    engine.draw(plain, [1], [0], deadline=10 * SOON).cancel()
+    engine.sample(plain, [1], [0], deadline=10 * SOON).cancel()
     first.result()  # it was the other model's turn then, so that there was no more waiting
     assert time.monotonic() - begin < SOON / 2
     assert calls(metrics) == 1

@@ -13,29 +13,29 @@ DIGITS = DataConfig(dataset="digits", size=8, channels=1)
 PLAIN = GAN(data=DIGITS, model=GANConfig(latent=4, widths=(4,), doublings=1))
 CONDITIONAL = replace(PLAIN, model=replace(PLAIN.model, classes=10))
 FAIR = {"d_real": 0.7, "d_fake": 0.3, "step": 1000}
-# Ten pictures that differ from each other, one a class
+# Ten images that differ from each other, one a class
 PATTERNS = np.random.default_rng(0).integers(0, 2, (10, 8, 8, 1)).astype(np.uint8) * 255
 
 
 def noisy(classes: np.ndarray, seed: int = 0) -> np.ndarray:
-    """The pictures of some classes, each with a fifth of its pixels turned."""
+    """The images of some classes, each with a fifth of its pixels turned."""
     flips = np.random.default_rng(seed).random((len(classes), 8, 8, 1)) < 0.2
     return np.where(flips, 255 - PATTERNS[classes], PATTERNS[classes]).astype(np.uint8)
 
 
-def nearest(pictures: np.ndarray) -> np.ndarray:
-    return np.abs(pictures[:, None].astype(float) - PATTERNS).sum((2, 3, 4)).argmin(1)
+def nearest(images: np.ndarray) -> np.ndarray:
+    return np.abs(images[:, None].astype(float) - PATTERNS).sum((2, 3, 4)).argmin(1)
 
 
-class Drawn:
+class FakeSubject:
     """A monitor of a generator that draws what it is told to."""
 
     test = (noisy(np.arange(200) % 10, seed=1), np.arange(200, dtype=np.int32) % 10)
 
-    def __init__(self, config: GAN, draw, *, judged: bool = False) -> None:
-        self.config, self._draw, self._judged = config, draw, judged
+    def __init__(self, config: GAN, sample, *, judged: bool = False) -> None:
+        self.config, self._draw, self._judged = config, sample, judged
 
-    def draw(self, params, count=0):
+    def sample(self, params, count=0):
         return self._draw(np.arange(count or self.config.training.sample_count))
 
     def labels(self, count):
@@ -43,8 +43,8 @@ class Drawn:
 
     @cached_property
     def judge(self):
-        def judge(pictures, asked):
-            found = nearest(pictures)
+        def judge(images, asked):
+            found = nearest(images)
             shares = np.bincount(found, minlength=10) / len(found)
             return shares, None if asked is None else float((found == asked).mean())
 
@@ -63,7 +63,7 @@ def grey(index):
     return np.full((len(index), 8, 8, 1), 127, np.uint8)
 
 
-def one_picture(index):
+def one_image(index):
     return np.repeat(PATTERNS[3:4], len(index), axis=0)
 
 
@@ -78,28 +78,28 @@ def seven_classes(index):
 @pytest.mark.parametrize("config", [PLAIN, CONDITIONAL])
 @pytest.mark.parametrize("judged", [False, True])
 def test_good_generator_warns_of_nothing(config, judged):
-    seen = watch_gan(Drawn(config, good, judged=judged), {}, FAIR)
+    seen = watch_gan(FakeSubject(config, good, judged=judged), {}, FAIR)
     assert seen.warnings == {} and 0.9 < seen.scalars["diversity"] < 1.1
     assert ("drawn_as_asked" in seen.scalars) == (judged and config.classes > 0)
-    assert list(seen.pictures) == ["samples"]
+    assert list(seen.images) == ["samples"]
 
 
-@pytest.mark.parametrize("draw", [grey, one_picture])
+@pytest.mark.parametrize("draw", [grey, one_image])
 @pytest.mark.parametrize("config", [PLAIN, CONDITIONAL])
-def test_collapse_is_told_without_a_classifier(config, draw):
-    (warning,) = watch_gan(Drawn(config, draw), {}, FAIR).warnings.values()
+def test_collapse_is_told_without_a_classifier(config, sample):
+    (warning,) = watch_gan(FakeSubject(config, sample), {}, FAIR).warnings.values()
     assert warning.startswith("mode collapse: samples differ from each other 0%")
     assert all(key in warning for key in ("training.lr", "gan.loss=hinge", "model.dropout"))
 
 
-def test_one_picture_a_class_is_a_collapse_of_a_conditional_model_alone():
-    assert watch_gan(Drawn(PLAIN, one_a_class), {}, FAIR).warnings == {}
-    (warning,) = watch_gan(Drawn(CONDITIONAL, one_a_class), {}, FAIR).warnings.values()
+def test_one_image_a_class_is_a_collapse_of_a_conditional_model_alone():
+    assert watch_gan(FakeSubject(PLAIN, one_a_class), {}, FAIR).warnings == {}
+    (warning,) = watch_gan(FakeSubject(CONDITIONAL, one_a_class), {}, FAIR).warnings.values()
     assert "samples differ from each other 0%" in warning
 
 
 def test_classes_that_are_never_drawn_are_named():
-    seen = watch_gan(Drawn(PLAIN, seven_classes, judged=True), {}, FAIR)
+    seen = watch_gan(FakeSubject(PLAIN, seven_classes, judged=True), {}, FAIR)
     (warning,) = seen.warnings.values()
     assert "hardly any 7, 8, 9 among 500 samples" in warning
     assert abs(seen.scalars["class_share/2"] - 1 / 7) < 0.01 and seen.scalars["class_share/8"] < 0.01
@@ -107,20 +107,19 @@ def test_classes_that_are_never_drawn_are_named():
 
 def test_classes_that_the_data_leaves_out_are_not_missed():
     without = replace(PLAIN, data=replace(DIGITS, without=(7, 8, 9)))
-    assert watch_gan(Drawn(without, seven_classes, judged=True), {}, FAIR).warnings == {}
+    assert watch_gan(FakeSubject(without, seven_classes, judged=True), {}, FAIR).warnings == {}
 
 
 def test_generator_that_ignores_the_class_draws_one_in_ten_as_asked():
-    seen = watch_gan(Drawn(CONDITIONAL, shuffled, judged=True), {}, FAIR)
+    seen = watch_gan(FakeSubject(CONDITIONAL, shuffled, judged=True), {}, FAIR)
     assert abs(seen.scalars["drawn_as_asked"] - 0.1) < 0.06  # four deviations of 500 draws
 
 
-def test_classifier_looks_at_more_pictures_than_are_shown():
+def test_classifier_looks_at_more_images_than_are_shown():
     few = replace(PLAIN, training=TrainingConfig(sample_count=4))
-    seen = watch_gan(Drawn(few, good, judged=True), {}, FAIR)
-    assert seen.warnings == {} and seen.pictures["samples"].shape == watch_gan(Drawn(few, good), {}, FAIR).pictures[
-        "samples"
-    ].shape  # fmt: skip
+    seen = watch_gan(FakeSubject(few, good, judged=True), {}, FAIR)
+    alone = watch_gan(FakeSubject(few, good), {}, FAIR)
+    assert seen.warnings == {} and seen.images["samples"].shape == alone.images["samples"].shape
 
 
 @pytest.mark.parametrize(
@@ -154,8 +153,8 @@ def test_discriminator_that_leads_is_given_at_most_the_generators_rate():
     assert "gan.discriminator_lr=0.002," in warning
 
 
-def test_one_picture_of_a_generator_that_wins_is_explained_by_that():
-    seen = watch_gan(Drawn(PLAIN, one_picture), {}, {"d_real": 0.5, "d_fake": 0.9})
+def test_one_image_of_a_generator_that_wins_is_explained_by_that():
+    seen = watch_gan(FakeSubject(PLAIN, one_image), {}, {"d_real": 0.5, "d_fake": 0.9})
     assert list(seen.warnings) == ["generator wins"]  # the advice against sameness is the opposite of this one's
 
 
@@ -191,16 +190,16 @@ def test_advice_against_posterior_collapse_is_taken_by_the_config(settings):
 def test_scores_that_are_no_beliefs_are_not_called_an_imbalance():
     settings = ["gan.loss=wgan-gp", "model.discriminator_norm=none"]
     scores = {"d_real": 40.0, "d_fake": -35.0}
-    assert watch_gan(Drawn(configs.override(PLAIN, settings), good), {}, scores).warnings == {}
+    assert watch_gan(FakeSubject(configs.override(PLAIN, settings), good), {}, scores).warnings == {}
     hinge = configs.override(PLAIN, ["gan.loss=hinge"])
-    assert len(watch_gan(Drawn(hinge, good), {}, {"d_real": 1.0, "d_fake": 0.0}).warnings) == 1
+    assert len(watch_gan(FakeSubject(hinge, good), {}, {"d_real": 1.0, "d_fake": 0.0}).warnings) == 1
 
 
 def test_spread_is_the_mean_distance_of_neighbours_of_a_class():
-    pictures = np.array([0, 10, 30, 60], np.uint8).reshape(4, 1, 1, 1)
-    assert spread(pictures) == (10 + 20 + 30) / 3
-    assert spread(pictures, np.array([0, 1, 0, 1])) == (30 + 50) / 2
-    assert spread(pictures, np.arange(4)) is None
+    images = np.array([0, 10, 30, 60], np.uint8).reshape(4, 1, 1, 1)
+    assert spread(images) == (10 + 20 + 30) / 3
+    assert spread(images, np.array([0, 1, 0, 1])) == (30 + 50) / 2
+    assert spread(images, np.arange(4)) is None
 
 
 def test_sameness_and_missing_are_silent_above_their_thresholds():

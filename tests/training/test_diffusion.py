@@ -83,7 +83,7 @@ def test_simple_weights_are_one():
 
 
 class Recorder:
-    """A network that keeps what it is told, and knows the pictures if it is given them."""
+    """A network that keeps what it is told, and knows the images if it is given them."""
 
     def __init__(self, answer=lambda x, t: jnp.zeros_like(x)):
         self.answer = answer
@@ -128,7 +128,7 @@ def test_loss_of_a_network_that_says_zero_is_the_power_of_what_it_should_say():
     assert float(of_x0) == pytest.approx(float(jnp.square(X0).mean()), rel=1e-5)
 
 
-def test_loss_weighs_each_picture_by_its_time():
+def test_loss_weighs_each_image_by_its_time():
     recorder = Recorder()
     loss = ddpm(config(prediction="x0", weighting="min-snr", steps=4, sampler_steps=1, beta_end=0.9), recorder.network)
     value, _ = loss({}, X0, NONE, key=jax.random.key(0))

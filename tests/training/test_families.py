@@ -133,8 +133,8 @@ def test_autoencoder_learns_the_digits(tmp_path, metrics_of):
     train(config, tmp_path / "run")
     scores = [line["test_loss"] for line in metrics_of(tmp_path / "run") if "test_loss" in line]
     # Pixels drawn each with its mean over the training set, which is all that can be done without a latent.
-    pictures, test = (data.load("digits", split).images / 255 for split in ("train", "test"))
-    mean = pictures.mean(0).clip(1e-3, 1 - 1e-3)
+    images, test = (data.load("digits", split).images / 255 for split in ("train", "test"))
+    mean = images.mean(0).clip(1e-3, 1 - 1e-3)
     without = -(test * np.log(mean) + (1 - test) * np.log(1 - mean)).sum((1, 2, 3)).mean()
     assert len(scores) == 2 and scores[1] < scores[0] < without
     assert scores[1] < without - 2

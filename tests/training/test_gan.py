@@ -73,7 +73,7 @@ def test_gradient_penalty_of_a_linear_critic_is_of_its_slope():
     assert math.isclose(penalty, (np.linalg.norm(slope) - 1) ** 2, rel_tol=1e-4)
 
 
-def test_gradient_penalty_looks_between_real_and_fake_pictures():
+def test_gradient_penalty_looks_between_real_and_fake_images():
     # The gradient of x^2 / 2 is x itself; the mean of (|x| - 1)^2 from -1 to 3 is a quarter of two integrals of
     # (x - 1)^2, from 0 to 3 and from 0 to 1.
     count = 20_000
@@ -222,7 +222,7 @@ def test_discriminator_has_the_rate_of_the_runs_step_whatever_its_steps_were_bef
     assert changed(*states[:2]) == {"generator.w", "discriminator.w"} and changed(*states[1:]) == set()
 
 
-def test_each_step_of_the_discriminator_sees_pictures_of_its_own():
+def test_each_step_of_the_discriminator_sees_images_of_its_own():
     game, key = Greys(), jax.random.key(0)
     config = configs.override(SMALL, ["gan.critic_steps=4"])
     learns = learner(config, game.network, learning_rate(config.training, 10))
@@ -249,7 +249,7 @@ def test_other_losses_train_and_stay_finite(loss):
     assert len(changed(before, after)) > 10 and all(map(math.isfinite, metrics.values()))
 
 
-def test_discriminator_learns_to_tell_a_fixed_generator_from_pictures():
+def test_discriminator_learns_to_tell_a_fixed_generator_from_images():
     """With the generator held still the game is classification, which a few steps of Adam win."""
     config = configs.override(SMALL, ["model.dropout=0.0", "training.lr=1e-12", "gan.discriminator_lr=0.01"])
     learns = learner(config, networks.build(config), learning_rate(config.training, 10))

@@ -11,7 +11,7 @@ from jaxgen import config as configs
 from jaxgen.config import GAN, VAE, Classifier, ClassifierConfig, DataConfig, GANConfig, TrainingConfig
 from jaxgen.errors import UsageError
 from jaxgen.runs.folder import RunFolder
-from jaxgen.training.monitor import Monitor, judge_of
+from jaxgen.training.monitor import Monitor, classifier_probe
 from jaxgen.training.trainer import train
 
 DIGITS = DataConfig(dataset="digits", size=8, channels=1)
@@ -37,16 +37,16 @@ def test_judge_reads_real_digits(classifier):
 
     digits = data.load("digits", "test")
     ordered = np.concatenate([np.flatnonzero(digits.labels == i)[:8] for i in range(10)]).reshape(10, 8).T.ravel()
-    pictures, labels = digits.images[ordered], np.arange(80) % 10
+    images, labels = digits.images[ordered], np.arange(80) % 10
     assert np.array_equal(Monitor(CONDITIONAL, None).labels(80), labels)
-    shares, right = judge_of(CONDITIONAL, classifier)(pictures, labels)
+    shares, right = classifier_probe(CONDITIONAL, classifier)(images, labels)
     assert right > 0.8 and np.abs(shares - 0.1).max() < 0.06
-    again, none = judge_of(PLAIN, classifier)(pictures, Monitor(PLAIN, None).labels(80))
+    again, none = classifier_probe(PLAIN, classifier)(images, Monitor(PLAIN, None).labels(80))
     assert none is None and np.array_equal(again, shares)
 
 
 def test_judge_is_there_only_where_one_is_named(classifier):
-    assert judge_of(PLAIN, None) is None and judge_of(Classifier(data=DIGITS), None) is None
+    assert classifier_probe(PLAIN, None) is None and classifier_probe(Classifier(data=DIGITS), None) is None
 
 
 def test_wrong_judge_is_refused_in_a_line(classifier, tmp_path):
@@ -60,7 +60,7 @@ def test_wrong_judge_is_refused_in_a_line(classifier, tmp_path):
         (VAE(name="blind", data=DIGITS), classifier, "it watches which classes a GAN draws; blind is of family 'vae'"),
     ]:
         with pytest.raises(UsageError, match=f"^--classifier: .*{words}") as refusal:
-            judge_of(config, run)
+            classifier_probe(config, run)
         assert "\n" not in str(refusal.value)
 
 

@@ -1,4 +1,4 @@
-"""What a run is told of itself: warnings in their time, and the pictures of a VAE."""
+"""What a run is told of itself: warnings in their time, and the images of a VAE."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 
 from jaxgen import config as configs
 from jaxgen.config import GAN, VAE, DataConfig, GANConfig, TrainingConfig, VAEConfig
-from jaxgen.training.diagnostics import Seen, watch_vae
+from jaxgen.training.diagnostics import DiagnosticReport, watch_vae
 from jaxgen.training.families import FAMILIES, Family
 from jaxgen.training.monitor import Monitor
 from jaxgen.training.trainer import train
@@ -18,7 +18,7 @@ DIGITS = DataConfig(dataset="digits", size=8, channels=1)
 PLAIN = GAN(data=DIGITS, model=GANConfig(latent=4, widths=(4,), doublings=1))
 BLIND = VAE(
     name="blind", data=DIGITS, model=VAEConfig(latent=3, hidden=(4,)),
-    training=TrainingConfig(steps=2, batch_size=8, sample_every=2, sample_count=4, test_pictures=10),
+    training=TrainingConfig(steps=2, batch_size=8, sample_every=2, sample_count=4, test_images=10),
 )  # fmt: skip
 IMAGES = np.random.default_rng(0).integers(0, 2, (200, 8, 8, 1)).astype(np.uint8) * 255
 LABELS = np.arange(200, dtype=np.int32) % 10
@@ -28,7 +28,7 @@ LABELS = np.arange(200, dtype=np.int32) % 10
 def shown(monkeypatch):
     """shown(seen): a monitor whose family sees that."""
 
-    def monitor(seen: Seen) -> Monitor:
+    def monitor(seen: DiagnosticReport) -> Monitor:
         monkeypatch.setitem(FAMILIES, "gan", Family(learner=FAMILIES["gan"].learner, watch=lambda *_: seen))
         return Monitor(PLAIN, None)
 
@@ -36,14 +36,14 @@ def shown(monkeypatch):
 
 
 def test_warning_of_a_kind_is_said_once_and_not_before_the_run_has_settled(shown):
-    monitor = shown(Seen(warnings={"sameness": "samples are alike"}))
+    monitor = shown(DiagnosticReport(warnings={"sameness": "samples are alike"}))
     early, first, again = (monitor.watch({}, {"step": step}).warnings for step in (300, 1000, 1500))
     assert (early, first, again) == ({}, {"sameness": "samples are alike"}, {})
 
 
 @pytest.mark.parametrize(("total", "first"), [(10_000, 500), (1000, 500), (400, 200), (150, 100), (90, None)])
 def test_short_run_has_settled_at_its_half(shown, total, first):
-    monitor = replace(shown(Seen(warnings={"sameness": "samples are alike"})), total=total)
+    monitor = replace(shown(DiagnosticReport(warnings={"sameness": "samples are alike"})), total=total)
     steps = range(10, min(total, 600) + 1, 10)
     assert [step for step in steps if monitor.watch({}, {"step": step}).warnings] == ([first] if first else [])
 
@@ -54,7 +54,7 @@ def test_run_tells_its_length_and_is_judged_by_the_mean_of_its_last_steps(tmp_pa
     def watch(monitor, params, metrics):
         asked.append(dict(metrics))
         lengths.append(monitor.total)
-        return Seen()
+        return DiagnosticReport()
 
     monkeypatch.setitem(FAMILIES, "vae", replace(FAMILIES["vae"], watch=watch))
     settings = ["training.steps=7", "training.sample_every=7", "training.scan_steps=2", "training.log_every=1"]
@@ -76,19 +76,19 @@ def test_classes_that_the_data_leaves_out_are_not_drawn(classes, without, want):
 def test_vae_too_is_given_time():
     monitor = Monitor(BLIND, (IMAGES[:20], LABELS[:20]))
     params = monitor.network.init(jax.random.key(0))
-    params = {name: 0 * value for name, value in params.items()}  # says the same of every picture
+    params = {name: 0 * value for name, value in params.items()}  # says the same of every image
     assert monitor.watch(params, {"step": 300}).warnings == {}
     (warning,) = monitor.watch(params, {"step": 1000}).warnings.values()
     assert warning.startswith("posterior collapse: 0 of 3 latent dimensions") and "vae.free_bits=0.1" in warning
 
 
 def test_what_is_not_finite_is_left_out_and_said_in_a_line(shown, tmp_path):
-    seen = shown(Seen(scalars={"kl": float("inf"), "share": 0.5})).watch({}, {"step": 7})
+    seen = shown(DiagnosticReport(scalars={"kl": float("inf"), "share": 0.5})).watch({}, {"step": 7})
     assert seen.scalars == {"share": 0.5}
     assert list(seen.warnings.values()) == ["kl inf: not finite, so left out of the metrics"]
 
 
-def test_run_whose_kl_overflows_on_test_pictures_goes_on(tmp_path, monkeypatch, capsys, metrics_of):
+def test_run_whose_kl_overflows_on_test_images_goes_on(tmp_path, monkeypatch, capsys, metrics_of):
     monkeypatch.setattr("jaxgen.training.diagnostics.kl_divergence", lambda mean, _: np.full_like(mean, np.inf))
     train(BLIND, tmp_path / "run")
     assert any("active_units" in line for line in metrics_of(tmp_path / "run"))
@@ -101,7 +101,7 @@ def test_run_whose_kl_overflows_on_test_pictures_goes_on(tmp_path, monkeypatch, 
 def told(apply, images: np.ndarray) -> Monitor:
     """A monitor of a network that says what it is told to."""
     monitor = Monitor(BLIND, (images, LABELS[: len(images)]))
-    monitor.__dict__.update(apply=apply, draw=lambda params: IMAGES[:4])
+    monitor.__dict__.update(apply=apply, sample=lambda params: IMAGES[:4])
     return monitor
 
 
@@ -110,9 +110,9 @@ def test_reconstructions_lie_below_what_they_are_of_however_few(count):
     images = IMAGES[:count]
     monitor = told(mirror, images)
     seen = watch_vae(monitor, {}, {})
-    sheet = seen.pictures["reconstructions"]
+    sheet = seen.images["reconstructions"]
     shown = min(count, 32)
-    assert sheet.shape[0] == 2 + (56 + 2) * 2 * -(-shown // 8)  # pictures are shown seven times as large
+    assert sheet.shape[0] == 2 + (56 + 2) * 2 * -(-shown // 8)  # images are shown seven times as large
     for i in range(shown):
         top, left = 2 + 58 * 2 * (i // 8), 2 + 58 * (i % 8)
         above, below = (sheet[y : y + 56 : 7, left : left + 56 : 7] for y in (top, top + 58))
@@ -140,7 +140,7 @@ def test_test_set_is_encoded_by_the_batch(monkeypatch):
     assert np.allclose(mean, IMAGES[:, 0, :3, 0] / 127.5 - 1) and log_variance.shape == (200, 3)
 
 
-def test_active_units_are_the_dimensions_that_tell_pictures_apart():
+def test_active_units_are_the_dimensions_that_tell_images_apart():
     def apply(params, x, *label, method="__call__"):
         if method == "encode":
             first = x[:, 0, 0, 0]

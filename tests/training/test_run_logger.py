@@ -107,12 +107,12 @@ def test_terminal_gets_a_bar(run, clock, capsys, monkeypatch):
     assert "s left" not in err
 
 
-def test_tensorboard_gets_numbers_and_pictures(run):
+def test_tensorboard_gets_numbers_and_images(run):
     grid = np.arange(48, dtype=np.uint8).reshape(4, 12, 1)
     with report(run, start=3) as to:
         tell(to, 4, 1)
         to.scalars(4, {"test_loss": 0.25})
-        to.pictures(4, {"samples": grid, "latents": grid[:2]})
+        to.images(4, {"samples": grid, "latents": grid[:2]})
     values = {value.tag: value for event in events(run) if event.step == 4 for value in event.summary.value}
     assert values["loss"].simple_value == pytest.approx(0.4) and values["lr"].simple_value == pytest.approx(0.004)
     assert values["grad_norm"].simple_value == 8 and values["test_loss"].simple_value == 0.25
@@ -150,6 +150,6 @@ def test_other_processes_write_and_say_nothing(run, capsys):
     with report(run, main=False) as to:
         to.say("training")
         tell(to, 1, 20)
-        to.pictures(1, {"samples": np.zeros((2, 2, 1), np.uint8)})
+        to.images(1, {"samples": np.zeros((2, 2, 1), np.uint8)})
     assert capsys.readouterr() == ("", "")
     assert not run.metrics_file.exists() and not run.tensorboard.exists() and list(run.samples.iterdir()) == []

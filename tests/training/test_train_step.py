@@ -33,7 +33,7 @@ ROOT = jax.random.key(0)
 
 
 def pull(params, x0, label, *, key):
-    """Half the squared distance to each picture's mean, weighted: gradients that differ in every step."""
+    """Half the squared distance to each image's mean, weighted: gradients that differ in every step."""
     return 0.5 * jnp.sum(jnp.array([1.0, 2.0, 5.0]) * jnp.square(params["w"] - x0.mean())), {}
 
 
@@ -46,7 +46,7 @@ def tilt(slope):
     return lambda params, x0, label, *, key: (jnp.sum(params["w"] * jnp.asarray(slope)), {})
 
 
-def pictures(steps: int) -> np.ndarray:
+def images(steps: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (steps, 4, 2, 2, 1), np.uint8)
 
 
@@ -60,7 +60,7 @@ def walk(training: TrainingConfig, loss, steps: int, together: int = 1):
     call = make_steps(learner.update, mesh)
     state = make_init(learner, mesh)(ROOT)
     states, metrics = [jax.device_get(state)], []
-    scaled, labels = pictures(steps), np.zeros((steps, 4), np.int32)
+    scaled, labels = images(steps), np.zeros((steps, 4), np.int32)
     for i in range(0, steps, together):
         state, measured = call(state, scaled[i : i + together], labels[i : i + together], ROOT)
         states.append(jax.device_get(state))
@@ -106,7 +106,7 @@ def test_optimiser_agrees_with_torch(name, decay, rule):
     states, metrics = walk(training, pull, 8)
     w = torch.nn.Parameter(torch.from_numpy(START.copy()))
     theirs = rule([w], lr=0.03)
-    for step, scaled in enumerate(pictures(8)):
+    for step, scaled in enumerate(images(8)):
         mean = float((scaled.astype(np.float64) / 127.5 - 1).mean())
         loss = 0.5 * (torch.tensor([1.0, 2.0, 5.0]) * (w - mean) ** 2).sum()
         theirs.zero_grad()
@@ -199,7 +199,7 @@ def test_pixels_reach_the_loss_in_minus_one_to_one(reduce, want):
 def test_state_is_donated():
     mesh, learner = device_mesh(), learner_of(TrainingConfig(), pull)
     state = make_init(learner, mesh)(ROOT)
-    make_steps(learner.update, mesh)(state, pictures(1), np.zeros((1, 4), np.int32), ROOT)
+    make_steps(learner.update, mesh)(state, images(1), np.zeros((1, 4), np.int32), ROOT)
     assert state.params["w"].is_deleted()
 
 

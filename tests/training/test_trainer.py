@@ -29,9 +29,9 @@ def test_run_folder_holds_what_a_run_leaves(straight, eventful, metrics_of):
     assert folders(straight) == ["00000003", "00000006"]
     assert [line["step"] for line in metrics_of(straight)] == [1, 2, 3, 3, 4, 5, 6, 6]
     assert len(list((straight / "tensorboard").iterdir())) == 1
-    picture = np.asarray(Image.open(straight / "samples" / "00000006.png"))
-    assert picture.shape == (118, 118)  # 2 x 2 pictures of 56 pixels, 2 around each
-    assert len(np.unique(picture)) > 2  # not the grey between pictures alone
+    image = np.asarray(Image.open(straight / "samples" / "00000006.png"))
+    assert image.shape == (118, 118)  # 2 x 2 images of 56 pixels, 2 around each
+    assert len(np.unique(image)) > 2  # not the grey between images alone
 
 
 def test_metrics_hold_the_rate_of_each_step(straight, eventful, metrics_of):
@@ -40,7 +40,7 @@ def test_metrics_hold_the_rate_of_each_step(straight, eventful, metrics_of):
     assert np.allclose(rates, np.array([0, 0.5, *cosine]) * eventful.training.lr, atol=1e-9)
 
 
-def test_training_lowers_the_loss_on_unseen_pictures(small, tmp_path, metrics_of):
+def test_training_lowers_the_loss_on_unseen_images(small, tmp_path, metrics_of):
     longer = configs.override(small, ["training.steps=120", "training.lr=0.01", "training.checkpoint_every=40"])
     train(longer, tmp_path / "run")
     scores = [line["test_loss"] for line in metrics_of(tmp_path / "run") if "test_loss" in line]
@@ -186,7 +186,7 @@ def test_best_checkpoint_is_kept_besides_the_last(small, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "run/checkpoints/00000002/jaxgen.json").read_text())["score"] == 0.1
 
 
-def test_test_loss_is_that_of_all_test_pictures_whatever_their_batches(small, monkeypatch):
+def test_test_loss_is_that_of_all_test_images_whatever_their_batches(small, monkeypatch):
     test = open_data(small, None)[1]
     monkeypatch.setattr("jaxgen.training.monitor.BATCH", 77)
     asked = []
@@ -203,8 +203,8 @@ def test_test_loss_is_that_of_all_test_pictures_whatever_their_batches(small, mo
     assert (np.concatenate(asked).min(), np.concatenate(asked).max()) == (-1, 1)
 
 
-def test_test_pictures_are_few_fixed_and_of_all_classes(small):
-    few = configs.override(small, ["training.test_pictures=100"])
+def test_test_images_are_few_fixed_and_of_all_classes(small):
+    few = configs.override(small, ["training.test_images=100"])
     (one, labels), (again, _) = (open_data(few, None)[1] for _ in range(2))
     assert len(one) == 100 and np.array_equal(one, again) and set(labels) == set(range(10))
     known = {image.tobytes() for image in data.load("digits", "test").images}
@@ -212,8 +212,8 @@ def test_test_pictures_are_few_fixed_and_of_all_classes(small):
 
 
 @pytest.mark.parametrize("count", [0, 1000])
-def test_test_pictures_may_be_all(small, count):
-    images, _ = open_data(configs.override(small, [f"training.test_pictures={count}"]), None)[1]
+def test_test_images_may_be_all(small, count):
+    images, _ = open_data(configs.override(small, [f"training.test_images={count}"]), None)[1]
     assert sorted(map(np.ndarray.tobytes, images)) == sorted(
         map(np.ndarray.tobytes, data.load("digits", "test").images)
     )
@@ -235,7 +235,7 @@ def test_class_that_the_data_has_not_cannot_be_left_out(small, without):
 
 @pytest.mark.parametrize(
     ("config", "words"),
-    [(VAE(), "use --model vae, or put the pictures into one"), (Classifier(), "classes; put the pictures into one")],
+    [(VAE(), "use --model vae, or put the images into one"), (Classifier(), "classes; put the images into one")],
 )
 def test_classes_of_a_flat_folder_are_asked_for_with_what_to_do(config, words, tmp_path):
     for number in range(3):

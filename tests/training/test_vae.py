@@ -18,7 +18,7 @@ X0 = jnp.asarray(2 * PIXELS - 1)
 LABEL = jnp.full(6, -1)
 WEIGHT = np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32)
 BIAS = np.array([0.3, -0.2, 0.1, 0.0], np.float32)
-# What the encoder says, the same of every picture but for its first pixel: three latent dimensions.
+# What the encoder says, the same of every image but for its first pixel: three latent dimensions.
 PARAMS = {"mean": jnp.array([0.7, -0.01, 0.3]), "log_variance": jnp.array([-1.2, 0.02, 0.5])}
 KEY = jax.random.key(7)
 
@@ -138,7 +138,7 @@ def test_log_weights_are_those_of_torch(kind):
     joint = log_likelihood(kind, logits_of(z), 0.3) + PRIOR.log_prob(z).sum(-1)
     want = joint - posterior(X0).log_prob(z).sum(-1)
     assert ours.shape == (5, 6) and np.abs(np.asarray(ours) - want.numpy()).max() < 1e-4
-    assert np.array_equal(recorder.label, np.tile(np.arange(6), 5))  # each sample is of its own picture's class
+    assert np.array_equal(recorder.label, np.tile(np.arange(6), 5))  # each sample is of its own image's class
     assert len(np.unique(np.asarray(recorder.z))) == 90
 
 
@@ -158,17 +158,17 @@ def test_importance_weighted_loss_is_the_mean_of_the_weights_in_the_exponent():
 
 # ---- one latent dimension, where everything can be integrated
 
-COUNT = 20_000  # copies of one picture
+COUNT = 20_000  # copies of one image
 # Wider than the true posterior, so that the weights have a small variance.
 ONE = {"mean": jnp.array([0.2]), "log_variance": jnp.array([0.4])}
-PICTURE = np.broadcast_to(np.array([1, 0, 1, 1], np.float32).reshape(1, 2, 2, 1), (COUNT, 2, 2, 1))
+IMAGE = np.broadcast_to(np.array([1, 0, 1, 1], np.float32).reshape(1, 2, 2, 1), (COUNT, 2, 2, 1))
 
 
 def integrated() -> tuple[float, float]:
-    """The bound of one sample and log p(x) of that picture, on a grid of z."""
+    """The bound of one sample and log p(x) of that image, on a grid of z."""
     z = torch.linspace(-12, 12, 20_001, dtype=torch.float64)
     logits = z[:, None] * torch.from_numpy(WEIGHT[0]).double() + torch.from_numpy(BIAS).double()
-    likelihood = Bernoulli(logits=logits).log_prob(tensor(PICTURE[0].reshape(4)).double()).sum(-1)
+    likelihood = Bernoulli(logits=logits).log_prob(tensor(IMAGE[0].reshape(4)).double()).sum(-1)
     prior, q = Normal(0.0, 1.0), Normal(0.2 + 0.1 * 1.0, np.exp(0.2))
     stride = float(z[1] - z[0])
     expected = float((q.log_prob(z).exp() * likelihood).sum()) * stride
@@ -183,7 +183,7 @@ def test_bound_rises_with_its_samples_from_the_elbo_to_the_evidence():
     def bound(samples: int) -> float:
         settings = VAE(data=DataConfig(size=2), model=VAEConfig(latent=1), vae=VAEObjective(samples=samples))
         loss = vae(settings, Recorder().network)
-        return -float(loss(ONE, jnp.asarray(2 * PICTURE - 1), jnp.full(COUNT, -1), key=KEY)[0])
+        return -float(loss(ONE, jnp.asarray(2 * IMAGE - 1), jnp.full(COUNT, -1), key=KEY)[0])
 
     bounds = [bound(samples) for samples in (1, 4, 40)]
     assert bounds[0] == pytest.approx(elbo, abs=0.01)  # about three standard errors
@@ -214,7 +214,7 @@ def test_dynamic_binarisation_is_of_what_is_encoded_and_of_what_is_scored():
     assert not np.array_equal(recorder.x, black_or_white)  # afresh each time
 
 
-def test_without_binarisation_pictures_are_encoded_as_they_are():
+def test_without_binarisation_images_are_encoded_as_they_are():
     recorder = Recorder()
     vae(config(), recorder.network)(PARAMS, X0, LABEL, key=KEY)
     assert np.allclose(recorder.x, X0, atol=1e-6)

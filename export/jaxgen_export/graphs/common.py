@@ -1,4 +1,4 @@
-"""What the exported graphs share, in ONNX's text syntax: each picture's key at the start, its pixels at the end.
+"""What the exported graphs share, in ONNX's text syntax: each image's key at the start, its pixels at the end.
 
 Both go into the body of a graph whose `seed`, `index` [N] and, for the pixels, `x_end` [N, P] are there.
 """
@@ -14,11 +14,11 @@ def constants(**values: str) -> str:
     return "\n    ".join(f"{name} = Constant <value = {value}> ()" for name, value in values.items())
 
 
-def drawing_constants(shape: tuple[int, int, int], normals: int) -> str:
-    """Those that KEYS and PIXELS name; shape: (H, W, C) of a picture; normals: in one draw of its noise."""
+def sampler_constants(shape: tuple[int, int, int], normals: int) -> str:
+    """Those that KEYS and PIXELS name; shape: (H, W, C) of an image; normals: in one noise_index of its noise."""
     return constants(
         zero="int64[1] {0}", one="int64[1] {1}", none="uint32[1] {0}", flat="int64[2] {0,-1}",
-        i0="int64 {0}", i1="int64 {1}", picture=f"int64[{len(shape)}] {{{dimensions(shape)}}}",
+        i0="int64 {0}", i1="int64 {1}", image=f"int64[{len(shape)}] {{{dimensions(shape)}}}",
         normals=f"int64 {{{normals}}}", half_range="float {127.5}", black="float {0}", white="float {255}",
         unit="float {1}",
     )  # fmt: skip
@@ -29,7 +29,7 @@ def dimensions(shape: tuple[int, ...]) -> str:
     return ",".join(map(str, shape))
 
 
-KEYS = """# Each picture's key: fold_in(key(seed), index), as two columns [N, 1] of uint32 words.
+KEYS = """# Each image's key: fold_in(key(seed), index), as two columns [N, 1] of uint32 words.
     seed_word = Cast <to = 12> (seed)
     index_word = Cast <to = 12> (index)
     seed_column = Unsqueeze (seed_word, one)
@@ -39,7 +39,7 @@ KEYS = """# Each picture's key: fold_in(key(seed), index), as two columns [N, 1]
     number_word = Cast <to = 12> (number)
     counter = Unsqueeze (number_word, zero)
     count = Shape (seed)
-    shape = Concat <axis = 0> (count, picture)"""
+    shape = Concat <axis = 0> (count, image)"""
 
 PIXELS = """# [-1, 1] to pixels, to the nearest, ties to even.
     lifted = Add (x_end, unit)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from string import Template
 
-from jaxgen_export.graphs.common import HEAD, KEYS, PIXELS, dimensions, drawing_constants
+from jaxgen_export.graphs.common import HEAD, KEYS, PIXELS, dimensions, sampler_constants
 from jaxgen_export.graphs.noise import noise_functions
 
 
 def latent_text(shape: tuple[int, int, int], latent: int, conditional: bool) -> str:
-    """The whole model as text: each picture's noise, or the latent that was given, the network, uint8 pictures.
+    """The whole model as text: each image's noise, or the latent that was given, the network, uint8 images.
 
-    shape: (H, W, C) of a picture; latent: numbers in its noise.
+    shape: (H, W, C) of an image; latent: numbers in its noise.
     """
     return _LATENT.substitute(
-        head=HEAD, picture=dimensions(shape), latent=latent, shared=drawing_constants(shape, latent), keys=KEYS,
+        head=HEAD, image=dimensions(shape), latent=latent, shared=sampler_constants(shape, latent), keys=KEYS,
         pixels=PIXELS, functions=noise_functions(), label_input="int64[N] label, " if conditional else "",
         label=", label" if conditional else "",
     )  # fmt: skip
@@ -22,7 +22,7 @@ def latent_text(shape: tuple[int, int, int], latent: int, conditional: bool) -> 
 
 _LATENT = Template("""
 $head
-sampler (int64[N] seed, int64[N] index, ${label_input}float[M,$latent] latent) => (uint8[N,$picture] images)
+sampler (int64[N] seed, int64[N] index, ${label_input}float[M,$latent] latent) => (uint8[N,$image] images)
 {
     $shared
     $keys

@@ -1,4 +1,4 @@
-"""The exported graph of a model that reads pictures, in ONNX's text syntax."""
+"""The exported graph of a model that reads images, in ONNX's text syntax."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxgen_export.graphs.common import HEAD, constants, dimensions
 def reader_text(shape: tuple[int, int, int], outputs: Mapping[str, int]) -> str:
     """The whole model as text: uint8 pixels to [-1, 1], then the network.
 
-    shape: (H, W, C) of a picture; outputs: how many numbers a picture each of them has.
+    shape: (H, W, C) of an image; outputs: how many numbers an image each of them has.
     """
     given = ", ".join(f"float[N,{width}] {name}" for name, width in outputs.items())
     return f"""

@@ -15,7 +15,7 @@ Threefry (k0, k1, c0, c1) => (y0, y1)
     {_threefry()}
 }}
 <domain: "jaxgen", opset_import: ["": {OPSET}, "jaxgen": 1]>
-Normal (key0, key1, draw, counter) => (normals)
+Normal (key0, key1, noise_index, counter) => (normals)
 {{
     {_normal()}
 }}
@@ -71,7 +71,7 @@ def _normal() -> str:
     }
     lines = [
         constants(**numbers),
-        "d0, d1 = jaxgen.Threefry (key0, key1, none, draw)",
+        "d0, d1 = jaxgen.Threefry (key0, key1, none, noise_index)",
         "w0, w1 = jaxgen.Threefry (d0, d1, none, counter)",
         "bits = BitwiseXor (w0, w1)",
         'mantissa = BitShift <direction = "RIGHT"> (bits, nine)',

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from string import Template
 
-from jaxgen_export.graphs.common import HEAD, KEYS, PIXELS, constants, dimensions, drawing_constants
+from jaxgen_export.graphs.common import HEAD, KEYS, PIXELS, constants, dimensions, sampler_constants
 from jaxgen_export.graphs.noise import noise_functions
 
 
 def sampler_text(shape: tuple[int, int, int], guidance: float | None) -> str:
-    """The whole model as text: the contract's inputs and outputs, noise, the loop over the plan, uint8 pictures.
+    """The whole model as text: the contract's inputs and outputs, noise, the loop over the plan, uint8 images.
 
-    shape: (H, W, C) of a picture; guidance: the default of a conditional model, None for an unconditional one.
+    shape: (H, W, C) of an image; guidance: the default of a conditional model, None for an unconditional one.
     """
     label_inputs, defaults, network = "", "", _PLAIN
     if guidance is not None:
@@ -24,26 +24,26 @@ def sampler_text(shape: tuple[int, int, int], guidance: float | None) -> str:
         defaults = f"<float guidance = {{{guidance!r}}}>"
     named = constants(last="int64[1] {-1}", go="bool {1}", silence="float[1] {0}", two="int64[1] {2}")
     return _SAMPLER.substitute(
-        head=HEAD, picture=dimensions(shape), shared=drawing_constants(shape, math.prod(shape)), constants=named,
+        head=HEAD, image=dimensions(shape), shared=sampler_constants(shape, math.prod(shape)), constants=named,
         keys=KEYS, network=network, pixels=PIXELS, functions=noise_functions(), label_inputs=label_inputs,
         defaults=defaults,
     )  # fmt: skip
 
 
-# $picture is "H,W,C"; what else starts with a dollar depends on the model or is made below.
+# $image is "H,W,C"; what else starts with a dollar depends on the model or is made below.
 _SAMPLER = Template("""
 $head
-sampler (int64[N] seed, int64[N] index, ${label_inputs}float[S,9] plan, float[2,M,$picture] state)
-    => (uint8[N,$picture] images, float[2,N,$picture] state_out) $defaults
+sampler (int64[N] seed, int64[N] index, ${label_inputs}float[S,9] plan, float[2,M,$image] state)
+    => (uint8[N,$image] images, float[2,N,$image] state_out) $defaults
 {
     $shared
     $constants
 
     $keys
 
-    # Start from draw 0, or from the state that was given: its pictures, N or none, stand before those that are drawn,
+    # Start from noise 0, or from the state that was given: its images, N or none, stand before those that are drawn,
     # and the first N of both count. An `If` would do without the noise that nobody asked for, but several runtimes and
-    # tools cannot run one here. Between the rows pictures are flat, [N, pixels]: onnxruntime takes fifty times longer
+    # tools cannot run one here. Between the rows images are flat, [N, pixels]: onnxruntime takes fifty times longer
     # to multiply by a number what ends in a dimension of one channel.
     x_drawn = jaxgen.Normal (key0, key1, none, counter)
     drawn_shape = Shape (x_drawn)
@@ -66,9 +66,9 @@ sampler (int64[N] seed, int64[N] index, ${label_inputs}float[S,9] plan, float[2,
         {
             going_on = Identity (going)
             plan_row = Gather <axis = 0> (plan, row_number)
-            t, x0_x, x0_out, clip, to_x, to_x0, to_x0_prev, to_noise, draw =
+            t, x0_x, x0_out, clip, to_x, to_x0, to_x0_prev, to_noise, noise_index =
                 Split <axis = 0, num_outputs = 9> (plan_row)
-            x_picture = Reshape (x, shape)
+            x_image = Reshape (x, shape)
             $network
             kept = Mul (x0_x, x)
             told = Mul (x0_out, out)
@@ -86,8 +86,8 @@ sampler (int64[N] seed, int64[N] index, ${label_inputs}float[S,9] plan, float[2,
             x_next = If (quiet) <
                 then_branch = no_noise () => (x_same) { x_same = Identity (x_quiet) },
                 else_branch = with_noise () => (x_noisy) {
-                    draw_word = Cast <to = 12> (draw)
-                    noise = jaxgen.Normal (key0, key1, draw_word, counter)
+                    noise_word = Cast <to = 12> (noise_index)
+                    noise = jaxgen.Normal (key0, key1, noise_word, counter)
                     scaled = Mul (to_noise, noise)
                     x_noisy = Add (x_quiet, scaled)
                 }
@@ -104,22 +104,22 @@ $functions
 """)
 
 _PLAIN = """times = Expand (t, count)
-            out_picture = jaxgen.Network (x_picture, times)
-            out = Reshape (out_picture, flat)"""
+            out_image = jaxgen.Network (x_image, times)
+            out = Reshape (out_image, flat)"""
 
-# Guidance: the network sees each picture with its label and, where guidance is not 1, once more without. `extra` is
+# Guidance: the network sees each image with its label and, where guidance is not 1, once more without. `extra` is
 # N or 0; where it is 0 the prediction with the label stands in for the one without.
 _GUIDED = """one_scale = Equal (guidance, unit)
             zero_count = Sub (count, count)
             extra = Where (one_scale, zero_count, count)
-            x_extra = Slice (x_picture, zero, extra)
-            x_both = Concat <axis = 0> (x_picture, x_extra)
+            x_extra = Slice (x_image, zero, extra)
+            x_both = Concat <axis = 0> (x_image, x_extra)
             no_label = Expand (last, extra)
             label_both = Concat <axis = 0> (label, no_label)
             both = Add (count, extra)
             times = Expand (t, both)
-            out_picture = jaxgen.Network (x_both, times, label_both)
-            out_both = Reshape (out_picture, flat)
+            out_image = jaxgen.Network (x_both, times, label_both)
+            out_both = Reshape (out_image, flat)
             with_label = Slice (out_both, zero, count)
             second = Slice (out_both, count, both)
             candidates = Concat <axis = 0> (second, with_label)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Core:
+class ExportSpec:
     """A function of a network that a file is made around.
 
     kind: of the file: 'sampler', or that of a reader; part: the PyTorch module whose `forward` it is; method: the same
@@ -26,17 +26,17 @@ class Core:
 
     @property
     def reads(self) -> bool:
-        """Whether its input is a picture to be read, and not noise to be made one."""
+        """Whether its input is an image to be read, and not noise to be made one."""
         return self.kind != "sampler"
 
 
-class Twin(nn.Module):
+class TorchModel(nn.Module):
     """A network. cores: that of its model file, then those of the files beside it.
 
     optional: the parts that only training needs, which weights may leave out.
     """
 
-    cores: ClassVar[tuple[Core, ...]]
+    cores: ClassVar[tuple[ExportSpec, ...]]
     optional: ClassVar[tuple[str, ...]] = ()
 
 

@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jaxgen.config import ClassifierConfig
-from jaxgen_export.torch_models.base import Core, Twin, channels_first, halving
+from jaxgen_export.torch_models.base import ExportSpec, TorchModel, channels_first, halving
 
 
-class Classifier(Twin):
-    """Pictures x [B, H, W, C] in [-1, 1] to logits [B, classes]."""
+class Classifier(TorchModel):
+    """Images x [B, H, W, C] in [-1, 1] to logits [B, classes]."""
 
-    cores = (Core("classifier", lambda twin: twin, "__call__", ("x",), ("logits",)),)
+    cores = (ExportSpec("classifier", lambda twin: twin, "__call__", ("x",), ("logits",)),)
 
     def __init__(self, config: ClassifierConfig, size: int, channels: int) -> None:
         super().__init__()

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jaxgen.config import GANConfig
-from jaxgen_export.torch_models.base import Core, Twin, channels_first, channels_last, doubling, halving
+from jaxgen_export.torch_models.base import ExportSpec, TorchModel, channels_first, channels_last, doubling, halving
 
 
 class Generator(nn.Module):
-    """Noise z [B, latent] and label [B] int64 to pictures [B, H, W, C] in [-1, 1]."""
+    """Noise z [B, latent] and label [B] int64 to images [B, H, W, C] in [-1, 1]."""
 
     def __init__(self, config: GANConfig, size: int, channels: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures x [B, H, W, C] in [-1, 1] and label [B] int64 to scores [B]; large for real ones."""
+    """Images x [B, H, W, C] in [-1, 1] and label [B] int64 to scores [B]; large for real ones."""
 
     def __init__(self, config: GANConfig, size: int, channels: int) -> None:
         super().__init__()
@@ -70,8 +70,8 @@ class Discriminator(nn.Module):
         return score
 
 
-class GAN(Twin):
-    cores = (Core("sampler", lambda twin: twin.generator, "__call__", ("z", "label"), ("out",)),)
+class GAN(TorchModel):
+    cores = (ExportSpec("sampler", lambda twin: twin.generator, "__call__", ("z", "label"), ("out",)),)
     optional = ("discriminator",)
 
     def __init__(self, config: GANConfig, size: int, channels: int) -> None:

@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jaxgen.config import UNetConfig
-from jaxgen_export.torch_models.base import Core, Twin, channels_first, channels_last
+from jaxgen_export.torch_models.base import ExportSpec, TorchModel, channels_first, channels_last
 
 
 class GroupNorm(nn.GroupNorm):
     """Wu & He 2018, each group centred first and its deviations squared after.
 
-    Where a picture is almost constant the norm multiplies by hundreds, rounding and all: with PyTorch's own, constant
+    Where an image is almost constant the norm multiplies by hundreds, rounding and all: with PyTorch's own, constant
     inputs put a trained ddpm-mnist beyond the certificate's limit (experiments/ddpm-mnist). In onnxruntime it is the
     faster one, too: vectorised reductions and one scale-and-shift in place of InstanceNormalization.
     """
@@ -99,10 +99,10 @@ class Level(nn.Module):
         self.resize = resize
 
 
-class UNet(Twin):
+class UNet(TorchModel):
     """x [B, H, W, C], t [B], label [B] int64 (-1: none) -> [B, H, W, C]."""
 
-    cores = (Core("sampler", lambda twin: twin, "__call__", ("x", "t", "label"), ("out",)),)
+    cores = (ExportSpec("sampler", lambda twin: twin, "__call__", ("x", "t", "label"), ("out",)),)
     frequencies: Tensor
 
     def __init__(self, config: UNetConfig, size: int, channels: int) -> None:

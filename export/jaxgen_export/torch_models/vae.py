@@ -8,11 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from jaxgen.config import VAEConfig
-from jaxgen_export.torch_models.base import ACTIVATIONS, Core, Twin, channels_first, channels_last, doubling, halving
+from jaxgen_export.torch_models.base import (
+    ACTIVATIONS,
+    ExportSpec,
+    TorchModel,
+    channels_first,
+    channels_last,
+    doubling,
+    halving,
+)
 
 
 class Encoder(nn.Module):
-    """Pictures [B, H, W, C] in [-1, 1] to mean and log-variance, [B, latent] each."""
+    """Images [B, H, W, C] in [-1, 1] to mean and log-variance, [B, latent] each."""
 
     def __init__(self, config: VAEConfig, size: int, channels: int) -> None:
         super().__init__()
@@ -62,8 +70,8 @@ class Decoder(nn.Module):
         return channels_last(h)
 
 
-class Pictures(nn.Module):
-    """The decoder's pictures in [-1, 1]: the pixels that a latent most likely means."""
+class Images(nn.Module):
+    """The decoder's images in [-1, 1]: the pixels that a latent most likely means."""
 
     def __init__(self, decoder: nn.Module) -> None:
         super().__init__()
@@ -73,10 +81,10 @@ class Pictures(nn.Module):
         return 2 * torch.sigmoid(self.decoder(z, label)) - 1
 
 
-class VAE(Twin):
+class VAE(TorchModel):
     cores = (
-        Core("sampler", lambda twin: Pictures(twin.decoder), "__call__", ("z", "label"), ("out",)),
-        Core("encoder", lambda twin: twin.encoder, "encode", ("x",), ("mean", "log_variance")),
+        ExportSpec("sampler", lambda twin: Images(twin.decoder), "__call__", ("z", "label"), ("out",)),
+        ExportSpec("encoder", lambda twin: twin.encoder, "encode", ("x",), ("mean", "log_variance")),
     )
 
     def __init__(self, config: VAEConfig, size: int, channels: int) -> None:

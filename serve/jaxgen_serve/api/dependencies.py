@@ -1,4 +1,4 @@
-"""What every route works with, and how one waits for pictures while its client may leave."""
+"""What every route works with, and how one waits for images while its client may leave."""
 
 from __future__ import annotations
 
@@ -93,16 +93,16 @@ class Service:
     trials: Turns = field(default_factory=Turns)  # of uploaded models: each takes a core
 
     def require_few(self, count: int, shape: tuple[int, int, int]) -> None:
-        """Raise UsageError for more pictures than one request may ask for, or more than fit into memory."""
+        """Raise UsageError for more images than one request may ask for, or more than fit into memory."""
         if count > self.settings.most_images:
-            raise UsageError(f"at most {self.settings.most_images} pictures a request, got {count}")
+            raise UsageError(f"at most {self.settings.most_images} images a request, got {count}")
         self.require_room(count, shape)
 
     def require_room(self, count: int, shape: tuple[int, int, int]) -> None:
-        """Raise UsageError for pictures [count, *shape] that take more bytes than one request may."""
+        """Raise UsageError for images [count, *shape] that take more bytes than one request may."""
         most = self.settings.max_bytes // math.prod(shape)
         if count > most:
-            raise UsageError(f"at most {most} pictures of this size a request, got {count}")
+            raise UsageError(f"at most {most} images of this size a request, got {count}")
 
 
 def service_of(request: Request) -> Service:

@@ -1,4 +1,4 @@
-"""POST and GET /gallery; the file, the mark, the deletion and the return of a picture in it."""
+"""POST and GET /gallery; the file, the mark, the deletion and the return of an image in it."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from jaxgen_serve.api.dependencies import service_of
 from jaxgen_serve.api.generation import ask, drawn
 from jaxgen_serve.api.schemas import Count, Draw, Name, Seed, Strict, responses
 from jaxgen_serve.gallery.database import Unavailable
-from jaxgen_serve.gallery.store import MAX_LIMIT, Gallery, Picture
+from jaxgen_serve.gallery.store import MAX_LIMIT, Gallery, Image
 
 router = APIRouter(prefix="/gallery", tags=["gallery"])
-PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}, "description": "The picture."}
+PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}, "description": "The image."}
 # A file never changes under its id; `private`, since there may be a token before it.
 CACHED = {"cache-control": "private, max-age=31536000, immutable"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptPicture(Picture):
-    """A picture as clients get it."""
+class KeptImage(Image):
+    """An image as clients get it."""
 
     url: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptPictures:
-    pictures: list[KeptPicture]
+class KeptImages:
+    images: list[KeptImage]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing(KeptPictures):
+class Listing(KeptImages):
     """next: `before` of what comes after these; None: they are the last. total: of all that were asked for."""
 
     next: str | None
@@ -54,14 +54,14 @@ def gallery_of(request: Request) -> Gallery:
 
 
 @router.post("", responses=responses(400, 404, 409, 413, 503))
-async def keep(request: Request, num_images: Count = 1, body: Draw | None = None) -> KeptPictures:
-    """Draw pictures as POST /generate-batch does, and keep them."""
+async def keep(request: Request, num_images: Count = 1, body: Draw | None = None) -> KeptImages:
+    """Draw images as POST /generate-batch does, and keep them."""
     gallery, asked = gallery_of(request), ask(service_of(request), body or Draw(), num_images)
     if asked.latent is not None:
-        raise UsageError("the gallery keeps pictures of seeds, which can be drawn again; it takes no latent")
+        raise UsageError("the gallery keeps images of seeds, which can be drawn again; it takes no latent")
     made = await drawn(request, asked)
     kept = await to_thread.run_sync(lambda: gallery.add([(made.used(i), made.png(i)) for i in range(num_images)]))
-    return KeptPictures(pictures=[_shown(picture) for picture in kept])
+    return KeptImages(images=[_shown(image) for image in kept])
 
 
 @router.get("", responses=responses(400, 503))
@@ -78,32 +78,32 @@ def search(
     found = gallery_of(request).search(
         model=model, label=label, seed=seed, favourite=favourite, limit=limit, before=before
     )
-    return Listing(pictures=[_shown(picture) for picture in found.pictures], next=found.next, total=found.total)
+    return Listing(images=[_shown(image) for image in found.images], next=found.next, total=found.total)
 
 
-@router.get("/{picture_id}.png", response_class=Response, responses={**responses(404, 503), 200: PNG})
-def file(request: Request, picture_id: str) -> Response:
+@router.get("/{image_id}.png", response_class=Response, responses={**responses(404, 503), 200: PNG})
+def file(request: Request, image_id: str) -> Response:
     """The PNG, which says how it was drawn."""
-    return Response(gallery_of(request).png(picture_id), media_type="image/png", headers=CACHED)
+    return Response(gallery_of(request).png(image_id), media_type="image/png", headers=CACHED)
 
 
-@router.patch("/{picture_id}", responses=responses(404, 413, 503))
-def mark(request: Request, picture_id: str, body: Mark) -> KeptPicture:
-    """Make a picture a favourite, or no longer one."""
-    return _shown(gallery_of(request).set_favourite(picture_id, body.favourite))
+@router.patch("/{image_id}", responses=responses(404, 413, 503))
+def mark(request: Request, image_id: str, body: Mark) -> KeptImage:
+    """Make an image a favourite, or no longer one."""
+    return _shown(gallery_of(request).set_favourite(image_id, body.favourite))
 
 
-@router.delete("/{picture_id}", responses=responses(404, 503))
-def delete(request: Request, picture_id: str) -> KeptPicture:
-    """Take a picture out; for a day it can be restored."""
-    return _shown(gallery_of(request).delete(picture_id))
+@router.delete("/{image_id}", responses=responses(404, 503))
+def delete(request: Request, image_id: str) -> KeptImage:
+    """Take an image out; for a day it can be restored."""
+    return _shown(gallery_of(request).delete(image_id))
 
 
-@router.post("/{picture_id}/restore", responses=responses(404, 503))
-def restore(request: Request, picture_id: str) -> KeptPicture:
-    """Bring back a picture that was deleted."""
-    return _shown(gallery_of(request).restore(picture_id))
+@router.post("/{image_id}/restore", responses=responses(404, 503))
+def restore(request: Request, image_id: str) -> KeptImage:
+    """Bring back an image that was deleted."""
+    return _shown(gallery_of(request).restore(image_id))
 
 
-def _shown(picture: Picture) -> KeptPicture:
-    return KeptPicture(**asdict(picture), url=f"/gallery/{picture.id}.png")
+def _shown(image: Image) -> KeptImage:
+    return KeptImage(**asdict(image), url=f"/gallery/{image.id}.png")

@@ -1,4 +1,4 @@
-"""From a request's body to pictures that know how they were drawn: what /generate, /stream and the gallery share."""
+"""From a request's body to images that know how they were drawn: what /generate, /stream and the gallery share."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from jaxgen_serve.api.dependencies import Service, answered, service_of
 from jaxgen_serve.api.schemas import Draw
 from jaxgen_serve.batching.engine import Ticket
 from jaxgen_serve.errors import Changed
-from jaxgen_serve.models.registry import Model
+from jaxgen_serve.models.registry import ServedModel
 
 OnFrame = Callable[[int, int, np.ndarray], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A body, checked against its model: `count` pictures from `request.first`."""
+class GenerationRequest:
+    """A body, checked against its model: `count` images from `request.first`."""
 
-    model: Model
+    model: ServedModel
     request: Request
     latent: list[float] | None = None
 
@@ -43,7 +43,7 @@ class Asked:
     def submit(self, service: Service, on_frame: OnFrame | None = None) -> Ticket[tuple[np.ndarray, Any]]:
         """Queue it. Raises Busy if the queue is full."""
         sampler, count = self.model.sampler, self.request.count
-        return service.engine.draw(
+        return service.engine.sample(
             self.model,
             np.full(count, self.request.seed),
             self.index,
@@ -56,7 +56,7 @@ class Asked:
         )
 
     def label(self, index: int) -> int | None:
-        """Of one picture; None: it was drawn without a class."""
+        """Of one image; None: it was drawn without a class."""
         label = self.request.label
         number = index % len(self.model.sampler.classes) if label == "all" else label
         return None if number == -1 else int(number)
@@ -66,7 +66,7 @@ class Asked:
         return None if label is None else self.model.sampler.classes[label]
 
     def used(self, count: int = 1) -> dict[str, Any]:
-        """What the API says of pictures: `schemas.Used`."""
+        """What the API says of images: `schemas.Used`."""
         request, recipe, sampler = self.request, self.request.recipe, self.model.sampler
         several = count > 1 and request.label == "all"
         return {
@@ -85,7 +85,7 @@ class Asked:
         }
 
     def provenance(self, index: int, count: int = 1) -> dict[str, str]:
-        """The text chunk of a PNG of pictures `index` ...: what `jaxgen replay` reads, unless a code was drawn."""
+        """The text chunk of a PNG of images `index` ...: what `jaxgen replay` reads, unless a code was drawn."""
         made = self.request.provenance(self.model.sampler, index, count)
         if self.latent is not None:
             made = {key: made[key] for key in ("model", "label")} | {"latent": self.latent}
@@ -93,15 +93,15 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class GenerationResult:
     """What was asked for, and uint8 [N, H, W, C] that came of it."""
 
-    asked: Asked
+    asked: GenerationRequest
     images: np.ndarray
     milliseconds: float
 
     def used(self, i: int) -> dict[str, Any]:
-        """Of picture i alone: sent back, it draws this one."""
+        """Of image i alone: sent back, it draws this one."""
         index = self.asked.request.first + i
         label, name = self.asked.label(index), self.asked.class_name(index)
         return {**self.asked.used(), "index": index, "label": label, "class_name": name}
@@ -133,7 +133,7 @@ class Drawn:
         return [self.one(i) for i in range(len(self.images))]
 
 
-def ask(service: Service, body: Draw, count: int) -> Asked:
+def ask(service: Service, body: Draw, count: int) -> GenerationRequest:
     """Check a body against the model it names.
 
     Raises NotServed, Changed if the body means an earlier file, or UsageError for what the model cannot do.
@@ -154,10 +154,10 @@ def ask(service: Service, body: Draw, count: int) -> Asked:
     )
     if request.recipe:
         require_steps(service, request.recipe.steps)
-    return Asked(model=model, request=request, latent=body.latent)
+    return GenerationRequest(model=model, request=request, latent=body.latent)
 
 
-def require_same(model: Model, sha256: str | None) -> None:
+def require_same(model: ServedModel, sha256: str | None) -> None:
     """Raise Changed unless `sha256` is None or that of the model's file."""
     now = model.sampler.artifact.sha256
     if sha256 is not None and sha256 != now:
@@ -171,24 +171,24 @@ def require_steps(service: Service, steps: int | None) -> int | None:
     return steps
 
 
-def require_sheet(model: Model, count: int) -> None:
+def require_sheet(model: ServedModel, count: int) -> None:
     """Raise UsageError, before anything is drawn, for a sheet that nobody could read back."""
     height, width, _ = grid(np.zeros((1, *model.sampler.shape), np.uint8)).shape  # magnified, with its frame
     most = min(MAX_SHEET, math.isqrt(MAX_PIXELS // (height * width)) ** 2)
     if count > most:
-        raise UsageError(f"a sheet of this model holds at most {most} pictures, got {count}; ask for list or zip")
+        raise UsageError(f"a sheet of this model holds at most {most} images, got {count}; ask for list or zip")
 
 
-async def draw(http: HTTPRequest, body: Draw, count: int = 1) -> Drawn:
+async def sample(http: HTTPRequest, body: Draw, count: int = 1) -> GenerationResult:
     """Draw them, merged with whatever else is asked for. Raises as `ask`, Busy, and Gone if the client leaves."""
     return await drawn(http, ask(service_of(http), body, count))
 
 
-async def drawn(http: HTTPRequest, asked: Asked) -> Drawn:
+async def drawn(http: HTTPRequest, asked: GenerationRequest) -> GenerationResult:
     """As `draw`, of what was checked already."""
     start = time.perf_counter()
     images, _ = await answered(http, asked.submit(service_of(http)))
-    return Drawn(asked=asked, images=images, milliseconds=round((time.perf_counter() - start) * 1000, 2))
+    return GenerationResult(asked=asked, images=images, milliseconds=round((time.perf_counter() - start) * 1000, 2))
 
 
 def base64_png(png: bytes) -> str:

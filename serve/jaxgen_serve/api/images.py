@@ -12,8 +12,8 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from jaxgen_serve.api.dependencies import off_loop, service_of
-from jaxgen_serve.api.generation import Drawn, ask, base64_png, draw, drawn, require_sheet
-from jaxgen_serve.api.schemas import Count, Draw, Picture, Pictures, Sheet, answers, responses
+from jaxgen_serve.api.generation import GenerationResult, ask, base64_png, drawn, require_sheet, sample
+from jaxgen_serve.api.schemas import Count, Draw, Image, Images, Sheet, answers, responses
 
 router = APIRouter(tags=["draw"])
 USED_HEADER = "X-Jaxgen"
@@ -22,11 +22,11 @@ USED_HEADER = "X-Jaxgen"
 @router.post(
     "/generate",
     response_model=None,
-    responses={**responses(400, 404, 409, 413, 503), 200: answers(Picture, "image/png")},
+    responses={**responses(400, 404, 409, 413, 503), 200: answers(Image, "image/png")},
 )
 async def generate(request: Request, body: Draw | None = None) -> Response:
-    """Draw one picture. With `Accept: image/png` the answer is the PNG itself, and X-Jaxgen says what was used."""
-    made = await draw(request, body or Draw())
+    """Draw one image. With `Accept: image/png` the answer is the PNG itself, and X-Jaxgen says what was used."""
+    made = await sample(request, body or Draw())
     used = {**made.used(0), "milliseconds": made.milliseconds}
     if wants_png(request):
         return png_response(made.png(0), used)
@@ -36,7 +36,7 @@ async def generate(request: Request, body: Draw | None = None) -> Response:
 @router.post(
     "/generate-batch",
     response_model=None,
-    responses={**responses(400, 404, 409, 413, 503), 200: answers(Pictures | Sheet, "image/png", "application/zip")},
+    responses={**responses(400, 404, 409, 413, 503), 200: answers(Images | Sheet, "image/png", "application/zip")},
 )
 async def generate_batch(
     request: Request,
@@ -44,7 +44,7 @@ async def generate_batch(
     format: Annotated[Literal["list", "grid", "zip"], Query()] = "list",
     body: Draw | None = None,
 ) -> Response:
-    """Draw pictures `index` and those after it of one seed, as a list, on one sheet, or as a ZIP of PNGs."""
+    """Draw images `index` and those after it of one seed, as a list, on one sheet, or as a ZIP of PNGs."""
     asked = ask(service_of(request), body or Draw(), num_images)
     if format == "grid":
         require_sheet(asked.model, num_images)
@@ -62,8 +62,8 @@ async def generate_batch(
     return JSONResponse({**used, "images": await off_loop(made.images.size, made.all)})
 
 
-def zipped(made: Drawn) -> bytes:
-    """The pictures as files, stored and not deflated: PNGs are that already."""
+def zipped(made: GenerationResult) -> bytes:
+    """The images as files, stored and not deflated: PNGs are that already."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for i in range(len(made.images)):

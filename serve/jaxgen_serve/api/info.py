@@ -29,7 +29,7 @@ LINKS = {
     "ready": "/ready",
     "metrics": "/metrics",
 }
-WHAT = "Draws pictures from small generative models: seed in, pictures out, the same ones everywhere."
+WHAT = "Draws images from small generative models: seed in, images out, the same ones everywhere."
 
 
 @router.head("/", include_in_schema=False, response_model=None)
@@ -64,7 +64,7 @@ async def ready(request: Request) -> Response | dict[str, Any]:
     responses={**responses(), 200: {"content": {"text/plain": {}}, "description": "In Prometheus' text format."}},
 )
 async def metrics(request: Request) -> Response:
-    """Requests, pictures, the queue, batch sizes and times."""
+    """Requests, images, the queue, batch sizes and times."""
     counted = service_of(request).metrics
     return Response(counted.text(), headers={"content-type": counted.content_type})
 

@@ -12,22 +12,22 @@ from jaxgen.inference.provenance import provenance_text
 from jaxgen.latent.interpolation import PATHS, drawn, walk
 from jaxgen.latent.spaces import Noises, Space
 from jaxgen.sampling.plan import COLUMNS
-from jaxgen.sampling.process import Recipe
+from jaxgen.sampling.process import SamplerSpec
 from jaxgen_serve.api.dependencies import Service
 from jaxgen_serve.api.generation import require_steps
 from jaxgen_serve.api.schemas import Walk
-from jaxgen_serve.models.registry import Model
+from jaxgen_serve.models.registry import ServedModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
+class InterpolationPath:
     """From each end to the next."""
 
-    model: Model
+    model: ServedModel
     body: Walk
     indices: list[int]
     labels: list[int] | None  # of each end; None: the model has no classes
-    recipe: Recipe | None  # None: the model has no plan
+    recipe: SamplerSpec | None  # None: the model has no plan
     guidance: float | None
 
     def options(self) -> dict[str, Any]:
@@ -48,12 +48,12 @@ class Way:
         return drawn(space, walk(points, body.frames, PATHS[body.path]), label)
 
     def provenance(self) -> dict[str, str]:
-        """The text chunk of the frames' PNGs: less the codes, which would be longer than the pictures."""
+        """The text chunk of the frames' PNGs: less the codes, which would be longer than the images."""
         used = {key: value for key, value in self.used().items() if key != "latents"}
         return provenance_text({**used, "model": used["sha256"], "latent": "interpolate"})
 
     def used(self) -> dict[str, Any]:
-        """`schemas.Walked` without the pictures."""
+        """`schemas.Walked` without the images."""
         sampler, recipe = self.model.sampler, self.recipe
         return {
             "model": self.model.name,
@@ -71,7 +71,7 @@ class Way:
         }
 
 
-def ask(service: Service, body: Walk) -> Way:
+def ask(service: Service, body: Walk) -> InterpolationPath:
     """Check a body against its model and the server's limits. Raises NotServed, or UsageError."""
     model = service.library.get(body.model)
     if (body.seeds is None) == (body.latents is None):
@@ -86,13 +86,13 @@ def ask(service: Service, body: Walk) -> Way:
     service.require_room(frames, model.sampler.shape)
     _check_latents(model, body)
     recipe = _recipe(service, model, body)
-    return Way(
+    return InterpolationPath(
         model=model, body=body, indices=indices, labels=_labels(model, body, indices), recipe=recipe,
         guidance=_guidance(model, body),
     )  # fmt: skip
 
 
-def _check_latents(model: Model, body: Walk) -> None:
+def _check_latents(model: ServedModel, body: Walk) -> None:
     if body.latents is None:
         return
     if model.sampler.inference.process is not None:
@@ -103,7 +103,7 @@ def _check_latents(model: Model, body: Walk) -> None:
         raise UsageError(f"{model.name} has latents of {shape[0]} numbers, got one of {wrong[0]}")
 
 
-def _recipe(service: Service, model: Model, body: Walk) -> Recipe | None:
+def _recipe(service: Service, model: ServedModel, body: Walk) -> SamplerSpec | None:
     """A plan without noise of its own: frames would not follow from each other."""
     if model.sampler.inference.process is None:
         if body.sampler is not None or body.steps is not None:
@@ -117,7 +117,7 @@ def _recipe(service: Service, model: Model, body: Walk) -> Recipe | None:
     return recipe
 
 
-def _guidance(model: Model, body: Walk) -> float | None:
+def _guidance(model: ServedModel, body: Walk) -> float | None:
     sampler = model.sampler
     if body.guidance is None:
         return sampler.inference.guidance
@@ -127,7 +127,7 @@ def _guidance(model: Model, body: Walk) -> float | None:
     return body.guidance
 
 
-def _labels(model: Model, body: Walk, indices: list[int]) -> list[int] | None:
+def _labels(model: ServedModel, body: Walk, indices: list[int]) -> list[int] | None:
     """Of each end: as /generate would have drawn it."""
     sampler = model.sampler
     asked = [body.label] * len(indices) if body.labels is None else body.labels

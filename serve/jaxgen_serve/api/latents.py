@@ -18,15 +18,15 @@ from jaxgen.latent import anomaly as anomalies, inpainting, projection
 from jaxgen.latent.spaces import Codes
 from jaxgen_serve.api import interpolation
 from jaxgen_serve.api.dependencies import in_thread, service_of
-from jaxgen_serve.api.generation import Asked, ask, base64_png
+from jaxgen_serve.api.generation import GenerationRequest, ask, base64_png
 from jaxgen_serve.api.images import header, png_response, wants_png
 from jaxgen_serve.api.schemas import (
     Anomaly,
     Count,
     Draw,
     Guidance,
+    Images,
     Name,
-    Pictures,
     Reconstruction,
     Seed,
     Steps,
@@ -36,8 +36,8 @@ from jaxgen_serve.api.schemas import (
     responses,
 )
 from jaxgen_serve.api.uploads import unknown, uploaded_image
-from jaxgen_serve.batching.client import Caller, Through, space
-from jaxgen_serve.models.registry import Model
+from jaxgen_serve.batching.client import Caller, QueuedModel, space
+from jaxgen_serve.models.registry import ServedModel
 
 T = TypeVar("T")
 router = APIRouter(tags=["latent"])
@@ -49,7 +49,7 @@ FAILS = responses(400, 404, 413, 503)
 async def interpolate(
     request: Request, body: Walk, format: Annotated[Literal["list", "grid", "gif"], Query()] = "list"
 ) -> Response:
-    """Walk from picture to picture through latent space, so that what lies between is drawn and not blended."""
+    """Walk from image to image through latent space, so that what lies between is drawn and not blended."""
     service = service_of(request)
     way = interpolation.ask(service, body)
     caller = Caller(service.engine, service.settings.deadline)
@@ -77,7 +77,7 @@ async def reconstruct(
     model: Annotated[Name | None, Form()] = None,
     label: Annotated[Name | None, Form()] = None,
 ) -> dict[str, Any]:
-    """Encode a picture and draw it again from its code."""
+    """Encode an image and draw it again from its code."""
 
     def look(codes: Codes, image: np.ndarray, number: np.ndarray | None) -> dict[str, Any]:
         latent = codes.encode(image, number)
@@ -93,7 +93,7 @@ async def anomaly(
     model: Annotated[Name | None, Form()] = None,
     label: Annotated[Name | None, Form()] = None,
 ) -> dict[str, Any]:
-    """How strange a picture is to a VAE, in nats, and where: `heat` is red where it differs from its reconstruction."""
+    """How strange an image is to a VAE, in nats, and where: `heat` is red where it differs from its reconstruction."""
 
     def look(codes: Codes, image: np.ndarray, number: np.ndarray | None) -> dict[str, Any]:
         found = anomalies.score(codes, image, number)
@@ -109,12 +109,12 @@ async def anomaly(
     return await _looked_at(request, file, model, label, look)
 
 
-@router.post("/inpaint", response_model=None, responses={**FAILS, 200: answers(Pictures)})
+@router.post("/inpaint", response_model=None, responses={**FAILS, 200: answers(Images)})
 async def inpaint(
     request: Request,
     file: Upload,
     mask: Annotated[Name | None, Form(description="What to draw anew: top, bottom, left, right or center.")] = None,
-    mask_file: Annotated[UploadFile | None, File(description="Or a picture that is light there.")] = None,
+    mask_file: Annotated[UploadFile | None, File(description="Or an image that is light there.")] = None,
     model: Annotated[Name | None, Form()] = None,
     seed: Annotated[Seed | None, Form()] = None,
     label: Annotated[Name | None, Form()] = None,
@@ -124,7 +124,7 @@ async def inpaint(
     resample: Annotated[int, Form(ge=1, le=50, description="How often each step is run, to fit what is known.")] = 1,
     num_images: Annotated[Count, Form()] = 1,
 ) -> dict[str, Any]:
-    """Draw a part of a picture anew. What is known of it stays as it is, pixel for pixel. Of models with a plan."""
+    """Draw a part of an image anew. What is known of it stays as it is, pixel for pixel. Of models with a plan."""
     service = service_of(request)
     body = Draw(model=model, seed=seed, label=label, sampler=sampler, steps=steps, guidance=guidance)
     asked = ask(service, body, num_images)
@@ -159,7 +159,7 @@ async def inpaint(
 async def latent_map(
     request: Request,
     model: Annotated[Name | None, Query()] = None,
-    size: Annotated[int, Query(ge=2, le=40, description="Pictures a side.")] = 15,
+    size: Annotated[int, Query(ge=2, le=40, description="Images a side.")] = 15,
     label: Annotated[Name | None, Query()] = None,
 ) -> Response:
     """What the plane of a VAE's two latents decodes to; X-Jaxgen-Reach: how far from 0 the outermost lie."""
@@ -185,7 +185,7 @@ async def _looked_at(
     label: str | None,
     look: Callable[[Codes, np.ndarray, np.ndarray | None], dict[str, Any]],
 ) -> dict[str, Any]:
-    """An uploaded picture, and what `look` finds in it: (codes, image [1, H, W, C], label [1] or None)."""
+    """An uploaded image, and what `look` finds in it: (codes, image [1, H, W, C], label [1] or None)."""
     service = service_of(request)
     found = service.library.get(name)
     sent = await file.read()
@@ -209,21 +209,23 @@ async def _looked_at(
     return await in_thread(request, work, caller.cancel)
 
 
-def _label(model: Model, label: str | None) -> int | None:
+def _label(model: ServedModel, label: str | None) -> int | None:
     """A class's number; None for models without. Raises UsageError if the model must be told and is not."""
     sampler = model.sampler
     if label is None and sampler.least_label == 0:
         known = f"0 to {len(sampler.classes) - 1}: {', '.join(sampler.classes)}"
-        raise UsageError(f"{model.name} must be told the picture's class ({known}): give a label")
+        raise UsageError(f"{model.name} must be told the image's class ({known}): give a label")
     return None if not sampler.classes and label is None else sampler.label(label)
 
 
-def _inpainted(asked: Asked, caller: Caller, known: np.ndarray, hole: np.ndarray, resample: int) -> np.ndarray:
+def _inpainted(
+    asked: GenerationRequest, caller: Caller, known: np.ndarray, hole: np.ndarray, resample: int
+) -> np.ndarray:
     request, sampler = asked.request, asked.model.sampler
     plan = request.plan(sampler)
-    assert plan is not None  # `Sampler.process` said so
+    assert plan is not None  # `ServedModel.process` said so
     return inpainting.inpaint(
-        Through(asked.model, caller), known, hole, plan, seed=request.seed, index=asked.index,
+        QueuedModel(asked.model, caller), known, hole, plan, seed=request.seed, index=asked.index,
         label=sampler.labels(request.label, asked.index), guidance=request.guidance, resample=resample,
     )  # fmt: skip
 

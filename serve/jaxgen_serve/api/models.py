@@ -15,7 +15,7 @@ from jaxgen_serve.api.schemas import Eta, Name, Steps, responses
 from jaxgen_serve.api.uploads import add_model
 from jaxgen_serve.errors import failure
 from jaxgen_serve.models import description
-from jaxgen_serve.models.registry import Model
+from jaxgen_serve.models.registry import ServedModel
 
 router = APIRouter(tags=["models"])
 SAID = ("config", "training", "scores", "certificate")  # by a manifest
@@ -81,7 +81,7 @@ async def upload(request: Request, file: Annotated[UploadFile, File()]) -> Respo
     return await add_model(service, file)
 
 
-def described(service: Service, model: Model) -> dict[str, Any]:
+def described(service: Service, model: ServedModel) -> dict[str, Any]:
     return description.described(
         model.sampler,
         name=model.name,
@@ -91,14 +91,14 @@ def described(service: Service, model: Model) -> dict[str, Any]:
     )
 
 
-def without_places(found: Model) -> dict[str, Any]:
-    """What a file's manifest says of its making, less where the pictures lay on the machine that made it."""
+def without_places(found: ServedModel) -> dict[str, Any]:
+    """What a file's manifest says of its making, less where the images lay on the machine that made it."""
     artifact = found.sampler.artifact
     manifest = copy.deepcopy({key: _object(artifact.manifest.get(key)) for key in SAID})
     for section in (manifest["config"].get("data"), manifest["training"]):
         if isinstance(section, dict) and "dataset" in section:
             section["dataset"] = description.dataset(artifact)
-    manifest["certificate"].pop("probe", None)  # pictures
+    manifest["certificate"].pop("probe", None)  # images
     return {**manifest, "inference": artifact.inference.to_dict()}
 
 

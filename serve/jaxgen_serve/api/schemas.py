@@ -11,7 +11,7 @@ MAX_POINTS = 64  # that a walk leads through
 
 Name = Annotated[str, StringConstraints(max_length=200)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-Count = Annotated[int, Field(ge=1, description="How many pictures; the server's own limit may be lower.", le=4096)]
+Count = Annotated[int, Field(ge=1, description="How many images; the server's own limit may be lower.", le=4096)]
 SamplerName = Annotated[Name, Field(description="ddim, dpmpp-2m, ancestral; euler. Default: the model's.")]
 Steps = Annotated[int, Field(ge=1, le=100_000, description="Network evaluations; default: the model's.")]
 Eta = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="Noise of ddim; default: the model's.")]
@@ -24,7 +24,7 @@ SHA256 = Annotated[
     StringConstraints(pattern="^[0-9a-f]{64}$"),
     Field(description="Of the model's file, as /models has it: 409 if it has changed since. Default: whichever it is."),
 ]
-Label = Annotated[int | Name, Field(description="A class by its number or name; 'all': each picture's in turn.")]
+Label = Annotated[int | Name, Field(description="A class by its number or name; 'all': each image's in turn.")]
 
 
 class Strict(BaseModel):
@@ -34,12 +34,12 @@ class Strict(BaseModel):
 
 
 class Draw(Strict):
-    """Which picture. It is a function of these and the model's file alone; it takes what an answer says was used."""
+    """Which image. It is a function of these and the model's file alone; it takes what an answer says was used."""
 
     model: Name | None = Field(default=None, description="Default: the first of /models.")
     sha256: SHA256 | None = None
     seed: Seed | None = Field(default=None, description="Default: one is chosen, and returned.")
-    index: Seed = Field(default=0, description="Which picture of the seed, or the first of them.")
+    index: Seed = Field(default=0, description="Which image of the seed, or the first of them.")
     label: Label | None = None
     sampler: SamplerName | None = None
     steps: Steps | None = None
@@ -79,7 +79,7 @@ class Walk(Strict):
     frames: Annotated[int, Field(ge=2, le=1000, description="From one end to the other.")] = 8
     path: Literal["spherical", "linear"] = "spherical"
     indices: Annotated[list[Seed], Field(max_length=MAX_POINTS)] | None = Field(
-        default=None, description="Which picture of each seed; default: 0."
+        default=None, description="Which image of each seed; default: 0."
     )
     label: Label | None = None
     labels: Annotated[list[Label | None], Field(max_length=MAX_POINTS)] | None = Field(
@@ -91,7 +91,7 @@ class Walk(Strict):
 
 
 class Used(BaseModel):
-    """What a picture was drawn from: sent back, it draws the same picture again, or says that the model has changed."""
+    """What an image was drawn from: sent back, it draws the same image again, or says that the model has changed."""
 
     model: str
     sha256: str = Field(description="Of the model's file.")
@@ -107,7 +107,7 @@ class Used(BaseModel):
     latent: list[float] | None = None
 
 
-class Picture(Used):
+class Image(Used):
     image: str = Field(description="A PNG in base64.")
     milliseconds: float
 
@@ -119,7 +119,7 @@ class OneOf(BaseModel):
     class_name: str | None
 
 
-class Pictures(Used):
+class Images(Used):
     images: list[OneOf]
     milliseconds: float
 
@@ -168,7 +168,7 @@ class Anomaly(Reconstruction):
     score: float = Field(description="In nats: reconstruction_nats + kl.")
     reconstruction_nats: float
     kl: float
-    heat: str = Field(description="The picture, red where it differs from its reconstruction.")
+    heat: str = Field(description="The image, red where it differs from its reconstruction.")
 
 
 class Login(Strict):
@@ -192,10 +192,10 @@ def answers(model: Any, *media: str) -> dict[str, Any]:
 
 ALWAYS = (401, 403, 408, 422)
 WHY = {
-    400: "A value that the model cannot be given, or a picture or file that cannot be read.",
+    400: "A value that the model cannot be given, or an image or file that cannot be read.",
     401: "The server has a token, and this request does not.",
     403: "From another site's page, by another name of this server, or not allowed here.",
-    404: "There is no such model or picture.",
+    404: "There is no such model or image.",
     408: "The body was not sent in time.",
     409: "The model has changed since: its file is not the one of sha256.",
     413: "More bytes than the server takes.",

@@ -1,4 +1,4 @@
-"""GET /stream: the pictures while they are being denoised, as server-sent events."""
+"""GET /stream: the images while they are being denoised, as server-sent events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from jaxgen.errors import JaxgenError
 from jaxgen.images import png_bytes
 from jaxgen_serve.api.dependencies import Service, off_loop, service_of
-from jaxgen_serve.api.generation import Asked, Drawn, ask, base64_png
+from jaxgen_serve.api.generation import GenerationRequest, GenerationResult, ask, base64_png
 from jaxgen_serve.api.schemas import Stream, responses
 
 router = APIRouter(tags=["draw"])
@@ -47,7 +47,7 @@ Event = tuple[int, int, np.ndarray] | None
     },
 )
 async def stream(request: Request, asked: Annotated[Stream, Query()]) -> StreamingResponse:
-    """Draw as /generate-batch does, and show each picture on its way from noise."""
+    """Draw as /generate-batch does, and show each image on its way from noise."""
     service = service_of(request)
     return Events(service, ask(service, asked.body(), asked.num_images))
 
@@ -55,7 +55,7 @@ async def stream(request: Request, asked: Annotated[Stream, Query()]) -> Streami
 class Events(StreamingResponse):
     """Frames as they come, then the end. The work is dropped once nobody reads on. Raises Busy."""
 
-    def __init__(self, service: Service, asked: Asked) -> None:
+    def __init__(self, service: Service, asked: GenerationRequest) -> None:
         self.loop = asyncio.get_running_loop()
         self.frames: asyncio.Queue[Event] = asyncio.Queue()
         self.asked, self.start = asked, self.loop.time()
@@ -86,7 +86,9 @@ class Events(StreamingResponse):
         except JaxgenError as err:
             yield event("error", {"detail": str(err)})
             return
-        made = Drawn(asked=self.asked, images=images, milliseconds=round((self.loop.time() - self.start) * 1000, 2))
+        made = GenerationResult(
+            asked=self.asked, images=images, milliseconds=round((self.loop.time() - self.start) * 1000, 2)
+        )
         used = {**self.asked.used(len(images)), "milliseconds": made.milliseconds}
         yield event("done", {**used, "images": await off_loop(images.size, made.all)})
 

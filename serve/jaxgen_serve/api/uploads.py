@@ -1,4 +1,4 @@
-"""What strangers send: pictures, measured before they are decoded; model files, tried in a process of their own."""
+"""What strangers send: images, measured before they are decoded; model files, tried in a process of their own."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.onnx")
 
 
 def uploaded_image(data: bytes, shape: tuple[int, int, int], max_pixels: int) -> np.ndarray:
-    """An uploaded picture's first frame, upright, cropped and resized as `jaxgen latent` does: uint8 [H, W, C].
+    """An uploaded image's first frame, upright, cropped and resized as `jaxgen latent` does: uint8 [H, W, C].
 
     Raises UsageError on anything but a PNG, JPEG, GIF or WebP of at most `max_pixels`; none of more is decoded.
     """
     if _pixels(data) > max_pixels:
-        raise UsageError(f"the picture has too many pixels: at most {max_pixels} are read here")
+        raise UsageError(f"the image has too many pixels: at most {max_pixels} are read here")
     try:
-        pixels = decode(data, "the picture")
+        pixels = decode(data, "the image")
     except JaxgenError as err:
-        raise UsageError("the picture is damaged or cut short") from err
+        raise UsageError("the image is damaged or cut short") from err
     return fit(flatten(pixels[None]), shape[0], shape[2])[0]
 
 
 def _pixels(data: bytes) -> float:
-    """How many a picture claims to have; inf: so many that Pillow does not open it."""
+    """How many an image claims to have; inf: so many that Pillow does not open it."""
     try:
         with open_header(data, FORMATS) as image:
             return image.width * image.height
     except Image.DecompressionBombError:
         return math.inf
     except Exception as err:  # Pillow's readers raise a dozen kinds
-        raise UsageError(f"not a picture that is read here; those are {', '.join(FORMATS)}") from err
+        raise UsageError(f"not an image that is read here; those are {', '.join(FORMATS)}") from err
 
 
 def unknown(word: str | None, data: bytes | None, shape: tuple[int, int, int], max_pixels: int) -> np.ndarray:
-    """What is to be drawn anew: bool [H, W], from a region's name or an uploaded picture that is light there.
+    """What is to be drawn anew: bool [H, W], from a region's name or an uploaded image that is light there.
 
-    Raises UsageError unless it is one of the two, and a part of the picture.
+    Raises UsageError unless it is one of the two, and a part of the image.
     """
     if (word is None) == (data is None):
-        raise UsageError(f"give either mask, one of {', '.join(REGIONS)}, or mask_file, a picture light where to draw")
+        raise UsageError(f"give either mask, one of {', '.join(REGIONS)}, or mask_file, an image light where to draw")
     if word is not None:
         if word not in REGIONS:  # and never a file of this machine, which `mask` would read
             raise UsageError(f"mask must be one of {', '.join(REGIONS)}, got {word[:60]!a}")

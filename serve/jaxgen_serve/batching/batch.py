@@ -1,4 +1,4 @@
-"""Requests for pictures, put together for one call of the graph and advanced through their plan row by row."""
+"""Requests for images, put together for one call of the graph and advanced through their plan row by row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxgen.inference.session import Stop
 from jaxgen_serve.batching.requests import SHARED, Array, Feeds, Part, picked
-from jaxgen_serve.models.registry import Model
+from jaxgen_serve.models.registry import ServedModel
 
 FRAMES = 20  # at least, where somebody watches and the plan has as many rows
 
@@ -26,7 +26,7 @@ class Batch:
         self._seconds_per_row: float | None = None
 
     @property
-    def model(self) -> Model:
+    def model(self) -> ServedModel:
         model = self.parts[0].job.model
         assert model is not None
         return model
@@ -53,7 +53,7 @@ class Batch:
 
     def advance(self, slice_seconds: float, pace: float, stop: Stop) -> float:
         """Run as many rows as take about `slice_seconds`, one at least. Returns their pace, in seconds a row and
-        picture.
+        image.
 
         pace: the model's last one, 0 if there is none.
         """
@@ -73,13 +73,13 @@ class Batch:
 
     def split(self) -> list[Batch]:
         """Each part by itself, from where it is."""
-        return [Batch([part], picked(self.feeds, pictures), self.row) for part, pictures in self._slices()]
+        return [Batch([part], picked(self.feeds, images), self.row) for part, images in self._slices()]
 
     def deliver(self) -> None:
         """Show or hand over what has been drawn, and fail those whose numbers have come to be NaN."""
-        for part, pictures in self._slices():
+        for part, images in self._slices():
             try:
-                self._hand_over(part, pictures)
+                self._hand_over(part, images)
             except Exception as err:  # its own watcher's, or no memory is left for it
                 part.job.fail(err)
 

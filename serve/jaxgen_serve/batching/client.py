@@ -11,11 +11,11 @@ from typing import Any, TypeVar, Unpack
 import numpy as np
 
 from jaxgen.errors import UsageError
-from jaxgen.inference.predictor import Reader
-from jaxgen.inference.sampler import Inputs, Sampler
+from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.sampler import Inputs, Model
 from jaxgen.latent.spaces import Codes, Noises, Space
 from jaxgen_serve.batching.engine import Engine, Ticket
-from jaxgen_serve.models.registry import ENCODER, Model
+from jaxgen_serve.models.registry import ENCODER, ServedModel
 
 T = TypeVar("T")
 
@@ -49,33 +49,33 @@ class Caller:
             self._ticket.cancel()
 
 
-class Through(Sampler):
+class QueuedModel(Model):
     """A model whose `draw` goes through the engine. It may raise Busy and Late besides."""
 
-    def __init__(self, model: Model, caller: Caller) -> None:
+    def __init__(self, model: ServedModel, caller: Caller) -> None:
         self._model, self._caller = model, caller
         self.artifact = model.sampler.artifact
 
-    def draw(
+    def sample(
         self, seed: np.ndarray, index: np.ndarray, *, deadline: float | None = None, **inputs: Unpack[Inputs]
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """As `Sampler.draw`; deadline: in seconds, if it is to be shorter than the request's."""
+        """As `ServedModel.draw`; deadline: in seconds, if it is to be shorter than the request's."""
         caller = self._caller
         left = caller.left() if deadline is None else min(caller.left(), deadline)
-        return caller.wait(caller.engine.draw(self._model, seed, index, deadline=left, since=caller.since, **inputs))
+        return caller.wait(caller.engine.sample(self._model, seed, index, deadline=left, since=caller.since, **inputs))
 
 
-class ThroughReader(Reader):
+class QueuedPredictor(Predictor):
     """A model's encoder, whose `read` goes through the engine. It may raise Busy and Late besides."""
 
-    def __init__(self, reader: Reader, caller: Caller) -> None:
+    def __init__(self, reader: Predictor, caller: Caller) -> None:
         self._reader, self._caller = reader, caller
         self.artifact, self.kind, self.outputs = reader.artifact, reader.kind, reader.outputs
 
     def read(
         self, images: np.ndarray, *, batch_size: int = 512, deadline: float | None = None
     ) -> dict[str, np.ndarray]:
-        """As `Reader.read`; deadline: in seconds a batch, if it is to be shorter than what is left of the request's."""
+        """As `Predictor.read`; deadline: in seconds a batch, if shorter than what is left of the request's."""
 
         def work(left: float) -> dict[str, np.ndarray]:
             shorter = left if deadline is None else min(left, deadline)
@@ -85,21 +85,21 @@ class ThroughReader(Reader):
         return caller.wait(caller.engine.call(work, deadline=caller.left()))
 
 
-def space(model: Model, caller: Caller, **options: Any) -> Space:
+def space(model: ServedModel, caller: Caller, **options: Any) -> Space:
     """The latents of a model, as `jaxgen.latent.spaces.open_space`; options: those of `Noises`.
 
     Raises UsageError for what the model does not have.
     """
-    seen = Through(model, caller)
+    seen = QueuedModel(model, caller)
     if seen.inference.process is not None:
         return Noises(seen, **options)
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise UsageError(f"{model.name} draws in one evaluation: it takes no {', '.join(given)}")
-    reader = ThroughReader(model.reader, caller) if model.reader else None
+    reader = QueuedPredictor(model.reader, caller) if model.reader else None
     return Codes(seen, reader, seen.artifact.path.with_name(model.name + ENCODER))
 
 
-def spaces(model: Model, engine: Engine, deadline: float, **options: Any) -> Space:
+def spaces(model: ServedModel, engine: Engine, deadline: float, **options: Any) -> Space:
     """`space` for a request that uses no more than this one."""
     return space(model, Caller(engine, deadline), **options)

@@ -1,8 +1,8 @@
-"""Requests for pictures, merged into as few calls of onnxruntime as may be: a queue, one worker, deadlines.
+"""Requests for images, merged into as few calls of onnxruntime as may be: a queue, one worker, deadlines.
 
 One thread runs all graphs, so that they do not fight for the cores; a second one minds the deadlines. A plan is run in
 slices of rows, between which those that nobody waits for any more are dropped and other models get their turn. Noise is
-a function of seed and index, so what is drawn beside a picture does not change it.
+a function of seed and index, so what is drawn beside an image does not change it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from jaxgen.inference.sampler import Inputs
 from jaxgen.inference.session import Stop
 from jaxgen_serve.batching.batch import Batch
 from jaxgen_serve.batching.deadlines import Deadlines
-from jaxgen_serve.batching.queue import Lane
+from jaxgen_serve.batching.queue import ModelQueue
 from jaxgen_serve.batching.requests import Busy, Job, OnFrame, Ticket
-from jaxgen_serve.batching.wait_policy import Gathering
+from jaxgen_serve.batching.wait_policy import WaitPolicy
 from jaxgen_serve.metrics import Metrics
-from jaxgen_serve.models.registry import Model
+from jaxgen_serve.models.registry import ServedModel
 
 T = TypeVar("T")
-Drawn = tuple[np.ndarray, np.ndarray | None]  # uint8 [N, H, W, C]; float32 [2, N, H, W, C] of models with plans
+Sampled = tuple[np.ndarray, np.ndarray | None]  # uint8 [N, H, W, C]; float32 [2, N, H, W, C] of models with plans
 
 log = logging.getLogger(__name__)
 
@@ -45,18 +45,18 @@ class Engine:
         slice_seconds: float = 0.25,
         metrics: Metrics | None = None,
     ) -> None:
-        """max_batch: pictures in one call; max_delay: seconds that a request waits for company where there is nothing
-        else to do, see `Gathering`; max_queue: pictures asked for and not drawn yet; slice_seconds: about how long a
+        """max_batch: images in one call; max_delay: seconds that a request waits for company where there is nothing
+        else to do, see `WaitPolicy`; max_queue: images asked for and not drawn yet; slice_seconds: about how long a
         call may take."""
-        self._max_batch, self._gathering = max_batch, Gathering(max_batch, max_delay)
+        self._max_batch, self._gathering = max_batch, WaitPolicy(max_batch, max_delay)
         self._max_queue, self._slice_seconds = max_queue, slice_seconds
         self._metrics = metrics or Metrics()
         self._metrics.watch_queue(lambda: self.depth)
         self._lock = threading.Lock()
         self._work, self._gathered = (threading.Condition(self._lock) for _ in range(2))
         self._jobs: set[Job] = set()  # alive
-        self._depth = 0  # their pictures
-        self._lanes: OrderedDict[Model, Lane] = OrderedDict()  # whose turn it is comes first
+        self._depth = 0  # their images
+        self._lanes: OrderedDict[ServedModel, ModelQueue] = OrderedDict()  # whose turn it is comes first
         self._errands: deque[Job] = deque()
         self._models_turn = True  # and not the errands'
         self._running: tuple[Batch, Stop] | None = None
@@ -67,12 +67,12 @@ class Engine:
 
     @property
     def depth(self) -> int:
-        """Pictures asked for and not drawn yet."""
+        """Images asked for and not drawn yet."""
         return self._depth
 
-    def draw(
+    def sample(
         self,
-        model: Model,
+        model: ServedModel,
         seed: np.ndarray,
         index: np.ndarray,
         *,
@@ -80,8 +80,8 @@ class Engine:
         since: float | None = None,
         on_frame: OnFrame | None = None,
         **inputs: Unpack[Inputs],
-    ) -> Ticket[Drawn]:
-        """What `jaxgen.inference.sampler.Sampler.draw` gives for the same arguments.
+    ) -> Ticket[Sampled]:
+        """What `jaxgen.inference.sampler.ServedModel.draw` gives for the same arguments.
 
         deadline: seconds from now, after which the ticket raises Late; since: when (time.monotonic) the request came
         that this is a part of, None: now; on_frame(rows done, rows, images [N, H, W, C]): called by the worker in some
@@ -94,7 +94,7 @@ class Engine:
         feeds = sampler.feeds(seed, index, **inputs)
         count = len(feeds["seed"])
         if on_frame is not None and count > self._max_batch:
-            raise UsageError(f"at most {self._max_batch} pictures can be watched at once, got {count}")
+            raise UsageError(f"at most {self._max_batch} images can be watched at once, got {count}")
         return self._admit(model, feeds, count, deadline, since, on_frame=on_frame)
 
     def call(self, work: Callable[[float], T], *, deadline: float) -> Ticket[T]:
@@ -117,7 +117,7 @@ class Engine:
 
     def _admit(
         self,
-        model: Model | None,
+        model: ServedModel | None,
         feeds: dict[str, np.ndarray],
         count: int,
         deadline: float,
@@ -132,9 +132,7 @@ class Engine:
             if self._closing:
                 raise _stopping()
             if self._depth and self._depth + count > self._max_queue:
-                raise Busy(
-                    f"{self._depth} pictures wait already, of at most {self._max_queue}; try later", self._wait()
-                )
+                raise Busy(f"{self._depth} images wait already, of at most {self._max_queue}; try later", self._wait())
             job.future.add_done_callback(lambda future: self._left(job))
             self._jobs.add(job)
             self._depth += count
@@ -142,7 +140,7 @@ class Engine:
                 self._errands.append(job)
             else:
                 if model not in self._lanes:
-                    self._lanes[model] = Lane(self._max_batch)
+                    self._lanes[model] = ModelQueue(self._max_batch)
                 self._lanes[model].add(job)
             self._work.notify()
             if not self._alone() or len(self._jobs) >= self._gathering.awaited or self._depth >= self._max_batch:
@@ -178,7 +176,7 @@ class Engine:
             except Exception as err:  # out of memory, say: there is one worker, so it must go on
                 self._start_afresh(err)
 
-    def _turn(self) -> Job | tuple[Lane, Batch, Stop] | None:
+    def _turn(self) -> Job | tuple[ModelQueue, Batch, Stop] | None:
         """What is next; waits for something. None: the end."""
         while not self._closing:
             if self._errands and not (self._models_turn and self._lanes):
@@ -198,7 +196,7 @@ class Engine:
         """Whether all that waits is for one model."""
         return len(self._lanes) == 1 and not self._errands
 
-    def _models(self) -> tuple[Lane, Batch, Stop] | None:
+    def _models(self) -> tuple[ModelQueue, Batch, Stop] | None:
         """What is next of the models; None: to be asked again."""
         model, lane = next(iter(self._lanes.items()))
         if self._alone():
@@ -234,7 +232,7 @@ class Engine:
         else:
             errand.finish(result)
 
-    def _advance(self, lane: Lane, batch: Batch, stop: Stop) -> None:
+    def _advance(self, lane: ModelQueue, batch: Batch, stop: Stop) -> None:
         model = batch.model
         self._metrics.called(batch.count)
         error: Exception | None = None

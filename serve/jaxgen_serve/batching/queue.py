@@ -1,4 +1,4 @@
-"""Which pictures are drawn next, of one model: the oldest request's first, with those that can share its calls."""
+"""Which images are drawn next, of one model: the oldest request's first, with those that can share its calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxgen_serve.batching.batch import Batch
 from jaxgen_serve.batching.requests import Job, Part
 
 
-class Lane:
+class ModelQueue:
     """What waits for a model and what is under way. To be used under the engine's lock."""
 
     def __init__(self, max_batch: int) -> None:

@@ -13,14 +13,14 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from jaxgen.errors import JaxgenError
-from jaxgen_serve.models.registry import Model
+from jaxgen_serve.models.registry import ServedModel
 
 T = TypeVar("T")
 Array = np.ndarray
 Feeds = dict[str, Array]
 OnFrame = Callable[[int, int, Array], None]
 
-SHARED = ("plan", "guidance")  # by all pictures of a call; of the other inputs each picture has its own
+SHARED = ("plan", "guidance")  # by all images of a call; of the other inputs each image has its own
 
 
 class Busy(JaxgenError):
@@ -54,9 +54,9 @@ class Ticket(Generic[T]):
 class Job:
     """What one caller waits for, alive until its future is done: by a result, an error, the deadline or `cancel`."""
 
-    model: Model | None  # None: a piece of work of another sort
+    model: ServedModel | None  # None: a piece of work of another sort
     feeds: Feeds
-    count: int  # pictures
+    count: int  # images
     since: float  # when it was asked for, by time.monotonic
     until: float  # the deadline, by time.monotonic
     work: Callable[[float], Any] | None = None
@@ -90,14 +90,14 @@ class Job:
             self.future.set_exception(error)
 
     def parts(self, size: int) -> list[Part]:
-        """In pieces of at most `size` pictures."""
+        """In pieces of at most `size` images."""
         cuts = [*range(0, self.count, size), self.count]
         parts = [Part(self, start, stop) for start, stop in itertools.pairwise(cuts)]
         self.missing = len(parts)
         return parts
 
     def take(self, start: int, stop: int, images: Array, state: Array | None) -> None:
-        """The pictures of a part; the last part finishes the job."""
+        """The images of a part; the last part finishes the job."""
         if self.count == stop - start:
             self.images, self.state = images, state
         else:
@@ -114,7 +114,7 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Pictures `start` to `stop - 1` of a job: what is never torn apart."""
+    """Images `start` to `stop - 1` of a job: what is never torn apart."""
 
     job: Job
     start: int
@@ -129,7 +129,7 @@ class Part:
 
 
 def picked(feeds: Feeds, which: slice | Array) -> Feeds:
-    """Those of some pictures: the second axis of a state [2, N, ...] counts them, the first one of others."""
+    """Those of some images: the second axis of a state [2, N, ...] counts them, the first one of others."""
     return {
         name: value if name in SHARED else value[:, which] if name == "state" else value[which]
         for name, value in feeds.items()

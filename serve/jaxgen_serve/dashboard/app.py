@@ -11,7 +11,7 @@ from jaxgen_serve.dashboard.views import explore, generate, runs, train
 # Streamlit's own Stop, which stops a page and not a run, must not be taken for that of a run.
 STYLE = """<style>
 [data-testid='stStatusWidget'] {display: none}
-.st-key-pictures img {image-rendering: pixelated}
+.st-key-images img {image-rendering: pixelated}
 </style>"""
 
 

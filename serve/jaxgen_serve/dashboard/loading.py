@@ -8,27 +8,27 @@ import streamlit as st
 
 from jaxgen.errors import JaxgenError
 from jaxgen.inference.model_file import Artifact
-from jaxgen.inference.predictor import Reader
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.sampler import Model
 from jaxgen_serve.dashboard import models
-from jaxgen_serve.dashboard.models import MAX_UPLOAD, Model
+from jaxgen_serve.dashboard.models import MAX_UPLOAD, ServedModel
 from jaxgen_serve.dashboard.ui import runs_folder
 from jaxgen_serve.models import registry, sandbox
 from jaxgen_serve.models.registry import ENCODER
 
 UPLOAD = "Upload a file"
-TRIAL_SECONDS = 60.0  # that an uploaded file may take to draw its first picture
+TRIAL_SECONDS = 60.0  # that an uploaded file may take to draw its first image
 
 
 @st.cache_resource(max_entries=6, show_spinner="Loading the model")
-def sampler(sha256: str, _artifact: Artifact) -> Sampler:
+def sampler(sha256: str, _artifact: Artifact) -> Model:
     """Loaded into onnxruntime, once."""
-    return Sampler(_artifact)
+    return Model(_artifact)
 
 
 @st.cache_resource(max_entries=6, show_spinner="Loading the encoder")
-def reader(sha256: str, _artifact: Artifact) -> Reader:
-    return Reader(_artifact)
+def reader(sha256: str, _artifact: Artifact) -> Predictor:
+    return Predictor(_artifact)
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
@@ -46,14 +46,14 @@ def tried(sha256: str, _artifact: Artifact) -> None:
     sandbox.attempt(str(_artifact.path), _artifact.data, TRIAL_SECONDS, _artifact.inference.kind)
 
 
-def load(path: Path, name: str) -> Model:
+def load(path: Path, name: str) -> ServedModel:
     """A model file, and the encoder beside it."""
     beside = path.with_name(path.stem + ENCODER)
     encoder = read(beside, f"{name}{ENCODER}") if beside.exists() else None
     return _model(name, read(path, f"{name}.onnx"), encoder)
 
 
-def choose(*, key: str) -> Model | None:
+def choose(*, key: str) -> ServedModel | None:
     """A model, chosen from those that are there or uploaded; None as long as there is none.
 
     Raises JaxgenError if the file is refused.
@@ -77,7 +77,7 @@ def choose(*, key: str) -> Model | None:
     return _model(drawing.path.stem, drawing, encoder)
 
 
-def describe(model: Model) -> None:
+def describe(model: ServedModel) -> None:
     """What it is, in a line, with its hash."""
     file = model.sampler.artifact
     height, width, channels = model.sampler.shape
@@ -93,13 +93,13 @@ def describe(model: Model) -> None:
         st.warning("These are untrained, fresh weights: what they draw means nothing.", icon=":material/warning:")
 
 
-def _model(name: str, drawing: Artifact, encoder: Artifact | None) -> Model:
+def _model(name: str, drawing: Artifact, encoder: Artifact | None) -> ServedModel:
     loaded = sampler(drawing.sha256, drawing)
     if encoder is None:
-        return Model(name=name, sampler=loaded)
+        return ServedModel(name=name, sampler=loaded)
     reads = reader(encoder.sha256, encoder)
     registry.require_pair(loaded, reads)
-    return Model(name=name, sampler=loaded, reader=reads)
+    return ServedModel(name=name, sampler=loaded, reader=reads)
 
 
 def read(path: Path, name: str) -> Artifact:

@@ -12,8 +12,8 @@ import numpy as np
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file as artifacts
 from jaxgen.inference.model_file import Artifact
-from jaxgen.inference.predictor import Reader
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.sampler import Model
 from jaxgen.latent.spaces import Codes, Noises, Space
 from jaxgen_serve.models.registry import ENCODER
 from jaxgen_serve.settings import data_folder
@@ -22,42 +22,42 @@ MAX_UPLOAD = 64  # MB
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Model:
+class ServedModel:
     """A model that is loaded, and the encoder that belongs to it, if there is one."""
 
     name: str
-    sampler: Sampler
-    reader: Reader | None = None
+    sampler: Model
+    reader: Predictor | None = None
 
     @property
     def dataset(self) -> str | None:
         """What it was made for, as far as its file records it."""
         return self.sampler.artifact.fact("data.dataset", str)
 
-    def within(self, seconds: float) -> Sampler:
+    def within(self, seconds: float) -> Model:
         """The sampler, whose calls take `seconds` from now at most, all together; then it raises JaxgenError."""
-        return _LimitedSampler(self.sampler, time.monotonic() + seconds)
+        return _LimitedModel(self.sampler, time.monotonic() + seconds)
 
     def space(self, seconds: float, *, exact: bool = False) -> Space:
         """Its latents, for `seconds` from now; exact: see `jaxgen.latent.spaces.Noises`."""
         sampler = self.within(seconds)
         if sampler.inference.process is not None:
             return Noises(sampler, exact=exact, refine=1)
-        reader = self.reader and _LimitedReader(self.reader, time.monotonic() + seconds)
+        reader = self.reader and _LimitedPredictor(self.reader, time.monotonic() + seconds)
         return Codes(sampler, reader, Path(f"{self.name}{ENCODER}"))
 
 
-class _LimitedSampler(Sampler):
-    def __init__(self, model: Sampler, end: float) -> None:
+class _LimitedModel(Model):
+    def __init__(self, model: Model, end: float) -> None:
         self.__dict__ = dict(model.__dict__)  # the same session, loaded once
         self._end = end
 
-    def draw(self, *values: Any, **named: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        return super().draw(*values, **named, deadline=_left(self._end))
+    def sample(self, *values: Any, **named: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        return super().sample(*values, **named, deadline=_left(self._end))
 
 
-class _LimitedReader(Reader):
-    def __init__(self, reader: Reader, end: float) -> None:
+class _LimitedPredictor(Predictor):
+    def __init__(self, reader: Predictor, end: float) -> None:
         self.__dict__ = dict(reader.__dict__)
         self._end = end
 
@@ -112,5 +112,5 @@ def received(files: list[tuple[str, bytes]]) -> tuple[Artifact, Artifact | None]
 def _left(end: float) -> float:
     seconds = end - time.monotonic()
     if seconds <= 0:
-        raise JaxgenError("stopped: it takes longer than its deadline; ask for fewer pictures or steps")
+        raise JaxgenError("stopped: it takes longer than its deadline; ask for fewer images or steps")
     return seconds

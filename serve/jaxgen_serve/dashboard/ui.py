@@ -46,7 +46,7 @@ def title(name: str, what: str) -> None:
 
 
 def show_image(image: Any, caption: str | list[str] | None = None, *, width: Any = "stretch") -> None:
-    """Pictures as they are: Streamlit would make JPEGs of them."""
+    """Images as they are: Streamlit would make JPEGs of them."""
     st.image(image, caption=caption, width=width, output_format="PNG")
 
 

@@ -28,7 +28,7 @@ class Unavailable(JaxgenError):
 
 
 class Database:
-    """A connection that writes and one that reads, so that a search need not wait while pictures are written.
+    """A connection that writes and one that reads, so that a search need not wait while images are written.
 
     Usable from any thread and by several processes at a time. Raises Unavailable, here and in every block, if the file
     cannot be opened or written, is damaged, or is of a newer version than MIGRATIONS.

@@ -1,4 +1,4 @@
-"""Pictures that were kept: a row each in SQLite, with how it was drawn, and a PNG file each beside it.
+"""Images that were kept: a row each in SQLite, with how it was drawn, and a PNG file each beside it.
 
 A row is never without its file: the file is on the disk before its row is, and leaves after it. What a crash may leave
 of files without rows is removed at the next opening. SQLite's write lock is held from before the first file is written
@@ -22,8 +22,8 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import sync, write_atomically
 from jaxgen_serve.gallery.database import Database, Unavailable
 
-MAX_PICTURES = 100_000
-MAX_LIMIT = 200  # pictures of one answer
+MAX_IMAGES = 100_000
+MAX_LIMIT = 200  # images of one answer
 KEEP_DELETED = 24 * 3600.0  # seconds
 WAIT = 30.0  # seconds
 
@@ -32,12 +32,12 @@ OURS = re.compile(r"[0-9a-f]{28}\.png|\.[0-9a-f]+\.tmp")  # names of what `add` 
 
 
 class NotKept(UsageError):
-    """There is no such picture in the gallery. The API's 404."""
+    """There is no such image in the gallery. The API's 404."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A picture that was kept, and all that it was drawn from; None where its model has no such thing."""
+class Image:
+    """An image that was kept, and all that it was drawn from; None where its model has no such thing."""
 
     id: str  # 28 hex digits, which sort by when it was kept
     model: str
@@ -55,35 +55,35 @@ class Picture:
     created: str  # ISO 8601, UTC
 
 
-NAMES = tuple(Picture.__dataclass_fields__)  # of the columns, too
+NAMES = tuple(Image.__dataclass_fields__)  # of the columns, too
 COLUMNS = ", ".join(f'"{name}"' for name in NAMES)
-USED = NAMES[1:-2]  # what a picture was drawn from
+USED = NAMES[1:-2]  # what an image was drawn from
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Some of the pictures that were asked for, newest first."""
+    """Some of the images that were asked for, newest first."""
 
-    pictures: list[Picture]
+    images: list[Image]
     next: str | None  # `before` of the page after this one; None on the last
     total: int  # on all pages together
 
 
 class Gallery:
-    """The pictures kept in a folder, for any thread, and for several processes at a time.
+    """The images kept in a folder, for any thread, and for several processes at a time.
 
     Raises Unavailable, here and in every method, where the folder or its database cannot be used. No message holds a
     path, since clients see them.
     """
 
     def __init__(
-        self, folder: Path, *, max_pictures: int = MAX_PICTURES, keep_deleted: float = KEEP_DELETED, wait: float = WAIT
+        self, folder: Path, *, max_images: int = MAX_IMAGES, keep_deleted: float = KEEP_DELETED, wait: float = WAIT
     ) -> None:
-        """keep_deleted: for how many seconds a picture can be restored; wait: seconds for another process's write."""
-        self._max_pictures, self._keep_deleted = max_pictures, keep_deleted
-        self._pictures = folder / "pictures"
+        """keep_deleted: for how many seconds an image can be restored; wait: seconds for another process's write."""
+        self._max_images, self._keep_deleted = max_images, keep_deleted
+        self._images = folder / "pictures"
         try:
-            self._pictures.mkdir(parents=True, exist_ok=True)
+            self._images.mkdir(parents=True, exist_ok=True)
             sync(folder)
         except OSError as err:
             raise Unavailable(f"the gallery's folder cannot be made: {err.strerror}; choose another --data") from err
@@ -94,24 +94,24 @@ class Gallery:
             self._database.close()
             raise
 
-    def add(self, pictures: Sequence[tuple[Mapping[str, Any], bytes]]) -> list[Picture]:
-        """Keep pictures, each what it was drawn from (the names in USED) and its PNG file: all of them or none.
+    def add(self, images: Sequence[tuple[Mapping[str, Any], bytes]]) -> list[Image]:
+        """Keep images, each what it was drawn from (the names in USED) and its PNG file: all of them or none.
 
         They are on the disk when this returns. Raises UsageError if the gallery is full.
         """
-        kept: list[Picture] = []
+        kept: list[Image] = []
         try:
             with self._database.write() as database:
-                purged = self._make_room(database, len(pictures))
+                purged = self._make_room(database, len(images))
                 (last,) = database.execute("SELECT max(id) FROM pictures").fetchone()
-                for name, (used, png) in zip(_new_ids(last, len(pictures)), pictures, strict=True):
+                for name, (used, png) in zip(_new_ids(last, len(images)), images, strict=True):
                     values = {key: used[key] for key in USED}
-                    kept.append(Picture(id=name, favourite=False, created=_now(), **values))
+                    kept.append(Image(id=name, favourite=False, created=_now(), **values))
                     self._write(name, png)
                 marks = ", ".join("?" * len(NAMES))
                 database.executemany(f"INSERT INTO pictures ({COLUMNS}) VALUES ({marks})", map(astuple, kept))
         except Exception:  # on KeyboardInterrupt the rows may just have been committed: leftovers wait for an opening
-            self._unlink(f"{picture.id}.png" for picture in kept)
+            self._unlink(f"{image.id}.png" for image in kept)
             raise
         self._unlink(purged)
         return kept
@@ -126,16 +126,16 @@ class Gallery:
         limit: int = 60,
         before: str | None = None,
     ) -> Page:
-        """Pictures for which all of these hold, newest first: at most `limit` of those kept before picture `before`.
+        """Images for which all of these hold, newest first: at most `limit` of those kept before image `before`.
 
-        label: a class's name or number, -1 for pictures drawn without one. Raises UsageError on values out of range.
+        label: a class's name or number, -1 for images drawn without one. Raises UsageError on values out of range.
         """
         if not 1 <= limit <= MAX_LIMIT:
             raise UsageError(f"limit must be from 1 to {MAX_LIMIT}, got {limit}")
         if seed is not None and not 0 <= seed < 2**32:
             raise UsageError(f"seed must be from 0 to 2^32 - 1, got {seed}")
         if before is not None and not ID.fullmatch(before):
-            raise UsageError(f"before must be the id of a picture, got {before[:60]!a}")
+            raise UsageError(f"before must be the id of an image, got {before[:60]!a}")
         equal = {"model": model, "seed": seed, "favourite": favourite}
         values: list[Any] = [value for value in equal.values() if value is not None]
         wanted = [f"{name} = ?" for name, value in equal.items() if value is not None]
@@ -150,42 +150,42 @@ class Gallery:
                 f"SELECT {COLUMNS} FROM pictures WHERE {where} AND id < ? ORDER BY id DESC LIMIT ?",
                 [*values, before or "~", limit + 1],  # "~" is after every id
             ).fetchall()
-        found = [_picture(row) for row in rows[:limit]]
-        return Page(pictures=found, next=found[-1].id if len(rows) > limit else None, total=total)
+        found = [_image(row) for row in rows[:limit]]
+        return Page(images=found, next=found[-1].id if len(rows) > limit else None, total=total)
 
-    def get(self, name: str) -> Picture:
-        """The picture of this id. Raises NotKept if there is none, or it was deleted."""
+    def get(self, name: str) -> Image:
+        """The image of this id. Raises NotKept if there is none, or it was deleted."""
         row = None
         if ID.fullmatch(name):
             with self._database.read() as database:
                 query = f"SELECT {COLUMNS} FROM pictures WHERE id = ? AND deleted_at IS NULL"
                 row = database.execute(query, (name,)).fetchone()
         if row is None:
-            raise NotKept(f"the gallery has no picture {name[:60]!a}; it may have been deleted")
-        return _picture(row)
+            raise NotKept(f"the gallery has no image {name[:60]!a}; it may have been deleted")
+        return _image(row)
 
     def png(self, name: str) -> bytes:
-        """A picture's PNG file. Raises NotKept if there is none; a row whose file somebody took away goes, too."""
+        """An image's PNG file. Raises NotKept if there is none; a row whose file somebody took away goes, too."""
         self.get(name)
         try:
             return self._path(name).read_bytes()
         except FileNotFoundError as err:
             with self._database.write() as database:
                 database.execute("DELETE FROM pictures WHERE id = ?", (name,))
-            raise NotKept(f"the gallery's file of picture {name!r} is gone") from err
+            raise NotKept(f"the gallery's file of image {name!r} is gone") from err
         except OSError as err:
-            raise Unavailable(f"the gallery's file of picture {name!r} cannot be read: {err.strerror}") from err
+            raise Unavailable(f"the gallery's file of image {name!r} cannot be read: {err.strerror}") from err
 
-    def set_favourite(self, name: str, favourite: bool) -> Picture:
-        """Mark a picture, or take the mark away. Raises NotKept if there is no such picture."""
+    def set_favourite(self, name: str, favourite: bool) -> Image:
+        """Mark an image, or take the mark away. Raises NotKept if there is no such image."""
         return self._change(name, "favourite", favourite)
 
-    def delete(self, name: str) -> Picture:
-        """Take a picture out; `restore` can bring it back for a while. Raises NotKept if there is no such picture."""
+    def delete(self, name: str) -> Image:
+        """Take an image out; `restore` can bring it back for a while. Raises NotKept if there is no such image."""
         return self._change(name, "deleted_at", time.time())
 
-    def restore(self, name: str) -> Picture:
-        """Bring a deleted picture back; one that was not deleted stays. Raises NotKept if it is gone for good."""
+    def restore(self, name: str) -> Image:
+        """Bring a deleted image back; one that was not deleted stays. Raises NotKept if it is gone for good."""
         with self._database.write() as database:
             database.execute("UPDATE pictures SET deleted_at = NULL WHERE id = ?", (name,))
         return self.get(name)
@@ -198,10 +198,10 @@ class Gallery:
         """Purge what was deleted long ago; remove files without a row and rows without a file."""
         with self._database.opening() as (database, fresh):
             purged = self._purge(database, time.time() - self._keep_deleted)
-            files = {entry.name for entry in self._pictures.iterdir() if OURS.fullmatch(entry.name)}
+            files = {entry.name for entry in self._images.iterdir() if OURS.fullmatch(entry.name)}
             if fresh and files:
                 raise Unavailable(
-                    "the gallery's folder holds pictures but no database; put gallery.sqlite3 back, or move the folder "
+                    "the gallery's folder holds images but no database; put gallery.sqlite3 back, or move the folder "
                     "'gallery' out of the data folder, and a new one is made"
                 )
             rows = {f"{name}.png" for (name,) in database.execute("SELECT id FROM pictures")}
@@ -213,25 +213,25 @@ class Gallery:
         """Purge what was deleted long ago, or all that was deleted if room is wanted for `count` more."""
         purged = self._purge(database, time.time() - self._keep_deleted)
         query = "SELECT count(*) FROM pictures"
-        if database.execute(query).fetchone()[0] + count > self._max_pictures:
+        if database.execute(query).fetchone()[0] + count > self._max_images:
             purged += self._purge(database, time.time())
             (held,) = database.execute(query).fetchone()
-            if held + count > self._max_pictures:
-                raise UsageError(f"the gallery holds {held} of at most {self._max_pictures} pictures; delete some")
+            if held + count > self._max_images:
+                raise UsageError(f"the gallery holds {held} of at most {self._max_images} images; delete some")
         return purged
 
     def _purge(self, database: sqlite3.Connection, until: float) -> list[str]:
-        """Remove the rows of pictures deleted by then; the names of their files, to be removed after the commit."""
+        """Remove the rows of images deleted by then; the names of their files, to be removed after the commit."""
         rows = database.execute("DELETE FROM pictures WHERE deleted_at <= ? RETURNING id", (until,)).fetchall()
         return [f"{name}.png" for (name,) in rows]
 
-    def _change(self, name: str, column: str, value: object) -> Picture:
-        picture = self.get(name)
+    def _change(self, name: str, column: str, value: object) -> Image:
+        image = self.get(name)
         with self._database.write() as database:
             database.execute(f"UPDATE pictures SET {column} = ? WHERE id = ? AND deleted_at IS NULL", (value, name))
             purged = self._purge(database, time.time() - self._keep_deleted)
         self._unlink(purged)
-        return picture if column == "deleted_at" else self.get(name)
+        return image if column == "deleted_at" else self.get(name)
 
     def _write(self, name: str, png: bytes) -> None:
         try:
@@ -243,10 +243,10 @@ class Gallery:
     def _unlink(self, names: Iterable[str]) -> None:
         for name in names:
             with suppress(OSError):  # what stays now is a leftover for the next opening
-                (self._pictures / name).unlink()
+                (self._images / name).unlink()
 
     def _path(self, name: str) -> Path:
-        return self._pictures / f"{name}.png"
+        return self._images / f"{name}.png"
 
 
 def _new_ids(last: str | None, count: int) -> Iterator[str]:
@@ -266,9 +266,9 @@ def _of_label(text: str) -> tuple[str, list[Any]]:
     return "class_name = ?", [text]
 
 
-def _picture(row: Sequence[Any]) -> Picture:
+def _image(row: Sequence[Any]) -> Image:
     values = dict(zip(NAMES, row, strict=True))
-    return Picture(**values | {name: bool(values[name]) for name in ("untrained", "favourite")})
+    return Image(**values | {name: bool(values[name]) for name in ("untrained", "favourite")})
 
 
 def _now() -> str:

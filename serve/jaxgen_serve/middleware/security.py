@@ -87,7 +87,7 @@ class Guard:
         return 401, "this server wants a token: Authorization: Bearer TOKEN", {"www-authenticate": "Bearer"}
 
     def foreign(self, scope: Scope, headers: Headers) -> bool:
-        """Whether the page of another site asks, whatever the method: a picture in it is a GET that draws.
+        """Whether the page of another site asks, whatever the method: an image in it is a GET that draws.
 
         Who leaves out both headers is no browser, or an old one. A proxy may have changed the scheme of an origin.
         """

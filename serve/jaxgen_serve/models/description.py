@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from jaxgen.inference.model_file import Artifact
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen.sampling.process import MAX_GUIDANCE
 from jaxgen.sampling.sampler_spec import samplers, unknown_part
 
 
-def described(sampler: Sampler, *, name: str, size: int, encoder: bool, max_steps: int) -> dict[str, Any]:
-    """What a client needs to know of a model. size: bytes of its file; encoder: whether it reads pictures, too;
+def described(sampler: Model, *, name: str, size: int, encoder: bool, max_steps: int) -> dict[str, Any]:
+    """What a client needs to know of a model. size: bytes of its file; encoder: whether it reads images, too;
     max_steps: of a plan, where the model itself has no limit or a higher one.
     """
     inference = sampler.inference
@@ -35,7 +35,7 @@ def described(sampler: Sampler, *, name: str, size: int, encoder: bool, max_step
     }
 
 
-def plans(sampler: Sampler, max_steps: int) -> dict[str, Any] | None:
+def plans(sampler: Model, max_steps: int) -> dict[str, Any] | None:
     """The samplers of a model, and what it does unless told otherwise; None: it has no plans."""
     process, default = sampler.inference.process, sampler.inference.plan
     if process is None or default is None:

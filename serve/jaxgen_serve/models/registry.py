@@ -13,8 +13,8 @@ from jaxgen.errors import JaxgenError, UsageError, nearest
 from jaxgen.files import read_bytes
 from jaxgen.inference import model_file as artifacts
 from jaxgen.inference.model_file import Artifact
-from jaxgen.inference.predictor import Reader
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.sampler import Model
 from jaxgen.latent.spaces import Codes
 
 ENCODER = ".encoder.onnx"
@@ -28,12 +28,12 @@ class NotServed(UsageError):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Model:
+class ServedModel:
     """A loaded file. The messages of `sampler` and `reader` know it by its name, and never by its path."""
 
     name: str
-    sampler: Sampler
-    reader: Reader | None  # the encoder beside it
+    sampler: Model
+    reader: Predictor | None  # the encoder beside it
     path: Path
     size: int  # bytes
 
@@ -54,18 +54,18 @@ class Library:
         model; None: one for those that draw in one evaluation, for others as many as onnxruntime thinks right."""
         self._places, self._extra, self._interval, self._threads = list(places), extra, interval, threads
         self._files: dict[Path, _File] = {}
-        self._models: dict[str, Model] = {}
+        self._models: dict[str, ServedModel] = {}
         self.refused: dict[str, str] = {}  # file name -> one line why it is not served as it is now
         self._looking = threading.Lock()
         self._closed = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="jaxgen-library", daemon=True)
         self.refresh()
 
-    def models(self) -> list[Model]:
+    def models(self) -> list[ServedModel]:
         """In the order of the places; alphabetical within a folder."""
         return list(self._models.values())
 
-    def get(self, name: str | None) -> Model:
+    def get(self, name: str | None) -> ServedModel:
         """The model of a name; None: the first one. Raises NotServed, with the names that there are."""
         models = self._models  # one table, whatever a look changes meanwhile
         if not models:
@@ -83,7 +83,7 @@ class Library:
         patient: believe only what two looks in a row have found, for a file may be in the middle of being written.
         """
         with self._looking:
-            models: dict[str, Model] = {}
+            models: dict[str, ServedModel] = {}
             refused: dict[str, str] = {}
             files = {path: self._files.get(path) or _File(path) for path in self._listed()}
             taken = set()
@@ -135,7 +135,7 @@ class _File:
     def __init__(self, path: Path) -> None:
         self.path, self.beside = path, path.with_suffix(ENCODER)
         self.there = False
-        self.model: Model | None = None
+        self.model: ServedModel | None = None
         self.complaints: dict[str, str] = {}  # file name -> why
         self._seen: Look | None = None  # at the last look
         self._tried: Look | None = None  # as which it was loaded or refused
@@ -163,7 +163,7 @@ class _File:
             reader = old.reader if old and same and self.beside.exists() else None
             with self._noting(self.beside):
                 reader = _encoder(self.beside, sampler, threads) if self.beside.exists() else None
-            self.model = Model(
+            self.model = ServedModel(
                 name=name, sampler=sampler, reader=reader, path=self.path, size=len(artifact.data)
             )  # fmt: skip
 
@@ -187,7 +187,7 @@ def read(path: Path, name: str) -> Artifact:
         raise JaxgenError(str(err).replace(str(path), name)) from err
 
 
-def require_pair(sampler: Sampler, encoder: Reader) -> None:
+def require_pair(sampler: Model, encoder: Predictor) -> None:
     """Raise JaxgenError unless `encoder` is this model's."""
     if sampler.inference.process is not None:
         drawing, reading = sampler.artifact.path, encoder.artifact.path
@@ -195,16 +195,16 @@ def require_pair(sampler: Sampler, encoder: Reader) -> None:
     Codes(sampler, encoder)  # raises if their weights differ
 
 
-def _sampler(artifact: Artifact, threads: int | None) -> Sampler:
+def _sampler(artifact: Artifact, threads: int | None) -> Model:
     """One evaluation is too short to be shared by two threads, and a core that waits busily is one that answers lack;
     a plan is long enough for both to pay (experiments/serving)."""
     at_once = artifact.inference.process is None
-    return Sampler(artifact, threads=threads or (1 if at_once else None), spin=not at_once)
+    return Model(artifact, threads=threads or (1 if at_once else None), spin=not at_once)
 
 
-def _encoder(path: Path, sampler: Sampler, threads: int | None) -> Reader:
+def _encoder(path: Path, sampler: Model, threads: int | None) -> Predictor:
     """Raises JaxgenError if the file is not the encoder of this model."""
-    reader = Reader(read(path, path.name), threads=threads or 1, spin=False)
+    reader = Predictor(read(path, path.name), threads=threads or 1, spin=False)
     require_pair(sampler, reader)
     return reader
 

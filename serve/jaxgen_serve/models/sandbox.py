@@ -27,7 +27,7 @@ def attempt(name: str, data: bytes, seconds: float, kind: str = "sampler") -> No
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as err:
-        raise JaxgenError(f"{name}: refused: it {DEEDS[kind]} no picture in {seconds:g} seconds") from err
+        raise JaxgenError(f"{name}: refused: it {DEEDS[kind]} no image in {seconds:g} seconds") from err
     if done.returncode:
         said = done.stdout.decode(errors="replace").strip().splitlines()
         raise JaxgenError(said[-1] if said else f"{name}: refused: it crashed, or took too much memory")
@@ -52,24 +52,24 @@ def main(name: str, kind: str) -> int:
 def _draw(artifact: Artifact) -> None:
     import numpy as np
 
-    from jaxgen.inference.sampler import Sampler
+    from jaxgen.inference.sampler import Model
     from jaxgen_serve.models.description import described
 
-    model = Sampler(artifact, threads=1)
+    model = Model(artifact, threads=1)
     one = np.zeros(1, np.int64)
     plan = model.plan()[-1:] if model.inference.process else None
-    images, _ = model.draw(one, one, plan=plan)
+    images, _ = model.sample(one, one, plan=plan)
     if images.shape != (1, *model.shape) or images.dtype != np.uint8:
-        raise JaxgenError(f"{artifact.path}: expected a picture {model.shape}, got {images.dtype} {images.shape}")
+        raise JaxgenError(f"{artifact.path}: expected an image {model.shape}, got {images.dtype} {images.shape}")
     json.dumps(described(model, name=str(artifact.path), size=0, encoder=False, max_steps=1), allow_nan=False)
 
 
 def _read(artifact: Artifact) -> None:
     import numpy as np
 
-    from jaxgen.inference.predictor import Reader
+    from jaxgen.inference.predictor import Predictor
 
-    model = Reader(artifact, threads=1)
+    model = Predictor(artifact, threads=1)
     model.read(np.zeros((1, *model.shape), np.uint8))
 
 

@@ -122,7 +122,7 @@ export function easel({ tool, brush, changed }) {
       changed();
     },
 
-    /** Puts a picture on the paper: as large as it fits, its middle in the middle. */
+    /** Puts an image on the paper: as large as it fits, its middle in the middle. */
     async put(src, smooth) {
       const image = new Image();
       image.src = src;
@@ -136,7 +136,7 @@ export function easel({ tool, brush, changed }) {
       changed();
     },
 
-    /** As the pictures of MNIST are: the strokes a `share` of the paper, their centre of mass in the middle if it fits. */
+    /** As the images of MNIST are: the strokes a `share` of the paper, their centre of mass in the middle if it fits. */
     centre(share = 20 / 28) {
       const found = extent(paper.getImageData(0, 0, SIZE, SIZE).data);
       if (!found) return;
@@ -160,7 +160,7 @@ export function easel({ tool, brush, changed }) {
     past: () => history.length > 0,
 
     /** The paper as a PNG, a Blob. */
-    picture: () => new Promise((done) => $("paper").toBlob(done, "image/png")),
+    image: () => new Promise((done) => $("paper").toBlob(done, "image/png")),
 
     /** White where the mask is painted, a Blob. */
     mask() {

@@ -10,9 +10,9 @@ import { newSeed, settings, state, watch } from "./state.js";
 
 const TOOLS = ["pen", "eraser", "mask"];
 const REGIONS = ["bottom", "top", "left", "right", "center", "painted"];
-const VERSIONS = 3; // of a picture whose part is drawn anew
+const VERSIONS = 3; // of an image whose part is drawn anew
 
-const STROKES = { mnist: 20 / 28, digits: 1 }; // how much of a picture a digit takes up in these datasets
+const STROKES = { mnist: 20 / 28, digits: 1 }; // how much of an image a digit takes up in these datasets
 
 const run = newest();
 let backend = null;
@@ -65,7 +65,7 @@ async function read(what) {
   const share = STROKES[state.model.dataset];
   if (share && paper.rough()) paper.centre(share); // these models know digits in the middle alone; "Undo" brings it back
   await working(async (signal) => {
-    const fields = { file: await paper.picture(), model: state.model.name, label: told() };
+    const fields = { file: await paper.image(), model: state.model.name, label: told() };
     const said = await backend().reading.read(what, fields, signal);
     found = { what, of: state.model.name, ...said };
   });
@@ -78,7 +78,7 @@ async function inpaint() {
     const region = $("region").value;
     const place = region === "painted" ? { mask_file: await paper.mask() } : { mask: region };
     const seed = state.locked ? state.seed : newSeed();
-    const fields = { file: await paper.picture(), model, label: told(), sampler, steps, guidance, seed, num_images: VERSIONS, ...place };
+    const fields = { file: await paper.image(), model, label: told(), sampler, steps, guidance, seed, num_images: VERSIONS, ...place };
     found = { what: "inpaint", of: model, images: await backend().reading.inpaint(fields, signal) };
   });
 }
@@ -105,11 +105,11 @@ function showFindings() {
   const { png } = backend().reading;
   const figure = (src, words) => el("figure", {}, el("img", { src, alt: words, class: "pixel" }), el("figcaption", {}, words));
   if (found.what === "inpaint") {
-    return $("findings").replaceChildren(...found.images.map((src, i) => figure(src, t("picture", { n: i + 1 }))));
+    return $("findings").replaceChildren(...found.images.map((src, i) => figure(src, t("image", { n: i + 1 }))));
   }
-  const pictures = [figure(png(found.original), t("hand.seen")), figure(png(found.reconstruction), t("hand.rebuilt"))];
-  if (found.what === "anomaly") pictures.push(figure(png(found.heat), t("hand.heat")));
-  return $("findings").replaceChildren(...(found.what === "anomaly" ? [score()] : []), ...pictures);
+  const images = [figure(png(found.original), t("hand.seen")), figure(png(found.reconstruction), t("hand.rebuilt"))];
+  if (found.what === "anomaly") images.push(figure(png(found.heat), t("hand.heat")));
+  return $("findings").replaceChildren(...(found.what === "anomaly" ? [score()] : []), ...images);
 }
 
 function score() {
@@ -120,7 +120,7 @@ function score() {
 
 function showTools() {
   $("undo").disabled = !paper?.past();
-  $("from-stage").disabled = !stage.pictures.length;
+  $("from-stage").disabled = !stage.images.length;
 }
 
 function showLists() {

@@ -1,4 +1,4 @@
-// The gallery: pictures that were kept, found by model, class and seed.
+// The gallery: images that were kept, found by model, class and seed.
 
 import { $, announce, el, icon, roving, save, toast } from "./dom.js";
 import { MOST_SEED, isWrong, wholeNumber } from "./fields.js";
@@ -62,7 +62,7 @@ async function load(before) {
   try {
     const page = await backend().gallery.list(query);
     if (mine !== asked) return;
-    rows = before === null ? page.pictures : [...rows, ...page.pictures];
+    rows = before === null ? page.images : [...rows, ...page.images];
     [next, total] = [page.next, page.total];
     problem(null);
     show();
@@ -84,11 +84,11 @@ const showTotal = () => ($("found").textContent = t("gallery.found", { n: total 
 
 function card(row) {
   const [name, seed] = [row.class_name ?? null, String(row.seed)];
-  const words = name === null ? t("gallery.picture", { seed }) : t("gallery.picture.of", { name, seed });
+  const words = name === null ? t("gallery.image", { seed }) : t("gallery.image.of", { name, seed });
   const place = t("facts.seed", { seed: row.index ? `${seed} / ${row.index}` : seed });
-  const deed = (key, picture, click, pressed = null) => {
+  const deed = (key, image, click, pressed = null) => {
     const label = { title: t(key), "aria-label": `${t(key)}: ${words}`, "aria-pressed": pressed };
-    return el("button", { class: "icon deed", type: "button", ...label, on: { click } }, icon(picture));
+    return el("button", { class: "icon deed", type: "button", ...label, on: { click } }, icon(image));
   };
   const box = el(
     "article",
@@ -156,7 +156,7 @@ async function restore() {
   (undo ?? deedOf(row) ?? document.querySelector("[role=tab][aria-selected=true]")).focus();
 }
 
-/** Where the focus goes to a picture; nothing: it is not shown. */
+/** Where the focus goes to an image; nothing: it is not shown. */
 const deedOf = (row) => $("panel-gallery").hidden ? null : $("cards").querySelector(`[data-id="${row.id}"] .deed:last-child`);
 
 async function download(row) {

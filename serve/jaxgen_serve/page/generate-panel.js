@@ -8,7 +8,7 @@ import { problem } from "./error-banner.js";
 import { abandon, addFrame, chosen, expect, onStage, present, stage } from "./results.js";
 import { change, newSeed, settings, state, watch } from "./state.js";
 
-const CHANGED = 409; // the model is no longer the one that drew the picture
+const CHANGED = 409; // the model is no longer the one that drew the image
 const run = newest();
 let backend = null;
 let readModels = null;
@@ -67,15 +67,15 @@ function showGo() {
 }
 
 function showActions() {
-  const { pictures, selected, frames, used } = stage;
+  const { images, selected, frames, used } = stage;
   $("draw-actions").hidden = !used;
   $("keep").hidden = !backend().gallery;
   $("to-blend").hidden = selected.size !== 2;
   $("save-gif").hidden = frames.length < 2;
-  $("save-zip").hidden = pictures.length < 2;
+  $("save-zip").hidden = images.length < 2;
 }
 
-/** Keeps the selected pictures, or all, in the gallery: the server draws them again, which gives the same. */
+/** Keeps the selected images, or all, in the gallery: the server draws them again, which gives the same. */
 export async function keep() {
   if (!stage.used || !backend().gallery) return;
   const { model, sha256, seed, sampler, steps, eta, guidance } = stage.used;
@@ -91,9 +91,9 @@ export async function keep() {
 }
 
 /** Neighbours of one class, asked for together. */
-function runs(pictures) {
+function runs(images) {
   const parts = [];
-  for (const { index, label } of pictures) {
+  for (const { index, label } of images) {
     const last = parts.at(-1);
     if (last && last.label === label && last.index + last.count === index) last.count += 1;
     else parts.push({ index, label, count: 1 });
@@ -105,19 +105,19 @@ const mark = () => `${stage.used.untrained ? "untrained-" : ""}${stage.model.nam
 const channels = () => stage.model.shape[2];
 
 async function savePng() {
-  const pictures = chosen();
-  if (pictures.length === 1) return save(await single(pictures[0]), fileName(stage.used, pictures[0]), "image/png");
-  const whole = pictures.length === stage.pictures.length;
-  const labels = new Set(pictures.map(({ label }) => label));
+  const images = chosen();
+  if (images.length === 1) return save(await single(images[0]), fileName(stage.used, images[0]), "image/png");
+  const whole = images.length === stage.images.length;
+  const labels = new Set(images.map(({ label }) => label));
   const label = labels.size === 1 ? [...labels][0] : "all";
-  const text = whole ? provenance(stage.used, pictures[0].index, pictures.length, label) : null;
-  return save(await sheetPng(pictures.map(({ src }) => src), channels(), text), `${mark()}-sheet.png`, "image/png");
+  const text = whole ? provenance(stage.used, images[0].index, images.length, label) : null;
+  return save(await sheetPng(images.map(({ src }) => src), channels(), text), `${mark()}-sheet.png`, "image/png");
 }
 
-/** The server's pictures say how they were drawn; of those drawn here, it is said now. */
-async function single(picture) {
-  if (!stage.here) return bytesOf(picture.src);
-  return packedPng(await pixelsOf(picture.src, channels()), provenance(stage.used, picture.index, 1, picture.label));
+/** The server's images say how they were drawn; of those drawn here, it is said now. */
+async function single(image) {
+  if (!stage.here) return bytesOf(image.src);
+  return packedPng(await pixelsOf(image.src, channels()), provenance(stage.used, image.index, 1, image.label));
 }
 
 async function saveZip() {
@@ -125,7 +125,7 @@ async function saveZip() {
 }
 
 async function saveGif() {
-  const places = chosen().map((picture) => stage.pictures.indexOf(picture));
+  const places = chosen().map((image) => stage.images.indexOf(image));
   const frames = stage.frames.map((frame) => places.map((i) => frame[i]));
   save(await gifOf(frames, channels()), `${mark()}-denoise.gif`, "image/gif");
 }

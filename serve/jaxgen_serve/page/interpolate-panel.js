@@ -1,4 +1,4 @@
-// The Blend panel: the way between two pictures.
+// The Blend panel: the way between two images.
 
 import { $, announce, el, newest, save } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
@@ -10,7 +10,7 @@ import { className, newSeed, settings, state, watch } from "./state.js";
 
 const FRAMES = [8, 16, 32];
 const PATHS = ["spherical", "linear"];
-const STRIP = 12; // pictures in the row below
+const STRIP = 12; // images in the row below
 
 const run = newest();
 let backend = null;
@@ -41,16 +41,16 @@ export function setUpBlend(current) {
   });
 }
 
-/** Two pictures of the stage, and what they were drawn from; their way is drawn at once. */
-export function blend(pictures, used) {
+/** Two images of the stage, and what they were drawn from; their way is drawn at once. */
+export function blend(images, used) {
   const { model, sampler, steps, guidance } = used;
-  setEnds(pictures.map((picture) => ({ ...picture, seed: used.seed })), { model, sampler, steps, guidance });
+  setEnds(images.map((image) => ({ ...image, seed: used.seed })), { model, sampler, steps, guidance });
   return walk();
 }
 
 export const togglePlay = () => frames.length && show.toggle();
 
-/** Two fresh pictures of the chosen class, and the way between them. */
+/** Two fresh images of the chosen class, and the way between them. */
 async function twoNew() {
   const { eta, label, ...chosen } = settings();
   const drawn = { ...chosen, count: 1, index: 0, label, eta, quick: state.model.quick };
@@ -59,8 +59,8 @@ async function twoNew() {
     for (let i = 0; i < 2; i++) {
       const seed = newSeed();
       const index = label === null && !state.model.label_optional ? i : 0; // classes come in turn: not twice the same
-      const { pictures } = await backend().draw({ ...drawn, seed, index }, { signal });
-      found.push({ ...pictures[0], seed });
+      const { images } = await backend().draw({ ...drawn, seed, index }, { signal });
+      found.push({ ...images[0], seed });
     }
     setEnds(found, chosen);
   });
@@ -91,15 +91,15 @@ async function working(work) {
   }
 }
 
-function setEnds(pictures, drawnWith) {
-  [ends, request] = [pictures, drawnWith];
+function setEnds(images, drawnWith) {
+  [ends, request] = [images, drawnWith];
   setFrames([]);
   showEnds();
 }
 
 function setFrames(sources) {
   frames = sources;
-  $("blend-picture").hidden = $("blend-scrub").hidden = $("blend-actions").hidden = !frames.length;
+  $("blend-image").hidden = $("blend-scrub").hidden = $("blend-actions").hidden = !frames.length;
   $("blend-empty").hidden = frames.length > 0;
   const every = (frames.length - 1) / (Math.min(STRIP, frames.length) - 1);
   const some = Array.from({ length: Math.min(STRIP, frames.length) }, (_, i) => frames[Math.round(i * every)]);
@@ -110,9 +110,9 @@ function setFrames(sources) {
 }
 
 function showFrame(i) {
-  $("blend-picture").src = frames[i];
+  $("blend-image").src = frames[i];
   const text = new Intl.NumberFormat(document.documentElement.lang, { style: "percent" }).format(i / (frames.length - 1));
-  $("blend-picture").alt = t("blend.at", { share: text });
+  $("blend-image").alt = t("blend.at", { share: text });
   $("blend-text").textContent = text;
   $("blend-share").setAttribute("aria-valuetext", text);
 }
@@ -133,8 +133,8 @@ function arrange() {
   const [height, width] = state.model.shape;
   const room = { width: $("blend-stage").clientWidth - 40, height: $("blend-stage").clientHeight - 40 };
   const { scale } = fit(1, state.model.shape, room, 0);
-  $("blend-picture").style.setProperty("--side", `${scale * width}px`);
-  $("blend-picture").style.setProperty("--tall", `${scale * height}px`);
+  $("blend-image").style.setProperty("--side", `${scale * width}px`);
+  $("blend-image").style.setProperty("--tall", `${scale * height}px`);
 }
 
 function segments(id, name, values, first, words) {

@@ -42,7 +42,7 @@ export function setUpMap(current) {
     moveTo(share.x + x * step, share.y + y * step);
   });
   $("map-class").addEventListener("change", openMap);
-  $("map-png").addEventListener("click", savePicture);
+  $("map-png").addEventListener("click", saveImage);
   new ResizeObserver(arrange).observe($("map-stage"));
   watch((changed) => changed.has("model") && !$("panel-map").hidden && openMap());
   onLanguage(() => !$("panel-map").hidden && openMap());
@@ -65,7 +65,7 @@ export async function openMap() {
   if (key !== shown) {
     try {
       const { src } = await backend().map(model, $("map-class").value);
-      $("map-picture").src = src;
+      $("map-image").src = src;
       shown = key;
       problem(null);
     } catch (error) {
@@ -101,7 +101,7 @@ async function decode() {
   try {
     const { src } = await backend().decode({ model: model.name, latent: latent(), label });
     $("decoded").src = src;
-    $("decoded").alt = t("map.picture", { x: decimal(latent()[0]), y: decimal(latent()[1]) });
+    $("decoded").alt = t("map.image", { x: decimal(latent()[0]), y: decimal(latent()[1]) });
   } catch (error) {
     problem(error);
     waiting = false;
@@ -124,7 +124,7 @@ function arrange() {
   $("decoded").style.setProperty("--tall", `${scale * height}px`);
 }
 
-async function savePicture() {
+async function saveImage() {
   if (!$("decoded").src) return;
   const place = latent().map((value) => value.toFixed(2)).join("_");
   save(await bytesOf($("decoded").src), `${state.model.name}-latent_${place}.png`, "image/png");

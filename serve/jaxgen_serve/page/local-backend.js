@@ -1,4 +1,4 @@
-// Drawing on this device: wasm-runtime.js runs the model's file, and this makes pictures of what comes out. It is the whole
+// Drawing on this device: wasm-runtime.js runs the model's file, and this makes images of what comes out. It is the whole
 // backend of a static site, and takes the place of the server's drawing where the switch says so.
 
 import { t } from "./i18n.js";
@@ -8,7 +8,7 @@ import { className, newSeed } from "./state.js";
 const opened = new Map(); // url and hash of a model -> the promise of what wasm-runtime.js made of it
 let device = null;
 
-/** Whether pictures can be drawn here: onnxruntime's files are there, and the browser can run them. */
+/** Whether images can be drawn here: onnxruntime's files are there, and the browser can run them. */
 export async function localAvailable() {
   try {
     device = await import("./wasm-runtime.js");
@@ -61,7 +61,7 @@ export function localDrawing(models, planOf = null) {
         const label = labels && labels[i] >= 0 ? labels[i] : null;
         return { src, index: index[i], label, class_name: className(model, label) };
       });
-      return { pictures: named, used, milliseconds, here: true };
+      return { images: named, used, milliseconds, here: true };
     },
 
     async decode({ model: name, latent, label }, { signal = null } = {}) {
@@ -99,7 +99,7 @@ export async function siteBackend() {
   };
 }
 
-/** One label a picture; -1: none; null: the model knows none. */
+/** One label an image; -1: none; null: the model knows none. */
 function labelsFor(model, label, index) {
   if (!model.classes.length) return null;
   if (label !== null && label !== undefined) return index.map(() => label);

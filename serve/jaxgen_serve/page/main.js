@@ -18,7 +18,7 @@ import { change, newSeed, restore, state, watch } from "./state.js";
 import { draw, keep, setUpStudio, stopDrawing } from "./generate-panel.js";
 
 const POLL = 3000; // milliseconds until a server without models is asked again
-const FEW = 5; // pictures that a model with a plan draws at first
+const FEW = 5; // images that a model with a plan draws at first
 const SECOND = 40_000; // pixels times evaluations that take about a second for so many, on two cores
 
 let backend = null; // the server's, or the static site's
@@ -75,7 +75,7 @@ async function firstModel(wanted, failed = false) {
   await firstModel(wanted, failed);
 }
 
-/** Whether a few pictures are there in about a second. */
+/** Whether a few images are there in about a second. */
 function small({ shape: [height, width], plan, guidance }) {
   return height * width * plan.steps * (guidance ? 2 : 1) <= SECOND;
 }

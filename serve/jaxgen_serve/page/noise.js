@@ -1,5 +1,5 @@
-// JAX's own normals: what picture `index` of a seed is drawn from, as jaxgen/sampling/prng.py has it. The model's file draws its
-// own noise; this is for ways between two pictures, which start from a mixture of both.
+// JAX's own normals: what image `index` of a seed is drawn from, as jaxgen/sampling/prng.py has it. The model's file draws its
+// own noise; this is for ways between two images, which start from a mixture of both.
 
 const ROTATIONS = [
   [13, 15, 26, 6],
@@ -17,7 +17,7 @@ const TAIL = [
   2.83297682,
 ];
 
-/** The first normals of a picture: Float32Array [count]. seed, index: integers in [0, 2^32). */
+/** The first normals of an image: Float32Array [count]. seed, index: integers in [0, 2^32). */
 export function imageNoise(seed, index, count) {
   const key = threefry(threefry([0, seed], [0, index]), [0, 0]);
   return Float32Array.from({ length: count }, (_, i) => {

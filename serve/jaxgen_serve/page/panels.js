@@ -56,7 +56,7 @@ function showContents() {
   const empty = !state.model && open !== "gallery";
   for (const one of PANELS) $(`panel-${one}`).hidden = one !== open || empty;
   $("which").hidden = open === "gallery" || empty;
-  $("device-line").hidden = open === "hand" || !state.able; // reading pictures is the server's alone
+  $("device-line").hidden = open === "hand" || !state.able; // reading images is the server's alone
   const none = empty && state.known;
   if (none && $("no-models").hidden) announce(t("models.none"));
   $("no-models").hidden = !none;

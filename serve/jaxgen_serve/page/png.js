@@ -1,4 +1,4 @@
-// PNG files from pixels, with the text chunk by which a picture says how it was drawn.
+// PNG files from pixels, with the text chunk by which an image says how it was drawn.
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
@@ -22,15 +22,15 @@ export function joined(parts) {
   return all;
 }
 
-/** A picture {width, height, channels (1 or 3), data: Uint8Array} as a PNG, packed; text: {keyword: string} or null. */
-export async function packedPng(picture, text = null) {
-  const stream = new Blob([scanlines(picture)]).stream().pipeThrough(new CompressionStream("deflate"));
-  return file(picture, new Uint8Array(await new Response(stream).arrayBuffer()), text);
+/** An image {width, height, channels (1 or 3), data: Uint8Array} as a PNG, packed; text: {keyword: string} or null. */
+export async function packedPng(image, text = null) {
+  const stream = new Blob([scanlines(image)]).stream().pipeThrough(new CompressionStream("deflate"));
+  return file(image, new Uint8Array(await new Response(stream).arrayBuffer()), text);
 }
 
-/** The same, not packed: at once, for the many small pictures of a drawing that is under way. */
-export function plainPng(picture, text = null) {
-  return file(picture, stored(scanlines(picture)), text);
+/** The same, not packed: at once, for the many small images of a drawing that is under way. */
+export function plainPng(image, text = null) {
+  return file(image, stored(scanlines(image)), text);
 }
 
 /** Bytes as a data URL. */

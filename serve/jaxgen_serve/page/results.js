@@ -1,4 +1,4 @@
-// The stage: the pictures of the newest drawing, which of them are selected, and the way they came from noise.
+// The stage: the images of the newest drawing, which of them are selected, and the way they came from noise.
 
 import { $, announce, el, roving } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
@@ -6,18 +6,18 @@ import { player } from "./player.js";
 import { className } from "./state.js";
 
 const FRAME_TIME = 60; // milliseconds that a frame is shown when played
-const LARGEST = 448; // CSS pixels a side: more makes tiny pictures no clearer
+const LARGEST = 448; // CSS pixels a side: more makes tiny images no clearer
 
 export const stage = {
-  pictures: [], // {src, index, label}
+  images: [], // {src, index, label}
   used: null, // what they were drawn from, as the API says it
   asked: null, // the same of a drawing that has not come to its end
   drawing: false, // whether it still may
   model: null,
-  frames: [], // [[source of each picture]], from noise to the pictures
+  frames: [], // [[source of each image]], from noise to the images
   rows: [], // of the plan, one a frame
   total: 0, // of the plan's rows
-  selected: new Set(), // places in `pictures`
+  selected: new Set(), // places in `images`
   here: false, // whether this device drew them
   milliseconds: 0,
 };
@@ -29,15 +29,15 @@ let columns = 1;
 let settle = () => {};
 let plays = null;
 
-/** Calls `listener()` when the pictures or what is selected have changed. */
+/** Calls `listener()` when the images or what is selected have changed. */
 export function onStage(listener) {
   listeners.add(listener);
 }
 
-/** The selected pictures; all of them if none is. */
+/** The selected images; all of them if none is. */
 export function chosen() {
-  const some = [...stage.selected].sort((a, b) => a - b).map((i) => stage.pictures[i]);
-  return some.length ? some : stage.pictures;
+  const some = [...stage.selected].sort((a, b) => a - b).map((i) => stage.images[i]);
+  return some.length ? some : stage.images;
 }
 
 export function setUpStage() {
@@ -54,17 +54,17 @@ export function setUpStage() {
   });
 }
 
-/** Empty places for the pictures of `request`, which are being drawn. */
+/** Empty places for the images of `request`, which are being drawn. */
 export function expect(request, model) {
   plays.stop();
   set({ asked: request, drawing: true, model });
   $("tiles").classList.remove("live");
-  $("tiles").classList.toggle("stale", !request.quick); // the pictures before these, if they are still there
+  $("tiles").classList.toggle("stale", !request.quick); // the images before these, if they are still there
   place(request.count);
   showAll();
 }
 
-/** A row of the plan is done: `sources` are the pictures as they are now. */
+/** A row of the plan is done: `sources` are the images as they are now. */
 export function addFrame(row, rows, sources) {
   stage.frames.push(sources);
   stage.rows.push(row);
@@ -75,13 +75,13 @@ export function addFrame(row, rows, sources) {
 }
 
 /** The drawing is done. */
-export function present({ pictures, used, milliseconds, here = false }, model) {
+export function present({ images, used, milliseconds, here = false }, model) {
   const { frames, rows, total } = stage;
-  const last = pictures.map(({ src }) => src);
+  const last = images.map(({ src }) => src);
   if (frames.length) frames[frames.length - 1] = last;
-  whole = { pictures, used, milliseconds, here, model, frames, rows, total };
+  whole = { images, used, milliseconds, here, model, frames, rows, total };
   showWhole();
-  announce(t("drawn", { n: pictures.length }));
+  announce(t("drawn", { n: images.length }));
 }
 
 /** The drawing was stopped or failed: what there is of it stays; if that is nothing, the one before comes back. */
@@ -101,20 +101,20 @@ export function abandon() {
 
 function showWhole() {
   set(whole);
-  place(whole.pictures.length);
-  fill(whole.pictures.map(({ src }) => src));
+  place(whole.images.length);
+  fill(whole.images.map(({ src }) => src));
   showAll();
 }
 
 function set(values) {
-  const blank = { pictures: [], used: null, asked: null, drawing: false, frames: [], rows: [], total: 0, selected: new Set() };
+  const blank = { images: [], used: null, asked: null, drawing: false, frames: [], rows: [], total: 0, selected: new Set() };
   Object.assign(stage, blank, values);
 }
 
 /** Makes so many tiles; if there are as many already they stay as they are, so that nothing flickers. */
 function place(count) {
   if ($("tiles").children.length !== count) {
-    const waiting = () => el("button", { class: "tile waiting", type: "button", "aria-label": t("picture.waiting") });
+    const waiting = () => el("button", { class: "tile waiting", type: "button", "aria-label": t("image.waiting") });
     $("tiles").replaceChildren(...Array.from({ length: count }, waiting));
   }
   for (const tile of $("tiles").children) tile.setAttribute("aria-pressed", "false");
@@ -147,7 +147,7 @@ function showFrame(i) {
   showRow(i);
 }
 
-/** A bar while the pictures are drawn; then a slider, and its button. */
+/** A bar while the images are drawn; then a slider, and its button. */
 function showScrub() {
   const { drawing, frames, rows, total } = stage;
   $("scrub").hidden = frames.length < (drawing ? 1 : 2);
@@ -174,28 +174,28 @@ function fill(sources) {
     tile.classList.remove("waiting");
     tile.removeAttribute("aria-label");
     image.src = src;
-    image.alt = altOf(stage.pictures[i], i);
+    image.alt = altOf(stage.images[i], i);
   });
 }
 
-function altOf(picture, i) {
-  const name = picture && stage.model ? className(stage.model, picture.label) : null;
-  return name === null ? t("picture", { n: i + 1 }) : t("picture.of", { n: i + 1, name });
+function altOf(image, i) {
+  const name = image && stage.model ? className(stage.model, image.label) : null;
+  return name === null ? t("image", { n: i + 1 }) : t("image.of", { n: i + 1, name });
 }
 
 function showText() {
-  [...$("tiles").querySelectorAll("img")].forEach((image, i) => (image.alt = altOf(stage.pictures[i], i)));
+  [...$("tiles").querySelectorAll("img")].forEach((image, i) => (image.alt = altOf(stage.images[i], i)));
   $("used").textContent = caption().filter(Boolean).join(" · ");
 }
 
 function caption() {
-  const { used, asked, pictures, milliseconds, model } = stage;
+  const { used, asked, images, milliseconds, model } = stage;
   const from = used ?? asked;
   if (!from) return [];
-  const labels = new Set(used ? pictures.map(({ label }) => label) : [asked.label ?? null]);
+  const labels = new Set(used ? images.map(({ label }) => label) : [asked.label ?? null]);
   const name = labels.size === 1 ? className(model, [...labels][0]) : null;
   const plan = from.sampler ? `${t(`sampler.${from.sampler}`)}, ${t("facts.steps", { n: from.steps })}` : null;
-  const time = stage.here ? t("time.here", { ms: milliseconds / pictures.length }) : t("time", { ms: milliseconds });
+  const time = stage.here ? t("time.here", { ms: milliseconds / images.length }) : t("time", { ms: milliseconds });
   const some = stage.selected.size ? t("selected", { n: stage.selected.size }) : null;
   const facts = [name === null ? null : t("facts.class", { name }), t("facts.seed", { seed: String(from.seed) }), plan];
   return [asked && !stage.drawing ? stopped() : some, ...facts, used ? time : null];
@@ -224,7 +224,7 @@ function arrange() {
   set("--tile-height", `${best.scale * stage.model.shape[0]}px`);
 }
 
-/** The columns that make pictures of [height, width] large and leave few places empty; CSS pixels a pixel. */
+/** The columns that make images of [height, width] large and leave few places empty; CSS pixels a pixel. */
 export function fit(count, [height, width], room, gap) {
   const device = window.devicePixelRatio || 1;
   let best = { columns: 1, scale: 0, worth: 0 };

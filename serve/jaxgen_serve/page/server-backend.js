@@ -1,12 +1,12 @@
 // The backend of a page that has a server: everything is asked of the API.
 //
-// A backend draws: draw(request, {onFrame, signal}) -> {pictures: [{src, index, label}], used, milliseconds},
+// A backend draws: draw(request, {onFrame, signal}) -> {images: [{src, index, label}], used, milliseconds},
 // decode(request, {signal}) -> {src}, walk(request) -> [src]; and has `reading`, `map` and `gallery`, null where it cannot.
 
 import { connect, whole } from "./api.js";
 
 const png = (image) => `data:image/png;base64,${image}`;
-const picture = ({ image, ...rest }) => ({ src: png(image), ...rest });
+const image = ({ image, ...rest }) => ({ src: png(image), ...rest });
 
 export function serverBackend(base, logIn) {
   const api = connect(base, logIn);
@@ -36,7 +36,7 @@ export function serverBackend(base, logIn) {
     const query = { ...request, label: named(request.model, request.label), num_images: count };
     await api.events("stream", query, hear, signal);
     const { images, ...used } = done;
-    return { pictures: images.map(picture), used, milliseconds: used.milliseconds ?? performance.now() - start };
+    return { images: images.map(image), used, milliseconds: used.milliseconds ?? performance.now() - start };
   }
 
   return {
@@ -52,7 +52,7 @@ export function serverBackend(base, logIn) {
       if (!quick) return stream(request, count, onFrame, signal);
       const query = { num_images: count, format: "list" };
       const { images, ...used } = await api.json("generate-batch", { method: "POST", query, body: request, signal });
-      return { pictures: images.map(picture), used, milliseconds: used.milliseconds };
+      return { images: images.map(image), used, milliseconds: used.milliseconds };
     },
 
     async decode(request, { signal } = {}) {

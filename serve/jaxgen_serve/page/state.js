@@ -69,5 +69,5 @@ export function settings() {
   };
 }
 
-/** What to call a class, a picture's or a chosen one. */
+/** What to call a class, an image's or a chosen one. */
 export const className = (model, label) => (label === null || label < 0 ? null : (model.classes[label] ?? String(label)));

@@ -1,4 +1,4 @@
-// Drawing on this device: onnxruntime's WebAssembly build runs a model's own .onnx file, which gives the same pictures
+// Drawing on this device: onnxruntime's WebAssembly build runs a model's own .onnx file, which gives the same images
 // as anywhere else. The work is done in a worker, so that the page never waits for it.
 
 const RUNTIME = new URL("./ort/ort.js", import.meta.url);
@@ -12,7 +12,7 @@ if (document.querySelector('meta[name="jaxgen-api"]')?.content === "" && "servic
   navigator.serviceWorker.register(new URL("./service-worker.js", import.meta.url)).catch(() => {}); // no HTTPS: online alone
 }
 
-/** Whether pictures can be drawn here: the browser can run it, and onnxruntime's files lie beside the page. */
+/** Whether images can be drawn here: the browser can run it, and onnxruntime's files lie beside the page. */
 export async function available() {
   if (typeof WebAssembly === "undefined" || typeof Worker === "undefined" || typeof BigInt64Array === "undefined") return false;
   try {
@@ -30,7 +30,7 @@ export async function available() {
  *       latent: [N][D] | null, onFrame(row, rows, images) | null, signal: AbortSignal | null})
  *   -> {images: Uint8Array [N*H*W*C], shape: [N, H, W, C], milliseconds}
  * interpolate({seed: [2], index: [2], label: [2] | null, frames, path: "spherical" | "linear", guidance, plan, signal})
- *   -> the same, a picture a frame, both ends included.
+ *   -> the same, an image a frame, both ends included.
  * What is null has the file's default. `row` of onFrame counts the plan's rows that are done. Failures are Errors of
  * one line; an aborted call rejects with the signal's reason. close() ends the worker and whatever it is drawing.
  */

@@ -57,7 +57,7 @@ async function draw(request, job) {
   return { images, shape: [request.seed.length, ...model.shape], milliseconds: performance.now() - start };
 }
 
-/** The pictures, uint8 [N*H*W*C]. state: Float32Array [2, N, H, W, C] to start from and not from noise. */
+/** The images, uint8 [N*H*W*C]. state: Float32Array [2, N, H, W, C] to start from and not from noise. */
 async function drawn({ seed, index, label, guidance, plan, latent, state = null }, job) {
   const n = seed.length;
   const fixed = { seed: integers(seed), index: integers(index) };
@@ -80,7 +80,7 @@ async function drawn({ seed, index, label, guidance, plan, latent, state = null 
   return images;
 }
 
-/** Pictures on the way between two, as POST /interpolate draws them. */
+/** Images on the way between two, as POST /interpolate draws them. */
 async function interpolate({ seed, index, label, frames, path, guidance, plan }, job) {
   const start = performance.now();
   const ends = model.latent ? codes(seed, index) : await noises(seed, index, label, guidance, plan);
@@ -94,7 +94,7 @@ async function interpolate({ seed, index, label, frames, path, guidance, plan },
 
 const codes = (seed, index) => seed.map((one, i) => imageNoise(one, index[i], model.latent));
 
-/** What the two pictures start from: the x of the state after a row that changes nothing. */
+/** What the two images start from: the x of the state after a row that changes nothing. */
 async function noises(seed, index, label, guidance, plan) {
   const noisy = plan && plan.table.some((value, i) => i % COLUMNS === NOISE && value !== 0);
   if (noisy) throw new Error("a walk takes a sampler that adds no noise, such as ddim with eta 0");

@@ -17,10 +17,10 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import read_bytes, write_atomically
 from jaxgen.images import png_bytes
 from jaxgen.inference import model_file as artifacts
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen.latent import projection
 from jaxgen.latent.spaces import Codes
-from jaxgen.sampling.process import Recipe
+from jaxgen.sampling.process import SamplerSpec
 from jaxgen.sampling.sampler_spec import can_make, choose
 from jaxgen_serve.models.description import described
 from jaxgen_serve.web import onnxruntime_web
@@ -28,7 +28,7 @@ from jaxgen_serve.web import onnxruntime_web
 PAGE = Path(__file__).parents[1] / "page"
 DESCRIPTION = "site.json"
 STEPS = (5, 10, 20, 30, 50, 100, 200, 500, 1000)  # that a site offers, up to the model's own T
-MAP_SIDE = 15  # pictures
+MAP_SIDE = 15  # images
 NOT_KEPT = ("service-worker.js", "ort/LICENSE")  # by the service worker: no page asks for them
 API = re.compile(r'(<meta name="jaxgen-api" content=")[^"]*(">)')  # of index.html; empty: a static site
 KEPT = re.compile(r"const SITE = \{.*\};")  # of service-worker.js
@@ -40,11 +40,11 @@ def write_site(
     """Write the site of an exported model into `folder`, whole or not at all; an earlier site there is replaced.
 
     name: of the model on the page; by default its file's. say: hears of what takes long.
-    Raises UsageError if `folder` holds anything else, JaxgenError as `Sampler.open` and `onnxruntime_web.fetch` do.
+    Raises UsageError if `folder` holds anything else, JaxgenError as `ServedModel.open` and `onnxruntime_web.fetch` do.
     """
     check_folder(folder)
     artifact = artifacts.read(model)
-    sampler = Sampler(artifact)
+    sampler = Model(artifact)
     description = {
         **described(sampler, name=name or model.stem, size=len(artifact.data), encoder=False, max_steps=max(STEPS)),
         "file": "model.onnx",
@@ -86,7 +86,7 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def plan_tables(sampler: Sampler) -> dict[str, dict[str, Any]]:
+def plan_tables(sampler: Model) -> dict[str, dict[str, Any]]:
     """The plans that a page without a server offers: "ddim-50" -> {sampler, steps, eta, table}, float32 in base64."""
     process, own = sampler.process(), sampler.inference.plan
     assert own  # whoever has a process has a plan
@@ -102,7 +102,7 @@ def plan_tables(sampler: Sampler) -> dict[str, dict[str, Any]]:
     return {f"{recipe.sampler}-{recipe.steps}": _table(sampler, recipe) for recipe in offered}
 
 
-def _table(sampler: Sampler, recipe: Recipe) -> dict[str, Any]:
+def _table(sampler: Model, recipe: SamplerSpec) -> dict[str, Any]:
     table = sampler.table(recipe).astype("<f4").tobytes()
     return {**recipe._asdict(), "table": base64.b64encode(table).decode()}
 

@@ -1,4 +1,4 @@
-"""Explore: what lies between pictures, what a model makes of one, how strange it finds it, where all of them lie."""
+"""Explore: what lies between images, what a model makes of one, how strange it finds it, where all of them lie."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ import streamlit as st
 from jaxgen.errors import JaxgenError, MissingExtra, UsageError
 from jaxgen.images import png_bytes
 from jaxgen.latent import anomaly, interpolation, projection
-from jaxgen.latent.inputs import Pictures
+from jaxgen.latent.inputs import Images
 from jaxgen.latent.interpolation import PATHS
 from jaxgen.latent.spaces import Space
 from jaxgen_serve.dashboard import background_jobs, loading
-from jaxgen_serve.dashboard.models import Model
-from jaxgen_serve.dashboard.pictures import gif_of, strip
+from jaxgen_serve.dashboard.images import gif_of, strip
+from jaxgen_serve.dashboard.models import ServedModel
 from jaxgen_serve.dashboard.ui import show_image, title, told
 
 SECONDS = 120.0  # that one question to a model may take
 DATA_SECONDS = 60.0
-MAPPED = 1000  # pictures on a map
+MAPPED = 1000  # images on a map
 READ = "digits"
 DOWNLOAD = ":material/download:"
-OWN_FILE = "my own picture"
+OWN_FILE = "my own image"
 
 
 def page() -> None:
     """The whole page."""
-    title("Explore", "Behind each picture lies a point: the code of a VAE or GAN, or the noise of a diffusion model.")
+    title("Explore", "Behind each image lies a point: the code of a VAE or GAN, or the noise of a diffusion model.")
     with told():
         left, right = st.columns([1, 2], vertical_alignment="bottom")
         with left:
@@ -48,12 +48,12 @@ def page() -> None:
         PARTS[str(part)](model)
 
 
-def _interpolation(model: Model) -> None:
+def _interpolation(model: ServedModel) -> None:
     left, right = st.columns([1, 3], gap="large")
     with left:
         a = st.number_input("From seed", 0, 2**32 - 1, 1, key="from")
         b = st.number_input("To seed", 0, 2**32 - 1, 2, key="to")
-        rows = st.slider("Pictures of each seed", 1, 8, 3, key="rows")
+        rows = st.slider("Images of each seed", 1, 8, 3, key="rows")
         frames = st.slider("Steps of the way", 3, 24, 10, key="frames")
         path = st.selectbox("Way", list(PATHS)[::-1], key="way", help="On the arc, noise keeps its length.")
         label = _label(model, "interpolate")
@@ -69,39 +69,39 @@ def _interpolation(model: Model) -> None:
             st.download_button("GIF", gif, "walk.gif", on_click="ignore", icon=DOWNLOAD)
 
 
-def _reconstruction(model: Model) -> None:
+def _reconstruction(model: ServedModel) -> None:
     left, right = st.columns([1, 3], gap="large")
     space = model.space(SECONDS, exact=True)
     space.require_way_back()
     with left:
-        pictures = _pictures(model, 8)
+        images = _images(model, 8)
         label = _label(model, "reconstruct", needed=True)
-    if pictures is None:
+    if images is None:
         return
     with right, st.spinner("Reading and drawing again", show_time=True):
-        labels = _labels(space, pictures, label)
-        again = space.decode(space.encode(pictures.images, labels), labels)
-        error = np.abs(again.astype(float) - pictures.images).mean() / 255
-        show_image(strip(np.stack([pictures.images, again])), "above: the pictures; below: what the model made of them")
+        labels = _labels(space, images, label)
+        again = space.decode(space.encode(images.images, labels), labels)
+        error = np.abs(again.astype(float) - images.images).mean() / 255
+        show_image(strip(np.stack([images.images, again])), "above: the images; below: what the model made of them")
         st.metric("Mean absolute error, pixels being from 0 to 1", f"{error:.4f}")
 
 
-def _anomaly(model: Model) -> None:
+def _anomaly(model: ServedModel) -> None:
     left, right = st.columns([1, 3], gap="large")
     codes = model.space(SECONDS).codes()
     codes.require_way_back()
     with left:
-        pictures = _pictures(model, 12)
+        images = _images(model, 12)
         label = _label(model, "anomaly", needed=True)
-    if pictures is None:
+    if images is None:
         return
     with right, st.spinner("Scoring", show_time=True):
-        found = anomaly.score(codes, pictures.images, _labels(codes, pictures, label))
+        found = anomaly.score(codes, images.images, _labels(codes, images, label))
         order = np.argsort(-found.total, kind="stable")
-        rows = anomaly.three_rows(pictures.images[order], found.again[order], columns=min(12, len(order)))
+        rows = anomaly.three_rows(images.images[order], found.again[order], columns=min(12, len(order)))
         show_image(strip(rows), "the strangest first; below: its reconstruction, and in red where they differ")
         table = [
-            {"picture": pictures.names[i], "class": pictures.called(int(pictures.labels[i])),
+            {"image": images.names[i], "class": images.called(int(images.labels[i])),
              "score, nats": float(found.total[i]), "reconstruction": float(found.reconstruction[i]),
              "kl": float(found.kl[i])} for i in order
         ]  # fmt: skip
@@ -109,30 +109,30 @@ def _anomaly(model: Model) -> None:
         st.dataframe(table, hide_index=True, column_config=form, width="stretch")
 
 
-def _map(model: Model) -> None:
+def _map(model: ServedModel) -> None:
     left, right = st.columns([1, 3], gap="large")
     space = model.space(SECONDS)
     codes = space.codes()
     flat = codes.shape == (2,)
     with left:
         whole = flat and st.toggle("The whole plane, decoded", True, key="plane")
-        side = st.slider("Pictures a side", 5, 30, 16, key="side") if whole else 0
+        side = st.slider("Images a side", 5, 30, 16, key="side") if whole else 0
         label = _label(model, "map") if whole else None
-        pictures = None if whole else _pictures(model, MAPPED, file=False)
+        images = None if whole else _images(model, MAPPED, file=False)
     with right, st.spinner("Drawing the map", show_time=True):
         if whole:
             rows = projection.manifold(codes, side, space.labels(1, label))
             show_image(strip(rows), "the plane of latents, as the prior fills it")
-        elif pictures is not None:
-            latents = codes.encode(pictures.images, codes.labels_to_encode(pictures, None))
+        elif images is not None:
+            latents = codes.encode(images.images, codes.labels_to_encode(images, None))
             points, words = projection.METHODS[projection.default(codes)](latents, 0)
-            _scatter(points, pictures, words)
+            _scatter(points, images, words)
 
 
-def _scatter(points: np.ndarray, pictures: Pictures, words: str) -> None:
+def _scatter(points: np.ndarray, images: Images, words: str) -> None:
     rows = [
-        {"x": float(x), "y": float(y), "class": pictures.called(int(label))}
-        for (x, y), label in zip(points, pictures.labels, strict=True)
+        {"x": float(x), "y": float(y), "class": images.called(int(label))}
+        for (x, y), label in zip(points, images.labels, strict=True)
     ]
     axis = alt.Axis(title=None, grid=False, labels=False, ticks=False)
     drawn = (
@@ -145,10 +145,10 @@ def _scatter(points: np.ndarray, pictures: Pictures, words: str) -> None:
         .properties(height=560)
     )  # fmt: skip
     st.altair_chart(drawn, width="stretch")
-    st.caption(f"{len(points)} pictures, coloured by class. {words}")
+    st.caption(f"{len(points)} images, coloured by class. {words}")
 
 
-PARTS: dict[str, Callable[[Model], None]] = {
+PARTS: dict[str, Callable[[ServedModel], None]] = {
     "Interpolation": _interpolation,
     "Reconstruction": _reconstruction,
     "Anomaly": _anomaly,
@@ -156,53 +156,53 @@ PARTS: dict[str, Callable[[Model], None]] = {
 }
 
 
-def _label(model: Model, key: str, *, needed: bool = False) -> str | None:
-    """A class, for models that have them; needed: the pictures' own where nobody says."""
+def _label(model: ServedModel, key: str, *, needed: bool = False) -> str | None:
+    """A class, for models that have them; needed: the images' own where nobody says."""
     names = model.sampler.classes
     if not names:
         return None
-    nobody = "each picture's own" if needed else "all in turn" if model.sampler.least_label == 0 else "none"
+    nobody = "each image's own" if needed else "all in turn" if model.sampler.least_label == 0 else "none"
     chosen = st.selectbox("Class", [nobody, *names], key=f"{key} class {model.sampler.artifact.sha256}")
     return None if chosen == nobody else chosen
 
 
-def _labels(space: Space, pictures: Pictures, label: str | None) -> np.ndarray | None:
+def _labels(space: Space, images: Images, label: str | None) -> np.ndarray | None:
     try:
-        return space.labels(len(pictures), label, pictures)
+        return space.labels(len(images), label, images)
     except UsageError as err:
-        raise UsageError(f"{space.model.artifact.path.stem} must be told the pictures' class: choose one") from err
+        raise UsageError(f"{space.model.artifact.path.stem} must be told the images' class: choose one") from err
 
 
-def _pictures(model: Model, count: int, *, file: bool = True) -> Pictures | None:
-    """Of a dataset, or a picture that is uploaded; None as long as there is none."""
+def _images(model: ServedModel, count: int, *, file: bool = True) -> Images | None:
+    """Of a dataset, or an image that is uploaded; None as long as there is none."""
     own = model.dataset
     sources: list[str] = []
     if find_spec("sklearn"):  # part of what reading datasets needs
         sources = [own, READ] if own and own != READ and _ready(own) else [READ]
     elif not file:
-        raise MissingExtra("a map needs the pictures of a dataset; run: pip install 'jaxgen[train]'")
-    source = st.selectbox("Pictures", [*sources, *([OWN_FILE] if file else [])], key=f"{own} pictures {file}")
+        raise MissingExtra("a map needs the images of a dataset; run: pip install 'jaxgen[train]'")
+    source = st.selectbox("Images", [*sources, *([OWN_FILE] if file else [])], key=f"{own} images {file}")
     shape = model.sampler.shape
     if source != OWN_FILE:
         first = int(st.number_input("From number", 0, 100_000, 0, count, key="first")) if file else 0
         return _dataset(source, shape, first, count)
-    uploaded = st.file_uploader("A picture", type=["png", "jpg", "jpeg", "webp", "gif", "bmp"], key="picture")
+    uploaded = st.file_uploader("An image", type=["png", "jpg", "jpeg", "webp", "gif", "bmp"], key="image")
     invert = st.checkbox("Dark on light, as on paper: swap", key="invert")
     if uploaded is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"picture{Path(uploaded.name).suffix.lower()}"
+        path = Path(folder) / f"image{Path(uploaded.name).suffix.lower()}"
         path.write_bytes(uploaded.getvalue())
         try:
-            found = Pictures.from_files([path], shape, invert=invert)
+            found = Images.from_files([path], shape, invert=invert)
         except JaxgenError as err:
             raise JaxgenError(str(err).replace(str(path), uploaded.name)) from err
-    return Pictures(images=found.images, labels=found.labels, names=[uploaded.name])
+    return Images(images=found.images, labels=found.labels, names=[uploaded.name])
 
 
-@st.cache_data(max_entries=32, show_spinner="Reading the pictures")
-def _dataset(name: str, shape: tuple[int, int, int], first: int, count: int) -> Pictures:
-    return Pictures.from_dataset(name, shape, split="test", first=first, count=count, data_dir=None)
+@st.cache_data(max_entries=32, show_spinner="Reading the images")
+def _dataset(name: str, shape: tuple[int, int, int], first: int, count: int) -> Images:
+    return Images.from_dataset(name, shape, split="test", first=first, count=count, data_dir=None)
 
 
 @st.cache_data(ttl=60, show_spinner="Looking for its dataset")

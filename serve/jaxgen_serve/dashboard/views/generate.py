@@ -1,4 +1,4 @@
-"""Generate: a model, a class, how many, and the pictures to take away."""
+"""Generate: a model, a class, how many, and the images to take away."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import streamlit as st
 
 from jaxgen.inference.request import Request
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.process import MAX_GUIDANCE
 from jaxgen_serve.dashboard import loading
-from jaxgen_serve.dashboard.models import Model
-from jaxgen_serve.dashboard.pictures import Drawn, enlarged
+from jaxgen_serve.dashboard.images import GenerationResult, enlarged
+from jaxgen_serve.dashboard.models import ServedModel
 from jaxgen_serve.dashboard.ui import show_image, title, told
 
 SECONDS = 120.0  # that drawing may take
-MOST = 256  # pictures at once
-SINGLY = 40  # pictures that are shown one by one; more are shown as a sheet
-SIDE = 120  # pixels of a picture on the page: five fit beside the settings
-MOVING = 64  # pictures in a GIF, at most
+MOST = 256  # images at once
+SINGLY = 40  # images that are shown one by one; more are shown as a sheet
+SIDE = 120  # pixels of an image on the page: five fit beside the settings
+MOVING = 64  # images in a GIF, at most
 NEW_SEEDS = 1_000_000  # few enough digits to be told to somebody
 PUNKS = "cryptopunks"
 ALL = "all in turn"
@@ -28,7 +28,7 @@ ALL = "all in turn"
 
 def page() -> None:
     """The whole page."""
-    title("Generate", "The same file, seed and settings draw the same pictures, here and anywhere else.")
+    title("Generate", "The same file, seed and settings draw the same images, here and anywhere else.")
     left, right = st.columns([4, 8], gap="large")
     model = asked = None
     with left, told():
@@ -40,16 +40,16 @@ def page() -> None:
     with right, told():
         if model and asked:
             with st.spinner("Drawing", show_time=True):
-                st.session_state["drawn"] = Drawn.of(model.within(SECONDS), model.name, asked)
+                st.session_state["drawn"] = GenerationResult.of(model.within(SECONDS), model.name, asked)
             st.session_state.pop("gif", None)
-        drawn: Drawn | None = st.session_state.get("drawn")
+        drawn: GenerationResult | None = st.session_state.get("drawn")
         if drawn and model and drawn.model.artifact.sha256 == model.sampler.artifact.sha256:
             _show(drawn, model)
         elif model:
             st.info("Choose on the left, then generate.", icon=":material/brush:")
 
 
-def _ask(model: Model) -> Request | None:
+def _ask(model: ServedModel) -> Request | None:
     """What is to be drawn; None until the button is pressed."""
     sampler, punks = model.sampler, model.dataset == PUNKS
     if punks:
@@ -59,7 +59,7 @@ def _ask(model: Model) -> Request | None:
     count = int(many.number_input("How many", 1, MOST, 5, key="count"))
     st.session_state.setdefault("seed", secrets.randbelow(NEW_SEEDS))
     with seeded:
-        seed = int(st.number_input("Seed", 0, 2**32 - 1, key="seed", help="The same seed draws the same pictures."))
+        seed = int(st.number_input("Seed", 0, 2**32 - 1, key="seed", help="The same seed draws the same images."))
     fresh = st.checkbox("A new seed each time", True, key="fresh")
     how = _how(sampler)
     what = ("punk" if punks else "image") + ("" if count == 1 else "s")
@@ -77,7 +77,7 @@ def _new_seed() -> None:
     st.session_state["seed"] = secrets.randbelow(NEW_SEEDS)
 
 
-def _label(sampler: Sampler) -> str | int | None:
+def _label(sampler: Model) -> str | int | None:
     """The class that was chosen, a number; 'all'; or None for none."""
     if not sampler.classes:
         return None
@@ -92,7 +92,7 @@ def _label(sampler: Sampler) -> str | int | None:
     return "all" if chosen == ALL else int(chosen)
 
 
-def _how(sampler: Sampler) -> dict[str, Any]:
+def _how(sampler: Model) -> dict[str, Any]:
     """Plan and guidance, for models that have them."""
     process, own = sampler.inference.process, sampler.inference.plan
     chosen: dict[str, Any] = {"sampler": None, "steps": None, "eta": None, "guidance": None}
@@ -115,10 +115,10 @@ def _how(sampler: Sampler) -> dict[str, Any]:
     return chosen
 
 
-def _show(drawn: Drawn, model: Model) -> None:
+def _show(drawn: GenerationResult, model: ServedModel) -> None:
     request = drawn.request
     if len(drawn.images) <= SINGLY:
-        with st.container(horizontal=True, key="pictures"):
+        with st.container(horizontal=True, key="images"):
             for image, caption in zip(enlarged(drawn.images, SIDE), drawn.captions(), strict=True):
                 show_image(image, caption, width="content")
     else:
@@ -139,8 +139,8 @@ def _show(drawn: Drawn, model: Model) -> None:
         if gif := st.session_state.get("gif"):
             st.download_button("GIF", gif, f"{stem}.gif", "image/gif", on_click="ignore", icon=":material/download:")
     if gif := st.session_state.get("gif"):
-        st.image(gif, caption="From noise to pictures", width="content")
+        st.image(gif, caption="From noise to images", width="content")
     with st.expander("How these were drawn"):
-        st.caption("Each PNG says this of itself. In a terminal, the same pictures:")
+        st.caption("Each PNG says this of itself. In a terminal, the same images:")
         st.code(drawn.command(), language="console", wrap_lines=True)
         st.code(drawn.provenance(), language="json")

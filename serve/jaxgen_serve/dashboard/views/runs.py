@@ -99,7 +99,7 @@ def _samples(run: RunFolder) -> None:
     kinds = sheet_kinds(run)
     if not kinds:
         config = config_of(run)
-        st.caption("Nothing yet." if config is None or config.draws else "A classifier draws nothing.")
+        st.caption("Nothing yet." if config is None or config.is_generator else "A classifier draws nothing.")
         return
     kind = kinds[0]
     if len(kinds) > 1:
@@ -131,7 +131,7 @@ def _checkpoints(run: RunFolder) -> None:
 
 def _export(run: RunFolder) -> None:
     st.subheader("Export", anchor=False)
-    st.caption("One ONNX file that draws the same pictures anywhere, checked against JAX before it is written.")
+    st.caption("One ONNX file that draws the same images anywhere, checked against JAX before it is written.")
     jobs, name = Jobs(runs_folder()), f"{run.name}{EXPORT}"
     active = jobs.running(name)
     steps = [str(point.step) for point in saved_checkpoints(run)]
@@ -180,7 +180,7 @@ def _exported(run: RunFolder) -> None:
 
 def _draws(run: RunFolder) -> bool:
     config = config_of(run)
-    return config is not None and config.draws
+    return config is not None and config.is_generator
 
 
 def _certificate(file: Artifact) -> None:
@@ -195,8 +195,8 @@ def _certificate(file: Artifact) -> None:
         for backend, row in worst(file.value("certificate", dict)).items()
     ]
     st.dataframe(rows, hide_index=True, width="stretch")
-    if st.button("Verify here", icon=":material/verified:", help="Draw the certificate's pictures on this machine."):
-        with st.spinner("Drawing the certificate's pictures", show_time=True):
+    if st.button("Verify here", icon=":material/verified:", help="Draw the certificate's images on this machine."):
+        with st.spinner("Drawing the certificate's images", show_time=True):
             result = verify(file)
         (st.success if result["same"] else st.error)(result["line"])
 

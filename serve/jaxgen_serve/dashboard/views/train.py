@@ -16,7 +16,7 @@ from jaxgen_serve.dashboard.background_jobs import Jobs
 from jaxgen_serve.dashboard.ui import runs_folder, show_image, title, told
 from jaxgen_serve.dashboard.views import live
 
-FOLDER = "folder of pictures"
+FOLDER = "folder of images"
 UNTRAINED_SECONDS = 180.0
 TITLES = {"data": "Data", "model": "Network", "training": "Training"}
 
@@ -54,7 +54,7 @@ def _new_run() -> None:
             "Start training", type="primary", icon=":material/play_arrow:", disabled=bool(problem), width="stretch"
         ):
             _start(name, chosen, dataset if own else None, changes)
-        if config.draws and not own:
+        if config.is_generator and not own:
             _untrained(untrained, chosen)
 
 
@@ -120,7 +120,7 @@ def _untrained(place: Any, preset: str) -> None:
             drawn.clear()
             drawn[preset] = _untrained_sheet(preset)
     if preset in drawn:
-        show_image(drawn[preset], f"{preset}, untrained: these pictures mean nothing")
+        show_image(drawn[preset], f"{preset}, untrained: these images mean nothing")
 
 
 def _untrained_sheet(preset: str) -> bytes:

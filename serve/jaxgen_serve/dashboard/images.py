@@ -1,4 +1,4 @@
-"""What was drawn, ready to be shown and downloaded: each picture says how it was drawn."""
+"""What was drawn, ready to be shown and downloaded: each image says how it was drawn."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from jaxgen.errors import UsageError
 from jaxgen.images import captioned, grid, png_bytes, save_gif
 from jaxgen.inference.provenance import provenance_text
 from jaxgen.inference.request import Request
-from jaxgen.inference.sampler import Sampler
+from jaxgen.inference.sampler import Model
 
 FRAMES = 40
-ROW = 5  # pictures that move side by side, as they are shown above; more are a square
-MOVING = 224  # pixels that the longer side of a moving picture has, at least
+ROW = 5  # images that move side by side, as they are shown above; more are a square
+MOVING = 224  # pixels that the longer side of a moving image has, at least
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
-    """A request and its pictures, uint8 [N, H, W, C]."""
+class GenerationResult:
+    """A request and its images, uint8 [N, H, W, C]."""
 
-    model: Sampler
+    model: Model
     name: str
     request: Request
     images: np.ndarray
 
     @classmethod
-    def of(cls, model: Sampler, name: str, request: Request) -> Drawn:
+    def of(cls, model: Model, name: str, request: Request) -> GenerationResult:
         return cls(model=model, name=name, request=request, images=np.concatenate(list(request.batches(model, 64))))
 
     def captions(self) -> list[str]:
-        """One a picture: its index, and its class if it has one."""
+        """One an image: its index, and its class if it has one."""
         index = range(self.request.first, self.request.first + len(self.images))
         labels = self.model.labels(self.request.label, np.array(index))
         if labels is None or (labels < 0).all():
@@ -68,25 +68,25 @@ class Drawn:
         """A PNG each, named as `jaxgen sample` names them."""
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as file:
-            for index, picture in enumerate(self.images, self.request.first):
+            for index, image in enumerate(self.images, self.request.first):
                 made = self.request.provenance(self.model, index)
                 label = f"-class{made['label']}" if made["label"] != -1 else ""
                 name = f"{'untrained-' if self.model.untrained else ''}seed{self.request.seed}-{index:06d}{label}.png"
-                file.writestr(name, png_bytes(picture, provenance_text(made)))
+                file.writestr(name, png_bytes(image, provenance_text(made)))
         return buffer.getvalue()
 
-    def gif(self, model: Sampler) -> bytes:
-        """From noise to the pictures. Raises UsageError if the model draws in one evaluation."""
+    def gif(self, model: Model) -> bytes:
+        """From noise to the images. Raises UsageError if the model draws in one evaluation."""
         plan = self.request.plan(model)
         if plan is None:
-            raise UsageError(f"{self.name} draws in one evaluation: there is no way from noise to pictures to show")
+            raise UsageError(f"{self.name} draws in one evaluation: there is no way from noise to images to show")
         frames = model.frames(
             self.request.count, FRAMES, seed=self.request.seed, first=self.request.first, label=self.request.label,
             guidance=self.request.guidance, plan=plan,
         )  # fmt: skip
         columns = len(self.images) if len(self.images) <= ROW else None
         buffer = io.BytesIO()
-        save_gif(buffer, np.stack([self._marked(grid(pictures, columns)) for pictures in frames]))
+        save_gif(buffer, np.stack([self._marked(grid(images, columns)) for images in frames]))
         return buffer.getvalue()
 
     def _class(self) -> str:
@@ -105,7 +105,7 @@ def enlarged(images: np.ndarray, side: int) -> list[np.ndarray]:
 
 
 def strip(images: np.ndarray) -> np.ndarray:
-    """uint8 [R, K, H, W, C] as R rows of K pictures on one sheet."""
+    """uint8 [R, K, H, W, C] as R rows of K images on one sheet."""
     return grid(images.reshape(-1, *images.shape[2:]), columns=images.shape[1])
 
 
