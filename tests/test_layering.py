@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BASE = {"jaxgen", "jaxgen.errors", "jaxgen.files", "jaxgen.images", "jaxgen.plots"}  # the files of the package's root
-INSIDE_FUNCTIONS = {"jaxgen/plots.py": {"matplotlib"}}  # what a light file may need after all, once it is used
+# What a light file may need after all, once it is used.
+INSIDE_FUNCTIONS = {"jaxgen/plots.py": {"matplotlib"}, "jaxgen/__init__.py": {"jaxgen.inference"}}
 
 # What each room may import besides the standard library, NumPy and itself. The first five are light: they load no
 # framework, so that a model file opens in a fraction of a second on a machine without one.

@@ -39,7 +39,7 @@ def test_image_by_a_plan_says_which(latent, conditional):
     assert read_provenance("interpolation.png").items() >= {"guidance": 1.5, "seeds": [1, 2], "rows": 1}.items()
 
 
-def test_names_that_are_long_and_many_do_not_stop_a_image(latent, family, tmp_path):
+def test_names_that_are_long_and_many_do_not_stop_an_image(latent, family, tmp_path):
     folder = tmp_path / ("\u6570" * 80)
     folder.mkdir()
     for number in range(300):

@@ -20,7 +20,7 @@ def test_replay_of_a_sheet_is_identical(sample, command, model, options):
     assert Path("b.png").read_bytes() == Path("a.png").read_bytes()  # its words, too
 
 
-def test_replay_of_a_image_from_a_folder_is_identical(sample, command, model):
+def test_replay_of_an_image_from_a_folder_is_identical(sample, command, model):
     sample("-n", 3, "--seed", 5, *(("--label", "all") if model.classes else ()), "-o", "folder/")
     for name in listing("folder"):
         result = command("replay", Path("folder", name), "--model", model.onnx)
@@ -33,7 +33,7 @@ def test_replay_with_another_model_is_refused(command, refused, conditional, unc
     assert conditional.manifest["sha256"][:12] in line and unconditional.manifest["sha256"][:12] in line
 
 
-def test_replay_of_a_image_without_provenance_is_refused(refused, unconditional):
+def test_replay_of_an_image_without_provenance_is_refused(refused, unconditional):
     Image.new("L", (8, 8)).save("a.png")
     assert "does not say how it was made" in refused(3, "replay", "a.png", "--model", unconditional.onnx)
 

@@ -186,14 +186,14 @@ def one_pixel(image):
 
 
 @pytest.mark.parametrize("change", [one_pixel, lambda p: p[:-1], lambda p: p[..., :1], lambda p: 255 - p])
-def test_replay_refuses_a_image_that_was_changed(drawn, change):
+def test_replay_refuses_an_image_that_was_changed(drawn, change):
     path, replay = drawn()
     changed(path, change)
     with pytest.raises(JaxgenError, match="either it was changed after it was drawn, or this"):
         replay()
 
 
-def test_replay_says_how_far_a_image_is_off(drawn):
+def test_replay_says_how_far_an_image_is_off(drawn):
     def one_level(image):
         image[3, 3, 0] += 1 if image[3, 3, 0] < 255 else -1
         return image

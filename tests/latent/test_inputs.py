@@ -65,7 +65,7 @@ def test_region_is_what_is_drawn(name, row):
     np.testing.assert_array_equal(mask("left", SHAPE), ~mask("right", SHAPE))
 
 
-def test_mask_from_a_image_is_drawn_where_it_is_light(tmp_path):
+def test_mask_from_an_image_is_drawn_where_it_is_light(tmp_path):
     light = np.zeros((16, 16), np.uint8)
     light[:, 8:] = 255
     Image.fromarray(light).save(tmp_path / "mask.png")

@@ -47,7 +47,7 @@ def in_numpy(table: np.ndarray, guidance: float = 1.0) -> np.ndarray:
     return plan.run(table, all_noise(0), network, all_noise)[0]
 
 
-def test_noise_of_a_image_is_a_function_of_its_seed_index_and_draw():
+def test_noise_of_an_image_is_a_function_of_its_seed_index_and_draw():
     for number in (0, 3):
         assert np.array_equal(image_noise(SEED, INDEX, number, SHAPE), all_noise(number))
 

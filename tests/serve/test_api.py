@@ -105,7 +105,7 @@ def test_png_is_given_to_who_accepts_one_with_what_was_used_in_a_header(client):
     assert base64.b64decode(again["image"]) == answer.content
 
 
-def test_png_of_a_image_and_of_a_sheet_are_replayed_by_the_command(client, shelf, tmp_path):
+def test_png_of_an_image_and_of_a_sheet_are_replayed_by_the_command(client, shelf, tmp_path):
     body = {"model": "vae", "seed": 8, "label": "all"}
     accept = {"accept": "image/png"}
     for path in ("/generate", "/generate-batch?format=grid&num_images=5"):
