@@ -38,8 +38,8 @@ def inpaint(
 ) -> Array:
     """Images uint8 [N, H, W, C] that equal `image` [H, W, C] outside of `unknown`, bool [H, W], pixel for pixel.
 
-    After each row the known part of x is the image's, with as much of its own noise (number 0 of `seed` and `index`,
-    [N] each) as the plan has there. resample: how often each row is run, noise being added back in between, which makes the
+    After each row the known part of x is the image's, with as much of its own noise as the plan has there: number 0 of
+    `seed` and `index`, [N] each. resample: how often each row is run, noise being added back in between, which makes the
     parts agree better (section 4.2); those normals have the numbers after the plan's own.
     """
     count, hole = len(index), unknown[..., None]
