@@ -37,7 +37,7 @@ def info(model: Path, as_json: bool) -> None:
         click.echo(json.dumps(artifact.manifest, indent=2))
         return
     for key, value in _summary(artifact).items():
-        click.echo(f"{key:12}{value}")
+        click.echo("".join(c if c.isprintable() else ascii(c)[1:-1] for c in f"{key:12}{value}"))
 
 
 @click.command()

@@ -67,19 +67,18 @@ class Inference:
         if kind != "sampler":
             return cls(**common)
         process = _process(section.section("process", nullable=True, required=True))
-        made = cls(
+        noise_shape = section.integers("noise_shape", (1, 3), MAX_SIDE)
+        if process and noise_shape != shape:
+            want = f"{list(shape)}, the image's, for a model with a process"
+            raise section.error("noise_shape", want, list(noise_shape))
+        return cls(
             **common,
             null_class=section.boolean("null_class"),
-            noise_shape=section.integers("noise_shape", (1, 3), MAX_SIDE),
+            noise_shape=noise_shape,
             process=process,
             plan=_plan(section.section("plan", required=True)) if process else None,
             guidance=section.number("guidance", 0, MAX_GUIDANCE) if process and common["classes"] else None,
         )
-        if process and made.noise_shape != shape:
-            raise section.error(
-                "noise_shape", f"{list(shape)}, the image's, for a model with a process", list(made.noise_shape)
-            )
-        return made
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it, and `parse` reads it."""

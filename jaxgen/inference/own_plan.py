@@ -38,8 +38,9 @@ def _in_graph(artifact: Artifact) -> np.ndarray | None:
 def _by_name(artifact: Artifact) -> np.ndarray | None:
     plans: Any = artifact.manifest.get("plans")
     recipe = artifact.inference.plan
-    for plan in plans.values() if isinstance(plans, dict) and recipe else ():
-        same = isinstance(plan, dict) and all(plan.get(key) == value for key, value in recipe._asdict().items())
+    said = recipe._asdict() if recipe else {}
+    for plan in plans.values() if isinstance(plans, dict) else ():
+        same = isinstance(plan, dict) and all(plan.get(key) == value for key, value in said.items())
         if same and isinstance(plan.get("table"), str):
             try:
                 return np.frombuffer(base64.b64decode(plan["table"], validate=True), "<f4")

@@ -27,7 +27,7 @@ class Predictor(OnnxModel):
             raise JaxgenError(f"{artifact.path}: reads no images: it is a {self.kind[:40]}{hint}")
         super().__init__(artifact, threads=threads, spin=spin)
         self.outputs = OUTPUTS[self.kind]
-        self._session.require({"images"}, dict.fromkeys(self.outputs))
+        self._session.require({"images": None}, dict.fromkeys(self.outputs))
 
     def read(
         self, images: np.ndarray, *, batch_size: int = 512, deadline: float | None = None

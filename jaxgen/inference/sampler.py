@@ -246,9 +246,10 @@ class Model(OnnxModel):
     def _check_contract(self) -> None:
         """The graph's names and the size of its images, against the manifest."""
         by_plan = self.inference.process is not None
-        want = set(BY_PLAN if by_plan else AT_ONCE)
+        names = set(BY_PLAN if by_plan else AT_ONCE)
         if self.classes:
-            want |= {"label", "guidance"} if by_plan else {"label"}
+            names |= {"label", "guidance"} if by_plan else {"label"}
+        want = {name: self.noise_shape if name == "latent" else None for name in names}
         self._session.require(want, {"images": self.shape} | ({"state_out": None} if by_plan else {}))
 
     def _unconditional(self, what: str) -> UsageError:

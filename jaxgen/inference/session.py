@@ -48,14 +48,20 @@ class Session:
         # A thread of its own, so that Ctrl-C and deadlines reach a run that is inside onnxruntime.
         self._runner = ThreadPoolExecutor(1)
 
-    def require(self, inputs: set[str], outputs: Mapping[str, Sequence[int] | None]) -> None:
+    def require(
+        self, inputs: Mapping[str, Sequence[int] | None], outputs: Mapping[str, Sequence[int] | None]
+    ) -> None:  # fmt: skip
         """Raise JaxgenError unless the graph has just these inputs, and these outputs in this order.
 
-        outputs: name -> the shape after the batch, None where it is not looked at.
+        inputs, outputs: name -> the shape after the batch, None where it is not looked at.
         """
-        found = {value.name for value in self._session.get_inputs() + self._session.get_overridable_initializers()}
-        if found != inputs:
+        found = {one.name: one for one in self._session.get_inputs() + self._session.get_overridable_initializers()}
+        if found.keys() != inputs.keys():
             raise JaxgenError(f"{self._path}: expected the inputs {sorted(inputs)}, got {sorted(found)}")
+        for name, want in inputs.items():
+            if want is not None and found[name].shape[1:] != list(want):
+                got = found[name].shape
+                raise JaxgenError(f"{self._path}: expected the input {name!r} with {list(want)} each, got {got}")
         given = {value.name: value.shape[1:] for value in self._session.get_outputs()}
         same = list(given) == list(outputs)
         if not same or any(want is not None and given[name] != list(want) for name, want in outputs.items()):

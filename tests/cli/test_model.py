@@ -56,7 +56,12 @@ def test_info_says_what_the_file_is(command, model):
     assert said["trained on"] == "digits, 1,234 steps, test loss not measured"
     words = (f"T = {diffusion.steps}", diffusion.schedule, f"predicts {diffusion.prediction}")
     assert said["process"] == f"diffusion: {', '.join(words)}"
-    assert said["default"] == f"ddim, {diffusion.sampler_steps} steps"
+    more = ", eta 0.5, guidance 1.5" if model.classes else ""
+    assert said["default"] == f"ddim, {diffusion.sampler_steps} steps{more}"
+    assert ", format 2, by jaxgen " in said["file"]
+    assert said["recorded"] == f'name "{model.config.name}", family "ddpm"'
+    assert said["[data]"] == f'dataset "digits", size 8, channels {model.config.data.channels}, without []'
+    assert f'schedule "{diffusion.schedule}"' in said["[diffusion]"] and "scan_steps 0" in said["[training]"]
     assert said["sha256"] == model.manifest["sha256"]
     assert said["certificate"].endswith(f"in {len(model.manifest['certificate']['trajectories'])} comparisons")
 
@@ -180,21 +185,48 @@ def test_model_that_reaches_outside_itself_exits_3_whatever_its_hash(
     assert complaint in refused(3, *arguments(name, "bad.onnx"))
 
 
+ODD = {  # records, which nothing depends on
+    "no certificate": (lambda entries: entries.pop("certificate"), "certificate none\n"),
+    "a certificate that is none": (lambda entries: entries.update(certificate=[1]), "certificate none\n"),
+    "no trajectories": (lambda entries: entries["certificate"].update(trajectories=[]), "certificate not understood: "),
+    "odd trajectories": (
+        lambda entries: entries["certificate"].update(trajectories=[1]),
+        "certificate not understood: ",
+    ),
+    "no weights": (lambda entries: entries.pop("weights"), "tiny (ddpm), an unknown number of parameters\n"),
+    "no training": (lambda entries: entries.pop("training"), "digits, unknown steps, test loss not measured\n"),
+    "a training that is none": (lambda entries: entries.update(training=3), "digits, unknown steps, test loss not "),
+    "odd plans": (lambda entries: entries.update(plans=None), "plans       \n"),
+    "an odd config": (lambda entries: entries["config"]["data"].update(size="large"), 'size "large"'),
+    "no config": (lambda entries: entries.pop("config"), "recorded    nothing\n"),
+    "a config without a name": (lambda entries: entries.update(config={"a": 1}), "unnamed, 33,041 parameters\n"),
+    "a config that is none": (lambda entries: entries.update(config=[1]), "trained on  unknown data, 1,234 steps"),
+    "a name with an escape": (lambda entries: entries["config"].update(name="\x1b[31m"), "(ddpm), 33,041 parameters\n"),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), ODD.values(), ids=ODD)
+def test_info_shows_what_is_there_of_an_odd_record(command, restamped, unconditional, change, words):
+    path = restamped(unconditional.onnx, manifest=change)
+    outcome = command("info", path)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert words in outcome.out and "\x1b" not in outcome.out
+
+
 INCOMPLETE = {
-    "no certificate": lambda entries: entries.pop("certificate"),
-    "no trajectories": lambda entries: entries["certificate"].update(trajectories=[]),
-    "trajectories that are none": lambda entries: entries["certificate"].update(trajectories=[1, "a"]),
-    "no weights": lambda entries: entries.pop("weights"),
-    "no training": lambda entries: entries.pop("training"),
-    "a config that is not understood": lambda entries: entries["config"]["data"].update(size="large"),
-    "no classes": lambda entries: entries.pop("classes"),
+    "no kind": lambda entries: entries["inference"].pop("kind"),
+    "no classes": lambda entries: entries["inference"].pop("classes"),
+    "a shape in words": lambda entries: entries["inference"].update(image_shape="8x8"),
+    "no plan": lambda entries: entries["inference"].pop("plan"),
 }
 
 
 @pytest.mark.parametrize("change", INCOMPLETE.values(), ids=INCOMPLETE)
-def test_info_of_an_incomplete_manifest_is_one_line(refused, restamped, unconditional, change):
+@pytest.mark.parametrize("name", COMMANDS)
+def test_incomplete_inference_section_is_one_line(refused, restamped, unconditional, change, name):
     path = restamped(unconditional.onnx, manifest=change)
-    assert refused(3, "info", path).startswith(str(path))
+    line = refused(3, *arguments(name, path))
+    assert line.startswith(f"{path}: its manifest") and line.endswith("; export it again")
 
 
 def test_info_of_a_model_whose_training_is_unknown_works(command, restamped, unconditional):

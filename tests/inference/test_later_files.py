@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from golden import calls
+from later import FORMAT_2, IMAGES, MODEL, SEED, UNKNOWN, demanding, later
 from onnx import helper
 from servers import forged, inside
 
@@ -21,28 +22,6 @@ from jaxgen_serve.models import sandbox
 from jaxgen_serve.models.description import described
 from jaxgen_serve.settings import Settings
 from jaxgen_serve.web import static_site
-
-FORMAT_2 = calls.HERE / "format2"
-MODEL = FORMAT_2 / "cddpm.onnx"
-SEED = calls.seeds(FORMAT_2)["cddpm"]
-IMAGES = calls.answers(FORMAT_2, "cddpm")
-
-
-def later(manifest: dict) -> None:
-    """A training key of another name, and keys that nobody knows wherever there may be some."""
-    training = manifest["config"]["training"]
-    training["steps_per_call"] = training.pop("scan_steps")
-
-    def surprised(value: object) -> object:
-        if isinstance(value, list):
-            return [surprised(one) for one in value]
-        if not isinstance(value, dict):
-            return value
-        more = {key: surprised(one) for key, one in value.items()}
-        tables = value and all(isinstance(one, dict) and "table" in one for one in value.values())
-        return more if tables else more | {"surprise": {"a": [1, None]}}  # `plans` has names for keys
-
-    manifest |= surprised(manifest)
 
 
 @pytest.fixture(scope="module")
@@ -80,23 +59,6 @@ def test_readers_read_the_same(name, tmp_path):
         np.testing.assert_allclose(numbers, calls.answers(FORMAT_2, name)[output], rtol=1e-4, atol=1e-5)
 
 
-def test_commands_work(of_later, jaxgen, tmp_path):
-    for words in (
-        ["info", of_later],
-        ["info", of_later, "--json"],
-        ["verify", of_later],
-        ["sample", of_later, "-n", 4, "--first", 5, "--seed", SEED, "--label", "all", "-o", tmp_path / "x.npy"],
-        ["sample", of_later, "-n", 2, "-o", tmp_path / "x.png"],
-        ["replay", tmp_path / "x.png", "--model", of_later],
-        ["latent", "interpolate", of_later, "--steps", 2, "--frames", 2, "-o", tmp_path / "walk.png"],
-    ):
-        done = jaxgen(*words)
-        assert done.returncode == 0, (words, done.stderr)
-        if words[1:] == [of_later] and words[0] == "info":
-            assert "steps_per_call 0" in done.stdout and "dpmpp-2m, 8 steps, guidance 1.5" in done.stdout
-    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), IMAGES["default"])
-
-
 def test_server_and_site_describe_it_and_sample(of_later, tmp_path):
     sandbox.attempt("later.onnx", of_later.read_bytes(), 60)
     with inside(Settings(data=tmp_path), of_later) as client:
@@ -115,66 +77,23 @@ def test_server_and_site_describe_it_and_sample(of_later, tmp_path):
 # --- requires
 
 
-REFUSED = {
-    "sample": ["sample", "FILE", "-n", 1, "-o", "x.png"],
-    "info": ["info", "FILE"],
-    "info --json": ["info", "FILE", "--json"],
-    "verify": ["verify", "FILE"],
-    "bench": ["bench", "FILE", "--only-onnxruntime"],
-    "latent": ["latent", "interpolate", "FILE", "-o", "x.png"],
-    "export": ["sample", "FILE", "--gif"],
-}
-
-
-@pytest.fixture(scope="module")
-def demanding(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("demanding") / "demanding.onnx"
-    path.write_bytes(forged(MODEL, manifest=lambda entries: entries.update(requires=["x"])))
-    return path
-
-
-@pytest.mark.parametrize("words", REFUSED.values(), ids=REFUSED)
-def test_command_refuses_what_a_file_requires_by_name(demanding, jaxgen, words):
-    done = jaxgen(*(demanding if word == "FILE" else word for word in words))
-    assert done.returncode == 3 and done.stdout == ""
-    assert done.stderr.startswith(f"jaxgen: {demanding}: needs 'x', which jaxgen 0.")
-    assert done.stderr.endswith("does not know; upgrade jaxgen to open it\n") and done.stderr.count("\n") == 1
-
-
-def test_server_site_and_python_refuse_what_a_file_requires_by_name(demanding, tmp_path):
+def test_server_site_and_python_refuse_what_a_file_requires_by_name(tmp_path):
+    path = tmp_path / "demanding.onnx"
+    path.write_bytes(forged(MODEL, manifest=demanding))
     for opened in (
-        lambda: Model.open(demanding),
-        lambda: model_file.read(demanding),
-        lambda: static_site.write_site(demanding, tmp_path / "site"),
-        lambda: sandbox.attempt("demanding.onnx", demanding.read_bytes(), 60),
+        lambda: Model.open(path),
+        lambda: model_file.read(path),
+        lambda: static_site.write_site(path, tmp_path / "site"),
+        lambda: sandbox.attempt("demanding.onnx", path.read_bytes(), 60),
     ):
         with pytest.raises(JaxgenError, match="needs 'x', which jaxgen"):
             opened()
-    with inside(Settings(data=tmp_path), demanding) as client:
+    with inside(Settings(data=tmp_path), path) as client:
         found = client.get("/models").json()
         assert found["models"] == [] and "needs 'x'" in found["refused"]["demanding.onnx"]
 
 
 # --- a process that is not known here
-
-
-def of(key: str, value: object):
-    def change(manifest: dict) -> None:
-        *sections, leaf = key.split(".")
-        place = manifest["inference"]
-        for name in sections:
-            place = place[name]
-        place[leaf] = value
-
-    return change
-
-
-UNKNOWN = {
-    "schedule": (of("process.schedule", "karras"), "the model's noise schedule 'karras'"),
-    "prediction": (of("process.prediction", "score"), "the model's prediction 'score'"),
-    "process": (of("process", {"kind": "edm", "sigma": 80}), "the model's process 'edm'"),
-    "sampler": (of("plan.sampler", "heun"), "unknown sampler 'heun'"),
-}
 
 
 @pytest.fixture(params=UNKNOWN)
@@ -205,17 +124,13 @@ def test_unknown_process_runs_the_files_own_plan(unknown):
     assert verify(model.artifact)["same"]
 
 
-def test_another_plan_of_an_unknown_process_is_refused_in_one_line(unknown, jaxgen, tmp_path):
+def test_another_plan_of_an_unknown_process_is_refused_in_one_line(unknown):
     path, words = unknown
     model = Model.open(path)
     for wanted in ({"steps": 5}, {"sampler": "ddim", "steps": 8} if "heun" not in words else {"steps": 3}):
         with pytest.raises(UsageError) as refused:
             model.plan(**wanted)
         assert words in str(refused.value) and "\n" not in str(refused.value)
-    done = jaxgen("sample", path, "--steps", 5, "-o", tmp_path / "x.png")
-    assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1
-    done = jaxgen("sample", path, "-n", 1, "-o", tmp_path / "x.png")
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_server_offers_the_own_plan_of_an_unknown_process(unknown, tmp_path):

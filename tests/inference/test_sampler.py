@@ -94,6 +94,7 @@ def test_frames_run_from_the_noise_to_the_image(sampler, model, steps, wanted):
 def test_plan_is_the_configs_unless_told_otherwise(sampler, model):
     diffusion = model.config.diffusion
     np.testing.assert_array_equal(sampler.plan(), sampler_spec.from_config(diffusion))
+    assert sampler.recipe() == diffusion.plan and sampler.recipe(steps=3) == diffusion.plan._replace(steps=3)
     assert len(sampler.plan(sampler="ancestral")) == diffusion.steps
     assert len(sampler.plan(sampler="dpmpp-2m", steps=3)) == 3
 
@@ -115,8 +116,8 @@ WRONG = {
     "label too small": ({"label": [-2]}, "label must be from -1 to 2, got -2"),
     "label as a fraction": ({"label": [0.5]}, "label must be integers"),
     "two labels": ({"label": [0, 1]}, r"label must have the shape \(1,\), got \(2,\)"),
-    "endless guidance": ({"guidance": np.inf}, "guidance must be a finite number, got inf"),
-    "no guidance at all": ({"guidance": np.nan}, "guidance must be a finite number, got nan"),
+    "endless guidance": ({"guidance": np.inf}, "guidance must be from 0 to 100, got inf"),
+    "no guidance at all": ({"guidance": np.nan}, "guidance must be from 0 to 100, got nan"),
     "plan without rows": ({"plan": np.zeros((0, 9))}, "a plan has 1 to 100000 rows"),
     "plan of eight columns": ({"plan": np.zeros((1, 8))}, "a plan has 1 to 100000 rows of 9 columns"),
     "state of another size": ({"state": np.zeros((2, 1, 4, 4, 3))}, "state must have the shape"),
@@ -200,19 +201,19 @@ def renamed(old, new):
 
 
 def in_colour(entries):
-    entries["config"]["data"]["channels"] = 3
+    entries["inference"] |= {"image_shape": [8, 8, 3], "noise_shape": [8, 8, 3]}
 
 
 def with_a_class(entries):
-    entries["classes"] = ["one"]
+    entries["inference"] |= {"classes": ["one"], "guidance": 1.0}
 
 
-def with_unknown_key(entries):
-    entries["config"]["surprise"] = 1
+def without_a_process(entries):
+    entries["inference"] |= {"process": None}
 
 
 def without_classes(entries):
-    del entries["classes"]
+    del entries["inference"]["classes"]
 
 
 def with_unknown_operator(proto):
@@ -223,12 +224,9 @@ CHANGES = {
     "input of another name": ({"proto": renamed("seed", "sead")}, r"expected the inputs \['index', 'plan', 'seed'"),
     "output of another name": ({"proto": renamed("images", "image")}, "expected the outputs"),
     "images of another size": ({"manifest": in_colour}, r"with \{'images': \[8, 8, 3\]\}, got"),
-    "more class names than classes": ({"manifest": with_a_class}, "expected the names of 0 classes .*, got 1"),
-    "no class names": ({"manifest": without_classes}, "has no 'classes'"),
-    "unknown config key": (
-        {"manifest": with_unknown_key},
-        "its config is not understood: unknown config key 'surprise'",
-    ),
+    "a class that the graph does not know": ({"manifest": with_a_class}, r"expected the inputs \['guidance'"),
+    "no process where the graph has a plan": ({"manifest": without_a_process}, r"expected the inputs .*'latent'"),
+    "no class names": ({"manifest": without_classes}, r"has no 'inference\.classes'"),
     "unknown operator": ({"proto": with_unknown_operator}, "onnxruntime cannot load it"),
 }
 

@@ -99,8 +99,8 @@ def change(key: str, value: object):
     return lambda entries: entries.update({key: value})
 
 
-def wide(entries: dict) -> None:
-    entries["config"]["data"]["size"] = 2**30
+def inference(**values: object):
+    return lambda entries: entries["inference"].update(values)
 
 
 GRAPHS = {
@@ -115,11 +115,17 @@ GRAPHS = {
 }
 MANIFESTS = {
     "a list of training": (change("training", [1]), None),  # odd, and harmless
-    "a thousand classes": (change("classes", ["x"] * 1000), "classes"),
-    "another family": (lambda entries: entries["config"].update(family="ddpm"), ""),
-    "a huge image": (wide, ""),
-    "a config of code": (change("config", {"family": "__import__('os').system('true')"}), "unknown family"),
-    "a newer format": (change("kind", "encoder"), "draws nothing"),
+    "a config of code": (change("config", {"family": "__import__('os').system('true')"}), None),
+    "a thousand classes": (inference(classes=["x"] * 1000, null_class=False), "expected the inputs"),
+    "another process": (
+        inference(process={"kind": "__import__"}, noise_shape=[8, 8, 1], plan={"sampler": "x", "steps": 1, "eta": 0}),
+        "expected the inputs",
+    ),
+    "a huge image": (inference(image_shape=[2**30, 2**30, 1]), "image_shape"),
+    "an image as large as there may be": (inference(image_shape=[4096, 4096, 3]), "expected the outputs"),
+    "a code of another length": (inference(noise_shape=[4096]), "latent"),
+    "another kind": (inference(kind="encoder"), "draws nothing"),
+    "what nobody knows": (change("requires", ["telepathy"]), "needs 'telepathy'"),
 }
 
 

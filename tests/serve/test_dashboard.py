@@ -40,7 +40,7 @@ def test_form_has_every_key_of_the_config_and_changes_what_it_is_told(name):
 
 def test_uploads_are_one_drawing_file_and_its_encoder_or_refused_in_a_line(family, restamped):
     vae = family("vae")
-    classifier = restamped(vae.encoder, manifest=lambda entries: entries.update(kind="classifier"))
+    classifier = restamped(vae.encoder, manifest=lambda entries: entries["inference"].update(kind="classifier"))
     drawing, encoder = models.received(
         [("v.encoder.onnx", vae.encoder.read_bytes()), ("v.onnx", vae.onnx.read_bytes())]
     )
