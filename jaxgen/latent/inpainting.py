@@ -39,8 +39,8 @@ def inpaint(
     """Images uint8 [N, H, W, C] that equal `image` [H, W, C] outside of `unknown`, bool [H, W], pixel for pixel.
 
     After each row the known part of x is the image's, with as much of its own noise as the plan has there: number 0 of
-    `seed` and `index`, [N] each. resample: how often each row is run, noise being added back in between, which makes the
-    parts agree better (section 4.2); those normals have the numbers after the plan's own.
+    `seed` and `index`, [N] each. resample: how often each row is run, noise being added back in between, which makes
+    the parts agree better (section 4.2); those normals have the numbers after the plan's own.
     """
     count, hole = len(index), unknown[..., None]
     seeds, known = np.full(count, seed), to_unit(image)
