@@ -7,37 +7,46 @@ import io
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import onnx
 import onnx.inliner
 import onnx.parser
-import torch
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
-from torch import Tensor, nn
 
 from jaxgen_export.graphs.common import OPSET
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 DOMAIN = "jaxgen"  # of the calls in a text, none of which is left in a model
 NETWORK = "Network"
 
 
 def export_core(
-    module: nn.Module, example: Mapping[str, Tensor], outputs: Sequence[str], unused: Iterable[str] = ()
+    module: nn.Module,
+    example: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    unused: Iterable[str] = (),
+    *,
+    any_batch: bool = True,
 ) -> ModelProto:
     """One network evaluation: the inputs of `example` [2, ...] by name and order -> `outputs`, for any batch.
 
     Sizes 0 and 1 would be taken for constants, so the example batch has 2. unused: inputs to leave out of the graph,
-    which the module does not look at.
+    which the module does not look at; any_batch: False for a graph that takes the example's batch alone, whose shapes
+    are then all numbers.
     """
+    import torch  # here: putting a graph together needs none of it
+
     with _silenced():
         program = torch.onnx.export(
             module,
             tuple(example.values()),
             input_names=list(example),
             output_names=list(outputs),
-            dynamic_shapes=tuple({0: torch.export.Dim.DYNAMIC} for _ in example),
+            dynamic_shapes=tuple({0: torch.export.Dim.DYNAMIC} for _ in example) if any_batch else None,
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -50,23 +59,26 @@ def export_core(
     return onnx.inliner.inline_local_functions(model) if model.functions else model
 
 
-def compose(text: str, core: ModelProto, defaults: Mapping[str, np.ndarray]) -> ModelProto:
+def compose(text: str, core: ModelProto, defaults: Mapping[str, np.ndarray], opset: int = OPSET) -> ModelProto:
     """The model that `text` describes, its calls written out and its node `Network` replaced by a core.
 
-    defaults: of inputs, by name; an input without one must be fed. Every node has a name, and every tensor is stored as
-    raw bytes, which more readers take than numbers in protobuf's fields.
+    defaults: of inputs, by name; an input without one must be fed. opset: that of the core; what the texts use means the
+    same from OPSET on. Every node has a name, and every tensor is stored as raw bytes, which more readers take than
+    numbers in protobuf's fields.
     """
     model = onnx.parser.parse_model(text)
     calls = {function.name: _Body(function.input, function.output, function.node) for function in model.functions}
-    calls[NETWORK] = _Body(_names(core.graph.input), _names(core.graph.output), core.graph.node, core.graph.initializer)
-    for graph in reversed(list(_graphs(model.graph))):  # inner ones first: nodes are copied with what is inside them
+    held = set(_names(core.graph.initializer))  # some tools list weights among the inputs, too
+    inputs = [name for name in _names(core.graph.input) if name not in held]
+    calls[NETWORK] = _Body(inputs, _names(core.graph.output), core.graph.node, core.graph.initializer)
+    for graph in reversed(list(graphs_of(model.graph))):  # inner ones first: nodes are copied with what is inside them
         _expand(graph, calls)
     for name, value in defaults.items():
         model.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
     del model.functions[:]
     del model.opset_import[:]
-    model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
-    for graph in _graphs(model.graph):
+    model.opset_import.append(onnx.helper.make_opsetid("", opset))
+    for graph in graphs_of(model.graph):
         _tidy(graph)
     onnx.checker.check_model(model)
     return model
@@ -81,17 +93,24 @@ class _Body(NamedTuple):
     weights: Iterable[TensorProto] = ()
 
 
-def _names(values: Iterable[ValueInfoProto]) -> list[str]:
+def _names(values: Iterable[ValueInfoProto] | Iterable[TensorProto]) -> list[str]:
     return [value.name for value in values]
 
 
-def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
+def graphs_of(graph: GraphProto) -> Iterator[GraphProto]:
     """The graph and those within its nodes."""
     yield graph
     for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _graphs(attribute.g)
+        for inner in _bodies(node):
+            yield from graphs_of(inner)
+
+
+def _bodies(node: NodeProto) -> Iterator[GraphProto]:
+    """The graphs that a node holds: a loop's body, the branches of an If."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
 
 
 def _expand(graph: GraphProto, calls: Mapping[str, _Body]) -> None:
@@ -107,6 +126,8 @@ def _expand(graph: GraphProto, calls: Mapping[str, _Body]) -> None:
                 copy = graph.initializer.add()
                 copy.CopyFrom(tensor)
                 copy.name = f"{_prefix(node)}/{tensor.name}"
+                copy.doc_string = ""
+                del copy.metadata_props[:]
     del graph.node[:]
     graph.node.extend(nodes)
 
@@ -131,18 +152,28 @@ def _prefix(call: NodeProto) -> str:
 
 def _renamed(node: NodeProto, names: Mapping[str, str], prefix: str) -> NodeProto:
     """A copy whose values live under the prefix, but for those in `names`."""
-
-    def rename(values: Iterable[str]) -> list[str]:
-        return [names.get(value, f"{prefix}/{value}") if value else "" for value in values]
-
     copy = NodeProto()
     copy.CopyFrom(node)
-    assert not any(a.HasField("g") for a in node.attribute), "a call's body holds a subgraph; rename inside it too"
-    copy.input[:], copy.output[:] = rename(node.input), rename(node.output)
-    copy.name = f"{prefix}/{node.name}" if node.name else ""
-    del copy.metadata_props[:]  # the exporter's notes name this machine's files
-    copy.doc_string = ""
+    _rename(copy, names, prefix)
     return copy
+
+
+def _rename(node: NodeProto, names: Mapping[str, str], prefix: str) -> None:
+    """Rename a node's values as `names` says, the others to 'prefix/...', in the graphs inside it too."""
+
+    def inner(name: str) -> str:
+        return names.get(name, f"{prefix}/{name}") if name else ""
+
+    node.input[:], node.output[:] = map(inner, node.input), map(inner, node.output)
+    node.name = f"{prefix}/{node.name}" if node.name else ""
+    del node.metadata_props[:]  # the exporter's notes name this machine's files
+    node.doc_string = ""
+    for graph in _bodies(node):
+        del graph.value_info[:]
+        for within in graph.node:
+            _rename(within, names, prefix)
+        for value in [*graph.input, *graph.output, *graph.initializer]:
+            value.name = inner(value.name)
 
 
 def _tidy(graph: GraphProto) -> None:

@@ -60,7 +60,8 @@ class Decoder(nn.Module):
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
         h = z
         if self.classes:
-            one_hot = (label[:, None] == torch.arange(self.classes)).float()  # zeros where there is no class
+            is_class = label[:, None] == torch.arange(self.classes)  # nowhere, where there is no class
+            one_hot = torch.where(is_class, 1.0, 0.0)  # and not a cast, which float16 converters break
             h = torch.cat([h, one_hot], dim=1)
         for layer in self.hidden:
             h = self.activation(layer(h))
