@@ -62,8 +62,8 @@ def export_core(
 def compose(text: str, core: ModelProto, defaults: Mapping[str, np.ndarray], opset: int = OPSET) -> ModelProto:
     """The model that `text` describes, its calls written out and its node `Network` replaced by a core.
 
-    defaults: of inputs, by name; an input without one must be fed. opset: that of the core; what the texts use means the
-    same from OPSET on. Every node has a name, and every tensor is stored as raw bytes, which more readers take than
+    defaults: of inputs, by name; an input without one must be fed. opset: that of the core; what the texts use means
+    the same from OPSET on. Every node has a name, and every tensor is stored as raw bytes, which more readers take than
     numbers in protobuf's fields.
     """
     model = onnx.parser.parse_model(text)
