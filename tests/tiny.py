@@ -27,13 +27,14 @@ from jaxgen.config import (
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A tiny model of random weights, exported to every kind of file; encoder: a VAE's alone."""
+    """A tiny model of random weights, exported to every kind of file; encoder: a VAE's; network: not a classifier's."""
 
     config: Config
     params: dict[str, np.ndarray]
     classes: tuple[str, ...]
     onnx: Path
     encoder: Path
+    network: Path
     torchscript: Path
     safetensors: Path
     state: Path
@@ -96,7 +97,9 @@ def exported(config: Config, classes: tuple[str, ...], folder: Path) -> Exported
 
     from jaxgen.inference import model_file
 
-    paths = {"torchscript": "model.ts", "safetensors": "weights.safetensors", "state": "state.pth"}
+    paths = {
+        "torchscript": "model.ts", "safetensors": "weights.safetensors", "state": "state.pth", "network": "net.onnx",
+    }  # fmt: skip
     places = {name: folder / file for name, file in paths.items()}
     params, onnx, encoder = random_weights(config), folder / "model.onnx", folder / "model.encoder.onnx"
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,6 +122,7 @@ def _export(
     beside = OutputPaths(
         encoder=encoder if isinstance(config, VAE) else None, torch=places["state"],
         torchscript=places["torchscript"], safetensors=places["safetensors"],
+        network=places["network"] if config.is_generator else None,
     )  # fmt: skip
     training = {"dataset": "digits", "steps": 1234, "test_loss": None}
     export_model(config, params, onnx, classes=classes, training=training, beside=beside)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxgen.config import Config
 from jaxgen.errors import JaxgenError
 from jaxgen.images import to_uint8, to_unit
+from jaxgen.inference import tensors
 from jaxgen.inference.model_file import encode_images
 from jaxgen.inference.verify import LIMITS, MAX_RELATIVE, compare_images, errors
 from jaxgen.sampling import sampler_spec
@@ -19,6 +20,7 @@ from jaxgen_export.runtimes import Backend, Evaluate
 
 BATCHES = (1, 2, 7)
 PROBE = 8  # images that `jaxgen verify` draws or reads again
+NETWORK_PROBE = 4  # evaluations of a network that it makes again
 PACKAGES = ("jax", "torch", "onnx", "onnxruntime", "numpy")
 GUIDANCE = 2.0  # other than 1, so that both evaluations of a conditional model count
 INPUTS = ("random", "constant")  # constant ones, each of another grey, on which normalisation amplifies rounding
@@ -28,15 +30,23 @@ Row = dict[str, Any]  # one comparison
 
 def measure(reference: Backend, others: Mapping[str, Backend], config: Config) -> dict[str, Any]:
     """All comparisons of a sampler with `reference`, and the probe. Raises JaxgenError if one is beyond its limit."""
-    evaluates = {name: backend.evaluate for name, backend in others.items()}
-    evaluations = [
-        row
-        for batch in BATCHES
-        for kind in INPUTS
-        for row in _evaluations(reference.evaluate, evaluates, kind, batch, _network_inputs(config, batch, kind))
-    ]
+    evaluations = _of_the_network(reference.evaluate, {name: one.evaluate for name, one in others.items()}, config)
     trajectories = [row for what in _drawn(config) for row in _trajectories(reference, others, config, *what)]
     return _certificate(evaluations, trajectories, _drawn_probe(reference, config))
+
+
+def measure_network(
+    reference: Evaluate, others: Mapping[str, Evaluate], config: Config, inputs: Sequence[str], output: str
+) -> dict[str, Any]:
+    """As `measure`, of the network alone; inputs, output: their names. The probe holds numbers for any runtime."""
+    evaluations = _of_the_network(reference, others, config)
+    given = _network_inputs(config, NETWORK_PROBE, "random")
+    (found,) = reference(*given)
+    probe = {
+        "inputs": {name: tensors.encode(value) for name, value in zip(inputs, given, strict=False)},
+        "outputs": {output: tensors.encode(found)},
+    }
+    return _certificate(evaluations, [], probe)
 
 
 def measure_reader(
@@ -52,6 +62,15 @@ def measure_reader(
     images = np.concatenate([_pixels(config, PROBE - 2, "random"), _pixels(config, 2, "constant")])
     read = {name: value.tolist() for name, value in zip(outputs, reference(images), strict=True)}
     return _certificate(evaluations, [], {"images": encode_images(images), "outputs": read})
+
+
+def _of_the_network(reference: Evaluate, others: Mapping[str, Evaluate], config: Config) -> list[Row]:
+    return [
+        row
+        for batch in BATCHES
+        for kind in INPUTS
+        for row in _evaluations(reference, others, kind, batch, _network_inputs(config, batch, kind))
+    ]
 
 
 def labels(config: Config, count: int) -> np.ndarray:

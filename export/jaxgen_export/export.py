@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import onnx
 
 from jaxgen import config as configs
 from jaxgen.config import Config
@@ -18,12 +17,15 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
 from jaxgen.inference import model_file
 from jaxgen.inference.manifest import Inference, Likelihood
+from jaxgen.inference.network import Network, output_name
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import worst
 from jaxgen.sampling import sampler_spec
 from jaxgen_export import bundle, certificate, runtimes, torch_models, torchscript, weight_files, weight_mapping
 from jaxgen_export.bundle import Bundle
+from jaxgen_export.network_file import network_model
+from jaxgen_export.stamping import stamped
 
 Params = Mapping[str, np.ndarray]
 
@@ -36,6 +38,8 @@ class OutputPaths:
     torchscript: Path | None = None
     safetensors: Path | None = None  # the weights alone, by PyTorch's names
     torch: Path | None = None  # the same as a pickled state dict
+    network: Path | None = None  # ONNX: one evaluation of the network alone
+    network_batch: int | None = None  # the one size of a batch that it takes; None: any
 
 
 def export_model(
@@ -53,7 +57,7 @@ def export_model(
 
     params: the weights to sample with, as jaxgen.models names them; classes: their names; training: what is known of
     how they came about, for the manifest; certify: compare the runtimes, and put the certificate in.
-    Raises UsageError if the model has no encoder to write; JaxgenError, and nothing is written, if the weights or class
+    Raises UsageError if the model has no encoder or no network to write; JaxgenError, and nothing is written, if the weights or class
     names do not fit the config or the backends disagree.
     """
     if len(classes) != config.classes:
@@ -61,6 +65,8 @@ def export_model(
     beside = beside or OutputPaths()
     if beside.encoder and not torch_models.encoder_core(config):
         raise UsageError(f"a model of family {config.family!r} has no encoder to write")
+    if beside.network and not config.is_generator:
+        raise UsageError(f"a model of family {config.family!r} has no network apart from its file")
     twin = torch_models.build(config)
     weight_mapping.load_into(twin, params)
     facts = _facts(config, params) | {"training": dict(training or {})}
@@ -72,7 +78,10 @@ def export_model(
             entries = _kind(made, classes) | facts
             contents[place] = _file(made, params, entries, place, certify, say)
             if place is path:
-                manifest = model_file.parse(contents[path], path).manifest
+                whole = model_file.parse(contents[path], path)
+                manifest = whole.manifest
+                if beside.network:
+                    contents[beside.network] = _network(made, params, whole, beside, certify, say)
                 if beside.torchscript:
                     contents[beside.torchscript] = torchscript.dump(made.scripted, manifest)
     state = weight_mapping.torch_state(twin, params)
@@ -91,14 +100,45 @@ def _file(
     made: Bundle, params: Params, manifest: Mapping[str, Any], path: Path, certify: bool, say: Callable[[str], None]
 ) -> bytes:
     """The ONNX file, its certificate in it."""
-    draft = _stamped(made.model, manifest)
+    draft = stamped(made.model, manifest)
     if not certify:
         return draft
     say(f"comparing the {made.core.kind} in JAX, PyTorch, TorchScript and onnxruntime")
     with jax.default_device(jax.devices("cpu")[0]):  # accelerators shorten float32 products
         measured = _measured(made, params, model_file.parse(draft, path))
     _report(measured, say)
-    return _stamped(made.model, {**manifest, "certificate": measured})
+    return stamped(made.model, {**manifest, "certificate": measured})
+
+
+def _network(
+    made: Bundle,
+    params: Params,
+    whole: model_file.Artifact,
+    beside: OutputPaths,
+    certify: bool,
+    say: Callable[[str], None],
+) -> bytes:
+    """The network of a file as a file of its own, with its manifest."""
+    inference = replace(whole.inference, kind="network", batch=beside.network_batch)
+    manifest = {key: value for key, value in whole.manifest.items() if key != "certificate"}
+    manifest |= {"inference": inference.to_dict()}
+    model = network_model(made, output_name(inference), beside.network_batch)
+    draft = stamped(model, manifest)
+    if not certify:
+        return draft
+    say("comparing the network alone in JAX, PyTorch and onnxruntime")
+    network = Network(model_file.parse(draft, str(beside.network)))
+    others: dict[str, runtimes.Evaluate] = {
+        "pytorch": runtimes.Torch(made.eager, made.config).evaluate,
+        "onnxruntime": lambda *inputs: [network(*inputs[: len(network.inputs)])],
+    }
+    with jax.default_device(jax.devices("cpu")[0]):
+        by_jax = runtimes.Jax(params, made.config).evaluate
+        measured = certificate.measure_network(by_jax, others, made.config, network.inputs, network.output)
+    _report(measured, say)
+    return stamped(
+        model, manifest | {"certificate": measured | {"onnxruntime": {"optimization": network.optimization}}}
+    )
 
 
 def _report(measured: Mapping[str, Any], say: Callable[[str], None]) -> None:
@@ -175,14 +215,6 @@ def named_plans(config: Config) -> dict[str, dict[str, Any]]:
 
 def _base64(table: np.ndarray) -> str:
     return base64.b64encode(table.astype("<f4").tobytes()).decode()
-
-
-def _stamped(model: onnx.ModelProto, manifest: Mapping[str, Any]) -> bytes:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    entry = copy.metadata_props.add()
-    entry.key, entry.value = model_file.KEY, model_file.dump_manifest(manifest)
-    return model_file.stamp(copy.SerializeToString())
 
 
 def _write(contents: Mapping[Path, bytes]) -> None:

@@ -16,6 +16,8 @@ PATH = click.Path(path_type=Path)
 @click.argument("run", type=PATH)
 @click.option("-o", "--output", type=PATH, help="The ONNX file.  [default: model.onnx; none with --web alone]")
 @click.option("--encoder", type=PATH, help="A VAE's encoder, an ONNX file too.  [default: beside it, .encoder.onnx]")
+@click.option("--network", type=PATH, help="Write the network alone, one evaluation, as an ONNX file, too.")
+@click.option("--network-batch", type=click.IntRange(1, 4096), help="The one batch size that it takes.  [default: any]")
 @click.option("--torchscript", type=PATH, help="Write a TorchScript file, too.")
 @click.option("--safetensors", type=PATH, help="Write the weights by PyTorch's names, too.")
 @click.option("--torch", type=PATH, help="Write them as a PyTorch state dict, too.")
@@ -25,6 +27,8 @@ def export(
     run: Path,
     output: Path | None,
     encoder: Path | None,
+    network: Path | None,
+    network_batch: int | None,
     torchscript: Path | None,
     safetensors: Path | None,
     torch: Path | None,
@@ -36,11 +40,14 @@ def export(
     The certificate inside it says how far JAX, PyTorch, TorchScript and onnxruntime are apart on this model;
     if they do not draw the same images, no file is written. A VAE's encoder is a second file beside it.
     The path of the ONNX file goes to stdout, as that of a site does; those of the files beside it go to stderr.
+    --network writes what other tools quantise, convert and run: the denoiser, decoder or generator in float operators,
+    without the loop and the noise; 'jaxgen compose' puts it back.
     --web needs npm once, for onnxruntime's WebAssembly build, and takes an exported .onnx in place of a run, too.
 
     \b
     jaxgen export runs/ddpm-digits -o model.onnx
     jaxgen export runs/ddpm-digits -o model.onnx --torchscript model.ts --safetensors weights.safetensors
+    jaxgen export runs/ddpm-digits --network net.onnx
     jaxgen export runs/ddpm-digits --web site
     """
     from jaxgen.errors import UsageError, extra
@@ -48,7 +55,12 @@ def export(
     def say(line: str) -> None:
         click.echo(line, err=True)
 
-    beside = {"--encoder": encoder, "--torchscript": torchscript, "--safetensors": safetensors, "--torch": torch}
+    beside = {
+        "--encoder": encoder, "--network": network, "--torchscript": torchscript, "--safetensors": safetensors,
+        "--torch": torch,
+    }  # fmt: skip
+    if network_batch and not network:
+        raise UsageError("--network-batch is the batch of --network, which is not given")
     if web:
         _check_site(web, beside | {"-o": output}, say)  # before minutes of work, not after
     if run.suffix == ".onnx" and run.is_file():
@@ -68,12 +80,17 @@ def export(
     config = trained.config
     if web and not config.is_generator:
         raise UsageError(f"--web: {run} is a {config.family}, which draws nothing")
+    if network and not config.is_generator:
+        raise UsageError(f"--network: {run} is a {config.family}, whose file is one evaluation already")
     if encoder_core(config):
         encoder = encoder or (output.with_suffix(".encoder.onnx") if output else None)
         _check_places({"-o": output} | beside | {"--encoder": encoder})
     elif encoder:
         raise UsageError(f"--encoder: {run} is a {config.family} and has no encoder")
-    places = OutputPaths(encoder=encoder, torchscript=torchscript, safetensors=safetensors, torch=torch)
+    places = OutputPaths(
+        encoder=encoder, torchscript=torchscript, safetensors=safetensors, torch=torch, network=network,
+        network_batch=network_batch,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as temporary:
         path = output or Path(temporary) / "model.onnx"
         export_model(

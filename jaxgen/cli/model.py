@@ -118,7 +118,7 @@ def _summary(artifact: Artifact) -> dict[str, str]:
     inference = artifact.inference
     rows = {
         "model": _model(artifact),
-        "does": "draws" if inference.kind == "sampler" else f"reads images: {inference.kind}",
+        "does": _deed(inference),
         "images": "x".join(map(str, inference.image_shape)),
         "classes": ", ".join(inference.classes) or "none (unconditional)",
         "trained on": _training(artifact),
@@ -128,12 +128,17 @@ def _summary(artifact: Artifact) -> dict[str, str]:
         rows["default"] = _default(inference)
         rows["plans"] = ", ".join(_object(artifact, "plans"))
     size, number = f"{len(artifact.data) / 1e6:.1f} MB", artifact.manifest["format"]
-    rows |= {
+    rows |= _history(artifact) | {
         "file": f"{size}, format {number}, by jaxgen {artifact.version}",
         "sha256": artifact.sha256,
         "certificate": _certificate(artifact),
     }
     return rows | _record(artifact)
+
+
+def _deed(inference: Inference) -> str:
+    deeds = {"sampler": "draws", "network": "one evaluation of the network, of which images come outside it"}
+    return deeds.get(inference.kind) or f"reads images: {inference.kind}"
 
 
 def _object(artifact: Artifact, key: str) -> Mapping[str, Any]:
@@ -184,6 +189,23 @@ def _training(artifact: Artifact) -> str:
     return f"{foreign}; then {here}" if facts.get("steps") else foreign
 
 
+def _history(artifact: Artifact) -> dict[str, str]:
+    """Where a file that is no longer as it was exported came from."""
+    rows, parent, resigned = {}, _object(artifact, "parent"), artifact.manifest.get("resigned")
+    if parent:
+        network = parent.get("network")
+        tool = network.get("producer") if isinstance(network, dict) else None
+        identical, relative = _number(parent.get("identical"), ".2%"), _number(parent.get("evaluation_relative"), ".1e")
+        rows["made from"] = (
+            f"{parent.get('sha256')!a}, with a network by {tool!a}: {identical or 'an unknown share'} of pixels "
+            f"identical, one evaluation {relative or 'unknown'} away"
+        )
+    if isinstance(resigned, list):
+        tools = [entry.get("producer") for entry in resigned if isinstance(entry, dict)]
+        rows["rewritten"] = f"by {', '.join(map(ascii, tools))}, and measured again"
+    return rows
+
+
 def _certificate(artifact: Artifact) -> str:
     """The worst row of a file's certificate, in words."""
     from jaxgen.inference.verify import worst
@@ -196,12 +218,13 @@ def _certificate(artifact: Artifact) -> str:
         if draws and not trajectories:
             raise ValueError("it compares no images")
         rows = list(worst(certificate).values())
-        relative = max(row["relative"] for row in rows)
+        other = certificate.get("reference", "JAX")
         if not draws:
-            return f"one evaluation within {relative:.1e} of JAX's"
+            return f"one evaluation within {max(row['relative'] for row in rows):.1e} of {other}'s"
+        rows = [row for row in rows if "identical" in row]
         identical, off_by = min(row["identical"] for row in rows), max(row["off_by"] for row in rows)
         return (
-            f"{identical:.3%} of pixels identical to JAX's or more, off by at most {off_by}, "
+            f"{identical:.3%} of pixels identical to {other}'s or more, off by at most {off_by}, "
             f"in {len(trajectories)} comparisons"
         )
     except (KeyError, TypeError, ValueError) as err:

@@ -15,9 +15,11 @@ from jaxgen.errors import JaxgenError
 from jaxgen.inference.section import Section
 from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, Process, SamplerSpec, Unknown
 
-KINDS = ("sampler", "encoder", "classifier")
+KINDS = ("sampler", "network", "encoder", "classifier")
+SAMPLES = ("sampler", "network")  # those that images come of: whole, or one evaluation with the rest outside it
 MAX_SIDE = 4096  # pixels, or numbers of a code
 MAX_CLASSES = 100_000
+MAX_BATCH = 100_000
 FEATURES: frozenset[str] = frozenset()  # that `requires` may name: those this reader knows
 
 
@@ -46,6 +48,7 @@ class Inference:
     plan: SamplerSpec | None = None
     guidance: float | None = None
     likelihood: Likelihood | None = None
+    batch: int | None = None  # of a network, the one size of a batch that it takes; None: any
 
     @classmethod
     def parse(cls, values: object, name: str) -> Self:
@@ -64,7 +67,7 @@ class Inference:
             "classes": section.names("classes", MAX_CLASSES),
             "likelihood": _likelihood(section.section("likelihood")),
         }
-        if kind != "sampler":
+        if kind not in SAMPLES:
             return cls(**common)
         process = _process(section.section("process", nullable=True, required=True))
         noise_shape = section.integers("noise_shape", (1, 3), MAX_SIDE)
@@ -78,6 +81,7 @@ class Inference:
             process=process,
             plan=_plan(section.section("plan", required=True)) if process else None,
             guidance=section.number("guidance", 0, MAX_GUIDANCE) if process and common["classes"] else None,
+            batch=section.integer("batch", 1, MAX_BATCH) if kind == "network" and section.has("batch") else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +91,7 @@ class Inference:
             "image_shape": list(self.image_shape),
             "classes": list(self.classes),
         }
-        if self.kind == "sampler":
+        if self.kind in SAMPLES:
             assert self.noise_shape
             values |= {"null_class": self.null_class, "noise_shape": list(self.noise_shape)}
             values["process"] = None if self.process is None else _process_dict(self.process)
@@ -95,6 +99,8 @@ class Inference:
             values["plan"] = self.plan._asdict()
         if self.guidance is not None:
             values["guidance"] = self.guidance
+        if self.batch is not None:
+            values["batch"] = self.batch
         if self.likelihood:
             values["likelihood"] = {"kind": self.likelihood.kind}
             if self.likelihood.kind == "gaussian":

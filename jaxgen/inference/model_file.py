@@ -139,6 +139,20 @@ def parse(data: bytes, path: str | os.PathLike[str], say: Say = to_stderr) -> Ar
     return Artifact(path=Path(path), data=data, manifest=manifest, inference=inference)
 
 
+def manifest_of(data: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The manifest as it stands in a file's bytes, which need not be those that were exported.
+
+    Raises JaxgenError, as `read`, if it is not ONNX, not jaxgen's or of a newer format.
+    """
+    return _manifest(data, str(path))[0]
+
+
+def is_intact(data: bytes) -> bool:
+    """Whether the bytes are those of the hash in their manifest. Raises JaxgenError, as `manifest_of`."""
+    manifest, at = _manifest(data, "this file")
+    return manifest["sha256"] == _digest(data, at)
+
+
 def dump_manifest(manifest: Mapping[str, Any]) -> str:
     """The manifest as the JSON text that goes into `metadata_props`: format first, then 64 zeros for the hash.
 

@@ -43,6 +43,11 @@ class Model(OnnxModel):
     def __init__(self, artifact: Artifact, *, threads: int | None = None, spin: bool = True) -> None:
         """threads, spin: of onnxruntime; see `jaxgen.inference.session.Session`."""
         kind = artifact.inference.kind
+        if kind == "network":
+            raise JaxgenError(
+                f"{artifact.path}: draws nothing by itself: it is the network of a model alone; 'jaxgen compose' puts "
+                "it into the whole file"
+            )
         if kind != "sampler":
             raise JaxgenError(f"{artifact.path}: draws nothing: it is {_article(kind)}, which reads images")
         super().__init__(artifact, threads=threads, spin=spin)

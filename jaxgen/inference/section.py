@@ -79,6 +79,9 @@ class Section:
             raise self.error(key, f"a list of at most {most} names", value)
         return tuple(value)
 
+    def has(self, key: str) -> bool:
+        return key in self._values
+
     def section(self, key: str, *, required: bool = False, nullable: bool = False) -> Section | None:
         """None where there is none, or null where that may stand there."""
         if not required and key not in self._values:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference import tensors
 from jaxgen.inference.model_file import Artifact, decode_images
+from jaxgen.inference.network import Network
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.sampler import Model
 
@@ -44,6 +46,8 @@ def verify(artifact: Artifact, *, threads: int | None = None) -> dict[str, Any]:
     try:
         if artifact.inference.kind == "sampler":
             return _verify_images(Model(artifact, threads=threads))
+        if artifact.inference.kind == "network":
+            return _verify_network(Network(artifact, threads=threads))
         return _verify_numbers(Predictor(artifact, threads=threads))
     except (UsageError, ValueError, TypeError) as err:  # ValueError: a ragged list is no array
         raise JaxgenError(f"{artifact.path}: its certificate's probe cannot be run: {err}") from err
@@ -81,6 +85,22 @@ def _verify_numbers(reader: Predictor) -> dict[str, Any]:
         relative = float(np.max([relative, errors(values, wanted)["relative"]]))  # which lets no NaN go
     line = f"{', '.join(found)} of {len(images)} images within {relative:.1e} relative"
     return {"same": relative <= MAX_RELATIVE, "line": line, "relative": relative, "images": len(images)}
+
+
+def _verify_network(network: Network) -> dict[str, Any]:
+    artifact = network.artifact
+
+    def held(name: str) -> np.ndarray:
+        value = artifact.value(f"certificate.probe.{name}", dict)
+        return tensors.decode(value, f"{artifact.path}: its certificate's {name}")
+
+    given = [held(f"inputs.{name}") for name in network.inputs]
+    found, want = network(*given), held(f"outputs.{network.output}")
+    if found.shape != want.shape:
+        raise UsageError(f"its {network.output} is {list(want.shape)}, expected {list(found.shape)}")
+    relative = errors(found, want)["relative"]
+    line = f"{len(found)} evaluations within {relative:.1e} relative"
+    return {"same": relative <= MAX_RELATIVE, "line": line, "relative": relative, "images": len(found)}
 
 
 def _images(artifact: Artifact) -> np.ndarray:

@@ -161,8 +161,8 @@ def test_missing_key_is_named(section, key):
 
 
 WRONG = [
-    (SAMPLER, "kind", "drawer", "one of sampler, encoder, classifier, got 'drawer'"),
-    (SAMPLER, "kind", ["sampler"], "one of sampler, encoder, classifier, got ['sampler']"),
+    (SAMPLER, "kind", "drawer", "one of sampler, network, encoder, classifier, got 'drawer'"),
+    (SAMPLER, "kind", ["sampler"], "one of sampler, network, encoder, classifier, got ['sampler']"),
     (SAMPLER, "image_shape", "8x8", "3 integers from 1 to 4096, got '8x8'"),
     (SAMPLER, "image_shape", [8, 8], "3 integers from 1 to 4096, got [8, 8]"),
     (SAMPLER, "image_shape", [8, 8.0, 1], "3 integers from 1 to 4096, got [8, 8.0, 1]"),
