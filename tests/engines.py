@@ -17,7 +17,7 @@ SOON = 20  # seconds: what a busy machine may take for what takes a moment
 
 def served(path: Path, name: str) -> ServedModel:
     data = path.read_bytes()
-    sampler = Model(model_file.parse(data, name), threads=1)
+    sampler = Model.of(model_file.parse(data, name), threads=1)
     return ServedModel(name=name, sampler=sampler, reader=None, path=path, size=len(data))
 
 

@@ -56,7 +56,7 @@ def diffusion(path: str, steps: int, rounds: int, seconds: float) -> dict[str, f
     """Images a second of CLIENTS clients against one process that draws CLIENTS at a time; with threads that spin, as
     `jaxgen bench` draws, or do not, as the server does: the faster of the two."""
     sampler = Model.open(path)
-    both = [sampler, Model(sampler.artifact, spin=False)]
+    both = [sampler, Model.of(sampler.artifact, spin=False)]
     recipe = {"sampler": "ddim", "steps": steps} if "ddim" in str(sampler.config.process) else {"steps": steps}
     plan = sampler.plan(**recipe)
     members = json.dumps(recipe | ({"guidance": 1.0} if sampler.classes else {}))[1:-1]

@@ -19,6 +19,7 @@ from jaxgen.inference import model_file
 from jaxgen.inference.manifest import Inference, Likelihood
 from jaxgen.inference.network import Network, output_name
 from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.runtimes.onnxruntime import OPTIMIZATION
 from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import worst
 from jaxgen.sampling import sampler_spec
@@ -57,8 +58,8 @@ def export_model(
 
     params: the weights to sample with, as jaxgen.models names them; classes: their names; training: what is known of
     how they came about, for the manifest; certify: compare the runtimes, and put the certificate in.
-    Raises UsageError if the model has no encoder or no network to write; JaxgenError, and nothing is written, if the weights or class
-    names do not fit the config or the backends disagree.
+    Raises UsageError if the model has no encoder or no network to write; JaxgenError, and nothing is written, if the
+    weights or class names do not fit the config or the backends disagree.
     """
     if len(classes) != config.classes:
         raise JaxgenError(f"expected the names of {config.classes} classes (model.classes), got {len(classes)}")
@@ -106,6 +107,7 @@ def _file(
     say(f"comparing the {made.core.kind} in JAX, PyTorch, TorchScript and onnxruntime")
     with jax.default_device(jax.devices("cpu")[0]):  # accelerators shorten float32 products
         measured = _measured(made, params, model_file.parse(draft, path))
+    measured |= {"onnxruntime": {"optimization": OPTIMIZATION}}
     _report(measured, say)
     return stamped(made.model, {**manifest, "certificate": measured})
 
@@ -137,7 +139,7 @@ def _network(
         measured = certificate.measure_network(by_jax, others, made.config, network.inputs, network.output)
     _report(measured, say)
     return stamped(
-        model, manifest | {"certificate": measured | {"onnxruntime": {"optimization": network.optimization}}}
+        model, manifest | {"certificate": measured | {"onnxruntime": {"optimization": OPTIMIZATION}}}
     )
 
 
@@ -155,17 +157,11 @@ def _measured(made: Bundle, params: Params, draft: model_file.Artifact) -> dict[
     modules = {"pytorch": made.eager, "torchscript": made.scripted}
     if core.reads:
         readers = {name: runtimes.torch_predictor(module) for name, module in modules.items()}
-        reader = Predictor(draft)
-        readers["onnxruntime"] = runtimes.onnxruntime_predictor(reader)
-        measured = certificate.measure_reader(
-            runtimes.jax_predictor(params, config, core), readers, config, core.outputs
-        )
-        return measured | {"onnxruntime": {"optimization": reader.optimization}}
+        readers["onnxruntime"] = runtimes.onnxruntime_predictor(Predictor(draft))
+        return certificate.measure_reader(runtimes.jax_predictor(params, config, core), readers, config, core.outputs)
     others: dict[str, runtimes.Backend] = {name: runtimes.Torch(module, config) for name, module in modules.items()}
-    sampler = Model(draft)
-    others["onnxruntime"] = runtimes.OnnxRuntime(sampler, made.graph.SerializeToString())
-    measured = certificate.measure(runtimes.Jax(params, config), others, config)
-    return measured | {"onnxruntime": {"optimization": sampler.optimization}}
+    others["onnxruntime"] = runtimes.OnnxRuntime(Model(draft), made.graph.SerializeToString())
+    return certificate.measure(runtimes.Jax(params, config), others, config)
 
 
 def _facts(config: Config, params: Params) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jaxgen.cli.options import json_option, model_argument, threads_option
+from jaxgen.cli.options import json_option, model_argument, provider_option, runtime_option, threads_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,8 +43,10 @@ def info(model: Path, as_json: bool) -> None:
 @click.command()
 @model_argument
 @threads_option
+@runtime_option
+@provider_option
 @json_option
-def verify(model: Path, threads: int | None, as_json: bool) -> None:
+def verify(model: Path, threads: int | None, runtime: str, provider: str | None, as_json: bool) -> None:
     """Draw the certificate's images here and compare them with those in the file.
 
     Exit code 3 if they are not the same: at least 99.5 % of pixels equal, none off by more than 2. An encoder or a
@@ -52,12 +54,14 @@ def verify(model: Path, threads: int | None, as_json: bool) -> None:
 
     \b
     jaxgen verify model.onnx
+    jaxgen verify model.onnx --runtime openvino
     """
     from jaxgen.errors import JaxgenError
     from jaxgen.inference import model_file
+    from jaxgen.inference.opening import opened
     from jaxgen.inference.verify import verify as verify_model
 
-    result = verify_model(model_file.read(model), threads=threads)
+    result = verify_model(opened(model_file.read(model), threads=threads, runtime=runtime, provider=provider))
     if as_json:
         click.echo(json.dumps(result))
     elif result["same"]:
@@ -72,6 +76,8 @@ def verify(model: Path, threads: int | None, as_json: bool) -> None:
 @click.option("--steps", default="10,50", metavar="S,S,...", help="Steps of the plan, for models that have one.")
 @click.option("--repeats", type=click.IntRange(1, 100), default=5, help="Runs of each; the median is printed.")
 @threads_option
+@runtime_option
+@provider_option
 @click.option("--only-onnxruntime", is_flag=True, help="Leave PyTorch, TorchScript and JAX out.")
 @json_option
 def bench(
@@ -80,25 +86,34 @@ def bench(
     steps: str,
     repeats: int,
     threads: int | None,
+    runtime: str,
+    provider: str | None,
     only_onnxruntime: bool,
     as_json: bool,
 ) -> None:
     """Measure samples per second, beside PyTorch, TorchScript and JAX where they are installed.
 
+    Another --runtime or --provider gets a row of its own beside onnxruntime's.
+
     \b
     jaxgen bench model.onnx
+    jaxgen bench model.onnx --runtime openvino --only-onnxruntime
     jaxgen bench model.onnx --batch-sizes 64 --steps 20 --threads 2
     """
     from jaxgen.errors import MissingExtra, extra
     from jaxgen.inference import benchmark as benches
+    from jaxgen.inference.runtime import How, other
     from jaxgen.inference.sampler import Model
 
     def say(line: str) -> None:
         click.echo(line, err=True)
 
     sizes, counts = benches.numbers(batch_sizes, "--batch-sizes"), benches.numbers(steps, "--steps")
-    sampler = Model.open(model, threads=threads)
-    runtimes = {"onnxruntime": benches.onnxruntime_draw(sampler)}
+    how = How(threads=threads, runtime=runtime, provider=provider)
+    sampler, name = Model.open(model, threads=threads), other(how)
+    runtimes = {"onnxruntime": benches.sampler_draw(sampler)}
+    if name is not None:
+        runtimes[name] = benches.sampler_draw(Model.of(sampler.artifact, **how))
     if not only_onnxruntime:
         try:
             with extra("export"):

@@ -16,5 +16,14 @@ data_dir_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
 model_argument = click.argument("model", metavar="MODEL.onnx", type=click.Path(path_type=Path))
 threads_option = click.option(
-    "--threads", type=click.IntRange(1, 1024), help="Of onnxruntime.  [default: as many as cores]"
+    "--threads", type=click.IntRange(1, 1024), help="Of the runtime.  [default: as many as cores]"
+)
+provider_option = click.option(
+    "--provider", metavar="NAME", help="Of onnxruntime: cpu, cuda, directml, coreml.  [default: cpu]"
+)
+runtime_option = click.option(
+    "--runtime",
+    metavar="NAME",
+    default="onnxruntime",
+    help="onnxruntime, openvino, tract, reference; others than the first are checked against the file's certificate.",
 )

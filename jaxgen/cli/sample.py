@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jaxgen.cli.options import threads_option
+from jaxgen.cli.options import provider_option, runtime_option, threads_option
 
 if TYPE_CHECKING:
-    from jaxgen.inference.sampler import Model
+    from jaxgen.inference.model_file import Artifact
 
 
 @click.command()
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 @click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim, 0 to 1.  [default: the model's]")
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=64, help="Images a call.")
 @threads_option
+@runtime_option
+@provider_option
 @click.option("--gif", is_flag=True, help="From noise to images: short for -o denoise.gif.")
 @click.option("-o", "--output", metavar="PATH", help="FILE.png, .jpg, .npy, .gif, FOLDER/ or -.  [default: grid.png]")
 def sample(
@@ -51,10 +53,12 @@ def sample(
     eta: float | None,
     batch_size: int,
     threads: int | None,
+    runtime: str,
+    provider: str | None,
     gif: bool,
     output: str | None,
 ) -> None:
-    """Draw images from a model file, which needs NumPy and onnxruntime alone.
+    """Draw images from a model file, which needs NumPy and onnxruntime alone; --runtime takes others.
 
     The ending of -o decides what is written: one sheet (.png, or - for stdout), a folder of images (it ends in /),
     an array uint8 [N, H, W, C] (.npy), or the way from noise to images (.gif). JPEGs (.jpg) are sheets, too, but are
@@ -68,6 +72,8 @@ def sample(
     """
     from jaxgen.errors import UsageError
     from jaxgen.inference import writers
+    from jaxgen.inference.model_file import read
+    from jaxgen.inference.runtime import How
     from jaxgen.inference.sampler import Model
 
     if gif and output and not output.lower().endswith(".gif"):
@@ -79,7 +85,8 @@ def sample(
     writer = writers.writer_for(output, count)
     if preset:
         click.echo(f"untrained: fresh weights of {preset}; what they draw means nothing", err=True)
-    loaded = Model.open(model, threads=threads) if model else _fresh(preset or "", threads)
+    how = How(threads=threads, runtime=runtime, provider=provider)
+    loaded = Model.of(read(model) if model else _fresh(preset or ""), **how)
     request = writers.Request.checked(
         loaded,
         seed=seed,
@@ -96,14 +103,13 @@ def sample(
         click.echo(output)
 
 
-def _fresh(preset_name: str, threads: int | None) -> Model:
+def _fresh(preset_name: str) -> Artifact:
     """A model of fresh weights, in memory alone."""
     import tempfile
 
     from jaxgen.config.presets import preset
     from jaxgen.errors import UsageError, extra
     from jaxgen.inference.model_file import parse
-    from jaxgen.inference.sampler import Model
 
     config = preset(preset_name)
     if not config.is_generator:
@@ -116,7 +122,7 @@ def _fresh(preset_name: str, threads: int | None) -> Model:
         path = Path(folder) / "model.onnx"
         classes = [str(number) for number in range(config.classes)]
         export_model(config, fresh(config), path, classes=classes, training={"untrained": True}, certify=False)
-        return Model(parse(path.read_bytes(), f"{preset_name} (untrained)"), threads=threads)
+        return parse(path.read_bytes(), f"{preset_name} (untrained)")
 
 
 @click.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from jaxgen.cli.options import threads_option
+from jaxgen.cli.options import provider_option, runtime_option, threads_option
 
 
 @click.command()
@@ -31,6 +31,8 @@ from jaxgen.cli.options import threads_option
 @click.option("--max-queue", type=click.IntRange(1, 100_000), default=1024, help="Images that wait; more are refused.")
 @click.option("--deadline", type=click.FloatRange(0.1, 3600), default=60.0, help="Seconds that a request may take.")
 @threads_option
+@runtime_option
+@provider_option
 def serve(
     models: tuple[str, ...],
     host: str,
@@ -44,6 +46,8 @@ def serve(
     max_queue: int,
     deadline: float,
     threads: int | None,
+    runtime: str,
+    provider: str | None,
 ) -> None:
     """Draw over HTTP, for programs and for people: the page is at /app.
 
@@ -56,6 +60,7 @@ def serve(
     JAXGEN_TOKEN=long-and-secret jaxgen serve --host 0.0.0.0
     """
     from jaxgen.errors import extra
+    from jaxgen.inference.runtime import How
 
     with extra("serve"):
         import python_multipart  # noqa: F401  (FastAPI, which needs it, names no module where it is missing)
@@ -74,7 +79,7 @@ def serve(
         max_delay=max_delay_ms / 1000,
         max_queue=max_queue,
         deadline=deadline,
-        threads=threads,
+        how=How(threads=threads, runtime=runtime, provider=provider),
     )
     with contextlib.suppress(KeyboardInterrupt):  # which does not come each time that Ctrl-C has ended the loop
         run(settings, models, say=click.echo, warn=lambda line: click.echo(f"jaxgen: {line}", err=True))

@@ -41,7 +41,7 @@ def bench(
         for batch in batch_sizes:
             say(f"{count} steps, batch {batch}")
             rows += _rows(_seconds(runtimes, batch, plan, repeats), batch, count)
-    return {"machine": _machine(), "threads": threads or _cores(), "repeats": repeats, "rows": rows}
+    return {"machine": machine(), "threads": threads or _cores(), "repeats": repeats, "rows": rows}
 
 
 def plans_of(sampler: Model, steps: Sequence[int]) -> dict[int, np.ndarray | None]:
@@ -54,7 +54,7 @@ def plans_of(sampler: Model, steps: Sequence[int]) -> dict[int, np.ndarray | Non
     return {count: sampler.plan(sampler=name, steps=count, eta=0.0) for count in steps}
 
 
-def onnxruntime_draw(sampler: Model) -> Draw:
+def sampler_draw(sampler: Model) -> Draw:
     """The file as anyone runs it."""
 
     def sample(batch: int, plan: np.ndarray | None) -> object:
@@ -122,7 +122,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Its processor and the cores that this process may use."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

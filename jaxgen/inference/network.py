@@ -15,6 +15,7 @@ from jaxgen.inference.checks import integers, require_range, require_shape, scal
 from jaxgen.inference.manifest import Inference
 from jaxgen.inference.model import OnnxModel
 from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.session import Session, require
 from jaxgen.sampling import plan as plans, prng, sampler_spec
 from jaxgen.sampling.process import MAX_GUIDANCE
 
@@ -37,22 +38,22 @@ def output_name(inference: Inference) -> str:
 
 
 class Network(OnnxModel):
-    """A loaded network: a file of `jaxgen export --network`, run by onnxruntime.
+    """A loaded network: a file of `jaxgen export --network`, run by a runtime.
 
     Raises JaxgenError if the file is of another kind, or its graph is not what the contract says.
     """
 
-    def __init__(self, artifact: Artifact, *, threads: int | None = None, spin: bool = True) -> None:
-        """threads, spin: of onnxruntime; see `jaxgen.inference.session.Session`."""
+    def __init__(self, artifact: Artifact, session: Session | None = None) -> None:
+        """session: see `OnnxModel`."""
         kind = artifact.inference.kind
         if kind != "network":
             raise JaxgenError(
                 f"{artifact.path}: is no network but {'an' if kind[0] in 'aeiou' else 'a'} {kind}; 'jaxgen export RUN "
                 "--network net.onnx' writes one"
             )
-        super().__init__(artifact, threads=threads, spin=spin)
+        super().__init__(artifact, session)
         self.inputs, self.output = input_names(self.inference), output_name(self.inference)
-        self._session.require(set(self.inputs), {self.output: self.shape})
+        require(self.session, artifact.path, dict.fromkeys(self.inputs), {self.output: self.shape})
 
     def __call__(self, *inputs: np.ndarray, deadline: float | None = None) -> np.ndarray:
         """One evaluation: the inputs in order, [N, ...] each -> float32 [N, H, W, C], NaN included.
@@ -70,7 +71,7 @@ class Network(OnnxModel):
         return np.concatenate(parts)
 
     def _run(self, inputs: Any, deadline: float | None) -> np.ndarray:
-        (out,) = self._session.run([self.output], dict(zip(self.inputs, inputs, strict=True)), deadline)
+        (out,) = self.session.run([self.output], dict(zip(self.inputs, inputs, strict=True)), deadline)
         want = (len(inputs[0]), *self.shape)
         if out.shape != want or out.dtype != np.float32:
             raise JaxgenError(

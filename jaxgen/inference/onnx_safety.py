@@ -5,7 +5,7 @@ Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -90,12 +90,16 @@ def float_initializer(data: bytes, name: str) -> np.ndarray | None:
             if tensor.number == INITIALIZER and tensor.wire == BYTES:
                 parts = list(fields(data, tensor.start, tensor.end))
                 if any(p.number == NAME and data[p.start : p.end] == name.encode() for p in parts):
-                    return _floats(data, parts)
+                    return floats(data, parts)
     return None
 
 
-def _floats(data: bytes, parts: list[Field]) -> np.ndarray:
-    """As raw data, or as packed or single numbers: the ways in which a float tensor may be written."""
+def floats(data: bytes, parts: Sequence[Field]) -> np.ndarray:
+    """The numbers of a tensor with these fields, as one float32 row.
+
+    They may be raw data, or packed or single numbers: the ways in which a float tensor is written. Raises WireError on
+    a tensor of another type.
+    """
     if not any(part.number == DATA_TYPE and part.value == FLOAT for part in parts):
         raise WireError("an initializer holds no floats")
     held = [part for part in parts if part.number in (RAW_DATA, FLOAT_DATA)]

@@ -1,4 +1,4 @@
-"""Read images with a model file: a VAE's encoder or a classifier. NumPy and onnxruntime, nothing else."""
+"""Read images with a model file: a VAE's encoder or a classifier. NumPy and a runtime, nothing else."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.checks import require_shape
 from jaxgen.inference.model import OnnxModel
 from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.session import Session, require
 
 # What each kind of file gives, float32 [N, ...] each.
 OUTPUTS = {"encoder": ("mean", "log_variance"), "classifier": ("logits",)}
@@ -19,15 +20,15 @@ class Predictor(OnnxModel):
     Raises JaxgenError if the file draws instead, or its graph is not what the contract says.
     """
 
-    def __init__(self, artifact: Artifact, *, threads: int | None = None, spin: bool = True) -> None:
-        """threads, spin: of onnxruntime; see `jaxgen.inference.session.Session`."""
+    def __init__(self, artifact: Artifact, session: Session | None = None) -> None:
+        """session: see `OnnxModel`."""
         self.kind = artifact.inference.kind
         if self.kind not in OUTPUTS:
             hint = "; a VAE's encoder is the second file that 'jaxgen export' writes" if self.kind == "sampler" else ""
             raise JaxgenError(f"{artifact.path}: reads no images: it is a {self.kind[:40]}{hint}")
-        super().__init__(artifact, threads=threads, spin=spin)
+        super().__init__(artifact, session)
         self.outputs = OUTPUTS[self.kind]
-        self._session.require({"images": None}, dict.fromkeys(self.outputs))
+        require(self.session, artifact.path, {"images": None}, dict.fromkeys(self.outputs))
 
     def read(
         self, images: np.ndarray, *, batch_size: int = 512, deadline: float | None = None
@@ -43,8 +44,7 @@ class Predictor(OnnxModel):
         require_shape(images, (len(images), *self.shape), "images")
         starts = range(0, max(len(images), 1), batch_size)
         parts = [
-            self._session.run(self.outputs, {"images": images[start : start + batch_size]}, deadline)
-            for start in starts
+            self.session.run(self.outputs, {"images": images[start : start + batch_size]}, deadline) for start in starts
         ]
         found = {name: np.concatenate(part) for name, part in zip(self.outputs, zip(*parts, strict=True), strict=True)}
         if any(np.isnan(value).any() for value in found.values()):

@@ -1,4 +1,4 @@
-"""Draw images from a model file: seed in, uint8 images out. NumPy and onnxruntime, nothing else."""
+"""Draw images from a model file: seed in, uint8 images out. NumPy and a runtime, nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxgen.inference.checks import floats, integers, require_range, require_sha
 from jaxgen.inference.model import OnnxModel
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.own_plan import own_table
-from jaxgen.inference.session import Stop
+from jaxgen.inference.session import Session, Stop, require
 from jaxgen.sampling import plan as plans, sampler_spec
 from jaxgen.sampling.process import MAX_GUIDANCE, Process, SamplerSpec
 
@@ -40,8 +40,8 @@ class Model(OnnxModel):
     Raises JaxgenError if the model's manifest or graph is not what the contract says.
     """
 
-    def __init__(self, artifact: Artifact, *, threads: int | None = None, spin: bool = True) -> None:
-        """threads, spin: of onnxruntime; see `jaxgen.inference.session.Session`."""
+    def __init__(self, artifact: Artifact, session: Session | None = None) -> None:
+        """session: see `OnnxModel`."""
         kind = artifact.inference.kind
         if kind == "network":
             raise JaxgenError(
@@ -50,7 +50,7 @@ class Model(OnnxModel):
             )
         if kind != "sampler":
             raise JaxgenError(f"{artifact.path}: draws nothing: it is {_article(kind)}, which reads images")
-        super().__init__(artifact, threads=threads, spin=spin)
+        super().__init__(artifact, session)
         self._check_contract()
 
     @property
@@ -180,7 +180,7 @@ class Model(OnnxModel):
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """`draw` for what `feeds` gave, NaN included; stop: see `jaxgen.inference.session.Session.run`."""
         names = ["images"] if self.inference.process is None else ["images", "state_out"]
-        images, *after = self._session.run(names, feeds, deadline, stop)
+        images, *after = self.session.run(names, feeds, deadline, stop)
         want = (len(feeds["seed"]), *self.shape)
         # A forged graph can give what it did not declare.
         if images.shape != want or images.dtype != np.uint8 or any(state.shape != (2, *want) for state in after):
@@ -255,7 +255,8 @@ class Model(OnnxModel):
         if self.classes:
             names |= {"label", "guidance"} if by_plan else {"label"}
         want = {name: self.noise_shape if name == "latent" else None for name in names}
-        self._session.require(want, {"images": self.shape} | ({"state_out": None} if by_plan else {}))
+        outputs = {"images": self.shape} | ({"state_out": None} if by_plan else {})
+        require(self.session, self.artifact.path, want, outputs)
 
     def _unconditional(self, what: str) -> UsageError:
         return UsageError(f"{self.artifact.path} is unconditional: it takes no {what}")

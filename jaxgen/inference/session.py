@@ -1,89 +1,120 @@
-"""A model file loaded into onnxruntime: what it takes and gives, and runs that a deadline or Ctrl-C can stop."""
+"""What a loaded model file is to those who run it; runs in a thread of their own, that deadlines and Ctrl-C can end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
 from jaxgen.errors import JaxgenError, one_line
 from jaxgen.inference.checks import seconds
-from jaxgen.inference.model_file import Artifact
+
+Shape = Sequence[int | str | None]  # a dimension that is not fixed has a name or None
+Feeds = Mapping[str, np.ndarray]
 
 
 class Stop:
     """Ends the run that it is given to, from any thread; a run that is given it afterwards ends at once."""
 
     def __init__(self) -> None:
-        import onnxruntime as ort
-
-        self.options = ort.RunOptions()
+        self._lock = threading.Lock()
+        self._end: Callable[[], object] | None = None
+        self.asked = False
 
     def __call__(self) -> None:
-        self.options.terminate = True
+        with self._lock:
+            self.asked, end = True, self._end
+        if end:
+            end()
+
+    def ends(self, end: Callable[[], object]) -> None:
+        """For whoever runs: call `end` when the run is to end, which may be at once."""
+        with self._lock:
+            self._end, asked = end, self.asked
+        if asked:
+            end()
 
 
-class Session:
-    """Raises JaxgenError if onnxruntime cannot load the file."""
+class Session(Protocol):
+    """A model file that some runtime has loaded, or whatever stands before one."""
 
-    def __init__(self, artifact: Artifact, threads: int | None = None, *, spin: bool = True) -> None:
-        """threads: None: as many as onnxruntime thinks right; spin: whether they wait for work with a busy core, which
-        is faster where nothing else needs the cores, and slower where something does."""
-        import onnxruntime as ort
+    @property
+    def inputs(self) -> Mapping[str, Shape]:
+        """All that it can be fed, inputs with a default included, and the shape that the graph declares for each."""
+        ...
 
-        self._path = artifact.path
-        options = ort.SessionOptions()
-        options.log_severity_level = 4  # it warns of every input with a default, and errors are raised besides
-        options.intra_op_num_threads = threads or 0
-        # All of it, which is also the default: levels below LAYOUT change the last bits of what a graph gives.
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-        self.optimization: str = options.graph_optimization_level.name
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
-        try:
-            self._session = ort.InferenceSession(artifact.data, options, providers=["CPUExecutionProvider"])
-        except Exception as err:
-            raise JaxgenError(f"{artifact.path}: onnxruntime cannot load it: {one_line(err)}") from err
-        # A thread of its own, so that Ctrl-C and deadlines reach a run that is inside onnxruntime.
-        self._runner = ThreadPoolExecutor(1)
-
-    def require(
-        self, inputs: Mapping[str, Sequence[int] | None], outputs: Mapping[str, Sequence[int] | None]
-    ) -> None:  # fmt: skip
-        """Raise JaxgenError unless the graph has just these inputs, and these outputs in this order.
-
-        inputs, outputs: name -> the shape after the batch, None where it is not looked at.
-        """
-        found = {one.name: one for one in self._session.get_inputs() + self._session.get_overridable_initializers()}
-        if found.keys() != inputs.keys():
-            raise JaxgenError(f"{self._path}: expected the inputs {sorted(inputs)}, got {sorted(found)}")
-        for name, want in inputs.items():
-            if want is not None and found[name].shape[1:] != list(want):
-                got = found[name].shape
-                raise JaxgenError(f"{self._path}: expected the input {name!r} with {list(want)} each, got {got}")
-        given = {value.name: value.shape[1:] for value in self._session.get_outputs()}
-        same = list(given) == list(outputs)
-        if not same or any(want is not None and given[name] != list(want) for name, want in outputs.items()):
-            wanted = {name: list(want) for name, want in outputs.items() if want is not None}
-            raise JaxgenError(f"{self._path}: expected the outputs {list(outputs)} with {wanted}, got {given}")
+    @property
+    def outputs(self) -> Mapping[str, Shape]:
+        """Its outputs in the graph's order, and the shapes likewise."""
+        ...
 
     def run(
+        self, outputs: Sequence[str], feeds: Feeds, deadline: float | None = None, stop: Stop | None = None
+    ) -> list[np.ndarray]:
+        """The outputs, in this order.
+
+        deadline: in seconds, after which the run is ended with a JaxgenError; None or inf: never; stop: for another
+        thread to end it by, with a JaxgenError too. Of one run alone.
+        """
+        ...
+
+
+class Threaded:
+    """A session whose runs take place in a thread of its own, so that Ctrl-C and deadlines reach a caller whose run is
+    inside a library. A run that the library does not let go of goes on there, and later runs wait for it."""
+
+    def __init__(
         self,
-        outputs: Sequence[str],
-        feeds: dict[str, np.ndarray],
-        deadline: float | None = None,
-        stop: Stop | None = None,
-    ) -> list[Any]:
-        """The outputs, in this order. deadline: in seconds, after which the run is stopped with a JaxgenError; None or
-        inf: never; stop: for another thread to end it by, with a JaxgenError too. Of one run alone."""
+        path: str | os.PathLike[str],
+        runtime: str,
+        inputs: Mapping[str, Shape],
+        outputs: Mapping[str, Shape],
+        work: Callable[[Sequence[str], Feeds, Stop], list[np.ndarray]],
+    ) -> None:
+        """path, runtime: what messages call the file and what runs it; work(outputs, feeds, stop): the run itself."""
+        self.inputs, self.outputs = inputs, outputs
+        self._path, self._runtime, self._work = path, runtime, work
+        self._thread = ThreadPoolExecutor(1)
+
+    def run(
+        self, outputs: Sequence[str], feeds: Feeds, deadline: float | None = None, stop: Stop | None = None
+    ) -> list[np.ndarray]:
+        """See `Session.run`."""
         deadline, stop = seconds(deadline, "deadline"), stop or Stop()
-        running = self._runner.submit(self._session.run, list(outputs), feeds, stop.options)
+        running = self._thread.submit(self._work, outputs, feeds, stop)
         try:
             return running.result(timeout=deadline)
         except TimeoutError as err:
             raise JaxgenError(f"{self._path}: stopped after {deadline} seconds") from err
         except Exception as err:
-            raise JaxgenError(f"{self._path}: onnxruntime failed: {one_line(err)}") from err
+            raise JaxgenError(f"{self._path}: {self._runtime} failed: {one_line(err)}") from err
         finally:
+            running.cancel()  # if it still waits for an earlier one
             stop()  # no effect on a run that ended
+
+
+def require(
+    session: Session,
+    path: str | os.PathLike[str],
+    inputs: Mapping[str, Sequence[int] | None],
+    outputs: Mapping[str, Sequence[int] | None],
+) -> None:
+    """Raise JaxgenError unless the graph has just these inputs, and these outputs in this order.
+
+    inputs, outputs: name -> the shape after the batch, None where it is not looked at.
+    """
+    if session.inputs.keys() != inputs.keys():
+        raise JaxgenError(f"{path}: expected the inputs {sorted(inputs)}, got {sorted(session.inputs)}")
+    for name, want in inputs.items():
+        if want is not None and list(session.inputs[name][1:]) != list(want):
+            got = list(session.inputs[name])
+            raise JaxgenError(f"{path}: expected the input {name!r} with {list(want)} each, got {got}")
+    given = {name: list(shape[1:]) for name, shape in session.outputs.items()}
+    same = list(given) == list(outputs)
+    if not same or any(want is not None and given[name] != list(want) for name, want in outputs.items()):
+        wanted = {name: list(want) for name, want in outputs.items() if want is not None}
+        raise JaxgenError(f"{path}: expected the outputs {list(outputs)} with {wanted}, got {given}")

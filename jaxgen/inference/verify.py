@@ -10,10 +10,8 @@ import numpy as np
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import tensors
 from jaxgen.inference.model_file import Artifact, decode_images
-from jaxgen.inference.network import Network
-from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 
+Loaded = Any  # a `jaxgen.inference.model.OnnxModel`, whose module needs this one
 LIMITS = {"identical": 0.995, "off_by": 2}  # share of equal pixels, at least; largest difference of one, at most
 MAX_RELATIVE = 1e-4  # of one evaluation: largest difference over largest value
 
@@ -38,22 +36,32 @@ def errors(found: np.ndarray, want: np.ndarray) -> dict[str, float]:
     return {"absolute": absolute, "relative": absolute / max(float(np.abs(want).max()), 1e-12)}
 
 
-def verify(artifact: Artifact, *, threads: int | None = None) -> dict[str, Any]:
+def verify(model: Loaded) -> dict[str, Any]:
     """Run the certificate's probe here: {"same": bool, "line": in words, "images": count, ...the measured distances}.
 
     Raises JaxgenError if the file has no probe or a broken one.
     """
     try:
-        if artifact.inference.kind == "sampler":
-            return _verify_images(Model(artifact, threads=threads))
-        if artifact.inference.kind == "network":
-            return _verify_network(Network(artifact, threads=threads))
-        return _verify_numbers(Predictor(artifact, threads=threads))
+        if model.artifact.inference.kind == "sampler":
+            return _verify_images(model)
+        if model.artifact.inference.kind == "network":
+            return _verify_network(model)
+        return _verify_numbers(model)
     except (UsageError, ValueError, TypeError) as err:  # ValueError: a ragged list is no array
-        raise JaxgenError(f"{artifact.path}: its certificate's probe cannot be run: {err}") from err
+        raise JaxgenError(f"{model.artifact.path}: its certificate's probe cannot be run: {err}") from err
 
 
-def _verify_images(sampler: Model) -> dict[str, Any]:
+def require_certified(model: Loaded, runtime: str) -> None:
+    """Raise JaxgenError unless `runtime`, in which the model is loaded, gives here what the file's certificate says."""
+    path = model.artifact.path
+    if "certificate" not in model.artifact.manifest:
+        raise JaxgenError(f"{path}: has no certificate that {runtime} could be checked by; open it with onnxruntime")
+    result = verify(model)
+    if not result["same"]:
+        raise JaxgenError(f"{path}: refused in {runtime}, which gives something else: {result['line']}")
+
+
+def _verify_images(sampler: Loaded) -> dict[str, Any]:
     artifact = sampler.artifact
     seed = artifact.value("certificate.probe.seed", int)
     index = artifact.value("certificate.probe.index", list)
@@ -70,7 +78,7 @@ def _verify_images(sampler: Model) -> dict[str, Any]:
     return {"same": same_images(found, want), "line": line, **result, "images": len(index)}
 
 
-def _verify_numbers(reader: Predictor) -> dict[str, Any]:
+def _verify_numbers(reader: Loaded) -> dict[str, Any]:
     artifact = reader.artifact
     images = _images(artifact)
     want = artifact.value("certificate.probe.outputs", dict)
@@ -87,7 +95,7 @@ def _verify_numbers(reader: Predictor) -> dict[str, Any]:
     return {"same": relative <= MAX_RELATIVE, "line": line, "relative": relative, "images": len(images)}
 
 
-def _verify_network(network: Network) -> dict[str, Any]:
+def _verify_network(network: Loaded) -> dict[str, Any]:
     artifact = network.artifact
 
     def held(name: str) -> np.ndarray:

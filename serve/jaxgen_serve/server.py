@@ -35,7 +35,7 @@ def serve(settings: Settings, models: Sequence[str], say: Callable[[str], None],
         warn(f"whoever reaches {settings.host} may use this server; give it a --token")
     places = [place(name, settings.data / "models") for name in models] or [settings.data / "models"]
     uploads = settings.uploads if settings.allow_uploads else None
-    library = Library(places, extra=uploads, threads=settings.threads)
+    library = Library(places, extra=uploads, **settings.how)
     for name, why in library.refused.items():
         if any(path.name == name and path.is_file() for path in places):
             raise JaxgenError(why)

@@ -8,6 +8,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from jaxgen.errors import UsageError
+from jaxgen.inference import runtime as runtimes
+from jaxgen.inference.runtime import How
 
 MEGABYTE = 2**20
 
@@ -36,7 +38,7 @@ class Settings:
     max_delay: float = 0.002  # seconds that a request waits for company
     max_queue: int = 1024  # images asked for and not drawn yet
     deadline: float = 60.0  # seconds from a request to its images
-    threads: int | None = None  # of onnxruntime; None: as many as it thinks right
+    how: How = field(default_factory=How)  # each model is run
 
     max_images: int = 256  # of one request
     max_bytes: int = 64 * MEGABYTE  # of its images, before they are PNGs
@@ -57,6 +59,12 @@ class Settings:
                 raise UsageError(f"--cors takes an origin such as https://example.org, got {origin!r}")
         if min(self.max_batch, self.max_queue) < 1 or self.max_delay < 0 or self.deadline <= 0:
             raise UsageError("batch, queue and deadline must be above 0, and the delay at least 0")
+        runtimes.check(self.how)
+        other = runtimes.other(self.how)
+        if self.allow_uploads and other is not None:
+            raise UsageError(
+                f"uploads are tried out in onnxruntime on the CPU alone: allow none, or do without {other}"
+            )
 
     @property
     def loopback(self) -> bool:

@@ -9,6 +9,7 @@ from runtimes import BACKENDS, random_pixels, session
 from jaxgen.images import to_unit
 from jaxgen.inference import model_file
 from jaxgen.inference.model_file import decode_images
+from jaxgen.inference.opening import opened
 from jaxgen.inference.verify import verify
 from jaxgen.models import network
 from jaxgen_export import weight_mapping
@@ -78,4 +79,4 @@ def test_readers_probe_is_what_jax_says(reader, read_file):
     said = network.build(model.config).apply(model.params, to_unit(images), method=method)
     for name, want in zip(probe["outputs"], jax.tree.leaves(said), strict=True):
         np.testing.assert_allclose(np.array(probe["outputs"][name]), want, atol=1e-5)
-    assert verify(model_file.read(read_file))["same"]
+    assert verify(opened(model_file.read(read_file)))["same"]

@@ -14,6 +14,7 @@ from torch import nn
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import to_uint8, to_unit
 from jaxgen.inference import model_file
+from jaxgen.inference.opening import opened
 from jaxgen.inference.verify import verify
 from jaxgen_export import bundle, torch_models
 from jaxgen_export.export import OutputPaths, export_model
@@ -32,7 +33,7 @@ def test_file_is_whole_and_holds_onnx_own_operators_alone(family, name):
         onnx.checker.check_model(proto, full_check=True)
         assert [(opset.domain, opset.version) for opset in proto.opset_import] == [("", 20)]
         assert not proto.functions and {node.domain for node in proto.graph.node} == {""}
-        assert verify(model_file.read(path))["same"]
+        assert verify(opened(model_file.read(path)))["same"]
 
 
 @pytest.mark.parametrize("name", ["gan", "classifier"])

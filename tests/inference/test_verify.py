@@ -5,6 +5,7 @@ import pytest
 from jaxgen.errors import JaxgenError
 from jaxgen.inference import model_file
 from jaxgen.inference.model_file import encode_images
+from jaxgen.inference.opening import opened
 from jaxgen.inference.verify import compare_images, same_images, verify, worst
 
 
@@ -51,7 +52,7 @@ def test_images_of_other_shapes_are_not_the_same():
 
 
 def test_good_file_is_verified(model):
-    result = verify(model_file.read(model.onnx))
+    result = verify(opened(model_file.read(model.onnx)))
     assert result["same"] is True
     assert result["images"] == 8
     assert result["identical"] >= 0.995
@@ -65,7 +66,7 @@ def test_file_of_other_weights_is_not_verified(unconditional, restamped):
         tensor = next(tensor for tensor in body.initializer if tensor.name.endswith("conv_out.bias"))
         tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) + 0.1, tensor.name))
 
-    result = verify(model_file.read(restamped(unconditional.onnx, proto=change)))
+    result = verify(opened(model_file.read(restamped(unconditional.onnx, proto=change))))
     assert result["same"] is False
     assert result["off_by"] > 2
 
@@ -98,7 +99,7 @@ BROKEN = {
 def test_broken_probe_is_the_files_fault_in_one_line(unconditional, restamped, change):
     path = restamped(unconditional.onnx, manifest=change)
     with pytest.raises(JaxgenError) as caught:
-        verify(model_file.read(path))
+        verify(opened(model_file.read(path)))
     assert type(caught.value) is JaxgenError
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -131,7 +131,7 @@ def test_nothing_is_written_when_a_draw_fails(plain, output, tmp_path, monkeypat
     def fail(*arguments, **names):
         raise JaxgenError("the graph failed")
 
-    monkeypatch.setattr(plain, "draw", fail)
+    monkeypatch.setattr(plain, "sample", fail)
     with pytest.raises(JaxgenError, match="the graph failed"):
         write(plain, f"{tmp_path}/{output}")
     assert not list(tmp_path.iterdir())

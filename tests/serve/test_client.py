@@ -12,7 +12,7 @@ from jaxgen.inference.sampler import Model
 from jaxgen.latent.anomaly import score
 from jaxgen.latent.inpainting import inpaint
 from jaxgen.latent.spaces import open_space
-from jaxgen_serve.batching.client import Caller, QueuedModel, space, spaces
+from jaxgen_serve.batching.client import Caller, queued, space, spaces
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.batching.requests import Late
 from jaxgen_serve.models.registry import Library, ServedModel
@@ -43,7 +43,7 @@ def images() -> np.ndarray:
 
 
 def test_model_looks_as_it_does_without_the_engine(engine, classy, conditional):
-    seen, want = QueuedModel(classy, Caller(engine, SOON)), Model.open(conditional.onnx)
+    seen, want = queued(classy, Caller(engine, SOON)), Model.open(conditional.onnx)
     assert (seen.shape, seen.classes, seen.least_label, seen.untrained) == (
         want.shape, want.classes, want.least_label, want.untrained,
     )  # fmt: skip
@@ -78,7 +78,7 @@ def test_inpainting_is_that_of_the_file(engine, classy, conditional):
     unknown[4:] = True
     what = {"seed": 3, "index": np.arange(2), "label": np.array([1, 1]), "resample": 2}
     plan = want.plan(steps=5)
-    found = inpaint(QueuedModel(classy, Caller(engine, SOON)), image, unknown, plan, **what)
+    found = inpaint(queued(classy, Caller(engine, SOON)), image, unknown, plan, **what)
     np.testing.assert_array_equal(found, inpaint(want, image, unknown, plan, **what))
 
 
@@ -93,13 +93,13 @@ def test_model_without_a_plan_takes_no_steps_and_without_an_encoder_reads_nothin
 
 
 def test_all_calls_of_a_request_share_its_deadline(engine, classy):
-    model, begin = QueuedModel(classy, Caller(engine, 0.5)), time.monotonic()
+    model, begin = queued(classy, Caller(engine, 0.5)), time.monotonic()
     with pytest.raises(Late):
         while time.monotonic() < begin + SOON:
             model.sample([0], [0])
     assert time.monotonic() - begin < 5
     with pytest.raises(Late):
-        QueuedModel(classy, Caller(engine, SOON)).sample(
+        queued(classy, Caller(engine, SOON)).sample(
             [0] * 64, np.arange(64), plan=np.repeat(classy.sampler.plan(), 999, 0), deadline=0.1
         )
 
@@ -110,7 +110,7 @@ def test_later_calls_of_a_request_go_before_those_of_younger_ones(engine, classy
     held = engine.call(gate.wait, deadline=SOON)
     young = engine.sample(classy, [0], [0], plan=np.repeat(classy.sampler.plan(), 9999, axis=0), deadline=300)
     threading.Timer(0.3, gate.set).start()
-    QueuedModel(classy, caller).sample([1], [0])  # it would be Late behind the other one
+    queued(classy, caller).sample([1], [0])  # it would be Late behind the other one
     assert held.result()
     assert not young.future.done()
     young.cancel()
@@ -118,7 +118,7 @@ def test_later_calls_of_a_request_go_before_those_of_younger_ones(engine, classy
 
 def test_client_that_leaves_ends_the_call_that_runs_and_every_later_one(engine, classy):
     caller = Caller(engine, 300)
-    model, long = QueuedModel(classy, caller), np.repeat(classy.sampler.plan(), 9999, axis=0)
+    model, long = queued(classy, caller), np.repeat(classy.sampler.plan(), 9999, axis=0)
     threading.Timer(0.3, caller.cancel).start()
     begin = time.monotonic()
     for _ in range(2):

@@ -84,7 +84,7 @@ def test_good_generator_warns_of_nothing(config, judged):
     assert list(seen.images) == ["samples"]
 
 
-@pytest.mark.parametrize("draw", [grey, one_image])
+@pytest.mark.parametrize("sample", [grey, one_image])
 @pytest.mark.parametrize("config", [PLAIN, CONDITIONAL])
 def test_collapse_is_told_without_a_classifier(config, sample):
     (warning,) = watch_gan(FakeSubject(config, sample), {}, FAIR).warnings.values()

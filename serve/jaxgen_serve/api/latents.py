@@ -36,7 +36,7 @@ from jaxgen_serve.api.schemas import (
     responses,
 )
 from jaxgen_serve.api.uploads import unknown, uploaded_image
-from jaxgen_serve.batching.client import Caller, QueuedModel, space
+from jaxgen_serve.batching.client import Caller, queued, space
 from jaxgen_serve.models.registry import ServedModel
 
 T = TypeVar("T")
@@ -225,7 +225,7 @@ def _inpainted(
     plan = request.plan(sampler)
     assert plan is not None  # `ServedModel.process` said so
     return inpainting.inpaint(
-        QueuedModel(asked.model, caller), known, hole, plan, seed=request.seed, index=asked.index,
+        queued(asked.model, caller), known, hole, plan, seed=request.seed, index=asked.index,
         label=sampler.labels(request.label, asked.index), guidance=request.guidance, resample=resample,
     )  # fmt: skip
 

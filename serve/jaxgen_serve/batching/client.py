@@ -1,18 +1,21 @@
-"""A model as one request sees it: each call of its graph goes through the engine, and all of them share a deadline.
+"""A model as one request sees it: each run of its graph goes through the engine, and all of them share a deadline.
 
-What `jaxgen.latent` does with a model it does with these unchanged, in the request's own thread.
+These stand before a model's own session. What `jaxgen.latent` does with a model it does with one that has such a
+session, in the request's own thread.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any, TypeVar, Unpack
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
-from jaxgen.errors import UsageError
+from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Inputs, Model
+from jaxgen.inference.sampler import Model
+from jaxgen.inference.session import Feeds, Session, Stop
 from jaxgen.latent.spaces import Codes, Noises, Space
 from jaxgen_serve.batching.engine import Engine, Ticket
 from jaxgen_serve.models.registry import ENCODER, ServedModel
@@ -31,9 +34,10 @@ class Caller:
         self._ticket: Ticket[Any] | None = None
         self._gone = False
 
-    def left(self) -> float:
-        """Seconds to the deadline."""
-        return self._until - time.monotonic()
+    def left(self, sooner: float | None = None) -> float:
+        """Seconds to the deadline, or to one that is sooner."""
+        left = self._until - time.monotonic()
+        return left if sooner is None else min(left, sooner)
 
     def wait(self, ticket: Ticket[T]) -> T:
         """Raises what `Ticket.result` raises; CancelledError after `cancel`."""
@@ -49,40 +53,63 @@ class Caller:
             self._ticket.cancel()
 
 
-class QueuedModel(Model):
-    """A model whose `draw` goes through the engine. It may raise Busy and Late besides."""
+class QueuedModel:
+    """A model's session, whose runs take their turn in the engine. They may raise Busy and Late besides."""
 
     def __init__(self, model: ServedModel, caller: Caller) -> None:
         self._model, self._caller = model, caller
-        self.artifact = model.sampler.artifact
+        self.inputs, self.outputs = model.sampler.session.inputs, model.sampler.session.outputs
 
-    def sample(
-        self, seed: np.ndarray, index: np.ndarray, *, deadline: float | None = None, **inputs: Unpack[Inputs]
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """As `ServedModel.draw`; deadline: in seconds, if it is to be shorter than the request's."""
+    def run(
+        self, outputs: Sequence[str], feeds: Feeds, deadline: float | None = None, stop: Stop | None = None
+    ) -> list[np.ndarray]:
+        """See `jaxgen.inference.session.Session.run`; deadline: if it is to be shorter than the request's."""
         caller = self._caller
-        left = caller.left() if deadline is None else min(caller.left(), deadline)
-        return caller.wait(caller.engine.sample(self._model, seed, index, deadline=left, since=caller.since, **inputs))
+        ticket = caller.engine.run(self._model, dict(feeds), deadline=caller.left(deadline), since=caller.since)
+        if stop:
+            stop.ends(ticket.cancel)
+        images, state = caller.wait(ticket)
+        return [images] if state is None else [images, state]
 
 
-class QueuedPredictor(Predictor):
-    """A model's encoder, whose `read` goes through the engine. It may raise Busy and Late besides."""
+class QueuedPredictor:
+    """An encoder's session, likewise; the engine runs it as a piece of work of its own."""
 
     def __init__(self, reader: Predictor, caller: Caller) -> None:
-        self._reader, self._caller = reader, caller
-        self.artifact, self.kind, self.outputs = reader.artifact, reader.kind, reader.outputs
+        self._session, self._caller = reader.session, caller
+        self.inputs, self.outputs = self._session.inputs, self._session.outputs
 
-    def read(
-        self, images: np.ndarray, *, batch_size: int = 512, deadline: float | None = None
-    ) -> dict[str, np.ndarray]:
-        """As `Predictor.read`; deadline: in seconds a batch, if shorter than what is left of the request's."""
+    def run(
+        self, outputs: Sequence[str], feeds: Feeds, deadline: float | None = None, stop: Stop | None = None
+    ) -> list[np.ndarray]:
+        """See `jaxgen.inference.session.Session.run`; deadline: if shorter than what is left of the request's."""
 
-        def work(left: float) -> dict[str, np.ndarray]:
-            shorter = left if deadline is None else min(left, deadline)
-            return self._reader.read(images, batch_size=batch_size, deadline=shorter)
+        def work(left: float) -> list[np.ndarray]:
+            return self._session.run(outputs, feeds, left if deadline is None else min(left, deadline), stop)
 
-        caller = self._caller
-        return caller.wait(caller.engine.call(work, deadline=caller.left()))
+        return self._caller.wait(self._caller.engine.call(work, deadline=self._caller.left()))
+
+
+class Within:
+    """A session whose runs have so many seconds from now, all together; then they raise JaxgenError."""
+
+    def __init__(self, session: Session, seconds: float) -> None:
+        self._session, self._end = session, time.monotonic() + seconds
+        self.inputs, self.outputs = session.inputs, session.outputs
+
+    def run(
+        self, outputs: Sequence[str], feeds: Feeds, deadline: float | None = None, stop: Stop | None = None
+    ) -> list[np.ndarray]:
+        """See `jaxgen.inference.session.Session.run`."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise JaxgenError("stopped: it takes longer than its deadline; ask for fewer images or steps")
+        return self._session.run(outputs, feeds, left if deadline is None else min(left, deadline), stop)
+
+
+def queued(model: ServedModel, caller: Caller) -> Model:
+    """A model that samples through the engine."""
+    return Model(model.sampler.artifact, QueuedModel(model, caller))
 
 
 def space(model: ServedModel, caller: Caller, **options: Any) -> Space:
@@ -90,13 +117,13 @@ def space(model: ServedModel, caller: Caller, **options: Any) -> Space:
 
     Raises UsageError for what the model does not have.
     """
-    seen = QueuedModel(model, caller)
+    seen = queued(model, caller)
     if seen.inference.process is not None:
         return Noises(seen, **options)
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise UsageError(f"{model.name} draws in one evaluation: it takes no {', '.join(given)}")
-    reader = QueuedPredictor(model.reader, caller) if model.reader else None
+    reader = Predictor(model.reader.artifact, QueuedPredictor(model.reader, caller)) if model.reader else None
     return Codes(seen, reader, seen.artifact.path.with_name(model.name + ENCODER))
 
 

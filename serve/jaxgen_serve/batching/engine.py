@@ -22,7 +22,7 @@ from jaxgen.inference.session import Stop
 from jaxgen_serve.batching.batch import Batch
 from jaxgen_serve.batching.deadlines import Deadlines
 from jaxgen_serve.batching.queue import ModelQueue
-from jaxgen_serve.batching.requests import Busy, Job, OnFrame, Ticket
+from jaxgen_serve.batching.requests import Busy, Feeds, Job, OnFrame, Ticket
 from jaxgen_serve.batching.wait_policy import WaitPolicy
 from jaxgen_serve.metrics import Metrics
 from jaxgen_serve.models.registry import ServedModel
@@ -88,11 +88,22 @@ class Engine:
         20 places of the plan or more, or after each row if it has fewer.
         Raises at once Busy, or UsageError on values that the model does not take.
         """
-        sampler = model.sampler
-        if inputs.get("plan") is None and sampler.inference.process is not None:
-            inputs["plan"] = sampler.plan()
-        feeds = sampler.feeds(seed, index, **inputs)
-        count = len(feeds["seed"])
+        feeds = model.sampler.feeds(seed, index, **inputs)
+        return self.run(model, feeds, deadline=deadline, since=since, on_frame=on_frame)
+
+    def run(
+        self,
+        model: ServedModel,
+        feeds: Feeds,
+        *,
+        deadline: float,
+        since: float | None = None,
+        on_frame: OnFrame | None = None,
+    ) -> Ticket[Sampled]:
+        """`draw` for what `jaxgen.inference.sampler.ServedModel.feeds` gave."""
+        count, sampler = len(feeds["seed"]), model.sampler
+        if "plan" not in feeds and sampler.inference.process is not None:
+            feeds = {**feeds, "plan": sampler.plan()}
         if on_frame is not None and count > self._max_batch:
             raise UsageError(f"at most {self._max_batch} images can be watched at once, got {count}")
         return self._admit(model, feeds, count, deadline, since, on_frame=on_frame)

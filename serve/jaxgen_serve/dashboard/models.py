@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.errors import UsageError
 from jaxgen.inference import model_file as artifacts
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.sampler import Model
 from jaxgen.latent.spaces import Codes, Noises, Space
+from jaxgen_serve.batching.client import Within
 from jaxgen_serve.models.registry import ENCODER
 from jaxgen_serve.settings import data_folder
 
@@ -36,33 +33,15 @@ class ServedModel:
 
     def within(self, seconds: float) -> Model:
         """The sampler, whose calls take `seconds` from now at most, all together; then it raises JaxgenError."""
-        return _LimitedModel(self.sampler, time.monotonic() + seconds)
+        return Model(self.sampler.artifact, Within(self.sampler.session, seconds))
 
     def space(self, seconds: float, *, exact: bool = False) -> Space:
         """Its latents, for `seconds` from now; exact: see `jaxgen.latent.spaces.Noises`."""
         sampler = self.within(seconds)
         if sampler.inference.process is not None:
             return Noises(sampler, exact=exact, refine=1)
-        reader = self.reader and _LimitedPredictor(self.reader, time.monotonic() + seconds)
+        reader = self.reader and Predictor(self.reader.artifact, Within(self.reader.session, seconds))
         return Codes(sampler, reader, Path(f"{self.name}{ENCODER}"))
-
-
-class _LimitedModel(Model):
-    def __init__(self, model: Model, end: float) -> None:
-        self.__dict__ = dict(model.__dict__)  # the same session, loaded once
-        self._end = end
-
-    def sample(self, *values: Any, **named: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        return super().sample(*values, **named, deadline=_left(self._end))
-
-
-class _LimitedPredictor(Predictor):
-    def __init__(self, reader: Predictor, end: float) -> None:
-        self.__dict__ = dict(reader.__dict__)
-        self._end = end
-
-    def read(self, images: np.ndarray, **named: Any) -> dict[str, np.ndarray]:
-        return super().read(images, **named, deadline=_left(self._end))
 
 
 def places(runs: Path) -> list[Path]:
@@ -107,10 +86,3 @@ def received(files: list[tuple[str, bytes]]) -> tuple[Artifact, Artifact | None]
     if "sampler" not in kinds:
         raise UsageError(f"{files[0][0]} is an encoder: give the model that it belongs to, too")
     return kinds["sampler"], kinds.get("encoder")
-
-
-def _left(end: float) -> float:
-    seconds = end - time.monotonic()
-    if seconds <= 0:
-        raise JaxgenError("stopped: it takes longer than its deadline; ask for fewer images or steps")
-    return seconds

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from jaxgen.errors import JaxgenError, UsageError, nearest
 from jaxgen.files import read_bytes
 from jaxgen.inference import model_file as artifacts
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.runtime import How
 from jaxgen.inference.sampler import Model
 from jaxgen.latent.spaces import Codes
 
@@ -47,12 +49,12 @@ class Library:
         *,
         interval: float = 1.0,
         extra: Path | None = None,
-        threads: int | None = None,
+        **how: Unpack[How],
     ) -> None:
         """places: model files, and folders whose *.onnx are meant; extra: a folder of uploads, in which a file may also
-        lie in a folder of its own; interval: seconds between looks; threads: of each
-        model; None: one for those that draw in one evaluation, for others as many as onnxruntime thinks right."""
-        self._places, self._extra, self._interval, self._threads = list(places), extra, interval, threads
+        lie in a folder of its own; interval: seconds between looks; how: each model is run; threads where nothing is
+        said: one for those that draw in one evaluation, for others as many as the runtime thinks right."""
+        self._places, self._extra, self._interval, self._how = list(places), extra, interval, how
         self._files: dict[Path, _File] = {}
         self._models: dict[str, ServedModel] = {}
         self.refused: dict[str, str] = {}  # file name -> one line why it is not served as it is now
@@ -93,7 +95,7 @@ class Library:
                         files[path] = _File(path)  # to be loaded if the name becomes free
                         refused[path.name] = f"the name {path.stem!a} is taken by another file; rename one of them"
                     continue
-                file.refresh(patient, self._threads)
+                file.refresh(patient, self._how)
                 if file.there:
                     files[path] = file  # where this look alone has not found it, too
                     taken.add(path.stem)
@@ -140,7 +142,7 @@ class _File:
         self._seen: Look | None = None  # at the last look
         self._tried: Look | None = None  # as which it was loaded or refused
 
-    def refresh(self, patient: bool, threads: int | None) -> None:
+    def refresh(self, patient: bool, how: How) -> None:
         """Load the file if it is not what was tried last; a model that was there stays if that fails."""
         look = _look(self.path), _look(self.beside)
         settled = look == self._seen or not patient
@@ -149,20 +151,20 @@ class _File:
             return
         self._tried, self.there, self.complaints = look, look[0] is not None, {}
         if self.there:
-            self._load(threads)
+            self._load(how)
         else:
             self.model = None
             self.complaints[self.path.name] = "there is no such file"
 
-    def _load(self, threads: int | None) -> None:
+    def _load(self, how: How) -> None:
         name, old = self.path.stem, self.model
         with self._noting(self.path):
             artifact = read(self.path, name)
             same = old is not None and old.sampler.artifact.sha256 == artifact.sha256
-            sampler = old.sampler if old and same else _sampler(artifact, threads)
+            sampler = old.sampler if old and same else _sampler(artifact, how)
             reader = old.reader if old and same and self.beside.exists() else None
             with self._noting(self.beside):
-                reader = _encoder(self.beside, sampler, threads) if self.beside.exists() else None
+                reader = _encoder(self.beside, sampler, how) if self.beside.exists() else None
             self.model = ServedModel(
                 name=name, sampler=sampler, reader=reader, path=self.path, size=len(artifact.data)
             )  # fmt: skip
@@ -195,16 +197,18 @@ def require_pair(sampler: Model, encoder: Predictor) -> None:
     Codes(sampler, encoder)  # raises if their weights differ
 
 
-def _sampler(artifact: Artifact, threads: int | None) -> Model:
+def _sampler(artifact: Artifact, how: How) -> Model:
     """One evaluation is too short to be shared by two threads, and a core that waits busily is one that answers lack;
     a plan is long enough for both to pay (experiments/serving)."""
     at_once = artifact.inference.process is None
-    return Model(artifact, threads=threads or (1 if at_once else None), spin=not at_once)
+    fitting: How = {**how, "threads": how.get("threads") or (1 if at_once else None), "spin": not at_once}
+    return Model.of(artifact, **fitting)
 
 
-def _encoder(path: Path, sampler: Model, threads: int | None) -> Predictor:
+def _encoder(path: Path, sampler: Model, how: How) -> Predictor:
     """Raises JaxgenError if the file is not the encoder of this model."""
-    reader = Predictor(read(path, path.name), threads=threads or 1, spin=False)
+    fitting: How = {**how, "threads": how.get("threads") or 1, "spin": False}
+    reader = Predictor.of(read(path, path.name), **fitting)
     require_pair(sampler, reader)
     return reader
 

@@ -55,7 +55,7 @@ def _draw(artifact: Artifact) -> None:
     from jaxgen.inference.sampler import Model
     from jaxgen_serve.models.description import described
 
-    model = Model(artifact, threads=1)
+    model = Model.of(artifact, threads=1)
     one = np.zeros(1, np.int64)
     plan = model.plan()[-1:] if model.inference.process else None
     images, _ = model.sample(one, one, plan=plan)
@@ -69,7 +69,7 @@ def _read(artifact: Artifact) -> None:
 
     from jaxgen.inference.predictor import Predictor
 
-    model = Predictor(artifact, threads=1)
+    model = Predictor.of(artifact, threads=1)
     model.read(np.zeros((1, *model.shape), np.uint8))
 
 

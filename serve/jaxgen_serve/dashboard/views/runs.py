@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.opening import opened
 from jaxgen.inference.verify import verify, worst
 from jaxgen.plots import Curves
 from jaxgen.runs.folder import RunFolder
@@ -197,7 +198,7 @@ def _certificate(file: Artifact) -> None:
     st.dataframe(rows, hide_index=True, width="stretch")
     if st.button("Verify here", icon=":material/verified:", help="Draw the certificate's images on this machine."):
         with st.spinner("Drawing the certificate's images", show_time=True):
-            result = verify(file)
+            result = verify(opened(file))
         (st.success if result["same"] else st.error)(result["line"])
 
 

@@ -1,0 +1,98 @@
+"""The defaults of a model file's inputs, taken out of it: runtimes that know no inputs with a default make constants of
+them, without an error.
+
+Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxgen.inference.onnx_safety import DIMS, GRAPH, INITIALIZER, NAME, floats
+from jaxgen.inference.protobuf import BYTES, VARINT, Field, WireError, fields
+
+INPUT, OUTPUT = 11, 12  # of a graph
+VALUE_NAME = 1  # of an input or output
+TAG = b"\x3a"  # of a model's graph: 7 << 3, and that bytes follow
+
+
+class Required(NamedTuple):
+    data: bytes  # the model, in which every input must be fed
+    defaults: dict[str, np.ndarray]  # what it would have taken for those that were not: float32 each, by name
+    outputs: list[str]  # their names
+
+
+def required(data: bytes) -> Required:
+    """The same model without its defaults. Raises WireError on bytes that are no model, or a default that is not
+    float32, of which jaxgen's contract has none."""
+    graph = _only(data, 0, len(data), GRAPH, "graph")
+    inputs, outputs = _names(data, graph, INPUT), _names(data, graph, OUTPUT)
+    defaults: dict[str, np.ndarray] = {}
+    kept, begin = bytearray(), graph.start
+    for part in fields(data, graph.start, graph.end):
+        if part.number == INITIALIZER:
+            name = _text(data, _only(data, part.start, part.end, NAME, "name"))
+            if name in inputs:
+                defaults[name] = _default(data, part)
+                begin = part.end
+                continue
+        kept += data[begin : part.end]  # with its tag, which begins where the field before it ends
+        begin = part.end
+    before = max((field.end for field in fields(data, 0, len(data)) if field.end <= graph.start), default=0)
+    return Required(b"".join((data[:before], TAG, _varint(len(kept)), kept, data[graph.end :])), defaults, outputs)
+
+
+def _names(data: bytes, graph: Field, number: int) -> list[str]:
+    """Of a graph's inputs or outputs."""
+    return [
+        _text(data, _only(data, part.start, part.end, VALUE_NAME, "name"))
+        for part in fields(data, graph.start, graph.end)
+        if part.number == number
+    ]
+
+
+def _only(data: bytes, start: int, end: int, number: int, what: str) -> Field:
+    """The one field of this number, which holds bytes: of two, readers might disagree on which counts."""
+    found = [field for field in fields(data, start, end) if field.number == number]
+    if len(found) != 1 or found[0].wire != BYTES:
+        raise WireError(f"expected one {what}, got {len(found)}")
+    return found[0]
+
+
+def _text(data: bytes, field: Field) -> str:
+    return data[field.start : field.end].decode(errors="replace")
+
+
+def _default(data: bytes, tensor: Field) -> np.ndarray:
+    parts = list(fields(data, tensor.start, tensor.end))
+    shape: list[int] = []
+    for part in parts:
+        if part.number == DIMS:  # one by one or packed: both occur
+            shape += [part.value] if part.wire == VARINT else _varints(data, part)
+    numbers = floats(data, parts)
+    if numbers.size != math.prod(shape):
+        raise WireError(f"a default has {numbers.size} numbers, its shape is {shape}")
+    return numbers.reshape(shape)
+
+
+def _varints(data: bytes, field: Field) -> list[int]:
+    numbers, value, shift = [], 0, 0
+    for byte in data[field.start : field.end]:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(value)
+            value = shift = 0
+    return numbers
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out) + bytes([value])

@@ -1,0 +1,1 @@
+"""One file a runtime, each with `load(data, path, *, threads, spin, provider)`, which gives a `Session`."""
