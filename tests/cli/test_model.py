@@ -126,7 +126,7 @@ def foreign(path):
 def future(path, model):
     changed = onnx.load_from_string(model.onnx.read_bytes())
     entry = changed.metadata_props[0]
-    entry.value = entry.value.replace('"format": 1', '"format": 2')
+    entry.value = entry.value.replace('"format": 2', '"format": 3')
     path.write_bytes(changed.SerializeToString())
 
 

@@ -275,6 +275,15 @@ def test_requires_that_is_no_list_of_names_is_refused(features):
 # --- files
 
 
+def test_readme_names_every_key_of_the_section():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    properties = SCHEMA["$defs"]["inference"]["properties"] | SCHEMA["$defs"]["sampler"]["properties"]
+    for key in (*properties, "plan", "guidance"):
+        assert f"| `{key}` |" in readme
+    for key in SCHEMA["properties"]:
+        assert f"`{key}`" in readme or f'"{key}"' in readme
+
+
 @pytest.mark.parametrize("name", [*calls.SAMPLERS, *calls.READERS])
 def test_file_of_format_1_upgraded_is_what_the_schema_says_of_format_2(name):
     upgraded = model_file.read(calls.HERE / "format1" / f"{name}.onnx").manifest

@@ -64,7 +64,7 @@ def test_hash_is_found_where_the_manifest_holds_the_same_text_again():
 
 
 def test_any_flipped_bit_of_a_small_file_is_refused(good):
-    assert len(good) < 700
+    assert len(good) < 700  # few enough to try them all
     for bit in range(len(good) * 8):
         bad = bytearray(good)
         bad[bit // 8] ^= 1 << bit % 8
@@ -102,6 +102,18 @@ def test_every_truncation_is_refused(good):
 )
 def test_file_of_another_kind_is_not_onnx_or_damaged(data):
     assert "is not an ONNX file or is damaged" in refusal(data)
+
+
+def test_file_that_another_tool_rewrote_is_not_called_damaged(good):
+    """The bytes alone do not tell a tool from a broken download, so the line names both, and what to do."""
+    rewritten = onnx.load_model_from_string(good)
+    rewritten.doc_string = "optimised"
+    line = refusal(rewritten.SerializeToString())
+    assert line == (
+        "some/model.onnx: its bytes are not those that were exported: a download that broke, or another tool that "
+        "rewrote it; get it again, or 'jaxgen adopt --resign some/model.onnx' measures it anew"
+    )
+    parse(onnx.load_model_from_string(good).SerializeToString(), "m")  # read and written, and nothing changed
 
 
 def test_foreign_onnx_file_is_called_one():
