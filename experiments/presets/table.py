@@ -13,9 +13,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jaxgen.config import Config, load
+from jaxgen.config import Config
 from jaxgen.inference import model_file
 from jaxgen.inference.verify import worst
+from jaxgen.runs.folder import RunFolder
 from jaxgen.training.data_loading import open_data
 from jaxgen.training.restore import load_trained
 from jaxgen.training.train_step import total_steps
@@ -49,7 +50,7 @@ def jaxgen(*arguments: object) -> None:
 
 
 def row(run: Path) -> str:
-    config = load(run / "config.toml")
+    config = RunFolder(run).config()
     trained = load_trained(run)
     path = OUT / f"{config.name}.onnx"
     if not path.exists() or model_file.read(path).value("training.steps", int) != trained.step:

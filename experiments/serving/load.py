@@ -24,6 +24,7 @@ from server import Server, serving
 
 from jaxgen.inference.benchmark import unguided
 from jaxgen.inference.sampler import Model
+from jaxgen.sampling.sampler_spec import samplers
 
 LUA = Path(__file__).with_name("generate.lua")
 CLIENTS = 32
@@ -57,7 +58,7 @@ def diffusion(path: str, steps: int, rounds: int, seconds: float) -> dict[str, f
     `jaxgen bench` draws, or do not, as the server does: the faster of the two."""
     sampler = Model.open(path)
     both = [sampler, Model.of(sampler.artifact, spin=False)]
-    recipe = {"sampler": "ddim", "steps": steps} if "ddim" in str(sampler.config.process) else {"steps": steps}
+    recipe = {"sampler": "ddim", "steps": steps} if "ddim" in samplers(sampler.inference) else {"steps": steps}
     plan = sampler.plan(**recipe)
     members = json.dumps(recipe | ({"guidance": 1.0} if sampler.classes else {}))[1:-1]
     ratios, shares, served, batch = [], [], [], 0.0

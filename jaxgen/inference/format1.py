@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jaxgen.config.renames import Say, renamed
+from jaxgen.config.renames import Say, renamed, to_stderr
 from jaxgen.errors import JaxgenError
 
 KINDS = ("ddpm", "flow", "vae", "gan", "classifier")  # families that format 1 had
 UPGRADED = ("kind", "classes")  # entries of format 1 that the inference section has instead
 
 
-def upgraded(manifest: Mapping[str, Any], name: str, say: Say) -> dict[str, Any]:
+def upgraded(manifest: Mapping[str, Any], name: str, say: Say | None = None) -> dict[str, Any]:
     """The manifest with an inference section made of its config, of which no other key is looked at.
 
-    name: what messages call the file; say: hears which keys that mattered were read by another name.
+    name: what messages call the file; say: hears which keys that mattered were read by another name; None: stderr.
     Raises JaxgenError if its family, its class names or a key that matters is not understood.
     """
     read = _Config(manifest.get("config"), name)
     inference = _inference(manifest, read, name)
     for line in read.renames():
-        say(f"{name}: {line}")
+        (say or to_stderr)(f"{name}: {line}")
     kept = {key: value for key, value in manifest.items() if key not in UPGRADED}
     return {**kept, **_certificate(manifest), "requires": [], "inference": inference}
 

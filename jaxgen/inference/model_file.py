@@ -25,7 +25,7 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,11 +33,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jaxgen import __version__
-from jaxgen.config.renames import Say, renamed, to_stderr
 from jaxgen.errors import JaxgenError
 from jaxgen.files import read_bytes
 from jaxgen.images import MAX_PIXELS, png_bytes, png_pixels
-from jaxgen.inference.format1 import upgraded
 from jaxgen.inference.manifest import Inference, require_known
 from jaxgen.inference.onnx_safety import metadata_spans, outside_reference
 from jaxgen.inference.protobuf import WireError
@@ -86,6 +84,8 @@ class Artifact:
     def fact(self, key: str, kind: type[T]) -> T | None:
         """What that record says under a dotted key such as "data.dataset", by today's name of it; None if it does not
         say it, or says something else than a `kind`."""
+        from jaxgen.config.renames import renamed  # not needed to run a file, and slow to load
+
         found: Any = renamed(self.config)[0]
         for name in key.split("."):
             found = found.get(name) if isinstance(found, dict) else None
@@ -105,10 +105,10 @@ class Artifact:
         return found
 
 
-def read(path: str | os.PathLike[str], say: Say = to_stderr) -> Artifact:
+def read(path: str | os.PathLike[str], say: Callable[[str], object] | None = None) -> Artifact:
     """Read a model file once and check all of it; nothing of it runs.
 
-    say: hears, in a line each, which keys of an earlier jaxgen were read by another name.
+    say: hears, in a line each, which keys of an earlier jaxgen were read by another name; None: stderr does.
     Raises JaxgenError, in this order: no such file, not a regular one or over 2 GB; not ONNX or damaged; ONNX but not
     jaxgen's; of a newer format; its hash differs; it reaches outside itself (external data, foreign operators); it
     requires what this jaxgen does not know; its inference section is not understood.
@@ -116,7 +116,9 @@ def read(path: str | os.PathLike[str], say: Say = to_stderr) -> Artifact:
     return parse(read_bytes(path, MAX_BYTES), path, say)
 
 
-def parse(data: bytes, path: str | os.PathLike[str], say: Say = to_stderr) -> Artifact:
+def parse(
+    data: bytes, path: str | os.PathLike[str], say: Callable[[str], object] | None = None
+) -> Artifact:  # fmt: skip
     """As `read`, on bytes that are in memory already; `path` is what messages call them."""
     name = str(path)
     manifest, at = _manifest(data, name)
@@ -133,6 +135,8 @@ def parse(data: bytes, path: str | os.PathLike[str], say: Say = to_stderr) -> Ar
     if complaint:
         raise JaxgenError(f"{name}: refused: {complaint}; a jaxgen file is complete in itself")
     if manifest["format"] == 1:
+        from jaxgen.inference.format1 import upgraded  # which knows the config: slow to load
+
         manifest = upgraded(manifest, name, say)
     require_known(manifest.get("requires", []), name)
     inference = Inference.parse(manifest["inference"], name)
