@@ -12,6 +12,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 from browser import visiting
+from golden import calls
 from PIL import Image
 from playwright.sync_api import expect
 from servers import forged, serving, until
@@ -181,6 +182,21 @@ def test_undo_brings_back_each_image_that_was_deleted(visit, client):
             expect(page.locator("#found")).to_have_text(f"{left} images")
             assert client.get("/gallery?seed=44444").json()["total"] == left
         expect(page.locator(".toast")).to_have_count(0)
+
+
+def test_page_shows_what_it_knows_of_a_later_model_and_draws_its_own_plan(browser, tmp_path):
+    def later(entries):
+        del entries["config"]
+        entries["inference"] |= {"process": {"kind": "edm"}, "plan": {"sampler": "heun", "steps": 8, "eta": 0.0}}
+
+    place = tmp_path / "later.onnx"
+    place.write_bytes(forged(calls.HERE / "format2/cddpm.onnx", manifest=later))
+    with serving(place, data=tmp_path / "data") as server, visiting(browser, f"{server.url}/app/") as page:
+        expect(page.locator("#used")).to_have_text(DRAWN)
+        facts = page.locator("#facts").text_content()
+        assert "family" not in facts and "null" not in facts and ", grey" in facts
+        assert page.locator("#sampler option").all_text_contents() == ["heun"]
+        assert len(drawn(page, "#go")) == 5
 
 
 def test_image_of_a_model_that_has_changed_is_neither_kept_nor_drawn_again(browser, model_files, tmp_path):

@@ -2,7 +2,7 @@
 
 import { $, el, roving, setIcon } from "./dom.js";
 import { MOST_SEED, isWrong, put, wholeNumber } from "./fields.js";
-import { number, onLanguage, t } from "./i18n.js";
+import { hasWords, number, onLanguage, samplerWords, t } from "./i18n.js";
 import { change, newSeed, state, watch } from "./state.js";
 
 const COUNTS = [1, 4, 5, 16, 64];
@@ -160,7 +160,7 @@ export function fillClasses(list, model, none) {
 function factsOf(model) {
   const [height, width, channels] = model.shape;
   const facts = [
-    t(`family.${model.family}`),
+    hasWords(`family.${model.family}`) ? t(`family.${model.family}`) : null,
     `${width} × ${height}, ${t(channels === 1 ? "grey" : "colour")}`,
     model.classes.length ? t("facts.classes", { n: model.classes.length }) : null,
     model.size_bytes ? `${number(model.size_bytes / 1e6, 2)} MB` : null,
@@ -179,7 +179,7 @@ function showPlan(model) {
   $("guidance").max = Math.min(guidance?.max ?? 8, 8);
   if (!plan) return;
   const listed = Object.values(model.plans ?? {}).filter((one) => one.sampler === state.sampler);
-  $("sampler").replaceChildren(...plan.samplers.map((name) => el("option", { value: name }, t(`sampler.${name}`))));
+  $("sampler").replaceChildren(...plan.samplers.map((name) => el("option", { value: name }, samplerWords(name))));
   $("sampler").value = state.sampler;
   $("steps-slide").max = $("steps").max = plan.max_steps;
   $("steps-slide").min = 1;

@@ -27,6 +27,12 @@ export function onLanguage(listener) {
   listeners.add(listener);
 }
 
+/** Whether there are words for a key: of a family that a newer jaxgen has there are none. */
+export const hasWords = (key) => key in (catalogue[language] ?? {});
+
+/** What a sampler is called: its own name if it is one of a newer jaxgen. */
+export const samplerWords = (name) => (hasWords(`sampler.${name}`) ? t(`sampler.${name}`) : name);
+
 /** The words of a key; {name} in them is replaced by values.name, and `n` chooses between key.one and key.other. */
 export function t(key, values = {}) {
   const words = catalogue[language] ?? {};

@@ -1,7 +1,7 @@
 // The stage: the images of the newest drawing, which of them are selected, and the way they came from noise.
 
 import { $, announce, el, roving } from "./dom.js";
-import { onLanguage, t } from "./i18n.js";
+import { onLanguage, samplerWords, t } from "./i18n.js";
 import { player } from "./player.js";
 import { className } from "./state.js";
 
@@ -194,7 +194,7 @@ function caption() {
   if (!from) return [];
   const labels = new Set(used ? images.map(({ label }) => label) : [asked.label ?? null]);
   const name = labels.size === 1 ? className(model, [...labels][0]) : null;
-  const plan = from.sampler ? `${t(`sampler.${from.sampler}`)}, ${t("facts.steps", { n: from.steps })}` : null;
+  const plan = from.sampler ? `${samplerWords(from.sampler)}, ${t("facts.steps", { n: from.steps })}` : null;
   const time = stage.here ? t("time.here", { ms: milliseconds / images.length }) : t("time", { ms: milliseconds });
   const some = stage.selected.size ? t("selected", { n: stage.selected.size }) : null;
   const facts = [name === null ? null : t("facts.class", { name }), t("facts.seed", { seed: String(from.seed) }), plan];
