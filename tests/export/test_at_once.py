@@ -105,7 +105,7 @@ def test_torchscript_takes_the_contracts_inputs_and_knows_its_manifest(drawer):
 @pytest.mark.parametrize("name", DRAW_AT_ONCE)
 def test_certificate_compares_drawn_images_too(family, name):
     model = family(name)
-    assert (model.manifest["kind"], model.manifest["plans"]) == ("sampler", {})
+    assert (model.manifest["inference"]["kind"], model.manifest["plans"]) == ("sampler", {})
     held = model.manifest["certificate"]
     rows = [(row["backend"], row["start"], row["batch"]) for row in held["trajectories"]]
     assert sorted(rows) == sorted((b, s, n) for b in BACKENDS for s in ("constant", "noise") for n in (1, 2, 7))

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -46,6 +47,8 @@ def test_certificate_compares_each_backend_on_each_input_and_batch(model):
     )
     assert set(held["packages"]) == {"jax", "torch", "onnx", "onnxruntime", "numpy"}
     assert set(held["machine"]) == {"platform", "cpu", "python"}
+    default = onnxruntime.SessionOptions().graph_optimization_level.name  # levels below give other last bits
+    assert held["onnxruntime"] == {"optimization": default} == {"optimization": "ORT_ENABLE_ALL"}
     assert held["limits"] == {"evaluation_relative": 1e-4, "identical": 0.995, "off_by": 2}
 
 

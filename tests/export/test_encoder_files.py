@@ -59,7 +59,7 @@ def test_readers_inputs_and_outputs_are_those_of_the_contract(reader, read_file)
 def test_readers_manifest_is_that_of_the_same_weights(reader, read_file):
     model, kind = reader
     manifest = model_file.read(read_file).manifest
-    assert manifest["kind"] == kind
+    assert manifest["inference"]["kind"] == kind
     assert "plans" not in manifest
     assert manifest["weights"] == model.manifest["weights"]
     assert manifest["weights"]["sha256"] == weight_mapping.weights_hash(model.params)

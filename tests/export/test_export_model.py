@@ -25,14 +25,24 @@ def test_manifest_holds_what_the_design_lists(model):
     manifest = model.manifest
     assert from_dict(manifest["config"]) == model.config
     assert manifest["config"] == to_dict(model.config)
-    assert manifest["classes"] == list(model.classes)
+    diffusion, guided = model.config.diffusion, {"guidance": 1.5} if model.classes else {}
+    shape = [8, 8, model.config.data.channels]
+    assert manifest["inference"] == {
+        "kind": "sampler", "image_shape": shape, "classes": list(model.classes), "null_class": True,
+        "noise_shape": shape,
+        "process": {
+            "kind": "diffusion", "steps": diffusion.steps, "schedule": diffusion.schedule, "beta_start": 1e-4,
+            "beta_end": 0.02, "prediction": diffusion.prediction, "clip": 1.0,
+        },
+        "plan": {"sampler": "ddim", "steps": diffusion.sampler_steps, "eta": diffusion.eta}, **guided,
+    }  # fmt: skip
     assert manifest["weights"] == {
         "sha256": weights_hash(model.params),
         "parameters": sum(value.size for value in model.params.values()),
     }
     assert manifest["training"] == {"dataset": "digits", "steps": 1234, "test_loss": None}
-    assert manifest["kind"] == "sampler"
-    assert manifest["jaxgen"]
+    assert manifest["jaxgen"] and manifest["format"] == 2 and manifest["requires"] == []
+    assert not {"kind", "classes"} & set(manifest)
 
 
 def test_named_plans_are_tables_that_any_client_can_read(model):

@@ -1,7 +1,9 @@
 """The files of every family but diffusion: whole or not there at all, and weights that plain PyTorch takes."""
 
 import json
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import onnx
 import pytest
@@ -34,6 +36,32 @@ def test_file_is_whole_and_holds_onnx_own_operators_alone(family, name):
         assert [(opset.domain, opset.version) for opset in proto.opset_import] == [("", 20)]
         assert not proto.functions and {node.domain for node in proto.graph.node} == {""}
         assert verify(opened(model_file.read(path)))["same"]
+
+
+WANTED = {  # of the inference section, besides what all have
+    "flow": {
+        "null_class": True, "noise_shape": [8, 8, 1], "process": {"kind": "flow", "time_scale": 1000.0},
+        "plan": {"sampler": "euler", "steps": 6, "eta": 0.0}, "guidance": 1.5,
+    },
+    "vae": {"null_class": False, "noise_shape": [3], "process": None, "likelihood": {"kind": "bernoulli"}},
+    "vae-convolutional": {"null_class": True, "noise_shape": [4], "process": None, "likelihood": {"kind": "bernoulli"}},
+    "gan": {"null_class": False, "noise_shape": [5], "process": None},
+    "gan-unconditional": {"null_class": True, "noise_shape": [7], "process": None},
+    "classifier": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_manifest_of_each_kind_is_what_the_schema_and_the_readme_say(family, name):
+    schema = json.loads((Path(__file__).parents[2] / "docs/manifest.schema.json").read_text())
+    model = family(name)
+    for path in files(model):
+        manifest = model_file.read(path).manifest
+        jsonschema.Draft202012Validator(schema).validate(manifest)
+        kind = "encoder" if path == model.encoder else "classifier" if name == "classifier" else "sampler"
+        want = WANTED[name] if kind == "sampler" else {k: v for k, v in WANTED[name].items() if k == "likelihood"}
+        common = {"kind": kind, "image_shape": [8, 8, model.config.data.channels], "classes": list(model.classes)}
+        assert manifest["inference"] == common | want
 
 
 @pytest.mark.parametrize("name", ["gan", "classifier"])
