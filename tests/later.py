@@ -47,5 +47,5 @@ UNKNOWN = {
     "schedule": (of("process.schedule", "karras"), "the model's noise schedule 'karras'"),
     "prediction": (of("process.prediction", "score"), "the model's prediction 'score'"),
     "process": (of("process", {"kind": "edm", "sigma": 80}), "the model's process 'edm'"),
-    "sampler": (of("plan.sampler", "heun"), "unknown sampler 'heun'"),
+    "sampler": (of("plan", {"sampler": "heun", "steps": 4, "eta": 0.0}), "unknown sampler 'heun'"),  # two rows a step
 }

@@ -83,7 +83,8 @@ class Model(OnnxModel):
         """
         self.process()
         recipe = sampler_spec.choose(self.inference, sampler=sampler, steps=steps, eta=eta)
-        return recipe._replace(steps=len(self.table(recipe)))
+        self.table(recipe)  # raises, if it cannot be made
+        return recipe
 
     def plan(self, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> np.ndarray:
         """The table [S, 9] of a sampler for this model: `table` of the `recipe`."""
@@ -95,12 +96,13 @@ class Model(OnnxModel):
 
         That of the file's own plan is there even if it is of a process or a sampler that this jaxgen does not know.
         """
-        process = self.process()
-        if recipe == self.inference.plan and not sampler_spec.can_make(process, recipe):
-            own = own_table(self.artifact)
-            if own is not None:
-                return own
-        return sampler_spec.table(process, recipe)
+        try:
+            return sampler_spec.table(self.process(), recipe)
+        except UsageError:
+            own = own_table(self.artifact) if recipe == self.inference.plan else None
+            if own is None:
+                raise
+            return own
 
     def label(self, text: str | int | None) -> int:
         """A class's number from its name or its number; None and the number -1 are no class.
