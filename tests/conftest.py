@@ -96,6 +96,13 @@ def conditional(models) -> Exported:
     return exported(CONDITIONAL, CLASSES, models / "conditional")
 
 
+@pytest.fixture(scope="session")
+def any_model(unconditional, conditional, family):
+    """any_model(name): one of the two, or of FAMILIES."""
+    two = {"unconditional": unconditional, "conditional": conditional}
+    return lambda name: two.get(name) or family(name)
+
+
 @pytest.fixture(scope="session", params=["unconditional", "conditional"])
 def model(request) -> Exported:
     """Each of the two."""

@@ -25,6 +25,7 @@ from jaxgen.inference.verify import worst
 from jaxgen.sampling import sampler_spec
 from jaxgen_export import bundle, certificate, runtimes, torch_models, torchscript, weight_files, weight_mapping
 from jaxgen_export.bundle import Bundle
+from jaxgen_export.graphs import compose
 from jaxgen_export.network_file import network_model
 from jaxgen_export.stamping import stamped
 
@@ -51,13 +52,15 @@ def export_model(
     classes: Sequence[str] = (),
     training: Mapping[str, Any] | None = None,
     beside: OutputPaths | None = None,
+    required_inputs: bool = False,
     certify: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Write the ONNX file, and those beside it; returns the manifest.
 
     params: the weights to sample with, as jaxgen.models names them; classes: their names; training: what is known of
-    how they came about, for the manifest; certify: compare the runtimes, and put the certificate in.
+    how they came about, for the manifest; required_inputs: give no input of the graph a default, see
+    `jaxgen.inference.required_inputs`; certify: compare the runtimes, and put the certificate in.
     Raises UsageError if the model has no encoder or no network to write; JaxgenError, and nothing is written, if the
     weights or class names do not fit the config or the backends disagree.
     """
@@ -76,6 +79,7 @@ def export_model(
         if place:
             say(f"tracing the {'network' if place is path else core.kind}")
             made = bundle.build(twin, core, config)
+            made = replace(made, model=compose.without_defaults(made.model)) if required_inputs else made
             entries = _kind(made, classes) | facts
             contents[place] = _file(made, params, entries, place, certify, say)
             if place is path:
@@ -138,9 +142,7 @@ def _network(
         by_jax = runtimes.Jax(params, made.config).evaluate
         measured = certificate.measure_network(by_jax, others, made.config, network.inputs, network.output)
     _report(measured, say)
-    return stamped(
-        model, manifest | {"certificate": measured | {"onnxruntime": {"optimization": OPTIMIZATION}}}
-    )
+    return stamped(model, manifest | {"certificate": measured | {"onnxruntime": {"optimization": OPTIMIZATION}}})
 
 
 def _report(measured: Mapping[str, Any], say: Callable[[str], None]) -> None:
@@ -199,13 +201,17 @@ def _kind(made: Bundle, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def named_plans(config: Config) -> dict[str, dict[str, Any]]:
-    """Plans for clients that cannot compute one: {name: recipe and "table", base64 of float32 [S, 9] little-endian}."""
+    """Plans for clients that cannot compute one: {name: recipe and "table", base64 of float32 [S, 9] little-endian}.
+
+    "default" is the model's own choice, which is a default of the graph's, too, unless its inputs are required.
+    """
     process = config.process
     if process is None:
         return {}
+    named = sampler_spec.named(process) | {"default": sampler_spec.choose(config)}
     return {
         name: recipe._asdict() | {"table": _base64(sampler_spec.table(process, recipe))}
-        for name, recipe in sampler_spec.named(process).items()
+        for name, recipe in named.items()
     }
 
 

@@ -22,6 +22,12 @@ PATH = click.Path(path_type=Path)
 @click.option("--safetensors", type=PATH, help="Write the weights by PyTorch's names, too.")
 @click.option("--torch", type=PATH, help="Write them as a PyTorch state dict, too.")
 @click.option("--web", type=PATH, metavar="DIR", help="Write a static site that draws in the browser, too.")
+@click.option(
+    "--inputs",
+    type=click.Choice(["optional", "required"]),
+    default="optional",
+    help="required: no input has a default; for clients that cannot override one (README, 'The file').",
+)
 @click.option("--checkpoint", default="last", metavar="last|best|STEP", help="Which weights; best: lowest test loss.")
 def export(
     run: Path,
@@ -33,6 +39,7 @@ def export(
     safetensors: Path | None,
     torch: Path | None,
     web: Path | None,
+    inputs: str,
     checkpoint: str,
 ) -> None:
     """Turn a run into one ONNX file: seed in, images out (or images in, for a classifier).
@@ -42,13 +49,15 @@ def export(
     The path of the ONNX file goes to stdout, as that of a site does; those of the files beside it go to stderr.
     --network writes what other tools quantise, convert and run: the denoiser, decoder or generator in float operators,
     without the loop and the noise; 'jaxgen compose' puts it back.
-    --web needs npm once, for onnxruntime's WebAssembly build, and takes an exported .onnx in place of a run, too.
+    --web needs npm once, for onnxruntime's WebAssembly build. An exported .onnx in place of a run becomes a site by
+    --web, or by --inputs required another file.
 
     \b
     jaxgen export runs/ddpm-digits -o model.onnx
     jaxgen export runs/ddpm-digits -o model.onnx --torchscript model.ts --safetensors weights.safetensors
     jaxgen export runs/ddpm-digits --network net.onnx
     jaxgen export runs/ddpm-digits --web site
+    jaxgen export model.onnx --inputs required -o required.onnx
     """
     from jaxgen.errors import UsageError, extra
 
@@ -64,7 +73,7 @@ def export(
     if web:
         _check_site(web, beside | {"-o": output}, say)  # before minutes of work, not after
     if run.suffix == ".onnx" and run.is_file():
-        _site_of_file(run, web, beside | {"-o": output}, say)
+        _from_file(run, web, output, inputs, beside, say)
         return
     if output is None and web is None:
         output = Path("model.onnx")
@@ -94,8 +103,9 @@ def export(
     with tempfile.TemporaryDirectory() as temporary:
         path = output or Path(temporary) / "model.onnx"
         export_model(
-            config, trained.params, path, classes=trained.classes, training=trained.facts, beside=places, say=say
-        )
+            config, trained.params, path, classes=trained.classes, training=trained.facts, beside=places,
+            required_inputs=inputs == "required", say=say,
+        )  # fmt: skip
         if output:
             click.echo(output)
         if web:
@@ -114,14 +124,31 @@ def _check_site(web: Path, places: Mapping[str, Path | None], say: Callable[[str
     onnxruntime_web.fetch(say)
 
 
-def _site_of_file(model: Path, web: Path | None, places: Mapping[str, Path | None], say: Callable[[str], None]) -> None:
-    """Of a file that was exported before; needs no JAX."""
+def _from_file(
+    model: Path,
+    web: Path | None,
+    output: Path | None,
+    inputs: str,
+    beside: Mapping[str, Path | None],
+    say: Callable[[str], None],
+) -> None:
+    """What is made of a file that was exported before; needs no JAX."""
     from jaxgen.errors import UsageError
+    from jaxgen.files import write_atomically
+    from jaxgen.inference import model_file as artifacts
+    from jaxgen.inference.required_inputs import with_required_inputs
 
-    given = [option for option, path in places.items() if path]
-    if web is None or given:
-        raise UsageError(f"{model} is exported already: it takes --web alone, got {given[0] if given else 'no --web'}")
-    _write_site(model, web, model.stem, say)
+    given = [option for option, path in beside.items() if path]
+    if given:
+        raise UsageError(f"{given[0]}: {model} is exported already: it takes --web, or --inputs required with -o")
+    if (output is not None) != (inputs == "required") or not (web or output):
+        raise UsageError(f"{model} is exported already: give --web DIR, or --inputs required with -o FILE")
+    if output:
+        _check_places({"-o": output})
+        write_atomically(output, with_required_inputs(artifacts.read(model)).data)
+        click.echo(output)
+    if web:
+        _write_site(model, web, model.stem, say)
 
 
 def _write_site(model: Path, web: Path, name: str, say: Callable[[str], None]) -> None:

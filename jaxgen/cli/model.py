@@ -143,6 +143,8 @@ def _summary(artifact: Artifact) -> dict[str, str]:
         rows["default"] = _default(inference)
         rows["plans"] = ", ".join(_object(artifact, "plans"))
     size, number = f"{len(artifact.data) / 1e6:.1f} MB", artifact.manifest["format"]
+    if made_from := artifact.manifest.get("made_from"):
+        rows["made from"] = f"{str(made_from)[:64]!a}, without its inputs' defaults"
     rows |= _history(artifact) | {
         "file": f"{size}, format {number}, by jaxgen {artifact.version}",
         "sha256": artifact.sha256,

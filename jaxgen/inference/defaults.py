@@ -42,7 +42,18 @@ def required(data: bytes) -> Required:
         kept += data[begin : part.end]  # with its tag, which begins where the field before it ends
         begin = part.end
     before = max((field.end for field in fields(data, 0, len(data)) if field.end <= graph.start), default=0)
-    return Required(b"".join((data[:before], TAG, _varint(len(kept)), kept, data[graph.end :])), defaults, outputs)
+    return Required(b"".join((data[:before], TAG, varint(len(kept)), kept, data[graph.end :])), defaults, outputs)
+
+
+def without_default(data: bytes) -> set[str]:
+    """The names of the inputs that every run must feed. Raises WireError as `required` does."""
+    graph = _only(data, 0, len(data), GRAPH, "graph")
+    held = {
+        _text(data, _only(data, part.start, part.end, NAME, "name"))
+        for part in fields(data, graph.start, graph.end)
+        if part.number == INITIALIZER
+    }
+    return set(_names(data, graph, INPUT)) - held
 
 
 def _names(data: bytes, graph: Field, number: int) -> list[str]:
@@ -89,7 +100,7 @@ def _varints(data: bytes, field: Field) -> list[int]:
     return numbers
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
     """Seven bits a byte, the lowest first."""
     out = bytearray()
     while value >= 0x80:

@@ -10,9 +10,12 @@ import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError, nearest
 from jaxgen.inference.checks import floats, integers, require_range, require_shape, scale, words
+from jaxgen.inference.defaults import without_default
 from jaxgen.inference.model import OnnxModel
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.own_plan import own_table
+from jaxgen.inference.protobuf import WireError
+from jaxgen.inference.required_inputs import fed_by_default
 from jaxgen.inference.session import Session, Stop, require
 from jaxgen.sampling import plan as plans, sampler_spec
 from jaxgen.sampling.process import MAX_GUIDANCE, Process, SamplerSpec
@@ -52,6 +55,10 @@ class Model(OnnxModel):
             raise JaxgenError(f"{artifact.path}: draws nothing: it is {_article(kind)}, which reads images")
         super().__init__(artifact, session)
         self._check_contract()
+        try:
+            self._must_feed = without_default(artifact.data)
+        except WireError as err:
+            raise JaxgenError(f"{artifact.path}: its graph's inputs cannot be read ({err}); export it again") from err
 
     @property
     def untrained(self) -> bool:
@@ -182,7 +189,8 @@ class Model(OnnxModel):
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """`draw` for what `feeds` gave, NaN included; stop: see `jaxgen.inference.session.Session.run`."""
         names = ["images"] if self.inference.process is None else ["images", "state_out"]
-        images, *after = self.session.run(names, feeds, deadline, stop)
+        values = fed_by_default(self._must_feed - feeds.keys(), self.artifact)
+        images, *after = self.session.run(names, feeds | values, deadline, stop)
         want = (len(feeds["seed"]), *self.shape)
         # A forged graph can give what it did not declare.
         if images.shape != want or images.dtype != np.uint8 or any(state.shape != (2, *want) for state in after):

@@ -55,12 +55,13 @@ def writer_for(output: str, count: int) -> Writer:
 def replay(image: Path, provenance: Mapping[str, Any], model_path: Path, threads: int | None) -> tuple[np.ndarray, str]:
     """Draw again what a PNG says it shows: the image [H, W, C], and a sentence on how the two compare.
 
-    Raises JaxgenError if the PNG is of another model, its provenance is not understood, or the images differ.
+    The PNG may be of the file that this one was made from, which draws the same. Raises JaxgenError if it is of another
+    model, its provenance is not understood, or the images differ.
     """
     before = read_png(image)
     model = Model.open(model_path, threads=threads)
     sampled_by, sha256 = provenance.get("model"), model.artifact.sha256
-    if sampled_by != sha256:
+    if sampled_by not in (sha256, model.artifact.manifest.get("made_from", sha256)):
         raise JaxgenError(
             f"{image} was drawn by model {str(sampled_by)[:12]!a}..., not by {model_path} ({sha256[:12]}...)"
         )

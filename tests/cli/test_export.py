@@ -5,15 +5,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from jaxgen import config as configs
 from jaxgen.config import VAE, Classifier, ClassifierConfig, VAEConfig
 from jaxgen.inference import model_file
 from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.required_inputs import with_required_inputs
 from jaxgen.training.restore import load_trained
 from jaxgen.training.trainer import train
 from jaxgen_export import export as exports, weight_mapping
+from jaxgen_serve.web import onnxruntime_web
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,46 @@ def test_run_becomes_one_file_that_draws(command, run):
     assert command("verify", "m.onnx").code == 0
     assert command("sample", "m.onnx", "-n", 3, "--label", 7, "-o", "a.npy").code == 0
     assert np.load("a.npy").shape == (3, 8, 8, 1)
+
+
+def test_required_inputs_leave_the_graph_no_default_and_the_images_as_they_are(command, run):
+    outcome = command("export", run, "-o", "r.onnx", "--inputs", "required")
+    assert (outcome.code, outcome.out) == (0, "r.onnx\n")
+    assert command("export", run, "-o", "m.onnx").code == 0
+    required, optional = model_file.read("r.onnx"), model_file.read("m.onnx")
+    assert "made_from" not in required.manifest  # its certificate was measured on this very file
+    assert required.manifest["certificate"]["probe"] == optional.manifest["certificate"]["probe"]
+    of_graph = [onnx.load_from_string(one.data).graph for one in (required, with_required_inputs(optional))]
+    assert of_graph[0] == of_graph[1] and not of_graph[0].initializer
+    assert command("verify", "r.onnx").code == 0
+    for name in ("r", "m"):
+        assert command("sample", f"{name}.onnx", "-n", 3, "-o", f"{name}.npy").code == 0
+    assert np.array_equal(np.load("r.npy"), np.load("m.npy"))
+
+
+def test_exported_file_becomes_one_with_required_inputs_that_replays_its_images(command, conditional):
+    outcome = command("export", conditional.onnx, "--inputs", "required", "-o", "r.onnx")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "r.onnx\n", "")
+    assert Path("r.onnx").read_bytes() == with_required_inputs(model_file.read(conditional.onnx)).data
+    sha256 = conditional.manifest["sha256"]
+    assert sha256 in command("info", "r.onnx").out and "made from" not in command("info", conditional.onnx).out
+    assert command("sample", conditional.onnx, "-n", 2, "-o", "a.png").code == 0
+    assert command("replay", "a.png", "--model", "r.onnx").out == "identical: every pixel\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--inputs", "required"), "give --web DIR, or --inputs required with -o FILE"),
+        (("--inputs", "required", "--web", "site"), "give --web DIR, or --inputs required with -o FILE"),
+        (("--inputs", "required", "-o", "r.onnx", "--torch", "w.pth"), "--torch: "),
+        (("--inputs", "none", "-o", "r.onnx"), "'none' is not one of"),
+    ],
+)
+def test_what_cannot_be_made_of_an_exported_file_exits_2(refused, conditional, options, complaint, monkeypatch):
+    monkeypatch.setattr(onnxruntime_web, "fetch", lambda say: None)
+    assert complaint in refused(2, "export", conditional.onnx, *options)
+    assert not listing()
 
 
 @pytest.mark.parametrize(("options", "step"), [((), 6), (("--checkpoint", "3"), 3), (("--checkpoint", "last"), 6)])

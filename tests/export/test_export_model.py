@@ -47,10 +47,13 @@ def test_manifest_holds_what_the_design_lists(model):
 
 def test_named_plans_are_tables_that_any_client_can_read(model):
     held, diffusion = model.manifest["plans"], model.config.diffusion
-    assert list(held) == ["ddim-50", "ddim-20", "dpmpp-2m-20", "dpmpp-2m-10", f"ancestral-{diffusion.steps}"]
+    named = ["ddim-50", "ddim-20", "dpmpp-2m-20", "dpmpp-2m-10", f"ancestral-{diffusion.steps}"]
+    assert list(held) == [*named, "default"]
+    own = {key: held["default"][key] for key in ("sampler", "steps", "eta")}
+    assert own == {"sampler": "ddim", "steps": diffusion.sampler_steps, "eta": diffusion.eta}
     for name, recipe in held.items():
         table = np.frombuffer(base64.b64decode(recipe["table"]), "<f4").reshape(-1, 9)
-        assert name == f"{recipe['sampler']}-{recipe['steps']}"
+        assert name in ("default", f"{recipe['sampler']}-{recipe['steps']}")
         assert len(table) == recipe["steps"]
         want = plans.make_plan(
             plans.alpha_bar(diffusion.schedule, diffusion.steps),

@@ -72,6 +72,34 @@ def test_file_holds_onnx_own_operators_alone(proto):
     assert {node.domain for graph in graphs(proto.graph) for node in graph.node} == {""}
 
 
+def test_every_node_has_a_name_of_its_own_that_says_where_it_is(proto):
+    names = [node.name for graph in graphs(proto.graph) for node in graph.node]
+    assert all(names) and len(set(names)) == len(names)
+    assert {"key0", "x_drawn/w0/b20", "x_end", "noise/d0/by13", "images"} <= set(names)
+    assert any(name.startswith("net/") for name in names)
+
+
+def test_every_tensor_is_stored_as_raw_bytes(proto):
+    for graph in graphs(proto.graph):
+        constants = [attribute.t for node in graph.node for attribute in node.attribute if attribute.HasField("t")]
+        for tensor in [*graph.initializer, *constants]:
+            size = int(np.prod(tensor.dims)) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+            assert len(tensor.raw_data) == size, tensor.name
+
+
+def test_what_tools_cannot_read_is_not_there(proto):
+    """Branches outside the loop; words of 64 bits without a sign; a Reshape of the empty state to a size of -1."""
+    assert "If" not in {node.op_type for node in proto.graph.node}
+    held = {node.output[0]: node.attribute[0].t for node in proto.graph.node if node.op_type == "Constant"}
+    (shape,) = (node.input[1] for node in proto.graph.node if node.name == "x_flat")
+    assert (onnx.numpy_helper.to_array(held[shape]) >= 0).all()
+    for graph in graphs(proto.graph):
+        for node in graph.node:
+            kinds = [attribute.t.data_type for attribute in node.attribute if attribute.HasField("t")]
+            kinds += [attribute.i for attribute in node.attribute if node.op_type == "Cast"]
+            assert onnx.TensorProto.UINT64 not in kinds
+
+
 def test_file_keeps_no_data_elsewhere_and_no_notes(proto):
     for graph in graphs(proto.graph):
         assert not graph.doc_string and not graph.metadata_props and not graph.quantization_annotation

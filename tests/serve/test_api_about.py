@@ -3,8 +3,10 @@
 import base64
 
 import numpy as np
+import pytest
 
-from jaxgen.inference.model_file import read
+from jaxgen.inference.model_file import parse, read
+from jaxgen.inference.required_inputs import with_required_inputs
 
 # --- models
 
@@ -34,6 +36,18 @@ def test_model_file_is_the_file_and_is_not_sent_twice(client, shelf):
     assert answer.headers["etag"] == f'"{read(shelf / "plane.onnx").sha256}"'
     again = client.get("/model-file?model=plane", headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize("name", ["classes", "vae"])
+def test_model_file_with_required_inputs_is_the_same_model_without_defaults(client, shelf, name):
+    served = read(shelf / f"{name}.onnx")
+    answer = client.get(f"/model-file?model={name}&inputs=required")
+    file = parse(answer.content, "answer")
+    assert file.data == with_required_inputs(served).data != served.data
+    assert answer.headers["etag"] == f'"{file.sha256}"'
+    again = client.get(f"/model-file?model={name}&inputs=required", headers={"if-none-match": f'"{file.sha256}"'})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get(f"/model-file?model={name}&inputs=none").status_code == 422
 
 
 def test_plan_is_the_table_that_the_graph_takes(client, sampler):

@@ -5,9 +5,10 @@ import time
 
 import numpy as np
 import pytest
-from engines import SOON, alone, calls, endless, held, same
+from engines import SOON, alone, calls, endless, held, same, served
 
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference.required_inputs import with_required_inputs
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.batching.requests import Late
 
@@ -39,6 +40,14 @@ def test_plan_run_row_by_row_gives_what_it_gives_whole(classy, metrics, steps):
 def test_what_is_left_out_has_the_files_default(engine, classy, vae):
     same(engine.sample(classy, [3], [1], deadline=SOON).result(), alone(classy, [3], [1]))
     same(engine.sample(vae, [3], [1], deadline=SOON).result(), alone(vae, [3], [1]))
+
+
+def test_file_with_required_inputs_is_drawn_with_as_any_other(engine, classy, vae, tmp_path):
+    for model in (classy, vae):
+        path = tmp_path / "required.onnx"
+        path.write_bytes(with_required_inputs(model.sampler.artifact).data)
+        required = served(path, "required")
+        same(engine.sample(required, [3, 4], [1, 0], deadline=SOON).result(), alone(model, [3, 4], [1, 0]))
 
 
 def test_request_larger_than_a_batch_is_cut(engine, vae, classy, metrics):

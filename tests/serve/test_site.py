@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference import model_file
 from jaxgen_serve.web import onnxruntime_web
 from jaxgen_serve.web.static_site import write_site
 
@@ -32,7 +33,11 @@ def test_site_describes_its_model_and_its_plans(diffusion_site, conditional):
         assert base64.b64decode(plan["table"]) == base64.b64decode(theirs["table"])
     written = {path.relative_to(diffusion_site).as_posix() for path in diffusion_site.rglob("*") if path.is_file()}
     assert written == set(about["files"])
-    assert (diffusion_site / "model.onnx").read_bytes() == conditional.onnx.read_bytes()
+    assert model["sha256"] == conditional.manifest["sha256"]  # what an image of the page says it was drawn by
+    file = model_file.read(diffusion_site / "model.onnx")
+    assert (file.manifest["made_from"], len(file.data)) == (conditional.manifest["sha256"], model["size_bytes"])
+    inputs = onnxruntime.InferenceSession(file.data).get_inputs()
+    assert [one.name for one in inputs] == ["seed", "index", "label", "guidance", "plan", "state"]
 
 
 def test_site_has_the_licence_of_the_runtime_that_it_passes_on(diffusion_site):
@@ -115,8 +120,10 @@ def test_changed_file_in_the_cache_is_not_used(runtime, tmp_path, monkeypatch):
         onnxruntime_web.fetch()
 
 
-@pytest.mark.parametrize(("options", "complaint"), [((), "--web alone, got no --web"), (("-o", "b.onnx"), "got -o")])
-def test_exported_file_is_taken_for_a_site_alone(conditional, jaxgen, tmp_path, options, complaint):
+@pytest.mark.parametrize(("options", "complaint"), [((), "give --web DIR"), (("-o", "b.onnx"), "required with -o")])
+def test_exported_file_is_taken_for_a_site_or_for_required_inputs_alone(
+    conditional, jaxgen, tmp_path, options, complaint
+):
     web = ("--web", tmp_path / "site") if options else ()
     done = jaxgen("export", conditional.onnx, *options, *web)
     assert done.returncode == 2

@@ -116,7 +116,7 @@ def test_diffusion_model_in_the_browser_draws_what_python_draws(browser, diffusi
     seed, index, label = [SEED] * COUNT, [0, 1, 2, 3, 2**32 - 1], [0, 1, 2, -1, 1]
     ours = {"seed": np.array(seed), "index": np.array(index)}
     with opened(browser, diffusion_site) as (page, _):
-        asked = {"seed": seed, "index": index}
+        asked = {"seed": seed, "index": index, "plan": "ddim-8"}  # the model's own
         seen = page.evaluate(
             "(asked) => ask('draw', asked)",
             asked | {"label": label, "guidance": 2.5, "plan": "ancestral-10", "watch": True},
@@ -131,7 +131,7 @@ def test_diffusion_model_in_the_browser_draws_what_python_draws(browser, diffusi
         early, _ = model.sample(**ours, label=np.array(label), guidance=2.5, plan=plan[:4])
         assert_same(np.array(seen["frames"][3][2], np.uint8).reshape(want.shape), early)
 
-        # What is left out has the file's default: plan, guidance and no class.
+        # What is left out is the model's own: its guidance and no class.
         assert_same(pixels(page.evaluate("(asked) => ask('draw', asked)", asked)), model.sample(**ours)[0])
 
 

@@ -5,6 +5,8 @@ Both go into the body of a graph whose `seed`, `index` [N] and, for the pixels, 
 
 from __future__ import annotations
 
+import math
+
 OPSET = 20
 HEAD = f'<ir_version: 10, opset_import: ["": {OPSET}, "jaxgen": 1], producer_name: "jaxgen">'
 
@@ -17,7 +19,7 @@ def constants(**values: str) -> str:
 def sampler_constants(shape: tuple[int, int, int], normals: int) -> str:
     """Those that KEYS and PIXELS name; shape: (H, W, C) of an image; normals: in one noise_index of its noise."""
     return constants(
-        zero="int64[1] {0}", one="int64[1] {1}", none="uint32[1] {0}", flat="int64[2] {0,-1}",
+        zero="int64[1] {0}", one="int64[1] {1}", none="uint32[1] {0}", flat=f"int64[2] {{0,{math.prod(shape)}}}",
         i0="int64 {0}", i1="int64 {1}", image=f"int64[{len(shape)}] {{{dimensions(shape)}}}",
         normals=f"int64 {{{normals}}}", half_range="float {127.5}", black="float {0}", white="float {255}",
         unit="float {1}",

@@ -84,6 +84,16 @@ def compose(text: str, core: ModelProto, defaults: Mapping[str, np.ndarray], ops
     return model
 
 
+def without_defaults(model: ModelProto) -> ModelProto:
+    """The same model, in which every input must be fed."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.initializer[:]
+    inputs = _names(model.graph.input)
+    copy.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name not in inputs)
+    return copy
+
+
 class _Body(NamedTuple):
     """What a call stands for: the names of what goes in and comes out, and what lies between."""
 

@@ -19,10 +19,11 @@ def sampler_text(shape: tuple[int, int, int], guidance: float | None) -> str:
     shape: (H, W, C) of an image; guidance: the default of a conditional model, None for an unconditional one.
     """
     label_inputs, defaults, network = "", "", _PLAIN
+    named = constants(go="bool {1}", silence="float[1] {0}", two="int64[1] {2}")
     if guidance is not None:
         label_inputs, network = "int64[N] label, float guidance, ", _GUIDED
         defaults = f"<float guidance = {{{guidance!r}}}>"
-    named = constants(last="int64[1] {-1}", go="bool {1}", silence="float[1] {0}", two="int64[1] {2}")
+        named += "\n    " + constants(last="int64[1] {-1}")
     return _SAMPLER.substitute(
         head=HEAD, image=dimensions(shape), shared=sampler_constants(shape, math.prod(shape)), constants=named,
         keys=KEYS, network=network, pixels=PIXELS, functions=noise_functions(), label_inputs=label_inputs,
@@ -50,8 +51,8 @@ sampler (int64[N] seed, int64[N] index, ${label_inputs}float[S,9] plan, float[2,
     x0_drawn = ConstantOfShape (drawn_shape)
     x_given = Gather <axis = 0> (state, i0)
     x0_given = Gather <axis = 0> (state, i1)
-    x_flat = Flatten (x_given)
-    x0_flat = Flatten (x0_given)
+    x_flat = Reshape (x_given, flat)
+    x0_flat = Reshape (x0_given, flat)
     x_all = Concat <axis = 0> (x_flat, x_drawn)
     x0_all = Concat <axis = 0> (x0_flat, x0_drawn)
     x_start = Slice (x_all, zero, count)

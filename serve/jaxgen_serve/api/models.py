@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import copy
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+from anyio import to_thread
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 
 from jaxgen_serve.api.dependencies import Service, service_of
@@ -20,6 +21,11 @@ from jaxgen_serve.models.registry import ServedModel
 router = APIRouter(tags=["models"])
 SAID = ("config", "training", "scores", "certificate")  # by a manifest
 Which = Annotated[Name | None, Query(description="Default: the first of /models.")]
+
+Inputs = Annotated[
+    Literal["optional", "required"],
+    Query(description="required: no input has a default, for clients that cannot override one, as browsers."),
+]
 
 
 @router.get("/models", responses=responses())
@@ -45,14 +51,17 @@ async def model_info(request: Request, model: Which = None) -> dict[str, Any]:
     response_class=Response,
     responses={**responses(404), 200: {"content": {"application/octet-stream": {}}, "description": "The .onnx file."}},
 )
-async def model_file(request: Request, model: Which = None) -> Response:
+async def model_file(request: Request, model: Which = None, inputs: Inputs = "optional") -> Response:
     """The model itself, for whoever wants to draw on their own machine."""
     found = service_of(request).library.get(model)
-    etag = f'"{found.sampler.artifact.sha256}"'
+    artifact = found.sampler.artifact
+    if inputs == "required":
+        artifact = await to_thread.run_sync(lambda: found.with_required_inputs)
+    etag = f'"{artifact.sha256}"'
     headers = {"etag": etag, "cache-control": "no-cache", **attachment(f"{found.name}.onnx")}
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(found.sampler.artifact.data, media_type="application/octet-stream", headers=headers)
+    return Response(artifact.data, media_type="application/octet-stream", headers=headers)
 
 
 @router.get("/plan", responses=responses(400, 404))

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Unpack
 
@@ -15,6 +16,7 @@ from jaxgen.files import read_bytes
 from jaxgen.inference import model_file as artifacts
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.required_inputs import with_required_inputs
 from jaxgen.inference.runtime import How
 from jaxgen.inference.sampler import Model
 from jaxgen.latent.spaces import Codes
@@ -38,6 +40,11 @@ class ServedModel:
     reader: Predictor | None  # the encoder beside it
     path: Path
     size: int  # bytes
+
+    @cached_property
+    def with_required_inputs(self) -> Artifact:
+        """The same file without defaults, as browsers need it; made when it is first asked for."""
+        return with_required_inputs(self.sampler.artifact)
 
 
 class Library:

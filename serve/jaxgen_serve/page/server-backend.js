@@ -44,7 +44,7 @@ export function serverBackend(base, logIn) {
 
     async models() {
       const { models, refused } = await api.json("models");
-      served = models.map((model) => ({ ...model, url: api.url("model-file", { model: model.name }) }));
+      served = models.map((model) => ({ ...model, url: api.url("model-file", { model: model.name, inputs: "required" }) }));
       return { models: served, refused };
     },
 

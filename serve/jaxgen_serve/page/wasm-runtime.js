@@ -24,14 +24,14 @@ export async function available() {
 }
 
 /**
- * Loads a model: one of GET /models or site.json, with `url`, where its .onnx file is.
+ * Loads a model: one of GET /models or site.json, with `url`, where its .onnx file is: one whose every input is required.
  *
- * draw({seed: [N], index: [N], label: [N] | null, guidance: number | null, plan: {rows, table: Float32Array} | null,
+ * draw({seed: [N], index: [N], label: [N] | null, guidance: number | null, plan: {rows, table: Float32Array},
  *       latent: [N][D] | null, onFrame(row, rows, images) | null, signal: AbortSignal | null})
  *   -> {images: Uint8Array [N*H*W*C], shape: [N, H, W, C], milliseconds}
  * interpolate({seed: [2], index: [2], label: [2] | null, frames, path: "spherical" | "linear", guidance, plan, signal})
  *   -> the same, an image a frame, both ends included.
- * What is null has the file's default. `row` of onFrame counts the plan's rows that are done. Failures are Errors of
+ * plan is null for a model without plans alone; null otherwise is the model's own choice. `row` of onFrame counts the plan's rows that are done. Failures are Errors of
  * one line; an aborted call rejects with the signal's reason. close() ends the worker and whatever it is drawing.
  */
 export async function open(model) {
@@ -70,9 +70,9 @@ export async function open(model) {
     worker.terminate();
     failAll("closed");
   };
-  const { shape, classes, label_optional: optional, latent } = model;
+  const { shape, classes, label_optional: optional, latent, guidance } = model;
   try {
-    const described = { shape, classes: classes.length, optional, latent };
+    const described = { shape, classes: classes.length, optional, latent, guidance: guidance?.default };
     await ask("open", { url: model.url, runtime: RUNTIME.href, threads: threads(), model: described });
   } catch (error) {
     close();

@@ -1,7 +1,6 @@
 // The worker behind wasm-runtime.js: one model in onnxruntime-web.
 
 import { imageNoise } from "./noise.js";
-import { withoutDefaults } from "./onnx-defaults.js";
 import { PATHS } from "./paths.js";
 
 const SLICES = 50; // of a plan at most: between two of them a frame is shown, or the work is dropped
@@ -12,7 +11,7 @@ const STILL = Float32Array.of(0, 0, 0, 1, 1, 0, 0, 0, 0); // a row that leaves x
 const cancelled = new Set();
 let ort = null;
 let session = null;
-let model = null; // {shape, classes, optional, latent, defaults}
+let model = null; // {shape, classes, optional, latent, guidance}; latent: null for a model that has plans
 let queue = Promise.resolve();
 
 onmessage = ({ data: { id, deed, body } }) => {
@@ -40,9 +39,8 @@ async function open({ url, runtime, threads, model: described }) {
   ort = library;
   ort.env.logLevel = "error";
   ort.env.wasm.numThreads = threads;
-  const { bytes, defaults } = withoutDefaults(file);
-  session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 3 });
-  model = { ...described, defaults };
+  session = await ort.InferenceSession.create(file, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+  model = described;
 }
 
 async function fetched(url) {
@@ -64,8 +62,8 @@ async function drawn({ seed, index, label, guidance, plan, latent, state = null 
   if (model.classes) fixed.label = integers(label ?? index.map((i) => (model.optional ? -1 : i % model.classes)));
   if (guidance !== null && guidance !== undefined) fixed.guidance = floats([guidance], []);
   if (latent) fixed.latent = floats(latent.flat(), [n, model.latent]);
-  if (!("plan" in model.defaults)) return (await run(fixed)).images;
-  const { table, rows } = plan ?? { table: model.defaults.plan.data, rows: model.defaults.plan.dims[0] };
+  if (model.latent) return (await run(fixed)).images;
+  const { table, rows } = plan;
   const height = Math.ceil(rows / SLICES);
   let [images, after] = [null, state];
   for (let row = 0; row < rows && !job.stopped(); row += height) {
@@ -112,13 +110,14 @@ function joined(points) {
   return state;
 }
 
-/** One run of the graph; what is not given has its default. */
+/** One run of the graph. What is not given: no state or latent to start from, and the model's own guidance. */
 async function run(given) {
-  const feeds = {};
-  for (const name of session.inputNames) {
-    const { data, dims } = model.defaults[name] ?? {};
-    feeds[name] = given[name] ?? floats(data, dims);
-  }
+  const defaults = {
+    state: () => floats([], [2, 0, ...model.shape]),
+    latent: () => floats([], [0, model.latent]),
+    guidance: () => floats([model.guidance], []),
+  };
+  const feeds = Object.fromEntries(session.inputNames.map((name) => [name, given[name] ?? defaults[name]()]));
   for (const name of Object.keys(given)) if (!(name in feeds)) throw new Error(`this model takes no ${name}`);
   const found = await session.run(feeds);
   return { images: found.images.data, after: found.state_out?.data ?? null };

@@ -17,6 +17,7 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import read_bytes, write_atomically
 from jaxgen.images import png_bytes
 from jaxgen.inference import model_file as artifacts
+from jaxgen.inference.required_inputs import with_required_inputs
 from jaxgen.inference.sampler import Model
 from jaxgen.latent import projection
 from jaxgen.latent.spaces import Codes
@@ -43,14 +44,14 @@ def write_site(
     Raises UsageError if `folder` holds anything else, JaxgenError as `ServedModel.open` and `onnxruntime_web.fetch` do.
     """
     check_folder(folder)
-    artifact = artifacts.read(model)
-    sampler = Model(artifact)
+    sampler = Model(artifacts.read(model))
+    data = with_required_inputs(sampler.artifact).data  # onnxruntime-web cannot override a default
     description = {
-        **described(sampler, name=name or model.stem, size=len(artifact.data), encoder=False, max_steps=max(STEPS)),
+        **described(sampler, name=name or model.stem, size=len(data), encoder=False, max_steps=max(STEPS)),
         "file": "model.onnx",
     }
     files = {path.name: path.read_bytes() for path in sorted(PAGE.iterdir()) if path.is_file()}
-    files["model.onnx"] = artifact.data
+    files["model.onnx"] = data
     runtime = onnxruntime_web.fetch(say)
     files |= {f"ort/{file}": (runtime / file).read_bytes() for file in onnxruntime_web.FILES}
     files["ort/LICENSE"] = onnxruntime_web.LICENSE.read_bytes()
