@@ -9,7 +9,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+
+import psutil
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,8 @@ class Server:
     pid: int
 
     def resident_megabytes(self) -> float:
-        """What the process holds of the machine's memory (Linux)."""
-        status = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+        """What the process holds of the machine's memory."""
+        return psutil.Process(self.pid).memory_info().rss / 2**20
 
 
 @contextlib.contextmanager

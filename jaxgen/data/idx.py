@@ -91,12 +91,3 @@ def to_splits(contents: Mapping[str, bytes]) -> Splits:
     for split, (images, labels) in FILES.items():
         splits[split] = (parse(contents[images], images)[..., None], parse(contents[labels], labels).astype(np.int32))
     return splits
-
-
-def from_splits(splits: Splits) -> dict[str, bytes]:
-    """The four files' contents, by stem: the inverse of `to_splits`."""
-    contents = {}
-    for split, (images, labels) in FILES.items():
-        contents[images] = serialize(splits[split][0][..., 0])
-        contents[labels] = serialize(splits[split][1])
-    return contents

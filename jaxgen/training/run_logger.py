@@ -24,7 +24,7 @@ class Report:
     def __init__(self, run: RunFolder, *, start: int, total: int, batch_size: int, log_every: int, main: bool) -> None:
         with extra("train"):
             from tensorboardX import SummaryWriter
-        self._run, self._total, self._batch, self._every, self._main = run, total, batch_size, log_every, main
+        self._run, self._total, self._batch, self._every = run, total, batch_size, log_every
         self._console = Console(stderr=True, quiet=not main)
         self._board = SummaryWriter(str(run.tensorboard), purge_step=start + 1) if main else None
         self._log = run.metrics_file.open("a") if main else None

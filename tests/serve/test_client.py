@@ -12,7 +12,7 @@ from jaxgen.inference.sampler import Model
 from jaxgen.latent.anomaly import score
 from jaxgen.latent.inpainting import inpaint
 from jaxgen.latent.spaces import open_space
-from jaxgen_serve.batching.client import Caller, queued, space, spaces
+from jaxgen_serve.batching.client import Caller, queued, space
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.batching.requests import Late
 from jaxgen_serve.models.registry import Library, ServedModel
@@ -65,7 +65,10 @@ def test_codes_and_scores_are_those_of_the_files(engine, vae, family, images):
 
 
 def test_noise_of_a_diffusion_model_is_that_of_the_file(engine, classy, conditional):
-    here, want = spaces(classy, engine, SOON, steps=4, exact=True), open_space(conditional.onnx, steps=4, exact=True)
+    here, want = (
+        space(classy, Caller(engine, SOON), steps=4, exact=True),
+        open_space(conditional.onnx, steps=4, exact=True),
+    )
     latents, labels = want.of_seed(5, np.arange(3)), np.array([0, 1, -1])
     images = want.decode(latents, labels)
     np.testing.assert_array_equal(here.decode(latents, labels), images)

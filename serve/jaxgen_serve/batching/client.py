@@ -125,8 +125,3 @@ def space(model: ServedModel, caller: Caller, **options: Any) -> Space:
         raise UsageError(f"{model.name} draws in one evaluation: it takes no {', '.join(given)}")
     reader = Predictor(model.reader.artifact, QueuedPredictor(model.reader, caller)) if model.reader else None
     return Codes(seen, reader, seen.artifact.path.with_name(model.name + ENCODER))
-
-
-def spaces(model: ServedModel, engine: Engine, deadline: float, **options: Any) -> Space:
-    """`space` for a request that uses no more than this one."""
-    return space(model, Caller(engine, deadline), **options)

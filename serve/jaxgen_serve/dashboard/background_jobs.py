@@ -18,6 +18,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import psutil
+
 from jaxgen.errors import JaxgenError, UsageError, one_line
 from jaxgen.files import write_atomically
 
@@ -185,16 +187,11 @@ def is_locked(path: Path) -> bool:
 
 
 def command_of(pid: int) -> tuple[str, ...] | None:
-    """The command line of a process, None if there is none of this number."""
-    entry = Path(f"/proc/{pid}/cmdline")
-    if Path("/proc/self/cmdline").exists():
-        try:
-            text = entry.read_bytes().decode(errors="surrogateescape")
-        except OSError:
-            return None
-        return tuple(text.split("\0")[:-1]) or None  # of one that ended it is empty
-    shown = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return tuple(shown.stdout.split()) or None
+    """The command line of a process, None if there is none of this number, or it has ended."""
+    try:
+        return tuple(psutil.Process(pid).cmdline()) or None
+    except psutil.Error:
+        return None
 
 
 def _lock(handle: int, patience: float, shared: bool = False) -> bool:

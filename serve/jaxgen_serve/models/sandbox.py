@@ -6,8 +6,9 @@ import contextlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from jaxgen.errors import JaxgenError
 
@@ -79,8 +80,8 @@ def limit() -> None:
         import resource
     except ImportError:  # Windows
         return
-    with contextlib.suppress(OSError, ValueError):  # Linux alone says how much it is now; others may know no limit
-        now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    with contextlib.suppress(OSError, ValueError):  # some systems know no limit
+        now = psutil.Process().memory_info().vms
         resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -120,7 +120,7 @@ function showFrame(i) {
 function showEnds() {
   for (const i of [0, 1]) {
     const end = ends[i];
-    $(`end-${i}`).replaceChildren(end ? el("img", { src: end.src, alt: "", class: "pixel" }) : "ABC"[i]);
+    $(`end-${i}`).replaceChildren(end ? el("img", { src: end.src, alt: "", class: "pixel" }) : "AB"[i]);
     const name = end ? className(state.model, end.label) : null;
     const seed = end && t("facts.seed", { seed: `${end.seed}${end.index ? ` / ${end.index}` : ""}` });
     $(`end-text-${i}`).textContent = end ? [name, seed].filter(Boolean).join(" · ") : t("blend.none");

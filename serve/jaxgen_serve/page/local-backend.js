@@ -93,7 +93,7 @@ export async function siteBackend() {
     static: true,
     ...localDrawing(() => models),
     models: async () => ({ models, refused: {} }),
-    map: async (model) => (model.map ? { src: new URL(model.map.file, document.baseURI).href, reach: model.map.reach } : null),
+    map: async (model) => (model.map ? { src: new URL(model.map.file, document.baseURI).href } : null),
     reading: null,
     gallery: null,
   };

@@ -85,8 +85,7 @@ export function serverBackend(base, logIn) {
 
     async map(model, label) {
       const response = await api.ask("latent-map", { query: { model: model.name, size: 21, label: named(model.name, label) }, accept: "image/png" });
-      const reach = Number(response.headers.get("X-Jaxgen-Reach"));
-      return { src: URL.createObjectURL(await whole(response.blob())), reach, size: 21 };
+      return { src: URL.createObjectURL(await whole(response.blob())) };
     },
 
     gallery: {
