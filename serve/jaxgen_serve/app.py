@@ -56,8 +56,10 @@ def create_app(settings: Settings, library: Library, engine: Engine, metrics: Me
         title="jaxgen",
         version=__version__,
         summary=info.WHAT,
+        description=info.MORE,
+        servers=[{"url": "./"}],  # wherever this document is: a proxy may add a prefix
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's page loads its code from another host; ours is /docs of api/info.py
+        docs_url=None,  # FastAPI's own loads its code from another host; api/web.py has it here
         redoc_url=None,
     )
     for route in ROUTES:

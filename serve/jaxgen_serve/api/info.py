@@ -1,4 +1,4 @@
-"""What this is, whether it lives and is ready, what it counted; logging in; the API's own documentation."""
+"""What this is, whether it lives and is ready, what it counted; logging in."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import hmac
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 
 from jaxgen import __version__
-from jaxgen_serve.api import docs_page
 from jaxgen_serve.api.dependencies import service_of
 from jaxgen_serve.api.schemas import Login, responses
 from jaxgen_serve.errors import failure
@@ -30,6 +29,13 @@ LINKS = {
     "metrics": "/metrics",
 }
 WHAT = "Draws images from small generative models: seed in, images out, the same ones everywhere."
+MORE = """
+[The page to draw with](app/) is another way in. A failure is `{"detail": "one line"}`, with a status that is listed
+below. An image, from a terminal:
+
+    curl localhost:8000/generate -d '{"seed": 7, "label": 3}' -o three.png \\
+         -H 'Content-Type: application/json' -H 'Accept: image/png'
+"""
 
 
 @router.head("/", include_in_schema=False, response_model=None)
@@ -83,11 +89,3 @@ async def login(request: Request, body: Login) -> Response:
     name = cookie_name(request.headers)
     response.set_cookie(name, ticket_of(token), max_age=30 * 86400, httponly=True, samesite="strict", secure=secure)
     return response
-
-
-@router.get("/docs", include_in_schema=False)
-async def docs(request: Request) -> HTMLResponse:
-    """The API for people to read: made from /openapi.json, and from no other host."""
-    here = str(request.base_url).partition("://")[2]
-    html = docs_page.page(request.app.openapi(), here)
-    return HTMLResponse(html, headers={"content-security-policy": docs_page.POLICY})

@@ -1,37 +1,34 @@
-"""GET /app: the page's files, and onnxruntime's for browsers where this machine has them."""
+"""GET /app, the page's files, and onnxruntime's for browsers where this machine has them; GET /docs, Swagger UI."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
-from functools import cache
+import mimetypes
+import re
 from pathlib import Path
 
+import fastapi_offline
 from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import JSONResponse, RedirectResponse
+from starlette.staticfiles import StaticFiles
 
 from jaxgen_serve.web import onnxruntime_web
 
 PAGE = Path(__file__).resolve().parent.parent / "page"
-TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".mjs": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".svg": "image/svg+xml",
-    ".wasm": "application/wasm",
-}
+FILES = StaticFiles(directory=PAGE)
+SWAGGER = StaticFiles(directory=Path(fastapi_offline.__file__).with_name("static"))  # all that we need of it
+BASE = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 POLICY = "; ".join(
     (
-        "default-src 'none'",
+        BASE,
         "script-src 'self' 'wasm-unsafe-eval'",
         "worker-src 'self' blob:",  # onnxruntime's threads
         "style-src 'self'",
         "img-src 'self' data: blob:",
         "connect-src 'self' data: blob:",
         "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
     )
 )
 HEADERS = {
@@ -41,19 +38,16 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-cache",  # kept, but asked about each time: the answer is 304
 }
+for ending, kind in {".js": "text/javascript", ".wasm": "application/wasm", ".svg": "image/svg+xml"}.items():
+    mimetypes.add_type(kind, ending)  # which some systems know by other names, that browsers refuse
 
-router = APIRouter(include_in_schema=False)  # a page, not a part of the API
+router = APIRouter(include_in_schema=False)  # pages, not a part of the API
 
 
 @router.api_route("/app", methods=["GET", "HEAD"])
 async def bare(request: Request) -> Response:
     """With a slash, as its relative addresses need."""
     return RedirectResponse(f"{request.scope.get('root_path', '')}/app/")
-
-
-@router.api_route("/app/", methods=["GET", "HEAD"])
-async def index(request: Request) -> Response:
-    return _answer(request, PAGE / "index.html")
 
 
 @router.get("/app/ort/files.json")
@@ -64,40 +58,47 @@ async def runtime_files() -> Response:
     return JSONResponse({"files": names}, headers=HEADERS)
 
 
-@router.api_route("/app/ort/{name}", methods=["GET", "HEAD"])
+@router.api_route("/app/ort/{name:path}", methods=["GET", "HEAD"])
 async def runtime(request: Request, name: str) -> Response:
     """onnxruntime-web's files, for the switch 'draw on this device'."""
     folder = onnxruntime_web.folder()
     if folder is None:
         raise HTTPException(404, "onnxruntime-web is not on this machine; 'jaxgen export --web' fetches it")
-    return _answer(request, _named(folder, name))
+    return await _file(request, StaticFiles(directory=folder), name)
 
 
-@router.api_route("/app/{name}", methods=["GET", "HEAD"])
+@router.api_route("/app/{name:path}", methods=["GET", "HEAD"])
 async def file(request: Request, name: str) -> Response:
-    return _answer(request, _named(PAGE, name))
+    return await _file(request, FILES, name or "index.html")
 
 
-def _named(folder: Path, name: str) -> Path:
-    """That file of a flat folder: a name is looked up among those there are, and never becomes a path."""
-    for path in folder.iterdir():
-        if path.name == name and path.is_file() and path.suffix in TYPES:
-            return path
-    raise HTTPException(404, f"the page has no file {name[:60]!a}")
+@router.get("/docs")
+async def docs(request: Request) -> Response:
+    """The API, for people to read and to try. Each address in it is relative, since a proxy may add a prefix."""
+    page = get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title="jaxgen API",
+        swagger_js_url="docs/swagger-ui-bundle.js",
+        swagger_css_url="docs/swagger-ui.css",
+        swagger_favicon_url="app/icon.svg",
+        swagger_ui_parameters={"validatorUrl": None},  # which is another host
+    )
+    inline = re.findall(rb"<script>(.*?)</script>", bytes(page.body), re.DOTALL)
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(code).digest()).decode()}'" for code in inline)
+    page.headers["content-security-policy"] = (
+        f"{BASE}; script-src 'self' {hashes}; style-src 'self'; img-src 'self' data: blob:; "
+        "connect-src 'self'; form-action 'self'"
+    )
+    return page
 
 
-def _answer(request: Request, path: Path) -> Response:
-    """The file, or 304 to a browser that has it."""
-    facts = path.stat()
-    tag = _tag(path, facts.st_mtime_ns, facts.st_size)
-    headers = {**HEADERS, "etag": tag}
-    if tag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    return FileResponse(path, headers=headers, media_type=TYPES[path.suffix])
+@router.get("/docs/{name:path}")
+async def swagger(request: Request, name: str) -> Response:
+    return await _file(request, SWAGGER, name)
 
 
-@cache
-def _tag(path: Path, changed: int, size: int) -> str:
-    """Of the content; the other two are there so that a changed file is read again."""
-    with path.open("rb") as stream:
-        return f'"{hashlib.file_digest(stream, "sha256").hexdigest()[:32]}"'
+async def _file(request: Request, files: StaticFiles, name: str) -> Response:
+    """A file of a folder, or 304 to a browser that has it; 404 for all else, whatever the name leads to."""
+    response = await files.get_response(name, request.scope)
+    response.headers.update(HEADERS)
+    return response
