@@ -115,13 +115,14 @@ def export(
 def _check_site(web: Path, places: Mapping[str, Path | None], say: Callable[[str], None]) -> None:
     """Raise what would stop a site from being written, and fetch what it needs."""
     from jaxgen.errors import UsageError
-    from jaxgen_serve.web import onnxruntime_web, static_site
+    from jaxgen_serve.web import npm_packages, static_site
 
     for option, path in places.items():
         if path and path.resolve().is_relative_to(web.resolve()):
             raise UsageError(f"{option}: {path} would be inside --web, whose folder is the site's alone")
     static_site.check_folder(web)
-    onnxruntime_web.fetch(say)
+    for package in npm_packages.SITE:
+        package.fetch(say)
 
 
 def _from_file(

@@ -21,7 +21,7 @@ from jaxgen.inference.sampler import Model
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.metrics import Metrics
 from jaxgen_serve.models.registry import ServedModel
-from jaxgen_serve.web import onnxruntime_web
+from jaxgen_serve.web.npm_packages import ONNXRUNTIME, SITE
 from jaxgen_serve.web.static_site import write_site
 
 DEADLINE = 3  # seconds, of `strict`
@@ -120,11 +120,13 @@ def engine(metrics):
 
 @pytest.fixture(scope="module")
 def runtime():
-    """onnxruntime-web's files, in the user's own cache."""
-    if onnxruntime_web.folder() is None and shutil.which("npm") is None:
+    """onnxruntime-web's files, and the other packages', in the user's own cache."""
+    if not all(package.folder() for package in SITE) and shutil.which("npm") is None:
         pytest.skip("THE STATIC SITE WAS NOT TESTED: npm is not installed (Debian: apt install npm)")
     try:
-        return onnxruntime_web.fetch()
+        for package in SITE:
+            package.fetch()
+        return ONNXRUNTIME.fetch()
     except JaxgenError as err:
         pytest.skip(f"THE STATIC SITE WAS NOT TESTED: {err}")
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from PIL import Image
 from servers import pixels
 
 from jaxgen.images import grid, png_pixels
@@ -140,6 +141,39 @@ def test_batch_is_a_list_a_sheet_and_a_zip_of_the_same_images(client, sampler):
         assert np.array_equal([png_pixels(archive.read(name), name) for name in archive.namelist()], want)
 
 
+def test_images_are_picked_one_by_one(client, sampler, tmp_path):
+    body = {"model": "vae", "seed": 6, "label": "all", "indices": [9, 2, 4_000_000_000]}
+    want, _ = sampler("vae").sample(np.full(3, 6), np.array(body["indices"]), label=np.array(body["indices"]) % 3)
+    listed = client.post("/generate-batch?num_images=64", json=body).json()["images"]
+    assert np.array_equal([pixels(one["image"]) for one in listed], want)
+    assert [(one["index"], one["label"]) for one in listed] == [(9, 0), (2, 2), (4_000_000_000, 1)]
+    with zipfile.ZipFile(io.BytesIO(client.post("/generate-batch?format=zip", json=body).content)) as archive:
+        assert archive.namelist()[2] == "seed6-4000000000-class1.png"
+    for indices, says in (([3, 4, 5], True), ([3, 5], False)):
+        sent = body | {"indices": indices}
+        sheet = client.post("/generate-batch?format=grid", json=sent, headers={"accept": "image/png"})
+        (tmp_path / "sheet.png").write_bytes(sheet.content)
+        with Image.open(tmp_path / "sheet.png") as image:
+            assert ("jaxgen" in image.info) is says  # only a run of images can be drawn again from its first
+    kept = client.post("/gallery", json=body).json()["images"]
+    assert [row["index"] for row in kept] == body["indices"]
+
+
+def test_gif_leads_from_noise_to_the_images(client, sampler):
+    body = {"model": "classes", "seed": 6, "label": "bee", "steps": 5, "indices": [1, 7]}
+    answer = client.post("/generate-batch?format=gif", json=body)
+    assert answer.headers["content-type"] == "image/gif"
+    plan = sampler("classes").plan(steps=5)
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert image.n_frames == 5
+        for frame, rows in ((0, 1), (4, 5)):
+            want, _ = sampler("classes").sample(
+                np.array([6, 6]), np.array([1, 7]), label=np.array([2, 2]), plan=plan[:rows], guidance=1.5
+            )
+            image.seek(frame)
+            assert np.abs(np.asarray(image.convert("RGB")).astype(int) - grid(want)).mean() < 3  # of 256 colours
+
+
 def test_requests_that_are_merged_give_the_images_that_they_give_alone(client, server, sampler):
     model = sampler("classes")
     plan = model.plan(sampler="ddim", steps=6, eta=0.5)
@@ -171,6 +205,11 @@ def test_requests_that_are_merged_give_the_images_that_they_give_alone(client, s
         (400, "POST", "/generate", {"model": "plane", "label": 1}, "unconditional"),
         (400, "POST", "/generate", {"model": "plane", "steps": 5}, "one evaluation"),
         (400, "POST", "/generate", {"steps": 51}, "from 1 to 50"),
+        (400, "POST", "/generate-batch?format=gif", {"model": "plane"}, "one evaluation"),
+        (400, "POST", "/generate-batch?format=gif&num_images=65", {}, "64 images can be watched"),
+        (422, "POST", "/generate-batch", {"indices": []}, "at least 1 item"),
+        (422, "POST", "/generate-batch", {"indices": [-1]}, "greater than or equal to 0"),
+        (422, "POST", "/generate", {"indices": [1]}, "not permitted"),
         (400, "POST", "/generate", {"sampler": "euler"}, "choose from"),
         (400, "POST", "/generate", {"model": "plane", "latent": [1.0]}, "latent must have the shape"),
         (422, "POST", "/generate", {"seed": -1}, "seed: "),

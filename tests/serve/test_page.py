@@ -21,7 +21,7 @@ from shown import DRAWN, WORDS, as_source, batch, content, drawn, lock, saved, s
 from jaxgen.images import grid, png_pixels
 from jaxgen.inference.model_file import parse
 from jaxgen.inference.provenance import read_provenance
-from jaxgen_serve.web import onnxruntime_web
+from jaxgen_serve.web.npm_packages import ONNXRUNTIME
 
 
 def test_one_click_on_a_class_shows_five_images_of_the_api(visit, client):
@@ -401,7 +401,7 @@ def test_page_asks_for_the_token_once_and_shows_what_the_server_says(browser, mo
 def test_device_switch_is_there_if_onnxruntimes_files_are(visit):
     with visit() as page:
         expect(page.locator("#used")).to_have_text(DRAWN)
-        assert page.locator("#device-line").is_visible() == (onnxruntime_web.folder() is not None)
+        assert page.locator("#device-line").is_visible() == (ONNXRUNTIME.folder() is not None)
         page.click("#tab-hand")  # reads images, which only the server does
         expect(page.locator("#device-line")).to_be_hidden()
 

@@ -14,7 +14,7 @@ import pytest
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file
-from jaxgen_serve.web import onnxruntime_web
+from jaxgen_serve.web.npm_packages import ONNXRUNTIME
 from jaxgen_serve.web.static_site import write_site
 
 pytestmark = pytest.mark.usefixtures("runtime")
@@ -40,9 +40,11 @@ def test_site_describes_its_model_and_its_plans(diffusion_site, conditional):
     assert [one.name for one in inputs] == ["seed", "index", "label", "guidance", "plan", "state"]
 
 
-def test_site_has_the_licence_of_the_runtime_that_it_passes_on(diffusion_site):
+def test_site_has_the_licences_of_what_it_passes_on(diffusion_site):
     licence = (diffusion_site / "ort/LICENSE").read_bytes()
     assert licence == Path(onnxruntime.__file__).with_name("LICENSE").read_bytes()  # the project's own, of any build
+    for package in ("fflate", "gifenc"):
+        assert "MIT License" in (diffusion_site / package / "LICENSE").read_text()
     assert "LICENSE" not in (diffusion_site / "service-worker.js").read_text()
 
 
@@ -111,13 +113,13 @@ def test_changed_file_in_the_cache_is_not_used(runtime, tmp_path, monkeypatch):
     cache = tmp_path / "jaxgen" / runtime.name
     shutil.copytree(runtime, cache)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert onnxruntime_web.fetch() == onnxruntime_web.folder() == cache
+    assert ONNXRUNTIME.fetch() == ONNXRUNTIME.folder() == cache
     damaged = bytearray((cache / "ort.js").read_bytes())
     damaged[-1] ^= 1
     (cache / "ort.js").write_bytes(damaged)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(JaxgenError, match="npm"):
-        onnxruntime_web.fetch()
+        ONNXRUNTIME.fetch()
 
 
 @pytest.mark.parametrize(("options", "complaint"), [((), "give --web DIR"), (("-o", "b.onnx"), "required with -o")])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 import threading
+import zipfile
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,11 +17,13 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from browser import visiting
+from PIL import Image
 from playwright.sync_api import expect
 from servers import serving
+from shown import saved
 
 from jaxgen.config import VAE, VAEConfig
-from jaxgen.images import png_pixels
+from jaxgen.images import grid, png_pixels, read_png, read_provenance
 from jaxgen.inference.sampler import Model
 from jaxgen.latent.interpolation import PATHS, drawn, walk
 from jaxgen.latent.spaces import Codes, Noises
@@ -212,6 +216,47 @@ def test_page_of_a_site_shows_images_and_their_time(browser, plane_site):
         page.click("#tab-map")
         page.wait_for_function("() => document.querySelector('#decoded').naturalWidth === 8")
         page.wait_for_function("() => document.querySelector('#map-image').naturalWidth === 15 * 8")
+        page.click("#tab-blend")
+        page.click("#two-new")
+        expect(page.locator("#blend-actions")).to_be_visible(timeout=SLOW)
+        frames = []
+        for i in (0, 1, 15):
+            page.fill("#blend-share", str(i))
+            source = page.get_attribute("#blend-image", "src")
+            frames.append(png_pixels(base64.b64decode(source.partition(",")[2]), "a frame"))
+        with Image.open(io.BytesIO(saved(page, "#blend-gif"))) as moving:
+            assert moving.n_frames == 30
+            for at, want in ((0, frames[0]), (1, frames[1]), (15, frames[2]), (29, frames[1])):
+                moving.seek(at)
+                assert np.array_equal(np.asarray(moving.convert("L"))[..., None], grid(want[None]))  # grey is exact
+
+
+def test_files_that_a_site_saves_hold_what_it_shows(browser, diffusion_site, tmp_path):
+    with opened(browser, diffusion_site) as (page, _):
+        page.fill("#seed", str(SEED))
+        page.click("#classes button:has-text('bee')")
+        expect(page.locator("#used")).to_have_text(re.compile(r"\bms\b"), timeout=SLOW)
+        pixels = shown(page)
+        page.locator(".tile").nth(1).click()
+        page.locator(".tile").nth(3).click()
+        with zipfile.ZipFile(io.BytesIO(saved(page, "#save-zip"))) as archive:
+            assert archive.testzip() is None
+            assert archive.namelist() == [f"seed{SEED}-00000{i}-class2.png" for i in (1, 3)]
+            content = [archive.read(name) for name in archive.namelist()]
+        assert np.array_equal([png_pixels(data, "of the archive") for data in content], pixels[[1, 3]])
+        with Image.open(io.BytesIO(saved(page, "#save-gif"))) as moving:
+            moving.seek(moving.n_frames - 1)
+            last = np.asarray(moving.convert("RGB")).astype(int)
+        assert np.abs(last - grid(pixels[[1, 3]])).mean() < 3  # 256 colours for both
+        page.locator(".tile").nth(1).click()
+        (tmp_path / "one.png").write_bytes(saved(page, "#save-png"))
+        page.locator(".tile").nth(3).click()
+        (tmp_path / "all.png").write_bytes(saved(page, "#save-png"))
+    made = {"seed": SEED, "label": 2, "guidance": 1.5, "plan": {"sampler": "ddim", "steps": 8, "eta": 0.5}}
+    for name, want, index, count in (("one", pixels[3], 3, 1), ("all", grid(pixels), 0, 5)):
+        assert np.array_equal(read_png(tmp_path / f"{name}.png"), want)
+        said = read_provenance(tmp_path / f"{name}.png")
+        assert {**said, "model": None} == {"model": None, "index": index, "count": count, **made}
 
 
 def test_site_has_no_tab_for_what_its_model_cannot_do(browser, diffusion_site):

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from jaxgen.errors import UsageError
 from jaxgen_serve.api.dependencies import service_of
 from jaxgen_serve.api.generation import ask, drawn
-from jaxgen_serve.api.schemas import Count, Draw, Name, Seed, Strict, responses
+from jaxgen_serve.api.schemas import Count, Name, Seed, Several, Strict, responses
 from jaxgen_serve.gallery.database import Unavailable
 from jaxgen_serve.gallery.store import MAX_LIMIT, Gallery, Image
 
@@ -54,13 +54,14 @@ def gallery_of(request: Request) -> Gallery:
 
 
 @router.post("", responses=responses(400, 404, 409, 413, 503))
-async def keep(request: Request, num_images: Count = 1, body: Draw | None = None) -> KeptImages:
+async def keep(request: Request, num_images: Count = 1, body: Several | None = None) -> KeptImages:
     """Draw images as POST /generate-batch does, and keep them."""
-    gallery, asked = gallery_of(request), ask(service_of(request), body or Draw(), num_images)
+    gallery, asked = gallery_of(request), ask(service_of(request), body or Several(), num_images)
     if asked.latent is not None:
         raise UsageError("the gallery keeps images of seeds, which can be drawn again; it takes no latent")
     made = await drawn(request, asked)
-    kept = await to_thread.run_sync(lambda: gallery.add([(made.used(i), made.png(i)) for i in range(num_images)]))
+    count = len(made.images)
+    kept = await to_thread.run_sync(lambda: gallery.add([(made.used(i), made.png(i)) for i in range(count)]))
     return KeptImages(images=[_shown(image) for image in kept])
 
 

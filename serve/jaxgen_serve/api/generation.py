@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,12 @@ import numpy as np
 from fastapi import Request as HTTPRequest
 
 from jaxgen.errors import UsageError
-from jaxgen.images import MAX_PIXELS, captioned, grid, png_bytes
+from jaxgen.images import MAX_PIXELS, captioned, grid, png_bytes, save_gif
 from jaxgen.inference.provenance import provenance_text
 from jaxgen.inference.request import Request
-from jaxgen.inference.writers import MAX_SHEET
+from jaxgen.inference.writers import FRAMES, MAX_SHEET
 from jaxgen_serve.api.dependencies import Service, answered, service_of
-from jaxgen_serve.api.schemas import Draw
+from jaxgen_serve.api.schemas import Draw, Several
 from jaxgen_serve.batching.engine import Ticket
 from jaxgen_serve.errors import Changed
 from jaxgen_serve.models.registry import ServedModel
@@ -29,16 +30,21 @@ OnFrame = Callable[[int, int, np.ndarray], None]
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
-    """A body, checked against its model: `count` images from `request.first`."""
+    """A body, checked against its model: `count` images from `request.first`, or those of `indices`."""
 
     model: ServedModel
     request: Request
     latent: list[float] | None = None
+    indices: list[int] | None = None
 
     @property
     def index(self) -> np.ndarray:
         """[count] int64"""
-        return np.arange(self.request.first, self.request.first + self.request.count)
+        return np.array([self.number(i) for i in range(self.request.count)])
+
+    def number(self, i: int) -> int:
+        """Which image of the seed the i-th of these is."""
+        return self.request.first + i if self.indices is None else self.indices[i]
 
     def submit(self, service: Service, on_frame: OnFrame | None = None) -> Ticket[tuple[np.ndarray, Any]]:
         """Queue it. Raises Busy if the queue is full."""
@@ -102,27 +108,39 @@ class GenerationResult:
 
     def used(self, i: int) -> dict[str, Any]:
         """Of image i alone: sent back, it draws this one."""
-        index = self.asked.request.first + i
+        index = self.asked.number(i)
         label, name = self.asked.label(index), self.asked.class_name(index)
         return {**self.asked.used(), "index": index, "label": label, "class_name": name}
 
     def png(self, i: int) -> bytes:
-        return png_bytes(self.images[i], self.asked.provenance(self.asked.request.first + i))
+        return png_bytes(self.images[i], self.asked.provenance(self.asked.number(i)))
 
     def file_name(self, i: int) -> str:
         """As `jaxgen sample -o FOLDER/` names it."""
-        label = self.asked.label(self.asked.request.first + i)
+        index = self.asked.number(i)
+        label = self.asked.label(index)
         mark = "untrained-" if self.asked.model.sampler.untrained else ""
         ending = "" if label is None else f"-class{label}"
-        return f"{mark}seed{self.asked.request.seed}-{self.asked.request.first + i:06d}{ending}.png"
+        return f"{mark}seed{self.asked.request.seed}-{index:06d}{ending}.png"
 
     def sheet(self) -> bytes:
-        """All of them on one PNG, as `jaxgen sample` writes it; a single one is itself. See `require_sheet`."""
+        """All of them on one PNG, as `jaxgen sample` writes it; a single one is itself. See `require_sheet`.
+
+        It says how it was drawn if they follow one another: so `jaxgen replay` understands it.
+        """
         count = len(self.images)
         image = self.images[0] if count == 1 else grid(self.images)
-        if self.asked.model.sampler.untrained:
-            image = captioned(image, "untrained weights")
-        return png_bytes(image, self.asked.provenance(self.asked.request.first, count))
+        text = self.asked.provenance(self.asked.request.first, count) if self.asked.indices is None else None
+        return png_bytes(self._marked(image), text)
+
+    def gif(self, frames: Sequence[np.ndarray]) -> bytes:
+        """The way to them, each frame [N, H, W, C], as `jaxgen sample` writes it."""
+        buffer = io.BytesIO()
+        save_gif(buffer, np.stack([self._marked(grid(images)) for images in frames]))
+        return buffer.getvalue()
+
+    def _marked(self, image: np.ndarray) -> np.ndarray:
+        return captioned(image, "untrained weights") if self.asked.model.sampler.untrained else image
 
     def one(self, i: int) -> dict[str, Any]:
         """`schemas.OneOf`."""
@@ -140,11 +158,15 @@ def ask(service: Service, body: Draw, count: int) -> GenerationRequest:
     """
     model = service.library.get(body.model)
     require_same(model, body.sha256)
+    first, indices = body.index, body.indices if isinstance(body, Several) else None
+    if indices is not None:
+        first, count = indices[0], len(indices)
+        indices = None if indices == list(range(first, first + count)) else indices
     service.require_few(count, model.sampler.shape)
     request = Request.checked(
         model.sampler,
         seed=secrets.randbelow(2**32) if body.seed is None else body.seed,
-        first=body.index,
+        first=first,
         count=count,
         label=body.label,
         guidance=body.guidance,
@@ -154,7 +176,7 @@ def ask(service: Service, body: Draw, count: int) -> GenerationRequest:
     )
     if request.recipe:
         require_steps(service, request.recipe.steps)
-    return GenerationRequest(model=model, request=request, latent=body.latent)
+    return GenerationRequest(model=model, request=request, latent=body.latent, indices=indices)
 
 
 def require_same(model: ServedModel, sha256: str | None) -> None:
@@ -179,15 +201,24 @@ def require_sheet(model: ServedModel, count: int) -> None:
         raise UsageError(f"a sheet of this model holds at most {most} images, got {count}; ask for list or zip")
 
 
+def require_moving(service: Service, model: ServedModel, count: int) -> None:
+    """Raise UsageError, before anything is drawn, for a GIF of a model without a plan, or one too large to be made."""
+    model.sampler.process()
+    frame = grid(np.zeros((1, *model.sampler.shape), np.uint8))
+    most = service.settings.max_bytes // (FRAMES * frame.size)
+    if count > most:
+        raise UsageError(f"a GIF of this model holds at most {most} images here, got {count}")
+
+
 async def sample(http: HTTPRequest, body: Draw, count: int = 1) -> GenerationResult:
     """Draw them, merged with whatever else is asked for. Raises as `ask`, Busy, and Gone if the client leaves."""
     return await drawn(http, ask(service_of(http), body, count))
 
 
-async def drawn(http: HTTPRequest, asked: GenerationRequest) -> GenerationResult:
+async def drawn(http: HTTPRequest, asked: GenerationRequest, on_frame: OnFrame | None = None) -> GenerationResult:
     """As `draw`, of what was checked already."""
     start = time.perf_counter()
-    images, _ = await answered(http, asked.submit(service_of(http)))
+    images, _ = await answered(http, asked.submit(service_of(http), on_frame))
     return GenerationResult(asked=asked, images=images, milliseconds=round((time.perf_counter() - start) * 1000, 2))
 
 

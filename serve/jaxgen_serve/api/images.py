@@ -8,15 +8,27 @@ import zipfile
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from jaxgen_serve.api.dependencies import off_loop, service_of
-from jaxgen_serve.api.generation import GenerationResult, ask, base64_png, drawn, require_sheet, sample
-from jaxgen_serve.api.schemas import Count, Draw, Image, Images, Sheet, answers, responses
+from jaxgen.inference.writers import FRAMES
+from jaxgen_serve.api.dependencies import LARGE, off_loop, service_of
+from jaxgen_serve.api.generation import (
+    GenerationRequest,
+    GenerationResult,
+    ask,
+    base64_png,
+    drawn,
+    require_moving,
+    require_sheet,
+    sample,
+)
+from jaxgen_serve.api.schemas import Count, Draw, Image, Images, Several, Sheet, answers, responses
 
 router = APIRouter(tags=["draw"])
 USED_HEADER = "X-Jaxgen"
+MEDIA = ("image/png", "application/zip", "image/gif")
 
 
 @router.post(
@@ -36,30 +48,50 @@ async def generate(request: Request, body: Draw | None = None) -> Response:
 @router.post(
     "/generate-batch",
     response_model=None,
-    responses={**responses(400, 404, 409, 413, 503), 200: answers(Images | Sheet, "image/png", "application/zip")},
+    responses={
+        **responses(400, 404, 409, 413, 503),
+        200: answers(Images | Sheet, *MEDIA),
+    },
 )
 async def generate_batch(
     request: Request,
     num_images: Count = 4,
-    format: Annotated[Literal["list", "grid", "zip"], Query()] = "list",
-    body: Draw | None = None,
+    format: Annotated[Literal["list", "grid", "zip", "gif"], Query()] = "list",
+    body: Several | None = None,
 ) -> Response:
-    """Draw images `index` and those after it of one seed, as a list, on one sheet, or as a ZIP of PNGs."""
-    asked = ask(service_of(request), body or Draw(), num_images)
-    if format == "grid":
-        require_sheet(asked.model, num_images)
+    """Draw images of one seed, `index` and those after it or each of `indices`: as a list, on one sheet, as a ZIP of
+    PNGs, or as a GIF of their way from noise."""
+    service = service_of(request)
+    asked = ask(service, body or Several(), num_images)
+    count = asked.request.count
+    if format in ("grid", "gif"):
+        require_sheet(asked.model, count)
+    if format == "gif":
+        require_moving(service, asked.model, count)
+        return await animated(request, asked)
     made = await drawn(request, asked)
-    used = {**asked.used(num_images), "milliseconds": made.milliseconds}
+    used = {**asked.used(count), "milliseconds": made.milliseconds}
     if format == "zip":
         content = await off_loop(made.images.size, lambda: zipped(made))
-        name = f"{asked.model.name}-seed{asked.request.seed}.zip"
-        return Response(content, media_type="application/zip", headers={**header(used), **attachment(name)})
+        return file_response(asked, content, "application/zip")
     if format == "grid":
         png = await off_loop(made.images.size * 4, made.sheet)
         if wants_png(request):
             return png_response(png, used)
-        return JSONResponse({**used, "count": num_images, "image": base64_png(png)})
+        return JSONResponse({**used, "count": count, "image": base64_png(png)})
     return JSONResponse({**used, "images": await off_loop(made.images.size, made.all)})
+
+
+async def animated(request: Request, asked: GenerationRequest) -> Response:
+    """From noise to the images, in at most FRAMES frames."""
+    frames: list[np.ndarray] = []
+
+    def on_frame(row: int, rows: int, images: np.ndarray) -> None:
+        if row == rows or len(frames) < (FRAMES - 1) * row // rows:
+            frames.append(images)
+
+    made = await drawn(request, asked, on_frame)
+    return file_response(asked, await off_loop(LARGE, lambda: made.gif(frames)), "image/gif")
 
 
 def zipped(made: GenerationResult) -> bytes:
@@ -85,6 +117,12 @@ def header(used: Mapping[str, Any]) -> dict[str, str]:
     were sent by whoever reads this."""
     left_out = ("latent", "latents", "milliseconds")
     return {USED_HEADER: json.dumps({key: value for key, value in used.items() if key not in left_out})}
+
+
+def file_response(asked: GenerationRequest, content: bytes, media_type: str) -> Response:
+    name = f"{asked.model.name}-seed{asked.request.seed}.{media_type.rpartition('/')[2]}"
+    headers = {**header(asked.used(asked.request.count)), **attachment(name)}
+    return Response(content, media_type=media_type, headers=headers)
 
 
 def attachment(name: str) -> dict[str, str]:

@@ -62,7 +62,8 @@ async def interpolate(
             return JSONResponse({**used, "images": [{"image": base64_png(png_bytes(image, text))} for image in flat]})
         if format == "gif":
             buffer = io.BytesIO()
-            save_gif(buffer, np.stack([grid(frame[None]) for frame in flat]), duration_ms=FRAME_MS)
+            frames = np.stack([grid(frame[None]) for frame in [*flat, *flat[-2:0:-1]]])  # there and back
+            save_gif(buffer, frames, duration_ms=FRAME_MS, hold_last_ms=FRAME_MS)
             return Response(buffer.getvalue(), media_type="image/gif", headers=header(used))
         png = png_bytes(grid(flat, columns=walked.shape[1]), text)
         return png_response(png, used) if wants_png(request) else JSONResponse({**used, "image": base64_png(png)})

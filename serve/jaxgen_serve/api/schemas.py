@@ -50,6 +50,14 @@ class Draw(Strict):
     untrained: bool | None = Field(default=None, description="Not read: the model's file says it.")
 
 
+class Several(Draw):
+    """Which images, where there may be more than one."""
+
+    indices: Annotated[list[Seed], Field(min_length=1, max_length=4096)] | None = Field(
+        default=None, description="Each image's own; default: index and those after it, as many as num_images says."
+    )
+
+
 class Stream(BaseModel):
     """`Draw` as a query has it."""
 

@@ -14,7 +14,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
-from jaxgen_serve.web import onnxruntime_web
+from jaxgen_serve.web.npm_packages import ONNXRUNTIME
 
 PAGE = Path(__file__).resolve().parent.parent / "page"
 FILES = StaticFiles(directory=PAGE)
@@ -53,7 +53,7 @@ async def bare(request: Request) -> Response:
 @router.get("/app/ort/files.json")
 async def runtime_files() -> Response:
     """Which files of onnxruntime-web are here: a browser that asked for one which is not would log an error."""
-    folder = onnxruntime_web.folder()
+    folder = ONNXRUNTIME.folder()
     names = sorted(path.name for path in folder.iterdir()) if folder else []
     return JSONResponse({"files": names}, headers=HEADERS)
 
@@ -61,7 +61,7 @@ async def runtime_files() -> Response:
 @router.api_route("/app/ort/{name:path}", methods=["GET", "HEAD"])
 async def runtime(request: Request, name: str) -> Response:
     """onnxruntime-web's files, for the switch 'draw on this device'."""
-    folder = onnxruntime_web.folder()
+    folder = ONNXRUNTIME.folder()
     if folder is None:
         raise HTTPException(404, "onnxruntime-web is not on this machine; 'jaxgen export --web' fetches it")
     return await _file(request, StaticFiles(directory=folder), name)

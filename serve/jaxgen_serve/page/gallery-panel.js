@@ -3,7 +3,7 @@
 import { $, announce, el, icon, roving, save, toast } from "./dom.js";
 import { MOST_SEED, isWrong, wholeNumber } from "./fields.js";
 import { onLanguage, t } from "./i18n.js";
-import { bytesOf } from "./pixels.js";
+import { bytesOf } from "./png.js";
 import { problem } from "./error-banner.js";
 import { newSeed, state, watch } from "./state.js";
 

@@ -2,13 +2,14 @@
 
 import { $, announce, newest, save, toast } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
-import { bytesOf, fileName, gifOf, pixelsOf, provenance, sheetPng, zipOf } from "./pixels.js";
-import { packedPng } from "./png.js";
+import { bytesOf } from "./png.js";
 import { problem } from "./error-banner.js";
-import { abandon, addFrame, chosen, expect, onStage, present, stage } from "./results.js";
+import { abandon, addFrame, chosen, expect, fileName, onStage, present, stage } from "./results.js";
 import { change, newSeed, settings, state, watch } from "./state.js";
 
 const CHANGED = 409; // the model is no longer the one that drew the image
+// Kind of file: what the backend calls it, its ending and its media type.
+const FILES = { png: ["grid", "-sheet.png", "image/png"], zip: ["zip", ".zip", "application/zip"], gif: ["gif", "-denoise.gif", "image/gif"] };
 const run = newest();
 let backend = null;
 let readModels = null;
@@ -17,9 +18,7 @@ let readModels = null;
 export function setUpStudio(current, reread) {
   [backend, readModels] = [current, reread];
   $("keep").addEventListener("click", keep);
-  $("save-png").addEventListener("click", () => saving(savePng));
-  $("save-zip").addEventListener("click", () => saving(saveZip));
-  $("save-gif").addEventListener("click", () => saving(saveGif));
+  for (const kind of Object.keys(FILES)) $(`save-${kind}`).addEventListener("click", () => saveAs(kind));
   $("go").addEventListener("click", (event) => {
     if (!run.busy()) return;
     event.preventDefault();
@@ -78,10 +77,8 @@ function showActions() {
 /** Keeps the selected images, or all, in the gallery: the server draws them again, which gives the same. */
 export async function keep() {
   if (!stage.used || !backend().gallery) return;
-  const { model, sha256, seed, sampler, steps, eta, guidance } = stage.used;
-  const request = { model, sha256, seed, sampler, steps, eta, guidance };
   try {
-    for (const { index, label, count } of runs(chosen())) await backend().gallery.keep({ ...request, index, label }, count);
+    await backend().gallery.keep(stage.used, chosen());
     const text = t("kept", { n: chosen().length });
     toast(text);
     announce(text);
@@ -90,51 +87,21 @@ export async function keep() {
   }
 }
 
-/** Neighbours of one class, asked for together. */
-function runs(images) {
-  const parts = [];
-  for (const { index, label } of images) {
-    const last = parts.at(-1);
-    if (last && last.label === label && last.index + last.count === index) last.count += 1;
-    else parts.push({ index, label, count: 1 });
-  }
-  return parts;
-}
-
-const mark = () => `${stage.used.untrained ? "untrained-" : ""}${stage.model.name}-seed${stage.used.seed}`;
-const channels = () => stage.model.shape[2];
-
-async function savePng() {
-  const images = chosen();
-  if (images.length === 1) return save(await single(images[0]), fileName(stage.used, images[0]), "image/png");
-  const whole = images.length === stage.images.length;
-  const labels = new Set(images.map(({ label }) => label));
-  const label = labels.size === 1 ? [...labels][0] : "all";
-  const text = whole ? provenance(stage.used, images[0].index, images.length, label) : null;
-  return save(await sheetPng(images.map(({ src }) => src), channels(), text), `${mark()}-sheet.png`, "image/png");
-}
-
-/** The server's images say how they were drawn; of those drawn here, it is said now. */
-async function single(image) {
-  if (!stage.here) return bytesOf(image.src);
-  return packedPng(await pixelsOf(image.src, channels()), provenance(stage.used, image.index, 1, image.label));
-}
-
-async function saveZip() {
-  save(await zipOf(stage.used, chosen()), `${mark()}.zip`, "application/zip");
-}
-
-async function saveGif() {
-  const places = chosen().map((image) => stage.images.indexOf(image));
-  const frames = stage.frames.map((frame) => places.map((i) => frame[i]));
-  save(await gifOf(frames, channels()), `${mark()}-denoise.gif`, "image/gif");
-}
-
-async function saving(work) {
+/** Saves the selected images, or all, as one file. */
+async function saveAs(kind) {
   if (!stage.used) return;
+  const { used, model, here } = stage;
+  const [format, ending, type] = FILES[kind];
+  const images = chosen();
+  const single = kind === "png" && images.length === 1;
+  const name = `${used.untrained ? "untrained-" : ""}${model.name}-seed${used.seed}${ending}`;
+  const places = images.map((image) => stage.images.indexOf(image));
+  const frames = stage.frames.map((frame) => places.map((i) => frame[i]));
   try {
-    await work();
+    // What the server drew says already how it was drawn.
+    const data = single && !here ? await bytesOf(images[0].src) : await backend().file(format, { used, model, images, frames });
+    save(data, single ? fileName(used, images[0]) : name, type);
   } catch (error) {
-    problem(error);
+    await failed(error);
   }
 }

@@ -2,7 +2,6 @@
 
 import { $, announce, el, newest, save } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
-import { gifOf, sheetPng } from "./pixels.js";
 import { player } from "./player.js";
 import { problem } from "./error-banner.js";
 import { fit } from "./results.js";
@@ -16,6 +15,7 @@ const run = newest();
 let backend = null;
 let ends = []; // [{src, seed, index, label}], at most two
 let request = null; // the settings they were drawn with
+let walked = null; // what the frames were drawn from
 let frames = [];
 let show = null;
 
@@ -29,10 +29,8 @@ export function setUpBlend(current) {
   });
   $("two-new").addEventListener("click", twoNew);
   $("swap").addEventListener("click", () => ends.length === 2 && setEnds([...ends].reverse(), request));
-  $("blend-png").addEventListener("click", () => saving((channels) => sheetPng(frames, channels), "png"));
-  const times = { delay: 80, last: 800 };
-  const toAndFro = () => [...frames, ...frames.slice(1, -1).reverse()].map((src) => [src]);
-  $("blend-gif").addEventListener("click", () => saving((channels) => gifOf(toAndFro(), channels, times), "gif"));
+  $("blend-png").addEventListener("click", () => saveAs("grid", "png"));
+  $("blend-gif").addEventListener("click", () => saveAs("gif", "gif"));
   new ResizeObserver(arrange).observe($("blend-stage"));
   watch((changed) => changed.has("model") && setEnds([], null));
   onLanguage(() => {
@@ -70,8 +68,8 @@ async function twoNew() {
 async function walk() {
   if (ends.length < 2) return twoNew();
   await working(async (signal) => {
-    const asked = { frames: Number(picked("frames")), path: picked("path") };
-    const found = await backend().walk({ ...request, ...asked, ends }, { signal });
+    walked = { ...request, frames: Number(picked("frames")), path: picked("path"), ends };
+    const found = await backend().walk(walked, { signal });
     if (!found) throw new Error(t("blend.unable"));
     setFrames(found);
     announce(t("blend.ready", { n: found.length }));
@@ -146,10 +144,10 @@ function segments(id, name, values, first, words) {
 const showPaths = () => segments("blend-path", "path", PATHS, PATHS[0], (path) => t(`path.${path}`));
 const picked = (name) => document.querySelector(`[name="${name}"]:checked`).value;
 
-async function saving(make, kind) {
+async function saveAs(format, kind) {
   try {
-    const bytes = await make(state.model.shape[2]);
-    save(bytes, `${state.model.name}-blend-${ends.map(({ seed }) => seed).join("-")}.${kind}`, `image/${kind}`);
+    const data = await backend().walkFile(format, { request: walked, model: state.model, frames });
+    save(data, `${state.model.name}-blend-${ends.map(({ seed }) => seed).join("-")}.${kind}`, `image/${kind}`);
   } catch (error) {
     problem(error);
   }

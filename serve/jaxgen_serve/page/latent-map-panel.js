@@ -5,7 +5,7 @@ import { fillClasses } from "./controls.js";
 import { elsewhere } from "./edit-panel.js";
 import { decimal, onLanguage, t } from "./i18n.js";
 import { quantile } from "./normal.js";
-import { bytesOf } from "./pixels.js";
+import { bytesOf } from "./png.js";
 import { problem } from "./error-banner.js";
 import { fit } from "./results.js";
 import { state, watch } from "./state.js";

@@ -2,7 +2,7 @@
 // backend of a static site, and takes the place of the server's drawing where the switch says so.
 
 import { t } from "./i18n.js";
-import { sources } from "./pixels.js";
+import { sources } from "./png.js";
 import { className, newSeed } from "./state.js";
 
 const opened = new Map(); // url and hash of a model -> the promise of what wasm-runtime.js made of it
@@ -94,6 +94,8 @@ export async function siteBackend() {
     ...localDrawing(() => models),
     models: async () => ({ models, refused: {} }),
     map: async (model) => (model.map ? { src: new URL(model.map.file, document.baseURI).href } : null),
+    file: async (...asked) => (await import("./site-files.js")).fileOf(...asked),
+    walkFile: async (...asked) => (await import("./site-files.js")).walkFileOf(...asked),
     reading: null,
     gallery: null,
   };

@@ -1,4 +1,4 @@
-// PNG files from pixels, with the text chunk by which an image says how it was drawn.
+// PNG files from pixels, with the text chunk by which an image says how it was drawn; and sources of images.
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
@@ -6,13 +6,13 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   return n;
 });
 
-export function crc32(bytes) {
+function crc32(bytes) {
   let crc = 0xffffffff;
   for (const byte of bytes) crc = TABLE[(crc ^ byte) & 0xff] ^ (crc >>> 8);
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-export function joined(parts) {
+function joined(parts) {
   const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -29,16 +29,27 @@ export async function packedPng(image, text = null) {
 }
 
 /** The same, not packed: at once, for the many small images of a drawing that is under way. */
-export function plainPng(image, text = null) {
+function plainPng(image, text = null) {
   return file(image, stored(scanlines(image)), text);
 }
 
 /** Bytes as a data URL. */
-export function dataUrl(bytes, type = "image/png") {
+function dataUrl(bytes, type = "image/png") {
   let text = "";
   for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
   return `data:${type};base64,${btoa(text)}`;
 }
+
+/** Images [N, H, W, C] of one array as sources. */
+export function sources(data, [count, height, width, channels]) {
+  const size = height * width * channels;
+  return Array.from({ length: count }, (_, i) =>
+    dataUrl(plainPng({ width, height, channels, data: data.subarray(i * size, (i + 1) * size) })),
+  );
+}
+
+/** The file behind a source. */
+export const bytesOf = async (src) => (await fetch(src)).blob();
 
 function scanlines({ width, height, channels, data }) {
   const line = width * channels;

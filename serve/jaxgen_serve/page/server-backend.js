@@ -1,12 +1,24 @@
 // The backend of a page that has a server: everything is asked of the API.
 //
 // A backend draws: draw(request, {onFrame, signal}) -> {images: [{src, index, label}], used, milliseconds},
-// decode(request, {signal}) -> {src}, walk(request) -> [src]; and has `reading`, `map` and `gallery`, null where it cannot.
+// decode(request, {signal}) -> {src}, walk({ends: [{seed, index, label}], ...}) -> [src], file("grid" | "zip" | "gif",
+// {used, model, images, frames}) and walkFile("grid" | "gif", {request, model, frames}) -> the file, bytes or a Blob; and has
+// `reading`, `map` and `gallery`, null where it cannot.
 
 import { connect, whole } from "./api.js";
 
 const png = (image) => `data:image/png;base64,${image}`;
 const image = ({ image, ...rest }) => ({ src: png(image), ...rest });
+
+/** Images that were drawn, to be drawn again. */
+function several({ model, sha256, seed, label, sampler, steps, eta, guidance }, images) {
+  return { model, sha256, seed, label, sampler, steps, eta, guidance, indices: images.map(({ index }) => index) };
+}
+
+function walkBody({ ends, ...request }) {
+  const labels = ends.some((end) => end.label !== null) ? ends.map((end) => end.label) : null;
+  return { ...request, seeds: ends.map((end) => end.seed), indices: ends.map((end) => end.index), labels };
+}
 
 export function serverBackend(base, logIn) {
   const api = connect(base, logIn);
@@ -24,6 +36,12 @@ export function serverBackend(base, logIn) {
       if (value !== null && value !== undefined) form.append(key, value);
     }
     return form;
+  }
+
+  /** A file that the server makes; it draws again, which gives the same images. */
+  async function blob(path, format, body) {
+    const response = await api.ask(path, { method: "POST", query: { format }, body, accept: "image/png" });
+    return whole(response.blob());
   }
 
   async function stream(request, count, onFrame, signal) {
@@ -64,14 +82,14 @@ export function serverBackend(base, logIn) {
       return api.json("plan", { query: { model, sampler, steps, eta } });
     },
 
-    /** ends: [{seed, index, label}] -> the sources of a walk from each to the next. */
-    async walk({ ends, ...request }, { signal } = {}) {
-      const body = { ...request, seeds: ends.map((end) => end.seed), indices: ends.map((end) => end.index) };
-      const told = ends.some((end) => end.label !== null) ? { labels: ends.map((end) => end.label) } : {};
-      const query = { format: "list" };
-      const { images } = await api.json("interpolate", { method: "POST", query, body: { ...body, ...told }, signal });
+    async walk(request, { signal } = {}) {
+      const { images } = await api.json("interpolate", { method: "POST", body: walkBody(request), signal });
       return images.map(({ image }) => png(image));
     },
+
+    file: (format, { used, images }) => blob("generate-batch", format, several(used, images)),
+
+    walkFile: (format, { request }) => blob("interpolate", format, walkBody(request)),
 
     reading: {
       /** what: "reconstruct" or "anomaly"; fields: `file` (a Blob), `model`, `label`. */
@@ -90,7 +108,7 @@ export function serverBackend(base, logIn) {
 
     gallery: {
       list: (query) => api.json("gallery", { query }),
-      keep: (request, count) => api.json("gallery", { method: "POST", query: { num_images: count }, body: request }),
+      keep: (used, images) => api.json("gallery", { method: "POST", body: several(used, images) }),
       favourite: (id, favourite) => api.json(`gallery/${id}`, { method: "PATCH", body: { favourite } }),
       remove: (id) => api.ask(`gallery/${id}`, { method: "DELETE" }),
       restore: (id) => api.ask(`gallery/${id}/restore`, { method: "POST" }),

@@ -1,1 +1,1 @@
-"""The static site and onnxruntime's WebAssembly build."""
+"""The static site, and what its page takes from npm."""

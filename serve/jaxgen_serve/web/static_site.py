@@ -1,4 +1,4 @@
-"""The page, one model and onnxruntime's WebAssembly build as a static site: any web server serves it, none draws."""
+"""The page, one model and what draws in browsers as a static site: any web server serves it, none draws."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from jaxgen.latent.spaces import Codes
 from jaxgen.sampling.process import SamplerSpec
 from jaxgen.sampling.sampler_spec import can_make, choose
 from jaxgen_serve.models.description import described
-from jaxgen_serve.web import onnxruntime_web
+from jaxgen_serve.web.npm_packages import ONNXRUNTIME, ONNXRUNTIME_LICENSE, SITE
 
 PAGE = Path(__file__).parents[1] / "page"
 DESCRIPTION = "site.json"
 STEPS = (5, 10, 20, 30, 50, 100, 200, 500, 1000)  # that a site offers, up to the model's own T
 MAP_SIDE = 15  # images
-NOT_KEPT = ("service-worker.js", "ort/LICENSE")  # by the service worker: no page asks for them
+NOT_KEPT = ("service-worker.js", "LICENSE")  # what the service worker leaves out: no page asks for it
 API = re.compile(r'(<meta name="jaxgen-api" content=")[^"]*(">)')  # of index.html; empty: a static site
 KEPT = re.compile(r"const SITE = \{.*\};")  # of service-worker.js
 
@@ -41,7 +41,7 @@ def write_site(
     """Write the site of an exported model into `folder`, whole or not at all; an earlier site there is replaced.
 
     name: of the model on the page; by default its file's. say: hears of what takes long.
-    Raises UsageError if `folder` holds anything else, JaxgenError as `ServedModel.open` and `onnxruntime_web.fetch` do.
+    Raises UsageError if `folder` holds anything else, JaxgenError as `ServedModel.open` and `Package.fetch` do.
     """
     check_folder(folder)
     sampler = Model(artifacts.read(model))
@@ -52,10 +52,11 @@ def write_site(
     }
     files = {path.name: path.read_bytes() for path in sorted(PAGE.iterdir()) if path.is_file()}
     files["model.onnx"] = data
-    runtime = onnxruntime_web.fetch(say)
-    files |= {f"ort/{file}": (runtime / file).read_bytes() for file in onnxruntime_web.FILES}
-    files["ort/LICENSE"] = onnxruntime_web.LICENSE.read_bytes()
-    files["ort/files.json"] = json.dumps({"files": sorted(onnxruntime_web.FILES)}).encode()
+    for package in SITE:
+        fetched = package.fetch(say)
+        files |= {f"{package.place}/{name}": (fetched / name).read_bytes() for name in package.files}
+    files["ort/LICENSE"] = ONNXRUNTIME_LICENSE.read_bytes()
+    files["ort/files.json"] = json.dumps({"files": sorted(ONNXRUNTIME.files)}).encode()
     if sampler.inference.process is not None:
         description["plans"] = plan_tables(sampler)
     elif sampler.noise_shape == (2,) and not sampler.classes:
@@ -66,7 +67,7 @@ def write_site(
     listed = sorted([*files, DESCRIPTION])
     about = {"jaxgen": __version__, "files": listed, "models": [description]}
     files[DESCRIPTION] = json.dumps(about, indent=1).encode()
-    kept = {"version": _version(files), "files": ["./", *(file for file in listed if file not in NOT_KEPT)]}
+    kept = {"version": _version(files), "files": ["./", *(file for file in listed if not file.endswith(NOT_KEPT))]}
     files["service-worker.js"] = _replaced(KEPT, f"const SITE = {json.dumps(kept)};", files["service-worker.js"])
     _write(files, folder)
 
