@@ -11,8 +11,8 @@ from test_protobuf import wire
 
 from jaxgen.errors import JaxgenError
 from jaxgen.inference import model_file
-from jaxgen.inference.model_file import Artifact, dump_manifest, parse
 from jaxgen.inference.defaults import required
+from jaxgen.inference.model_file import Artifact, dump_manifest, parse
 from jaxgen.inference.required_inputs import with_required_inputs
 from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import verify

@@ -18,7 +18,6 @@ from jaxgen.inference.sampler import Model
 
 FRAMES = 40
 ROW = 5  # images that move side by side, as they are shown above; more are a square
-MOVING = 224  # pixels that the longer side of a moving image has, at least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,16 +101,3 @@ def enlarged(images: np.ndarray, side: int) -> list[np.ndarray]:
     """Each of uint8 [N, H, W, C], every pixel a square, so that the longer side is about `side` and none is blurred."""
     scale = max(1, round(side / max(images.shape[1:3])))
     return list(images.repeat(scale, axis=1).repeat(scale, axis=2))
-
-
-def strip(images: np.ndarray) -> np.ndarray:
-    """uint8 [R, K, H, W, C] as R rows of K images on one sheet."""
-    return grid(images.reshape(-1, *images.shape[2:]), columns=images.shape[1])
-
-
-def gif_of(frames: np.ndarray, duration_ms: int = 90) -> bytes:
-    """uint8 [T, H, W, C], there and back again."""
-    there = np.stack(enlarged(frames, MOVING))
-    buffer = io.BytesIO()
-    save_gif(buffer, np.concatenate([there, there[-2:0:-1]]), duration_ms=duration_ms, hold_last_ms=duration_ms)
-    return buffer.getvalue()

@@ -8,11 +8,10 @@ import streamlit as st
 
 from jaxgen.errors import JaxgenError
 from jaxgen.inference.model_file import Artifact
-from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.sampler import Model
 from jaxgen_serve.dashboard import models
 from jaxgen_serve.dashboard.models import MAX_UPLOAD, ServedModel
-from jaxgen_serve.dashboard.ui import runs_folder
+from jaxgen_serve.dashboard.ui import runs_as_given, runs_folder
 from jaxgen_serve.models import registry, sandbox
 from jaxgen_serve.models.registry import ENCODER
 
@@ -24,11 +23,6 @@ TRIAL_SECONDS = 60.0  # that an uploaded file may take to draw its first image
 def sampler(sha256: str, _artifact: Artifact) -> Model:
     """Loaded into onnxruntime, once."""
     return Model(_artifact)
-
-
-@st.cache_resource(max_entries=6, show_spinner="Loading the encoder")
-def reader(sha256: str, _artifact: Artifact) -> Predictor:
-    return Predictor(_artifact)
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
@@ -50,7 +44,8 @@ def load(path: Path, name: str) -> ServedModel:
     """A model file, and the encoder beside it."""
     beside = path.with_name(path.stem + ENCODER)
     encoder = read(beside, f"{name}{ENCODER}") if beside.exists() else None
-    return _model(name, read(path, f"{name}.onnx"), encoder)
+    drawing = read(path, f"{name}.onnx")
+    return ServedModel(name=name, sampler=sampler(drawing.sha256, drawing), encoder=encoder, file=_as_given(path))
 
 
 def choose(*, key: str) -> ServedModel | None:
@@ -74,7 +69,8 @@ def choose(*, key: str) -> ServedModel | None:
     for file in (drawing, encoder):
         if file:
             tried(file.sha256, file)
-    return _model(drawing.path.stem, drawing, encoder)
+    loaded = sampler(drawing.sha256, drawing)
+    return ServedModel(name=drawing.path.stem, sampler=loaded, encoder=encoder, file=str(drawing.path))
 
 
 def describe(model: ServedModel) -> None:
@@ -93,13 +89,10 @@ def describe(model: ServedModel) -> None:
         st.warning("These are untrained, fresh weights: what they draw means nothing.", icon=":material/warning:")
 
 
-def _model(name: str, drawing: Artifact, encoder: Artifact | None) -> ServedModel:
-    loaded = sampler(drawing.sha256, drawing)
-    if encoder is None:
-        return ServedModel(name=name, sampler=loaded)
-    reads = reader(encoder.sha256, encoder)
-    registry.require_pair(loaded, reads)
-    return ServedModel(name=name, sampler=loaded, reader=reads)
+def _as_given(path: Path) -> str:
+    """Seen from where the dashboard was started, for a file among the runs."""
+    runs = runs_folder()
+    return str(Path(runs_as_given()) / path.relative_to(runs) if path.is_relative_to(runs) else path)
 
 
 def read(path: Path, name: str) -> Artifact:

@@ -8,9 +8,7 @@ from pathlib import Path
 from jaxgen.errors import UsageError
 from jaxgen.inference import model_file as artifacts
 from jaxgen.inference.model_file import Artifact
-from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.sampler import Model
-from jaxgen.latent.spaces import Codes, Noises, Space
 from jaxgen_serve.batching.client import Within
 from jaxgen_serve.models.registry import ENCODER
 from jaxgen_serve.settings import data_folder
@@ -20,11 +18,15 @@ MAX_UPLOAD = 64  # MB
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ServedModel:
-    """A model that is loaded, and the encoder that belongs to it, if there is one."""
+    """A model that is loaded, and the encoder that belongs to it, if there is one.
+
+    file: what somebody at a terminal calls it.
+    """
 
     name: str
     sampler: Model
-    reader: Predictor | None = None
+    encoder: Artifact | None = None
+    file: str = "model.onnx"
 
     @property
     def dataset(self) -> str | None:
@@ -34,14 +36,6 @@ class ServedModel:
     def within(self, seconds: float) -> Model:
         """The sampler, whose calls take `seconds` from now at most, all together; then it raises JaxgenError."""
         return Model(self.sampler.artifact, Within(self.sampler.session, seconds))
-
-    def space(self, seconds: float, *, exact: bool = False) -> Space:
-        """Its latents, for `seconds` from now; exact: see `jaxgen.latent.spaces.Noises`."""
-        sampler = self.within(seconds)
-        if sampler.inference.process is not None:
-            return Noises(sampler, exact=exact, refine=1)
-        reader = self.reader and Predictor(self.reader.artifact, Within(self.reader.session, seconds))
-        return Codes(sampler, reader, Path(f"{self.name}{ENCODER}"))
 
 
 def places(runs: Path) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -61,7 +60,7 @@ class Package:
 
     def _cache(self) -> Path:
         """In the user's cache, beside the prepared datasets."""
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        home = cache_folder()
         return home / "jaxgen" / f"{self.name}-{self.version}"
 
     def _packed(self, npm: str, folder: Path) -> Path:

@@ -1,27 +1,23 @@
-"""Explore: what lies between images, what a model makes of one, how strange it finds it, where all of them lie."""
+"""Explore: what `jaxgen latent` finds in a model, asked in a browser; and how to open the page of `jaxgen serve`."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import altair as alt
-import numpy as np
 import streamlit as st
 
 from jaxgen.errors import JaxgenError, MissingExtra, UsageError
-from jaxgen.images import png_bytes
-from jaxgen.latent import anomaly, interpolation, projection
-from jaxgen.latent.inputs import Images
-from jaxgen.latent.interpolation import PATHS
-from jaxgen.latent.spaces import Space
 from jaxgen_serve.dashboard import background_jobs, loading
-from jaxgen_serve.dashboard.images import gif_of, strip
 from jaxgen_serve.dashboard.models import ServedModel
 from jaxgen_serve.dashboard.ui import show_image, title, told
+from jaxgen_serve.models.registry import ENCODER
 
 SECONDS = 120.0  # that one question to a model may take
 DATA_SECONDS = 60.0
@@ -29,6 +25,15 @@ MAPPED = 1000  # images on a map
 READ = "digits"
 DOWNLOAD = ":material/download:"
 OWN_FILE = "my own image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What follows `jaxgen latent`, but for the model and the output; file: an image that somebody uploaded."""
+
+    command: str
+    words: tuple[str, ...]
+    file: tuple[str, bytes] | None = None  # name, content
 
 
 def page() -> None:
@@ -45,110 +50,47 @@ def page() -> None:
         # Only the one that is open runs, which tabs would not do.
         part = st.segmented_control("What", list(PARTS), default="Interpolation", required=True, key="part",
                                     label_visibility="collapsed")  # fmt: skip
-        PARTS[str(part)](model)
+        left, right = st.columns([1, 3], gap="large")
+        with left:
+            question = PARTS[str(part)](model)
+        if question:
+            with right:
+                _answer(model, question)
 
 
-def _interpolation(model: ServedModel) -> None:
-    left, right = st.columns([1, 3], gap="large")
-    with left:
-        a = st.number_input("From seed", 0, 2**32 - 1, 1, key="from")
-        b = st.number_input("To seed", 0, 2**32 - 1, 2, key="to")
-        rows = st.slider("Images of each seed", 1, 8, 3, key="rows")
-        frames = st.slider("Steps of the way", 3, 24, 10, key="frames")
-        path = st.selectbox("Way", list(PATHS)[::-1], key="way", help="On the arc, noise keeps its length.")
-        label = _label(model, "interpolate")
-    with right, st.spinner("Walking from one to the other", show_time=True):
-        space = model.space(SECONDS)
-        labels = space.labels(rows, label)
-        walked = interpolation.between_seeds(space, [int(a), int(b)], rows, frames, PATHS[path], labels)[:, 0]
-        show_image(strip(walked), f"seed {a} on the left, seed {b} on the right")
-        gif = gif_of(walked[0])
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            st.image(gif, width=160, caption="the first row, moving")
-            st.download_button("PNG", png_bytes(strip(walked)), "walk.png", on_click="ignore", icon=DOWNLOAD)
-            st.download_button("GIF", gif, "walk.gif", on_click="ignore", icon=DOWNLOAD)
+def _interpolation(model: ServedModel) -> Question:
+    a = st.number_input("From seed", 0, 2**32 - 1, 1, key="from")
+    b = st.number_input("To seed", 0, 2**32 - 1, 2, key="to")
+    rows = st.slider("Images of each seed", 1, 8, 3, key="rows")
+    frames = st.slider("Steps of the way", 3, 24, 10, key="frames")
+    path = st.selectbox("Way", ["spherical", "linear"], key="way", help="On the arc, noise keeps its length.")
+    words = ("--seeds", f"{a},{b}", "--rows", str(rows), "--frames", str(frames), "--path", path)
+    return Question(command="interpolate", words=(*words, *_label(model, "interpolate")))
 
 
-def _reconstruction(model: ServedModel) -> None:
-    left, right = st.columns([1, 3], gap="large")
-    space = model.space(SECONDS, exact=True)
-    space.require_way_back()
-    with left:
-        images = _images(model, 8)
-        label = _label(model, "reconstruct", needed=True)
-    if images is None:
-        return
-    with right, st.spinner("Reading and drawing again", show_time=True):
-        labels = _labels(space, images, label)
-        again = space.decode(space.encode(images.images, labels), labels)
-        error = np.abs(again.astype(float) - images.images).mean() / 255
-        show_image(strip(np.stack([images.images, again])), "above: the images; below: what the model made of them")
-        st.metric("Mean absolute error, pixels being from 0 to 1", f"{error:.4f}")
+def _reconstruction(model: ServedModel) -> Question | None:
+    return _of_images("reconstruct", model, 8)
 
 
-def _anomaly(model: ServedModel) -> None:
-    left, right = st.columns([1, 3], gap="large")
-    codes = model.space(SECONDS).codes()
-    codes.require_way_back()
-    with left:
-        images = _images(model, 12)
-        label = _label(model, "anomaly", needed=True)
-    if images is None:
-        return
-    with right, st.spinner("Scoring", show_time=True):
-        found = anomaly.score(codes, images.images, _labels(codes, images, label))
-        order = np.argsort(-found.total, kind="stable")
-        rows = anomaly.three_rows(images.images[order], found.again[order], columns=min(12, len(order)))
-        show_image(strip(rows), "the strangest first; below: its reconstruction, and in red where they differ")
-        table = [
-            {"image": images.names[i], "class": images.called(int(images.labels[i])),
-             "score, nats": float(found.total[i]), "reconstruction": float(found.reconstruction[i]),
-             "kl": float(found.kl[i])} for i in order
-        ]  # fmt: skip
-        form = {name: st.column_config.NumberColumn(format="%.1f") for name in ("score, nats", "reconstruction", "kl")}
-        st.dataframe(table, hide_index=True, column_config=form, width="stretch")
+def _anomaly(model: ServedModel) -> Question | None:
+    return _of_images("anomaly", model, 12)
 
 
-def _map(model: ServedModel) -> None:
-    left, right = st.columns([1, 3], gap="large")
-    space = model.space(SECONDS)
-    codes = space.codes()
-    flat = codes.shape == (2,)
-    with left:
-        whole = flat and st.toggle("The whole plane, decoded", True, key="plane")
-        side = st.slider("Images a side", 5, 30, 16, key="side") if whole else 0
-        label = _label(model, "map") if whole else None
-        images = None if whole else _images(model, MAPPED, file=False)
-    with right, st.spinner("Drawing the map", show_time=True):
-        if whole:
-            rows = projection.manifold(codes, side, space.labels(1, label))
-            show_image(strip(rows), "the plane of latents, as the prior fills it")
-        elif images is not None:
-            latents = codes.encode(images.images, codes.labels_to_encode(images, None))
-            points, words = projection.METHODS[projection.default(codes)](latents, 0)
-            _scatter(points, images, words)
+def _map(model: ServedModel) -> Question | None:
+    if model.sampler.config.process is not None:
+        raise UsageError(f"{model.name} draws by a plan: a map needs short codes; use a VAE")
+    flat = model.sampler.config.noise_shape == (2,)
+    if flat and st.toggle("The whole plane, decoded", True, key="plane"):
+        side = st.slider("Images a side", 5, 30, 16, key="side")
+        return Question(command="map", words=("--method", "manifold", "--side", str(side), *_label(model, "map")))
+    method = st.selectbox("Method", ["plain", "pca", "tsne"] if flat else ["pca", "tsne"], key="method")
+    if not find_spec("sklearn"):
+        raise MissingExtra("a map needs the images of a dataset; run: pip install 'jaxgen[train]'")
+    words = ("--method", method, "--dataset", _dataset(model), "--count", str(MAPPED))
+    return Question(command="map", words=words)
 
 
-def _scatter(points: np.ndarray, images: Images, words: str) -> None:
-    rows = [
-        {"x": float(x), "y": float(y), "class": images.called(int(label))}
-        for (x, y), label in zip(points, images.labels, strict=True)
-    ]
-    axis = alt.Axis(title=None, grid=False, labels=False, ticks=False)
-    drawn = (
-        alt.Chart(alt.Data(values=rows))
-        .mark_circle(size=28, opacity=0.7)
-        .encode(
-            x=alt.X("x:Q", axis=axis), y=alt.Y("y:Q", axis=axis), tooltip=["class:N"],
-            color=alt.Color("class:N", scale=alt.Scale(scheme="tableau10"), legend=alt.Legend(title=None)),
-        )
-        .properties(height=560)
-    )  # fmt: skip
-    st.altair_chart(drawn, width="stretch")
-    st.caption(f"{len(points)} images, coloured by class. {words}")
-
-
-PARTS: dict[str, Callable[[ServedModel], None]] = {
+PARTS: dict[str, Callable[[ServedModel], Question | None]] = {
     "Interpolation": _interpolation,
     "Reconstruction": _reconstruction,
     "Anomaly": _anomaly,
@@ -156,62 +98,94 @@ PARTS: dict[str, Callable[[ServedModel], None]] = {
 }
 
 
-def _label(model: ServedModel, key: str, *, needed: bool = False) -> str | None:
-    """A class, for models that have them; needed: the images' own where nobody says."""
+def _of_images(command: str, model: ServedModel, count: int) -> Question | None:
+    """Of a dataset, or of an image that is uploaded; None as long as there is none."""
+    source = _dataset(model, OWN_FILE)
+    if source != OWN_FILE:
+        first = int(st.number_input("From number", 0, 100_000, 0, count, key="first"))
+        words: tuple[str, ...] = ("--dataset", source, "--first", str(first), "--count", str(count))
+        return Question(command=command, words=(*words, *_label(model, command, needed=True)))
+    uploaded = st.file_uploader("An image", type=["png", "jpg", "jpeg", "webp", "gif", "bmp"], key="image")
+    words = ("--invert",) if st.checkbox("Dark on light, as on paper: swap", key="invert") else ()
+    words += _label(model, command, needed=True)
+    return Question(command=command, words=words, file=(uploaded.name, uploaded.getvalue())) if uploaded else None
+
+
+def _label(model: ServedModel, key: str, *, needed: bool = False) -> tuple[str, ...]:
+    """--label and a class, for models that have them; needed: the images' own where nobody says."""
     names = model.sampler.classes
     if not names:
-        return None
+        return ()
     nobody = "each image's own" if needed else "all in turn" if model.sampler.least_label == 0 else "none"
     chosen = st.selectbox("Class", [nobody, *names], key=f"{key} class {model.sampler.artifact.sha256}")
-    return None if chosen == nobody else chosen
+    return () if chosen == nobody else ("--label", chosen)
 
 
-def _labels(space: Space, images: Images, label: str | None) -> np.ndarray | None:
-    try:
-        return space.labels(len(images), label, images)
-    except UsageError as err:
-        raise UsageError(f"{space.model.artifact.path.stem} must be told the images' class: choose one") from err
-
-
-def _images(model: ServedModel, count: int, *, file: bool = True) -> Images | None:
-    """Of a dataset, or an image that is uploaded; None as long as there is none."""
-    own = model.dataset
-    sources: list[str] = []
+def _dataset(model: ServedModel, *others: str) -> str:
+    """The model's own dataset if it is on this machine, or the digits, or one of the others."""
+    own, sources = model.dataset, []
     if find_spec("sklearn"):  # part of what reading datasets needs
         sources = [own, READ] if own and own != READ and _ready(own) else [READ]
-    elif not file:
-        raise MissingExtra("a map needs the images of a dataset; run: pip install 'jaxgen[train]'")
-    source = st.selectbox("Images", [*sources, *([OWN_FILE] if file else [])], key=f"{own} images {file}")
-    shape = model.sampler.shape
-    if source != OWN_FILE:
-        first = int(st.number_input("From number", 0, 100_000, 0, count, key="first")) if file else 0
-        return _dataset(source, shape, first, count)
-    uploaded = st.file_uploader("An image", type=["png", "jpg", "jpeg", "webp", "gif", "bmp"], key="image")
-    invert = st.checkbox("Dark on light, as on paper: swap", key="invert")
-    if uploaded is None:
-        return None
+    return st.selectbox("Images", [*sources, *others], key=f"{own} images {others}")
+
+
+def _answer(model: ServedModel, question: Question) -> None:
+    """The image that the command draws, what it says besides, and the command."""
+    with st.spinner("Asking the model", show_time=True):
+        content, said = _asked(model.sampler.artifact.sha256, question, ".png", model)
+    show_image(content)
+    if "mean_absolute_error" in said:
+        st.metric("Mean absolute error, pixels being from 0 to 1", f"{said['mean_absolute_error']:.4f}")
+    if "scores" in said:
+        rows = sorted(said["scores"], key=lambda row: -row["score"])
+        form = {name: st.column_config.NumberColumn(format="%.1f") for name in ("score", "reconstruction", "kl")}
+        st.caption("The strangest first, in nats; below each its reconstruction, and in red where they differ.")
+        st.dataframe(rows, hide_index=True, column_config=form, width="stretch")
+    elif "title" in said:
+        st.caption(f"{said['points']} images, coloured by class. {said['title']}")
+    with st.container(horizontal=True):
+        st.download_button("PNG", content, f"{question.command}.png", on_click="ignore", icon=DOWNLOAD)
+        if question.command == "interpolate" and st.button("GIF", icon=":material/animation:"):
+            moving, _ = _asked(model.sampler.artifact.sha256, question, ".gif", model)
+            st.download_button("Save the GIF", moving, "walk.gif", on_click="ignore", icon=DOWNLOAD)
+            st.image(moving, width=160)
+    with st.expander("In a terminal, and by hand"):
+        st.caption("The first line asks this in a terminal; the second opens a page to draw by hand on, to complete "
+                   "images and to drag a point over the map.")  # fmt: skip
+        file = question.file[0] if question.file else None
+        words = ["jaxgen", "latent", question.command, model.file, *([file] if file else []), *question.words]
+        st.code(f"{shlex.join(words)}\n{shlex.join(['jaxgen', 'serve', model.file])}", language="console")
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _asked(sha256: str, question: Question, ending: str, _model: ServedModel) -> tuple[bytes, dict[str, Any]]:
+    """What the command writes and says, asked once of a process of its own.
+
+    Raises JaxgenError with its line, in which files have the names that people gave them.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"image{Path(uploaded.name).suffix.lower()}"
-        path.write_bytes(uploaded.getvalue())
+        model = Path(folder) / f"{Path(_model.name).name}.onnx"
+        model.write_bytes(_model.sampler.artifact.data)
+        if _model.encoder:
+            model.with_suffix(ENCODER).write_bytes(_model.encoder.data)
+        output, files = model.with_name(f"answer{ending}"), []
+        if question.file:
+            files.append(str(model.with_name(Path(question.file[0]).name)))
+            Path(files[0]).write_bytes(question.file[1])
+        words = ["latent", question.command, str(model), *files, *question.words, "-o", str(output), "--json"]
         try:
-            found = Images.from_files([path], shape, invert=invert)
+            said = background_jobs.run(words, deadline=SECONDS)
         except JaxgenError as err:
-            raise JaxgenError(str(err).replace(str(path), uploaded.name)) from err
-    return Images(images=found.images, labels=found.labels, names=[uploaded.name])
-
-
-@st.cache_data(max_entries=32, show_spinner="Reading the images")
-def _dataset(name: str, shape: tuple[int, int, int], first: int, count: int) -> Images:
-    return Images.from_dataset(name, shape, split="test", first=first, count=count, data_dir=None)
+            line = str(err).replace(f"{folder}/", "").replace("give --label", "choose one")
+            raise JaxgenError(line) from err
+        return output.read_bytes(), json.loads(said.replace(f"{folder}/", ""))
 
 
 @st.cache_data(ttl=60, show_spinner="Looking for its dataset")
 def _ready(name: str) -> bool:
     """Whether a dataset lies on this machine: asked of a process, whose libraries stay out of this one."""
     try:
-        return (
-            json.loads(background_jobs.run(["data", "info", name, "--json"], deadline=DATA_SECONDS)).get("ready")
-            is True
-        )
+        said = json.loads(background_jobs.run(["data", "info", name, "--json"], deadline=DATA_SECONDS))
+        return bool(said.get("ready") is True)
     except (JaxgenError, ValueError, AttributeError):
         return False
