@@ -1,24 +1,17 @@
-"""The dashboard without its pages: forms, models and downloads."""
+"""The dashboard without its pages: forms, models and commands."""
 
-import io
 import pickle
-import zipfile
+import shlex
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from jaxgen import config as configs
 from jaxgen.config import presets
 from jaxgen.errors import JaxgenError
-from jaxgen.images import read_png
 from jaxgen.inference import model_file
-from jaxgen.inference.provenance import read_provenance
-from jaxgen.inference.request import Request
 from jaxgen.inference.sampler import Model
-from jaxgen.inference.writers import replay
 from jaxgen_serve.dashboard import models, settings_form
-from jaxgen_serve.dashboard.images import GenerationResult
+from jaxgen_serve.dashboard.commands import Command, answer
 from jaxgen_serve.dashboard.models import ServedModel
 from jaxgen_serve.models import registry
 
@@ -66,45 +59,26 @@ def test_message_on_a_model_file_does_not_say_where_it_lies(tmp_path):
         assert str(tmp_path) not in str(refused.value)
 
 
-def test_deadline_holds_over_several_calls(conditional):
-    model = ServedModel(name="tiny", sampler=Model.open(conditional.onnx))
-    limited = model.within(0.0)
-    with pytest.raises(JaxgenError, match="longer than its deadline"):
-        limited.sample(np.array([0]), np.array([0]))
-    images, _ = model.within(60.0).sample(np.array([3]), np.array([1]))
-    assert (images == model.sampler.sample(np.array([3]), np.array([1]))[0]).all()
+@pytest.fixture
+def tiny(conditional) -> ServedModel:
+    return ServedModel(name="a-run/tiny", sampler=Model.open(conditional.onnx), file=str(conditional.onnx))
 
 
-@pytest.fixture(scope="module", params=["all", 2])  # of class 2, while class 1 has the name "2"
-def drawn(conditional, request) -> GenerationResult:
-    label = request.param
-    sampler = Model.open(conditional.onnx)
-    asked = Request.checked(
-        sampler, seed=7, first=2, count=5, label=label, guidance=None, sampler="ddim", steps=4, eta=None
-    )
-    return GenerationResult.of(sampler, "tiny", asked)
-
-
-def test_sheet_is_drawn_again_by_replay(drawn, conditional, tmp_path):
-    sheet = tmp_path / "sheet.png"
-    sheet.write_bytes(drawn.sheet())
-    assert replay(sheet, read_provenance(sheet), conditional.onnx, None)[1] == "identical: every pixel"
-
-
-def test_few_images_move_side_by_side(drawn):
-    with Image.open(io.BytesIO(drawn.gif(drawn.model))) as gif:
-        assert gif.width - 2 == 5 * (gif.height - 2)  # five squares, and lines of 2 pixels around each
-        assert gif.n_frames > 1
-
-
-def test_command_that_is_shown_draws_the_same_images_as_the_zip(drawn, conditional, jaxgen, tmp_path):
-    words = drawn.command().removeprefix("jaxgen ").replace("tiny.onnx", str(conditional.onnx)).split()
-    done = jaxgen(*words, "-o", f"{tmp_path}/wanted/")
+def test_command_that_is_shown_draws_the_same_images_as_the_page(tiny, jaxgen, tmp_path):
+    command = Command(verb=("sample",), words=("-n", "5", "--seed", "7", "--label", "2", "--steps", "4"))
+    done = jaxgen(*shlex.split(command.line(tiny))[1:], "-o", f"{tmp_path}/wanted/")
     assert done.returncode == 0, done.stderr
-    with zipfile.ZipFile(io.BytesIO(drawn.zip())) as file:
-        file.extractall(tmp_path / "got")
-    wanted, got = (sorted((tmp_path / name).iterdir()) for name in ("wanted", "got"))
-    assert [path.name for path in wanted] == [path.name for path in got] and len(got) == 5
-    for a, b in zip(wanted, got, strict=True):
-        assert (read_png(a) == read_png(b)).all()
-        assert read_provenance(a) == read_provenance(b)
+    got = answer(tiny, command, "images/")
+    assert got.files == {path.name: path.read_bytes() for path in sorted((tmp_path / "wanted").iterdir())}
+    assert len(got.files) == 5 and got.said == "images/\n"
+
+
+def test_command_that_fails_says_why_by_the_names_that_people_gave(tiny):
+    unread = ("notes.png", b"no image")
+    for command, line in {
+        Command(verb=("sample",), words=("--steps", "51")): "sampling steps must be from 1 to 50",
+        Command(verb=("latent", "inpaint"), words=(), file=unread): "notes.png: cannot be read as an image",
+    }.items():
+        with pytest.raises(JaxgenError) as refused:
+            answer(tiny, command, "answer.png")
+        assert str(refused.value).startswith(line) and "/tmp" not in str(refused.value)

@@ -1,10 +1,8 @@
 """Each page of the dashboard, as Streamlit runs it without a browser."""
 
-import io
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +11,13 @@ from dashboards import SHORT, wait
 from servers import forged, loops_for_ever
 from streamlit.testing.v1 import AppTest
 
+from jaxgen.images import png_pixels
 from jaxgen.inference import model_file
 from jaxgen.inference.sampler import Model
 from jaxgen_serve.dashboard import loading, streamlit_options
 from jaxgen_serve.dashboard.background_jobs import Jobs
+from jaxgen_serve.dashboard.commands import answer
+from jaxgen_serve.dashboard.models import ServedModel
 
 PAGE = "from jaxgen_serve.dashboard.views import {0}\n{0}.page()"
 
@@ -52,6 +53,12 @@ def clean(app: AppTest) -> AppTest:
 def button(app: AppTest, label: str):
     (found,) = (one for one in app.button if label in one.label)
     return found
+
+
+def shown(app: AppTest, path: Path) -> dict[str, bytes]:
+    """The images of the page Generate, by their names in its ZIP."""
+    model = ServedModel(name=path.stem, sampler=Model.open(path))
+    return answer(model, app.session_state["drawing"].command, "images/").files
 
 
 def test_bad_value_gives_the_line_of_the_command(jaxgen, page, tmp_path):
@@ -114,9 +121,13 @@ def test_generate_page_draws_what_the_sampler_draws_for_its_seed_and_class(page,
     clean(button(app, "Generate 5 images").click().run())
     sampler = Model.open(conditional.onnx)
     wanted, _ = sampler.sample(np.full(5, 11), np.arange(5), label=np.arange(5) % 3)
-    assert (app.session_state["drawn"].images == wanted).all()
+    files = shown(app, conditional.onnx)
+    assert (np.stack([png_pixels(content, name) for name, content in files.items()]) == wanted).all()
+    captions = [image.proto.imgs[0].caption for image in app.get("image")]
+    assert captions == ["#0, class ant", "#1, class 2", "#2, class bee", "#3, class ant", "#4, class 2"]
     clean(button(app, "GIF of the process").click().run())
-    assert app.session_state["gif"][:6] == b"GIF89a"
+    assert len(app.get("image")) == 6
+    assert app.code[0].value.startswith(f"jaxgen sample {tmp_path}/tiny.onnx -n 5 --seed 11 --label all --sampler ddim")
     assert model_file.read(conditional.onnx).sha256 in " ".join(caption.value for caption in app.caption)
 
 
@@ -131,8 +142,7 @@ def test_generate_page_marks_untrained_and_calls_punks_so(page, restamped, condi
     assert "untrained" in app.warning[0].value
     assert app.subheader[0].value == "CryptoPunks generator"
     clean(button(app, "Generate 5 punks").click().run())
-    with zipfile.ZipFile(io.BytesIO(app.session_state["drawn"].zip())) as file:
-        assert all(name.startswith("untrained-") for name in file.namelist())
+    assert all(name.startswith("untrained-") for name in shown(app, tmp_path / "runs/punks.onnx"))
 
 
 def test_generate_page_tells_a_broken_file_in_a_line(page, tmp_path):

@@ -40,9 +40,7 @@ async def generate(request: Request, body: Draw | None = None) -> Response:
     """Draw one image. With `Accept: image/png` the answer is the PNG itself, and X-Jaxgen says what was used."""
     made = await sample(request, body or Draw())
     used = {**made.used(0), "milliseconds": made.milliseconds}
-    if wants_png(request):
-        return png_response(made.png(0), used)
-    return JSONResponse({**used, "image": base64_png(made.png(0))})
+    return png_response(request, made.png(0), used)
 
 
 @router.post(
@@ -76,9 +74,7 @@ async def generate_batch(
         return file_response(asked, content, "application/zip")
     if format == "grid":
         png = await off_loop(made.images.size * 4, made.sheet)
-        if wants_png(request):
-            return png_response(png, used)
-        return JSONResponse({**used, "count": count, "image": base64_png(png)})
+        return png_response(request, png, {**used, "count": count})
     return JSONResponse({**used, "images": await off_loop(made.images.size, made.all)})
 
 
@@ -104,18 +100,17 @@ def zipped(made: GenerationResult) -> bytes:
     return buffer.getvalue()
 
 
-def wants_png(request: Request) -> bool:
-    return "image/png" in request.headers.get("accept", "")
-
-
-def png_response(png: bytes, used: Mapping[str, Any]) -> Response:
-    return Response(png, media_type="image/png", headers=header(used))
+def png_response(request: Request, png: bytes, used: Mapping[str, Any]) -> Response:
+    """The file itself for whoever accepts one, else JSON with the file in it."""
+    if "image/png" in request.headers.get("accept", ""):
+        return Response(png, media_type="image/png", headers=header(used))
+    return JSONResponse({**used, "image": base64_png(png)})
 
 
 def header(used: Mapping[str, Any]) -> dict[str, str]:
     """What was used, as a header may hold it: ASCII on one line, that can be sent back. Codes are too long for one, and
     were sent by whoever reads this."""
-    left_out = ("latent", "latents", "milliseconds")
+    left_out = ("latent", "latents", "milliseconds", "count")
     return {USED_HEADER: json.dumps({key: value for key, value in used.items() if key not in left_out})}
 
 

@@ -19,7 +19,7 @@ from jaxgen.latent.spaces import Codes
 from jaxgen_serve.api import interpolation
 from jaxgen_serve.api.dependencies import in_thread, service_of
 from jaxgen_serve.api.generation import GenerationRequest, ask, base64_png
-from jaxgen_serve.api.images import header, png_response, wants_png
+from jaxgen_serve.api.images import header, png_response
 from jaxgen_serve.api.schemas import (
     Anomaly,
     Count,
@@ -50,11 +50,9 @@ async def interpolate(
     request: Request, body: Walk, format: Annotated[Literal["list", "grid", "gif"], Query()] = "list"
 ) -> Response:
     """Walk from image to image through latent space, so that what lies between is drawn and not blended."""
-    service = service_of(request)
-    way = interpolation.ask(service, body)
-    caller = Caller(service.engine, service.settings.deadline)
+    way = interpolation.ask(service_of(request), body)
 
-    def work() -> Response:
+    def work(caller: Caller) -> Response:
         walked = way.drawn(space(way.model, caller, **way.options()))  # [segments, frames, H, W, C]
         flat, used = walked.reshape(-1, *walked.shape[2:]), way.used()
         text = way.provenance()
@@ -66,9 +64,9 @@ async def interpolate(
             save_gif(buffer, frames, duration_ms=FRAME_MS, hold_last_ms=FRAME_MS)
             return Response(buffer.getvalue(), media_type="image/gif", headers=header(used))
         png = png_bytes(grid(flat, columns=walked.shape[1]), text)
-        return png_response(png, used) if wants_png(request) else JSONResponse({**used, "image": base64_png(png)})
+        return png_response(request, png, used)
 
-    return await in_thread(request, work, caller.cancel)
+    return await _calling(request, work)
 
 
 @router.post("/reconstruct", response_model=None, responses={**FAILS, 200: answers(Reconstruction)})
@@ -131,10 +129,9 @@ async def inpaint(
     asked = ask(service, body, num_images)
     asked.model.sampler.process()
     sent, masked = await file.read(), await mask_file.read() if mask_file else None
-    caller = Caller(service.engine, service.settings.deadline)
     most = service.settings.max_upload_pixels
 
-    def work() -> dict[str, Any]:
+    def work(caller: Caller) -> dict[str, Any]:
         shape = asked.model.sampler.shape
         known, hole = uploaded_image(sent, shape, most), unknown(mask, masked, shape, most)
         images = _inpainted(asked, caller, known, hole, resample)
@@ -149,7 +146,7 @@ async def inpaint(
             ],
         }
 
-    return await in_thread(request, work, caller.cancel)
+    return await _calling(request, work)
 
 
 @router.get(
@@ -167,16 +164,22 @@ async def latent_map(
     service = service_of(request)
     found = service.library.get(model)
     service.require_room(size * size, found.sampler.shape)
-    caller = Caller(service.engine, service.settings.deadline)
 
-    def work() -> tuple[bytes, float]:
+    def work(caller: Caller) -> tuple[bytes, float]:
         codes = space(found, caller).codes()
         image, reach = projection.sheet(codes, size, codes.labels(1, label))
         made = {"model": found.sampler.artifact.sha256, "latent": "map", "method": "manifold", "side": size}
         return png_bytes(image, provenance_text({**made, "label": label})), reach
 
-    png, reach = await in_thread(request, work, caller.cancel)
+    png, reach = await _calling(request, work)
     return Response(png, media_type="image/png", headers={"X-Jaxgen-Reach": f"{reach:.6f}"})
+
+
+async def _calling(request: Request, work: Callable[[Caller], T]) -> T:
+    """`work` in a thread, with a caller whose calls end with the request. Raises as `in_thread`."""
+    service = service_of(request)
+    caller = Caller(service.engine, service.settings.deadline)
+    return await in_thread(request, lambda: work(caller), caller.cancel)
 
 
 async def _looked_at(
@@ -190,9 +193,8 @@ async def _looked_at(
     service = service_of(request)
     found = service.library.get(name)
     sent = await file.read()
-    caller = Caller(service.engine, service.settings.deadline)
 
-    def work() -> dict[str, Any]:
+    def work(caller: Caller) -> dict[str, Any]:
         codes = space(found, caller).codes()
         codes.require_way_back()
         number = _label(found, label)
@@ -207,7 +209,7 @@ async def _looked_at(
         }
         return {**used, "original": _png(image[0]), **seen}
 
-    return await in_thread(request, work, caller.cancel)
+    return await _calling(request, work)
 
 
 def _label(model: ServedModel, label: str | None) -> int | None:

@@ -33,18 +33,25 @@ class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class Draw(Strict):
-    """Which image. It is a function of these and the model's file alone; it takes what an answer says was used."""
+class Wishes(BaseModel):
+    """Which image, and how: what is not wished for is the model's choice."""
+
+    model_config = ConfigDict(extra="forbid")
 
     model: Name | None = Field(default=None, description="Default: the first of /models.")
     sha256: SHA256 | None = None
     seed: Seed | None = Field(default=None, description="Default: one is chosen, and returned.")
     index: Seed = Field(default=0, description="Which image of the seed, or the first of them.")
-    label: Label | None = None
     sampler: SamplerName | None = None
     steps: Steps | None = None
     eta: Eta | None = None
     guidance: Guidance | None = None
+
+
+class Draw(Wishes, Strict):
+    """Which image. It is a function of these and the model's file alone; it takes what an answer says was used."""
+
+    label: Label | None = None
     latent: Code | None = Field(default=None, description="Of models with short codes: draw this, and not the seed's.")
     class_name: str | None = Field(default=None, description="Not read: label says which class.")
     untrained: bool | None = Field(default=None, description="Not read: the model's file says it.")
@@ -58,21 +65,11 @@ class Several(Draw):
     )
 
 
-class Stream(BaseModel):
+class Stream(Wishes):
     """`Draw` as a query has it."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    model: Name | None = None
-    sha256: SHA256 | None = None
-    seed: Seed | None = None
-    index: Seed = 0
     num_images: Count = 1
     label: Name | None = Field(default=None, description="A class by its number or name, or 'all'.")
-    sampler: SamplerName | None = None
-    steps: Steps | None = None
-    eta: Eta | None = None
-    guidance: Guidance | None = None
 
     def body(self) -> Draw:
         return Draw(**self.model_dump(exclude={"num_images"}))

@@ -1,4 +1,4 @@
-"""Model files that can be drawn from: where they lie, which were uploaded, and a limit on how long they may run."""
+"""Model files that can be drawn from: where they lie, and which were uploaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from jaxgen.errors import UsageError
 from jaxgen.inference import model_file as artifacts
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.sampler import Model
-from jaxgen_serve.batching.client import Within
 from jaxgen_serve.models.registry import ENCODER
 from jaxgen_serve.settings import data_folder
 
@@ -32,10 +31,6 @@ class ServedModel:
     def dataset(self) -> str | None:
         """What it was made for, as far as its file records it."""
         return self.sampler.artifact.fact("data.dataset", str)
-
-    def within(self, seconds: float) -> Model:
-        """The sampler, whose calls take `seconds` from now at most, all together; then it raises JaxgenError."""
-        return Model(self.sampler.artifact, Within(self.sampler.session, seconds))
 
 
 def places(runs: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 // The settings of a drawing: model, class, count, seed, sampler. What a model does not have is not shown.
 
-import { $, el, roving, setIcon } from "./dom.js";
+import { $, el, fillList, fillSegments, roving, setIcon } from "./dom.js";
 import { MOST_SEED, isWrong, put, wholeNumber } from "./fields.js";
 import { hasWords, number, onLanguage, samplerWords, t } from "./i18n.js";
 import { change, newSeed, state, watch } from "./state.js";
@@ -26,7 +26,7 @@ export function setUpControls(draw) {
 }
 
 export function showModels(models, refused) {
-  $("model").replaceChildren(...models.map(({ name }) => el("option", { value: name }, name)));
+  fillList($("model"), models.map(({ name }) => [name, name]));
   const why = Object.entries(refused).map(([file, line]) => (line.startsWith(file) ? line : `${file}: ${line}`));
   $("refused").replaceChildren(...why.map((line) => el("p", { class: "detail", lang: "en" }, line)));
 }
@@ -60,8 +60,7 @@ function setUpClasses(draw) {
 }
 
 function setUpCounts() {
-  const radios = COUNTS.map((n) => el("label", {}, el("input", { type: "radio", name: "count", value: n }), String(n)));
-  $("counts").append(...radios);
+  fillSegments($("counts"), "count", COUNTS.map((n) => [n, String(n)]), state.count);
   $("counts").addEventListener("change", (event) => change({ count: Number(event.target.value) }));
   if (!COUNTS.includes(state.count)) change({ count: 5 });
 }
@@ -151,10 +150,7 @@ function showModel(model) {
 
 /** Puts a model's classes into a list; `none`: the words for no class, null: one must be chosen. */
 export function fillClasses(list, model, none) {
-  const before = list.value;
-  const options = model.classes.map((name, n) => el("option", { value: n }, name));
-  list.replaceChildren(...(none === null ? [] : [el("option", { value: "" }, none)]), ...options);
-  if ([...list.options].some((option) => option.value === before)) list.value = before;
+  fillList(list, [...(none === null ? [] : [["", none]]), ...model.classes.map((name, n) => [n, name])]);
 }
 
 function factsOf(model) {
@@ -179,12 +175,12 @@ function showPlan(model) {
   $("guidance").max = Math.min(guidance?.max ?? 8, 8);
   if (!plan) return;
   const listed = Object.values(model.plans ?? {}).filter((one) => one.sampler === state.sampler);
-  $("sampler").replaceChildren(...plan.samplers.map((name) => el("option", { value: name }, samplerWords(name))));
+  fillList($("sampler"), plan.samplers.map((name) => [name, samplerWords(name)]));
   $("sampler").value = state.sampler;
   $("steps-slide").max = $("steps").max = plan.max_steps;
   $("steps-slide").min = 1;
   for (const id of ["steps-slide", "steps"]) $(id).hidden = listed.length > 0;
   $("steps-list").hidden = !listed.length;
-  $("steps-list").replaceChildren(...listed.map(({ steps }) => el("option", { value: steps }, String(steps))));
+  fillList($("steps-list"), listed.map(({ steps }) => [steps, String(steps)]));
   if (listed.length) $("eta-row").hidden = true;
 }

@@ -17,6 +17,23 @@ export function el(tag, props = {}, ...children) {
   return node;
 }
 
+/** Fills a list with [value, words] each; what was chosen stays chosen if it is still there. */
+export function fillList(list, options) {
+  const before = list.value;
+  list.replaceChildren(...options.map(([value, words]) => el("option", { value }, words)));
+  if (options.some(([value]) => String(value) === before)) list.value = before;
+}
+
+/** Fills a box with buttons of which one is chosen: [value, words] each; that of before, or `first`. */
+export function fillSegments(box, name, options, first) {
+  const chosen = box.querySelector(":checked")?.value ?? String(first);
+  const radio = (value) => el("input", { type: "radio", name, value, checked: String(value) === chosen });
+  box.replaceChildren(...options.map(([value, words]) => el("label", { id: `${name}-${value}` }, radio(value), words)));
+}
+
+/** The value of the one that is chosen. */
+export const picked = (box) => box.querySelector(":checked").value;
+
 /** One of the drawings that index.html defines. */
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -73,7 +90,7 @@ export function endNews() {
   for (const note of $("toasts").children) if (!note.querySelector("button")) note.remove();
 }
 
-const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** One tab stop for the elements of `box` that match; arrows, Home and End move inside. `columns`: of their grid. */
 export function roving(box, selector, { columns = () => 1, follow = null } = {}) {
@@ -85,7 +102,7 @@ export function roving(box, selector, { columns = () => 1, follow = null } = {})
     const at = all.indexOf(event.target);
     if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
     let to = null;
-    if (event.key in STEPS) to = at + STEPS[event.key][0] + STEPS[event.key][1] * columns();
+    if (event.key in ARROWS) to = at + ARROWS[event.key][0] + ARROWS[event.key][1] * columns();
     else if (event.key === "Home") to = 0;
     else if (event.key === "End") to = all.length - 1;
     if (to === null) return;

@@ -1,10 +1,9 @@
 // The paper of the By hand panel: pen, eraser and mask for pointer and keyboard, with undo.
 
-import { $ } from "./dom.js";
+import { $, ARROWS } from "./dom.js";
 
 const SIZE = 280; // pixels a side; what is sent is fitted to the model by the server
 const MOST_UNDO = 40;
-const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const COLOUR = { pen: "#fff", eraser: "#000", mask: "#ff5a1f" };
 
@@ -71,8 +70,8 @@ export function easel({ tool, brush, changed }) {
       if (!down) remember();
       down = true;
       stroke(at, at);
-    } else if (event.key in MOVES) {
-      const [step, [x, y]] = [event.shiftKey ? 2 : 10, MOVES[event.key]];
+    } else if (event.key in ARROWS) {
+      const [step, [x, y]] = [event.shiftKey ? 2 : 10, ARROWS[event.key]];
       const clamp = (value) => Math.max(0, Math.min(SIZE, value));
       const next = { x: clamp(at.x + x * step), y: clamp(at.y + y * step) };
       if (down) stroke(at, next);

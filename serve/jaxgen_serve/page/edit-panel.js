@@ -1,10 +1,10 @@
 // The By hand panel: a drawing or an upload that a model reconstructs, scores or draws a part of anew.
 
-import { $, announce, el, newest } from "./dom.js";
+import { $, announce, el, fillList, fillSegments, newest, picked } from "./dom.js";
 import { chooseModel, fillClasses } from "./controls.js";
 import { easel } from "./drawing-canvas.js";
 import { number, onLanguage, t } from "./i18n.js";
-import { problem } from "./error-banner.js";
+import { attempt, problem } from "./error-banner.js";
 import { chosen, onStage, stage } from "./results.js";
 import { newSeed, settings, state, watch } from "./state.js";
 
@@ -21,9 +21,8 @@ let found = null; // what the model made of it, to be shown in another language 
 
 export function setUpHand(current) {
   backend = current;
-  const tool = () => document.querySelector('[name="tool"]:checked').value;
   showLists();
-  paper = easel({ tool, brush: () => Number($("brush").value), changed: showTools });
+  paper = easel({ tool: () => picked($("tools")), brush: () => Number($("brush").value), changed: showTools });
   $("undo").addEventListener("click", () => paper.undo());
   $("clear").addEventListener("click", () => paper.clear());
   $("centre").addEventListener("click", () => paper.centre(STROKES[state.model?.dataset]));
@@ -88,16 +87,12 @@ const told = () => (state.model.classes.length && $("hand-class").value !== "" ?
 async function working(work) {
   if (paper.empty()) return problem(t("hand.blank"));
   $("findings").setAttribute("aria-busy", "true");
-  try {
-    await run(work);
+  if (await attempt(() => run(work))) {
     problem(null);
     showFindings();
     announce(t("hand.done"));
-  } catch (error) {
-    problem(error);
-  } finally {
-    $("findings").setAttribute("aria-busy", "false");
   }
+  $("findings").setAttribute("aria-busy", "false");
 }
 
 function showFindings() {
@@ -124,12 +119,8 @@ function showTools() {
 }
 
 function showLists() {
-  const tool = document.querySelector('[name="tool"]:checked')?.value ?? "pen";
-  const radio = (value) => el("input", { type: "radio", name: "tool", value, checked: value === tool });
-  $("tools").replaceChildren(...TOOLS.map((name) => el("label", { id: `tool-${name}` }, radio(name), t(`tool.${name}`))));
-  const region = $("region").value || REGIONS[0];
-  $("region").replaceChildren(...REGIONS.map((name) => el("option", { value: name }, t(`region.${name}`))));
-  $("region").value = region;
+  fillSegments($("tools"), "tool", TOOLS.map((name) => [name, t(`tool.${name}`)]), TOOLS[0]);
+  fillList($("region"), REGIONS.map((name) => [name, t(`region.${name}`)]));
 }
 
 function showModel() {

@@ -15,6 +15,17 @@ export function problem(what) {
   if (what) $("problem").scrollIntoView({ block: "nearest" }); // on a phone, what failed is far below
 }
 
+/** Whether `work()` went well; what failed is shown. */
+export async function attempt(work) {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    problem(error);
+    return false;
+  }
+}
+
 /** Puts what failed into `node`, which is hidden for null. */
 export function explain(node, what) {
   node.hidden = !what;

@@ -1,10 +1,10 @@
 // The gallery: images that were kept, found by model, class and seed.
 
-import { $, announce, el, icon, roving, save, toast } from "./dom.js";
+import { $, announce, el, fillList, icon, roving, save, toast } from "./dom.js";
 import { MOST_SEED, isWrong, wholeNumber } from "./fields.js";
 import { onLanguage, t } from "./i18n.js";
 import { bytesOf } from "./png.js";
-import { problem } from "./error-banner.js";
+import { attempt, problem } from "./error-banner.js";
 import { newSeed, state, watch } from "./state.js";
 
 const PAGE = 60;
@@ -59,16 +59,14 @@ async function load(before) {
     limit: PAGE,
     before,
   };
-  try {
+  await attempt(async () => {
     const page = await backend().gallery.list(query);
     if (mine !== asked) return;
     rows = before === null ? page.images : [...rows, ...page.images];
     [next, total] = [page.next, page.total];
     problem(null);
     show();
-  } catch (error) {
-    problem(error);
-  }
+  });
 }
 
 function show() {
@@ -109,21 +107,13 @@ function card(row) {
 }
 
 async function favourite(row, button) {
-  try {
-    await backend().gallery.favourite(row.id, !row.favourite);
-    row.favourite = !row.favourite;
-    button.setAttribute("aria-pressed", String(row.favourite));
-  } catch (error) {
-    problem(error);
-  }
+  if (!(await attempt(() => backend().gallery.favourite(row.id, !row.favourite)))) return;
+  row.favourite = !row.favourite;
+  button.setAttribute("aria-pressed", String(row.favourite));
 }
 
 async function remove(row, box) {
-  try {
-    await backend().gallery.remove(row.id);
-  } catch (error) {
-    return problem(error);
-  }
+  if (!(await attempt(() => backend().gallery.remove(row.id)))) return;
   const focus = (box.nextElementSibling ?? box.previousElementSibling)?.querySelector(".deed:last-child");
   rows = rows.filter((one) => one !== row);
   total -= 1;
@@ -144,14 +134,10 @@ function offerUndo() {
 
 async function restore() {
   const row = deleted.pop();
-  try {
-    await backend().gallery.restore(row.id);
+  if (await attempt(() => backend().gallery.restore(row.id))) {
     await load(null);
     announce(t("gallery.restored"));
-  } catch (error) {
-    deleted.push(row);
-    problem(error);
-  }
+  } else deleted.push(row);
   const undo = deleted.length ? offerUndo().querySelector("button") : null;
   (undo ?? deedOf(row) ?? document.querySelector("[role=tab][aria-selected=true]")).focus();
 }
@@ -165,20 +151,14 @@ async function download(row) {
 }
 
 function fillFilters() {
-  const before = $("find-model").value;
-  const names = state.models.map(({ name }) => el("option", { value: name }, name));
-  $("find-model").replaceChildren(el("option", { value: "" }, t("all")), ...names);
-  $("find-model").value = before;
+  fillList($("find-model"), [["", t("all")], ...state.models.map(({ name }) => [name, name])]);
   fillLabels();
 }
 
 function fillLabels() {
-  const before = $("find-label").value;
   const chosen = state.models.filter(({ name }) => !$("find-model").value || name === $("find-model").value);
   const { classes } = chosen.reduce((most, one) => (one.classes.length > most.classes.length ? one : most), { classes: [] });
-  $("find-label").replaceChildren(el("option", { value: "" }, t("all")), ...classes.map((name) => el("option", { value: name }, name)));
-  $("find-label").value = before;
-  if ($("find-label").value !== before) $("find-label").value = "";
+  fillList($("find-label"), [["", t("all")], ...classes.map((name) => [name, name])]);
 }
 
 const columns = () => getComputedStyle($("cards")).gridTemplateColumns.split(" ").length;

@@ -1,9 +1,9 @@
 // The Blend panel: the way between two images.
 
-import { $, announce, el, newest, save } from "./dom.js";
+import { $, announce, el, fillSegments, newest, picked, save } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
 import { player } from "./player.js";
-import { problem } from "./error-banner.js";
+import { attempt, problem } from "./error-banner.js";
 import { fit } from "./results.js";
 import { className, newSeed, settings, state, watch } from "./state.js";
 
@@ -21,7 +21,7 @@ let show = null;
 
 export function setUpBlend(current) {
   backend = current;
-  segments("blend-frames", "frames", FRAMES, 16, String);
+  fillSegments($("blend-frames"), "frames", FRAMES.map((n) => [n, String(n)]), 16);
   show = player({ slider: $("blend-share"), button: $("blend-play"), show: showFrame });
   $("blend-controls").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -68,7 +68,7 @@ async function twoNew() {
 async function walk() {
   if (ends.length < 2) return twoNew();
   await working(async (signal) => {
-    walked = { ...request, frames: Number(picked("frames")), path: picked("path"), ends };
+    walked = { ...request, frames: Number(picked($("blend-frames"))), path: picked($("blend-path")), ends };
     const found = await backend().walk(walked, { signal });
     if (!found) throw new Error(t("blend.unable"));
     setFrames(found);
@@ -79,14 +79,8 @@ async function walk() {
 
 async function working(work) {
   $("blend-go").classList.add("working");
-  try {
-    await run(work);
-    problem(null);
-  } catch (error) {
-    problem(error);
-  } finally {
-    $("blend-go").classList.toggle("working", run.busy());
-  }
+  if (await attempt(() => run(work))) problem(null);
+  $("blend-go").classList.toggle("working", run.busy());
 }
 
 function setEnds(images, drawnWith) {
@@ -135,20 +129,11 @@ function arrange() {
   $("blend-image").style.setProperty("--tall", `${scale * height}px`);
 }
 
-function segments(id, name, values, first, words) {
-  const chosen = document.querySelector(`[name="${name}"]:checked`)?.value ?? String(first);
-  const radio = (value) => el("input", { type: "radio", name, value, checked: String(value) === chosen });
-  $(id).replaceChildren(...values.map((value) => el("label", {}, radio(value), words(value))));
-}
-
-const showPaths = () => segments("blend-path", "path", PATHS, PATHS[0], (path) => t(`path.${path}`));
-const picked = (name) => document.querySelector(`[name="${name}"]:checked`).value;
+const showPaths = () => fillSegments($("blend-path"), "path", PATHS.map((path) => [path, t(`path.${path}`)]), PATHS[0]);
 
 async function saveAs(format, kind) {
-  try {
+  await attempt(async () => {
     const data = await backend().walkFile(format, { request: walked, model: state.model, frames });
     save(data, `${state.model.name}-blend-${ends.map(({ seed }) => seed).join("-")}.${kind}`, `image/${kind}`);
-  } catch (error) {
-    problem(error);
-  }
+  });
 }

