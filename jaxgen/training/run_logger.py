@@ -81,7 +81,7 @@ class Report:
             self.say(f"step {done}/{self._total}  {words}  {speed:,.0f} images/s  {_minutes(left)} left")
 
     def _write_status(self, state: Any, speed: float | None = None, left: float | None = None) -> None:
-        if self._main:
+        if self._log:  # of the first process alone
             status = Status(state=state, step=self._step, total=self._total, images_per_second=speed, seconds_left=left)
             write_status(self._run, status)
 

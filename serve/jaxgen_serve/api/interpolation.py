@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxgen.errors import UsageError
 from jaxgen.inference.provenance import provenance_text
+from jaxgen.inference.request import Request
 from jaxgen.latent.interpolation import PATHS, drawn, walk
 from jaxgen.latent.spaces import Noises, Space
 from jaxgen.sampling.plan import COLUMNS
@@ -85,10 +86,14 @@ def ask(service: Service, body: Walk) -> InterpolationPath:
         raise UsageError(f"at most {service.settings.max_frames} frames on this server, this would be {frames}")
     service.require_room(frames, model.sampler.shape)
     _check_latents(model, body)
-    recipe = _recipe(service, model, body)
+    asked = [body.label] * count if body.labels is None else body.labels
+    request = Request.checked(
+        model.sampler, seed=0, first=0, count=1, label=next((label for label in asked if label is not None), None),
+        guidance=body.guidance, sampler=body.sampler, steps=require_steps(service, body.steps), eta=None,
+    )  # fmt: skip
     return InterpolationPath(
-        model=model, body=body, indices=indices, labels=_labels(model, body, indices), recipe=recipe,
-        guidance=_guidance(model, body),
+        model=model, body=body, indices=indices, labels=_labels(model, asked, indices),
+        recipe=_without_noise(service, model, request.recipe), guidance=request.guidance,
     )  # fmt: skip
 
 
@@ -103,37 +108,21 @@ def _check_latents(model: ServedModel, body: Walk) -> None:
         raise UsageError(f"{model.name} has latents of {shape[0]} numbers, got one of {wrong[0]}")
 
 
-def _recipe(service: Service, model: ServedModel, body: Walk) -> SamplerSpec | None:
-    """A plan without noise of its own: frames would not follow from each other."""
-    if model.sampler.inference.process is None:
-        if body.sampler is not None or body.steps is not None:
-            model.sampler.process()  # says that it has none
+def _without_noise(service: Service, model: ServedModel, recipe: SamplerSpec | None) -> SamplerSpec | None:
+    """A plan that adds none of its own: frames would not follow from each other."""
+    if recipe is None:
         return None
-    sampler = model.sampler
-    recipe = sampler.recipe(sampler=body.sampler, steps=require_steps(service, body.steps), eta=0.0)
     require_steps(service, recipe.steps)
-    if sampler.table(recipe)[:, COLUMNS.index("noise")].any():
+    recipe = recipe._replace(eta=0.0)
+    if model.sampler.table(recipe)[:, COLUMNS.index("noise")].any():
         raise UsageError(f"a walk takes a sampler that adds no noise, such as ddim; got {recipe.sampler!r}")
     return recipe
 
 
-def _guidance(model: ServedModel, body: Walk) -> float | None:
-    sampler = model.sampler
-    if body.guidance is None:
-        return sampler.inference.guidance
-    sampler.process()
-    if not sampler.classes:
-        raise UsageError(f"{model.name} is unconditional: it takes no guidance")
-    return body.guidance
-
-
-def _labels(model: ServedModel, body: Walk, indices: list[int]) -> list[int] | None:
+def _labels(model: ServedModel, asked: list[int | str | None], indices: list[int]) -> list[int] | None:
     """Of each end: as /generate would have drawn it."""
     sampler = model.sampler
-    asked = [body.label] * len(indices) if body.labels is None else body.labels
     if not sampler.classes:
-        if any(label is not None for label in asked):
-            raise UsageError(f"{model.name} is unconditional: it takes no label")
         return None
     in_turn = [index % len(sampler.classes) for index in indices]
     return [

@@ -63,9 +63,9 @@ def _anomaly(model: ServedModel) -> Command | None:
 
 
 def _map(model: ServedModel) -> Command | None:
-    if model.sampler.config.process is not None:
+    if model.sampler.inference.process is not None:
         raise UsageError(f"{model.name} draws by a plan: a map needs short codes; use a VAE")
-    flat = model.sampler.config.noise_shape == (2,)
+    flat = model.sampler.noise_shape == (2,)
     if flat and st.toggle("The whole plane, decoded", True, key="plane"):
         side = st.slider("Images a side", 5, 30, 16, key="side")
         return _latent("map", ("--method", "manifold", "--side", str(side), *_label(model, "map")))
