@@ -1,5 +1,7 @@
 """The networks of exported files, alone, in onnxruntime."""
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -20,12 +22,17 @@ def inputs(config, count: int, seed: int = 0) -> dict[str, np.ndarray]:
     return {"x": x, "t": np.linspace(0, 40, count).astype(np.float32), **label}
 
 
-def run(model: onnx.ModelProto | bytes, feeds: dict[str, np.ndarray]) -> np.ndarray:
-    """The one output, in onnxruntime."""
+def session(model: onnx.ModelProto | bytes) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
+    """The model in onnxruntime: feeds -> its one output."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     data = model if isinstance(model, bytes) else model.SerializeToString()
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"]).run(None, feeds)[0]
+    loaded = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return lambda feeds: loaded.run(None, feeds)[0]
+
+
+def run(model: onnx.ModelProto | bytes, feeds: dict[str, np.ndarray]) -> np.ndarray:
+    return session(model)(feeds)
 
 
 class Calibration(CalibrationDataReader):

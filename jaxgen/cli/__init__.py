@@ -10,6 +10,8 @@ from typing import NoReturn
 import click
 
 from jaxgen import __version__
+from jaxgen.cli.adopt import adopt
+from jaxgen.cli.compose import compose
 from jaxgen.cli.dashboard import dashboard
 from jaxgen.cli.data import data
 from jaxgen.cli.export import export
@@ -38,8 +40,8 @@ def cli(debug: bool) -> None:
 
 
 COMMANDS = (
-    train, presets, data, plot, export, import_, sample, replay, noise_gif, latent, verify, info, bench, serve,
-    dashboard,
+    train, presets, data, plot, export, import_, compose, adopt, sample, replay, noise_gif, latent, verify, info,
+    bench, serve, dashboard,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -53,7 +53,8 @@ class Network(OnnxModel):
             )
         super().__init__(artifact, session)
         self.inputs, self.output = input_names(self.inference), output_name(self.inference)
-        require(self.session, artifact.path, dict.fromkeys(self.inputs), {self.output: self.shape})
+        sizes = {"x": self.shape, "z": self.inference.noise_shape, "t": (), "label": ()}
+        require(self.session, artifact.path, {name: sizes[name] for name in self.inputs}, {self.output: self.shape})
 
     def __call__(self, *inputs: np.ndarray, deadline: float | None = None) -> np.ndarray:
         """One evaluation: the inputs in order, [N, ...] each -> float32 [N, H, W, C], NaN included.

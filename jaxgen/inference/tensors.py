@@ -22,7 +22,7 @@ def encode(array: np.ndarray) -> dict[str, Any]:
 
 def decode(value: object, name: str) -> np.ndarray:
     """The inverse of `encode`; name: what messages call the array. Raises JaxgenError on anything else."""
-    if not isinstance(value, dict) or value.get("dtype") not in DTYPES or not _is_shape(value.get("shape")):
+    if not isinstance(value, dict) or value.get("dtype") not in list(DTYPES) or not _is_shape(value.get("shape")):
         raise JaxgenError(f"{name}: expected a dtype of {', '.join(DTYPES)}, a shape and base64 data")
     shape, dtype = value["shape"], np.dtype(DTYPES[value["dtype"]])
     try:

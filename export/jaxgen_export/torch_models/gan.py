@@ -28,7 +28,8 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
         if self.label is not None:
-            z = torch.cat([z, self.label(label.clamp(min=0))], dim=1)
+            known = torch.where(label < 0, 0, label)  # and not clamp, whose integers OpenCV cannot take
+            z = torch.cat([z, self.label(known)], dim=1)
         h = self.linear(z).view(-1, *self.map)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             h = layer(F.relu(norm(h)))

@@ -1,0 +1,118 @@
+"""A network that another tool changed, put back into the whole sampler: `jaxgen compose`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import ModelProto, numpy_helper
+
+from jaxgen import __version__
+from jaxgen.errors import JaxgenError, UsageError, one_line
+from jaxgen.files import read_bytes
+from jaxgen.inference import model_file
+from jaxgen.inference.manifest import Inference
+from jaxgen.inference.model_file import Artifact
+from jaxgen_export import composed_certificate, contract, foreign
+from jaxgen_export.graphs import compose
+from jaxgen_export.graphs.common import OPSET
+from jaxgen_export.graphs.decoder import latent_text
+from jaxgen_export.graphs.sampler import sampler_text
+from jaxgen_export.stamping import stamped
+
+HINTS = {  # what avoids a complaint in which this stands
+    "float16": "; convert it with keep_io_types=True",
+    "expected float32 [N": "; its batch must be free: 'jaxgen export --network' without --network-batch",
+}
+
+Say = Callable[[str], None]
+
+
+def compose_model(network: Path, like: Path, *, batch_dependent: bool = False, say: Say = lambda line: None) -> bytes:
+    """The file `like` with another network in it, and a certificate of its own.
+
+    network: an ONNX file with the inputs and outputs of the one that `jaxgen export --network` writes; like: a sampler.
+    batch_dependent: take a network whose images depend on what else is in the batch, too.
+    Raises JaxgenError if the two do not fit, the network is not in ONNX's own operators or gives NaN, or depends on the
+    batch.
+    """
+    original = model_file.read(like)
+    data = read_bytes(network, model_file.MAX_BYTES)
+    core = _fitting(data, str(network), original)
+    model = _spliced(core, str(network), original)
+    parent: dict[str, Any] = {
+        "sha256": original.sha256,
+        "network": {"sha256": hashlib.sha256(data).hexdigest(), "producer": foreign.producer(core)},
+    }
+    kept = {key: value for key, value in original.manifest.items() if key not in ("certificate", "resigned")}
+    manifest = kept | {"jaxgen": __version__, "parent": parent}
+    draft = model_file.parse(stamped(model, manifest), f"{network} in {like}")
+    say("comparing the two files, and onnx's reference with onnxruntime")
+    certificate, distance = composed_certificate.measure(draft, original, core, batch_dependent, say)
+    say(
+        f"against {like}: one evaluation within {distance['evaluation_relative']:.1e} relative, "
+        f"{distance['identical']:.3%} of pixels identical in {distance['images']} images, "
+        f"the largest difference is {distance['off_by']}"
+    )
+    manifest |= {"parent": parent | distance, "certificate": certificate}
+    return stamped(model, manifest)
+
+
+def _fitting(data: bytes, name: str, original: Artifact) -> ModelProto:
+    """The network, its inputs in the contract's order, or a JaxgenError that says why it cannot go into the file."""
+    inference = original.inference
+    if inference.kind != "sampler":
+        raise UsageError(f"--like: {original.path} is of kind {inference.kind!r}; a network goes into a sampler")
+    model = foreign.load(data, name)
+    if model.graph.sparse_initializer:
+        raise JaxgenError(f"{name}: keeps weights as sparse tensors, which no loop's body takes; make them dense")
+    wanted = replace(inference, kind="network")
+    complaints = contract.complaints(model.graph, wanted)
+    if complaints:
+        hint = next((hint for sign, hint in HINTS.items() if sign in complaints[0]), "")
+        raise JaxgenError(f"{name} does not fit {original.path}: {complaints[0]}{hint}")
+    _check_same_process(data, name, original)
+    by_name = {value.name: value for value in model.graph.input}
+    ordered = [by_name[port.name] for port in contract.inputs_of(wanted)]
+    del model.graph.input[:]
+    model.graph.input.extend(ordered)
+    return model
+
+
+def _check_same_process(data: bytes, name: str, original: Artifact) -> None:
+    """Of a network that still has its manifest: that it was trained to undo the same process."""
+    try:
+        own = Inference.parse(model_file.manifest_of(data, name)["inference"], name)
+    except (JaxgenError, KeyError):
+        return  # most tools lose it, and then the shapes must do
+    ours, theirs = (about.to_dict()["process"] or {} for about in (original.inference, own))
+    for key in ours | theirs:
+        if ours.get(key) != theirs.get(key):
+            raise JaxgenError(
+                f"{name} does not fit {original.path}: the {key} of its process is {theirs.get(key)!a}, expected "
+                f"{ours.get(key)!a}"
+            )
+
+
+def _spliced(core: ModelProto, name: str, original: Artifact) -> ModelProto:
+    """The text of the sampler around the network, with the defaults that the original's inputs have."""
+    core = foreign.at_opset(core, OPSET, name)
+    inference = original.inference
+    held = {tensor.name: tensor for tensor in onnx.load_from_string(original.data).graph.initializer}
+    defaults = {key: numpy_helper.to_array(held[key]) for key in ("plan", "state", "latent") if key in held}
+    try:
+        return compose.compose(_text(inference), core, defaults, foreign.opset(core, name))
+    except Exception as err:  # what onnx's checker says of a network that breaks its rules
+        raise JaxgenError(f"{name}: cannot be put into {original.path}: {one_line(err)}") from err
+
+
+def _text(inference: Inference) -> str:
+    assert inference.noise_shape
+    if inference.process is None:
+        (latent,) = inference.noise_shape
+        return latent_text(inference.image_shape, latent, bool(inference.classes))
+    return sampler_text(inference.image_shape, inference.guidance)

@@ -1,0 +1,200 @@
+"""The certificate of a composed file: its images in onnxruntime, which others must find, and how far they are from
+those of the file that it was made from.
+
+What `jaxgen export` writes is certified against JAX. A network that was quantised or pruned computes something else
+than what was trained, so there is no other reference than the file itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.reference
+import onnxruntime as ort
+from onnx import ModelProto, TensorProto
+
+from jaxgen.errors import JaxgenError, one_line
+from jaxgen.inference.model_file import Artifact, encode_images
+from jaxgen.inference.sampler import Model
+from jaxgen.inference.verify import LIMITS, compare_images, errors, same_images
+from jaxgen_export.stamping import where_measured
+
+PROBE = 8  # images that `jaxgen verify` samples again
+BATCHES = (1, 2, 7)
+FEW_ROWS = 4  # of the plan, in onnx's reference, which is a hundred times slower
+TOLD = (0, 0, 1, np.inf, 0, 1, 0, 0, 0)  # a row after which x is what the network says; its time goes first
+
+Row = dict[str, Any]
+Feeds = dict[str, Any]  # arrays by name
+Run = Callable[[Feeds], list[np.ndarray]]  # a whole file: its images, and what `_watched` shows besides
+Say = Callable[[str], None]
+
+
+def measure(
+    draft: Artifact, original: Artifact, core: ModelProto, batch_dependent: bool, say: Say
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The certificate of `draft`, and its distance from the file that it was made from.
+
+    core: the network alone, as the tool wrote it; batch_dependent: whether images may depend on what else is in their
+    batch. Raises JaxgenError if they do and may not, or if the network gives NaN.
+    """
+    sampler = Model(draft)
+    new, old = _in_onnxruntime(_watched(draft)), _in_onnxruntime(_watched(original))
+    probe = _probe(original, sampler)
+    images = _images(new, sampler.feeds(**probe), draft)
+    each = np.concatenate([_images(new, sampler.feeds(**one), draft) for one in _one_by_one(probe)])
+    alone = {"backend": "onnxruntime", "plan": None, "start": "noise", "batch": 1} | compare_images(each, images)
+    if not same_images(each, images) and not batch_dependent:
+        dynamic = any(node.op_type == "DynamicQuantizeLinear" for node in core.graph.node)
+        reason = "dynamic quantisation takes its ranges from all of it; quantise statically"
+        raise JaxgenError(
+            f"{draft.path}: images depend on what else is in their batch: {alone['identical']:.2%} of pixels are equal "
+            f"one by one, off by at most {alone['off_by']}; {reason if dynamic else 'keep more bits'}, or give "
+            "--batch-dependent"
+        )
+    evaluations, relative = _evaluations(sampler, new, old, _network_alone(core))
+    by_reference = _by_reference(sampler, draft, new, probe, say)
+    certificate = {
+        "reference": "onnxruntime",
+        "limits": LIMITS,
+        "evaluation": evaluations + [row for row in by_reference if "input" in row],
+        "trajectories": [alone, *(row for row in by_reference if "input" not in row)],
+        "probe": {
+            "seed": int(probe["seed"][0]),
+            "index": probe["index"].tolist(),
+            "label": probe["label"].tolist(),
+            "images": encode_images(images),
+        },
+        **where_measured(),
+    }
+    images_of_old = _images(old, sampler.feeds(**probe), original)
+    distance = {"evaluation_relative": relative, **compare_images(images, images_of_old), "images": len(images)}
+    distance["batch_dependent"] = not same_images(each, images)
+    return certificate, distance
+
+
+def _probe(original: Artifact, sampler: Model) -> Feeds:
+    """The images that the original's certificate holds; those of seed 0 where it has none."""
+    index = np.arange(PROBE)
+    label = index % len(sampler.classes) if sampler.classes else np.full(PROBE, -1)
+    held = original.manifest.get("certificate")
+    held = held.get("probe") if isinstance(held, dict) else None
+    if isinstance(held, dict):
+        seed, index, label = (np.asarray(held.get(name)) for name in ("seed", "index", "label"))
+        return {"seed": np.broadcast_to(seed, index.shape), "index": index, "label": label}
+    return {"seed": np.zeros(PROBE, np.int64), "index": index, "label": label}
+
+
+def _one_by_one(probe: Feeds) -> Iterator[Feeds]:
+    for i in range(len(probe["index"])):
+        yield {name: values[i : i + 1] for name, values in probe.items()}
+
+
+# --- a file in a runtime
+
+
+def _watched(file: Artifact) -> ModelProto:
+    """A sampler's graph that gives x at its end, too: of the last row by its state, else before it becomes pixels."""
+    model = onnx.load_from_string(file.data)
+    made = {name for node in model.graph.node for name in node.output}
+    if len(model.graph.output) == 1 and "x_end" in made:
+        model.graph.output.append(onnx.helper.make_tensor_value_info("x_end", TensorProto.FLOAT, None))
+    return model
+
+
+def _in_onnxruntime(model: ModelProto) -> Run:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda feeds: session.run(None, feeds)
+
+
+def _images(run: Run, feeds: Feeds, file: Artifact) -> np.ndarray:
+    images, *ends = run(feeds)
+    if any(np.isnan(end).any() for end in ends):
+        raise JaxgenError(f"{file.path}: gives NaN; the network was changed beyond use, or its weights have diverged")
+    return images
+
+
+def _evaluate(run: Run, sampler: Model, given: Feeds) -> np.ndarray:
+    """The network inside a file: what it says to `given`, its inputs by name; x [N, ...] and one t, or z [N, D]."""
+    count = len(given["label"])
+    common: dict[str, Any] = {"seed": np.zeros(count, np.int64), "index": np.arange(count), "label": given["label"]}
+    if "z" in given:
+        return run(sampler.feeds(**common, latent=given["z"]))[-1]
+    row = np.array([TOLD], np.float32)
+    row[0, 0] = given["t"][0]
+    common |= {"guidance": 1.0} if sampler.classes else {}
+    start = np.stack([given["x"], np.zeros_like(given["x"])])
+    return run(sampler.feeds(**common, plan=row, state=start))[-1][0]
+
+
+def _network_alone(core: ModelProto) -> Callable[[Feeds], np.ndarray]:
+    run = _in_onnxruntime(core)
+    names = [value.name for value in core.graph.input]
+    return lambda given: run({name: given[name] for name in names})[0]
+
+
+# --- what is compared
+
+
+def _given(sampler: Model, batch: int, kind: str) -> Feeds:
+    """What the network is asked: normals, or constants of another grey each, which make normalisation amplify rounding;
+    at the first, the middle and the last time of the default plan."""
+    rng, classes = np.random.default_rng(batch), max(len(sampler.classes), 1)
+    first = sampler.least_label
+    shape = (batch, *sampler.noise_shape)
+    x = rng.standard_normal(shape, np.float32)
+    if kind == "constant":
+        greys = np.linspace(-1, 1, batch, dtype=np.float32) if batch > 1 else np.array([-1], np.float32)
+        x = np.ascontiguousarray(np.broadcast_to(greys.reshape(-1, *(1 for _ in sampler.noise_shape)), shape))
+    label = (np.arange(batch) % (classes - first) + first) if sampler.classes else np.full(batch, -1)
+    if sampler.inference.process is None:
+        return {"z": x, "label": label}
+    times = sampler.plan()[:, 0]
+    return {"x": x, "t": np.full(batch, times[[0, len(times) // 2, -1][batch % 3]]), "label": label}
+
+
+def _evaluations(sampler: Model, new: Run, old: Run, alone: Callable[[Feeds], np.ndarray]) -> tuple[list[Row], float]:
+    """The network inside the file against the tool's own, and its largest relative distance from the original's."""
+    rows, distance = [], 0.0
+    for batch, kind in itertools.product(BATCHES, ("random", "constant")):
+        given = _given(sampler, batch, kind)
+        want = _evaluate(new, sampler, given)
+        row = errors(alone(given).reshape(want.shape), want)
+        rows.append({"backend": "network alone", "input": kind, "batch": batch} | row)
+        distance = float(np.max([distance, errors(want, _evaluate(old, sampler, given))["relative"]]))
+    return rows, distance
+
+
+def _by_reference(sampler: Model, draft: Artifact, new: Run, probe: Feeds, say: Say) -> list[Row]:
+    """onnx's own reference against onnxruntime, on two images and the first rows of the plan; [] where it cannot."""
+    given = _given(sampler, 2, "random")
+    few: Feeds = {} if sampler.inference.process is None else {"plan": sampler.plan()[:FEW_ROWS]}
+    feeds = sampler.feeds(**{name: values[:2] for name, values in probe.items()}, **few)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            evaluator = onnx.reference.ReferenceEvaluator(_watched(draft))
+            reference: Any = partial(evaluator.run, None)
+            row = errors(_evaluate(reference, sampler, given), _evaluate(new, sampler, given))
+            same = compare_images(reference(feeds)[0], new(feeds)[0])
+    except Exception as err:  # it is Python code for every operator, which may raise anything
+        say(f"onnx's reference cannot run it: {one_line(err)}")
+        return []
+    if same["identical"] < LIMITS["identical"] or same["off_by"] > LIMITS["off_by"]:
+        say(
+            f"onnx's reference gives other images: {same['identical']:.2%} of pixels identical to onnxruntime's, off "
+            f"by at most {same['off_by']}; so may other processors and runtimes, and 'jaxgen verify' says so there"
+        )
+    plan = f"the first {FEW_ROWS} rows of the default plan" if few else None
+    return [
+        {"backend": "onnx.reference", "input": "random", "batch": 2} | row,
+        {"backend": "onnx.reference", "plan": plan, "start": "noise", "batch": 2} | same,
+    ]

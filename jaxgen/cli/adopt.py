@@ -1,0 +1,39 @@
+"""jaxgen adopt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", metavar="FILE.onnx", type=click.Path(path_type=Path))
+@click.option("--resign", is_flag=True, help="It is one of jaxgen's that another tool rewrote.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The new file.  [default: FILE itself]")
+def adopt(file: Path, resign: bool, output: Path | None) -> None:
+    """Make a file that another tool wrote one that jaxgen opens.
+
+    With --resign: a model file that an optimiser, a converter or onnx.save rewrote, so that its hash is no longer that
+    in its manifest. Its inputs and outputs are checked, the images of its certificate are sampled in onnxruntime, and
+    if they are the same, it gets a new certificate, a new hash, and a note of what rewrote it. A file that lost an
+    input or gives other images is refused. Its path goes to stdout.
+
+    \b
+    jaxgen adopt --resign optimised.onnx -o model.onnx
+    """
+    from jaxgen.errors import UsageError, extra
+    from jaxgen.files import check_writable, write_atomically
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    if not resign:
+        raise UsageError("give --resign: adopt takes model files of jaxgen's that another tool rewrote")
+    output = output or file
+    check_writable(output)
+    with extra("export"):
+        from jaxgen_export import adopt as adoption
+
+    write_atomically(output, adoption.resign(file, say))
+    click.echo(output)

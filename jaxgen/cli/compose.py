@@ -1,0 +1,42 @@
+"""jaxgen compose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("network", metavar="NET.onnx", type=PATH)
+@click.option("--like", type=PATH, required=True, help="The model file whose network it is, or was.")
+@click.option("-o", "--output", type=PATH, required=True, help="The new model file.")
+@click.option(
+    "--batch-dependent", is_flag=True, help="Take a network whose images depend on what else is in their batch."
+)
+def compose(network: Path, like: Path, output: Path, batch_dependent: bool) -> None:
+    """Put a network back into its whole sampler: one that was quantised, pruned or converted to float16.
+
+    NET.onnx is what 'jaxgen export --network' wrote, changed by a tool of your choice. The new file has the noise, the
+    plan and the pixels of --like around it, and a certificate of its own: its images in onnxruntime, which 'jaxgen
+    verify' must find elsewhere. How far they are from those of --like goes to stderr and into the manifest.
+
+    \b
+    jaxgen compose net.int8.onnx --like model.onnx -o model.int8.onnx
+    """
+    from jaxgen.errors import UsageError, extra
+    from jaxgen.files import check_writable, write_atomically
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    if output.resolve() in (network.resolve(), like.resolve()):
+        raise UsageError(f"-o: {output} is one of the two files that are put together")
+    check_writable(output)
+    with extra("export"):
+        from jaxgen_export.compose import compose_model
+
+    write_atomically(output, compose_model(network, like, batch_dependent=batch_dependent, say=say))
+    click.echo(output)
