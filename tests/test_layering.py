@@ -35,7 +35,8 @@ ROOMS = {
     },
     "serve/jaxgen_serve": {
         "jaxgen.config", "jaxgen.data", "jaxgen.inference", "jaxgen.latent", "jaxgen.runs", "jaxgen.sampling", *BASE,
-        "PIL", "anyio", "fastapi", "starlette", "pydantic", "prometheus_client", "uvicorn", "streamlit", "altair",
+        "PIL", "altair", "anyio", "fastapi", "fastapi_offline", "prometheus_client", "psutil", "pydantic", "starlette",
+        "streamlit", "uvicorn",
     },
 }  # fmt: skip
 # Within the server a request comes down: api, batching, models; the gallery and the middleware know none of them.

@@ -285,6 +285,7 @@ def test_switch_of_a_servers_page_draws_the_servers_images_here(browser, conditi
         assert "/model-file" in asked
         assert "/stream" not in asked
         assert_same(shown(page), there)
+        assert_same(png_pixels(saved(page, "#save-png"), "the server's sheet"), grid(there))
 
 
 def shown(page) -> np.ndarray:

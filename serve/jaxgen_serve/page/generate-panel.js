@@ -9,7 +9,11 @@ import { change, newSeed, settings, state, watch } from "./state.js";
 
 const CHANGED = 409; // the model is no longer the one that drew the image
 // Kind of file: what the backend calls it, its ending and its media type.
-const FILES = { png: ["grid", "-sheet.png", "image/png"], zip: ["zip", ".zip", "application/zip"], gif: ["gif", "-denoise.gif", "image/gif"] };
+const FILES = {
+  png: ["grid", "-sheet.png", "image/png"],
+  zip: ["zip", ".zip", "application/zip"],
+  gif: ["gif", "-denoise.gif", "image/gif"],
+};
 const run = newest();
 let backend = null;
 let readModels = null;
@@ -77,9 +81,10 @@ function showActions() {
 /** Keeps the selected images, or all, in the gallery: the server draws them again, which gives the same. */
 export async function keep() {
   if (!stage.used || !backend().gallery) return;
+  const images = chosen();
   try {
-    await backend().gallery.keep(stage.used, chosen());
-    const text = t("kept", { n: chosen().length });
+    await backend().gallery.keep(stage.used, images);
+    const text = t("kept", { n: images.length });
     toast(text);
     announce(text);
   } catch (error) {
@@ -98,8 +103,8 @@ async function saveAs(kind) {
   const places = images.map((image) => stage.images.indexOf(image));
   const frames = stage.frames.map((frame) => places.map((i) => frame[i]));
   try {
-    // What the server drew says already how it was drawn.
-    const data = single && !here ? await bytesOf(images[0].src) : await backend().file(format, { used, model, images, frames });
+    const shown = single && !here; // and says already how it was drawn
+    const data = await (shown ? bytesOf(images[0].src) : backend().file(format, { used, model, images, frames }));
     save(data, single ? fileName(used, images[0]) : name, type);
   } catch (error) {
     await failed(error);

@@ -68,9 +68,10 @@ async function twoNew() {
 async function walk() {
   if (ends.length < 2) return twoNew();
   await working(async (signal) => {
-    walked = { ...request, frames: Number(picked($("blend-frames"))), path: picked($("blend-path")), ends };
-    const found = await backend().walk(walked, { signal });
+    const asked = { ...request, frames: Number(picked($("blend-frames"))), path: picked($("blend-path")), ends };
+    const found = await backend().walk(asked, { signal });
     if (!found) throw new Error(t("blend.unable"));
+    walked = asked;
     setFrames(found);
     announce(t("blend.ready", { n: found.length }));
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) show.toggle();
