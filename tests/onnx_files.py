@@ -89,3 +89,14 @@ def refusal(data: bytes) -> str:
     message = str(caught.value)
     assert message.startswith("some/model.onnx: ") and "\n" not in message
     return message
+
+
+def wire(number: int, payload: bytes | int) -> bytes:
+    """One protobuf field, written by hand."""
+    tag = number << 3 | (0 if isinstance(payload, int) else 2)
+    return varint(tag) + (varint(payload) if isinstance(payload, int) else varint(len(payload)) + payload)
+
+
+def varint(number: int) -> bytes:
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])

@@ -56,7 +56,8 @@ def test_every_command_is_in_the_readme(name):
 
 
 @pytest.mark.parametrize(
-    "line", [line for line in typed() if " model.onnx" in line and not re.search(" (export|serve|compose|adopt) ", line)]
+    "line",
+    [line for line in typed() if " model.onnx" in line and not re.search(" (export|serve|compose|adopt) ", line)],
 )
 def test_readme_line_on_a_model_works(line, in_folder, unconditional, tmp_path):
     (tmp_path / "model.onnx").write_bytes(unconditional.onnx.read_bytes())

@@ -4,22 +4,24 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from onnx_files import body, branching, constant, looping, model, refusal, restamp, serialized, sparse, tensor
+from onnx_files import (
+    body,
+    branching,
+    constant,
+    looping,
+    model,
+    refusal,
+    restamp,
+    serialized,
+    sparse,
+    tensor,
+    varint,
+    wire,
+)
 
 from jaxgen.errors import JaxgenError
 from jaxgen.inference import protobuf
 from jaxgen.inference.model_file import Artifact, parse
-
-
-def wire(number: int, payload: bytes | int) -> bytes:
-    """One protobuf field, written by hand."""
-    tag = number << 3 | (0 if isinstance(payload, int) else 2)
-    return varint(tag) + (varint(payload) if isinstance(payload, int) else varint(len(payload)) + payload)
-
-
-def varint(number: int) -> bytes:
-    low, rest = number & 0x7F, number >> 7
-    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
 
 
 @pytest.mark.parametrize(

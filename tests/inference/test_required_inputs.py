@@ -5,9 +5,8 @@ import json
 import numpy as np
 import onnx
 import pytest
-from onnx_files import MANIFEST, forged, model as onnx_model, restamp, tensor, value
+from onnx_files import MANIFEST, forged, model as onnx_model, restamp, tensor, value, wire
 from runtimes import requests, session
-from test_protobuf import wire
 
 from jaxgen.errors import JaxgenError
 from jaxgen.inference import model_file
