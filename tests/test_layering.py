@@ -199,8 +199,8 @@ def test_light_module_loads_no_framework(modules):
 
 def test_opening_a_file_and_drawing_from_it_loads_no_config_of_a_training():
     code = (
-        "import sys, jaxgen.inference.writers; from jaxgen.inference.sampler import Sampler; "
-        f"model = Sampler.open({str(ROOT / 'tests/golden/format2/vae.onnx')!r}); model.draw([0], [0]); "
+        "import sys, jaxgen.inference.writers; from jaxgen.inference.sampler import Model; "
+        f"model = Model.open({str(ROOT / 'tests/golden/format2/vae.onnx')!r}); model.sample([0], [0]); "
         "sys.exit(' '.join(name for name in sys.modules if name.startswith('jaxgen.config')) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -40,7 +40,7 @@ def openvino(path: str, feeds: Feeds) -> Run:
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino as ov
 
-    core = ov.ExportSpec()
+    core = ov.Core()
     compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_NUM_THREADS": 1})
     request = compiled.create_infer_request()
     return lambda: request.infer(feeds)["images"]

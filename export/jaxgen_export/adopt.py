@@ -13,6 +13,7 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import read_bytes
 from jaxgen.inference import model_file
 from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.opening import opened
 from jaxgen.inference.verify import verify
 from jaxgen_export import contract, foreign
 from jaxgen_export.graphs.compose import graphs_of
@@ -45,7 +46,7 @@ def resign(path: Path, say: Say = lambda line: None) -> bytes:
         say("its weights are outside the loop's body now, which makes each step slower in onnxruntime")
 
     say("running the certificate's probe")
-    found = verify(file)
+    found = verify(opened(file))
     if not found["same"]:
         raise JaxgenError(
             f"{name}: no longer gives what its certificate says: {found['line']}; a network that was changed on "

@@ -10,6 +10,7 @@ from schemas import VALIDATOR
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file
+from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import verify
@@ -85,7 +86,7 @@ def test_rewritten_file_opens_again_and_gives_what_it_gave(tool, source, tmp_pat
     told = []
     path.write_bytes(resign(rewritten, told.append))
     file, was = model_file.read(path), model_file.read(source)
-    assert verify(file)["same"]
+    assert verify(opened(file))["same"]
     answers, name = calls.answers(source.parent, source.stem), source.stem
     if name in calls.SAMPLERS:
         found = calls.sampled(Model(file), name, calls.seeds(source.parent)[name])
@@ -134,7 +135,7 @@ def test_network_alone_is_adopted_too(family, tmp_path):
     path = tmp_path / "net.onnx"
     with_shapes(path, family("gan").network)
     path.write_bytes(resign(path))
-    assert verify(model_file.read(path))["same"]
+    assert verify(opened(model_file.read(path)))["same"]
 
 
 def weights_to_the_top(model):

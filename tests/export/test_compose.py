@@ -15,6 +15,7 @@ from schemas import VALIDATOR
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file
 from jaxgen.inference.network import sample_with
+from jaxgen.inference.opening import opened
 from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import same_images, verify
 from jaxgen_export.compose import compose_model
@@ -96,7 +97,7 @@ def test_file_says_what_it_was_made_from_and_that_nothing_changed(model, compose
     told = []
     file = model_file.read(composed(model.network, model.onnx, say=told.append))
     like = model_file.read(model.onnx)
-    assert file.sha256 != like.sha256 and verify(file)["same"]
+    assert file.sha256 != like.sha256 and verify(opened(file))["same"]
     parent = file.manifest["parent"]
     assert parent["sha256"] == like.sha256 and parent["network"]["producer"] == "jaxgen"
     assert (parent["evaluation_relative"], parent["identical"], parent["off_by"]) == (0, 1, 0)
@@ -168,7 +169,7 @@ def test_statically_quantised_network_is_taken(name, family, request, composed, 
     told = []
     path = composed(quantised(model, tmp_path), model.onnx, say=told.append)
     file = model_file.read(path)
-    assert verify(file)["same"]
+    assert verify(opened(file))["same"]
     parent = file.manifest["parent"]
     assert parent["network"]["producer"].startswith("onnx.quantize")
     assert parent["evaluation_relative"] > 1e-3 and parent["identical"] < 0.995
@@ -188,7 +189,7 @@ def test_network_of_16_bits_keeps_the_newer_operators_that_it_needs(family, comp
     wide = quantised(model, tmp_path, activation_type=QuantType.QInt16, weight_type=QuantType.QInt8)
     path = composed(wide, model.onnx)
     assert [entry.version for entry in onnx.load(path).opset_import] == [21]
-    assert verify(model_file.read(path))["same"]
+    assert verify(opened(model_file.read(path)))["same"]
 
 
 def test_dynamically_quantised_network_is_taken_when_asked_for(conditional, composed, tmp_path):
@@ -198,7 +199,7 @@ def test_dynamically_quantised_network_is_taken_when_asked_for(conditional, comp
     file = model_file.read(composed(tmp_path / "dynamic.onnx", conditional.onnx, batch_dependent=True))
     assert file.manifest["parent"]["batch_dependent"] is True
     rows = [row for row in file.manifest["certificate"]["trajectories"] if row["backend"] == "onnxruntime"]
-    assert rows[0]["identical"] < 0.995 and verify(file)["same"]
+    assert rows[0]["identical"] < 0.995 and verify(opened(file))["same"]
 
 
 @pytest.mark.parametrize("version", [18, 21, 26])

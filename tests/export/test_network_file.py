@@ -12,6 +12,7 @@ from tiny import CLASSES, CONDITIONAL, FAMILIES, UNCONDITIONAL, random_weights
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file
 from jaxgen.inference.network import Network
+from jaxgen.inference.opening import opened
 from jaxgen.inference.tensors import decode
 from jaxgen.inference.verify import verify
 from jaxgen.models import network as flax
@@ -152,7 +153,7 @@ def test_certificate_is_of_one_evaluation(model):
     assert all(0 <= row["relative"] <= 1e-4 for row in held["evaluation"])
     assert any(row["relative"] > 0 for row in held["evaluation"])
     assert held["trajectories"] == []
-    assert verify(model_file.read(model.network))["same"]
+    assert verify(opened(model_file.read(model.network)))["same"]
 
 
 def test_probe_holds_what_jax_says_to_it(model):

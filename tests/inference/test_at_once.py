@@ -9,6 +9,7 @@ from PIL import Image
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import captioned, read_png
 from jaxgen.inference import model_file
+from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.provenance import read_provenance
 from jaxgen.inference.request import Request
@@ -178,7 +179,7 @@ def test_reader_of_other_numbers_is_not_verified(family, restamped):
     def change(manifest):
         manifest["certificate"]["probe"]["outputs"]["mean"][0][0] += 1.0
 
-    result = verify(model_file.read(restamped(family("vae").encoder, manifest=change)))
+    result = verify(opened(model_file.read(restamped(family("vae").encoder, manifest=change))))
     assert result["same"] is False
 
 
@@ -190,7 +191,7 @@ def test_broken_probe_of_a_reader_is_the_files_fault(family, restamped, key):
             manifest["certificate"]["probe"][key] = broken
 
         with pytest.raises(JaxgenError, match=r"restamped\.onnx: "):
-            verify(model_file.read(restamped(family("vae").encoder, manifest=change)))
+            verify(opened(model_file.read(restamped(family("vae").encoder, manifest=change))))
 
 
 def test_info_of_every_kind_of_file(jaxgen, family):

@@ -47,7 +47,7 @@ def test_python_gives_the_same_images(of_later):
     for call, images in calls.sampled(model, "cddpm", SEED).items():
         np.testing.assert_array_equal(images, IMAGES[call])
     assert model.inference == Model.open(MODEL).inference
-    assert verify(model.artifact)["same"]
+    assert verify(model)["same"]
     assert open_space(of_later, steps=2).noises().decode(np.zeros((1, 8, 8, 1), np.float32), np.array([0])).any()
 
 
@@ -121,7 +121,7 @@ def test_unknown_process_runs_the_files_own_plan(unknown):
     again = Request.from_provenance(model, request.provenance(model, 5, 4))
     assert again == request
     assert len(list(model.frames(1, 3, label=0, plan=model.plan()))) == 3
-    assert verify(model.artifact)["same"]
+    assert verify(model)["same"]
 
 
 def test_another_plan_of_an_unknown_process_is_refused_in_one_line(unknown):

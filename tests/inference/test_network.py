@@ -11,6 +11,7 @@ import pytest
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file
 from jaxgen.inference.network import Network, sample_with
+from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.sampler import Model
 from jaxgen.inference.tensors import decode, encode
@@ -182,7 +183,7 @@ def test_other_numbers_are_not_verified(unconditional, restamped):
     for share, verified in ((1e-5, True), (1e-3, False)):
         wrong = encode(numbers + np.float32(share) * np.abs(numbers).max())
         file = damaged(unconditional.network, restamped, lambda probe, wrong=wrong: probe["outputs"].update(out=wrong))
-        result = verify(file)
+        result = verify(opened(file))
         assert result["same"] is verified and result["images"] == 4
         assert result["relative"] == pytest.approx(share, rel=0.1)
 
@@ -201,7 +202,7 @@ def test_other_numbers_are_not_verified(unconditional, restamped):
 )
 def test_broken_probe_is_one_line(unconditional, restamped, change, complaint):
     with pytest.raises(JaxgenError, match=complaint) as caught:
-        verify(damaged(unconditional.network, restamped, change))
+        verify(opened(damaged(unconditional.network, restamped, change)))
     assert "\n" not in str(caught.value)
 
 

@@ -12,6 +12,7 @@ from jaxgen.errors import JaxgenError
 from jaxgen.inference import model_file
 from jaxgen.inference.defaults import required
 from jaxgen.inference.model_file import Artifact, dump_manifest, parse
+from jaxgen.inference.opening import opened
 from jaxgen.inference.protobuf import WireError
 from jaxgen.inference.required_inputs import with_required_inputs
 from jaxgen.inference.sampler import Model
@@ -82,7 +83,7 @@ def test_images_are_those_of_the_file_it_was_made_from(drawer, made):
         assert state is None if want_state is None else np.array_equal(state, want_state)
         drawn.append(images.tobytes())
     assert len(set(drawn)) == len(given)  # each input counts
-    assert verify(made)["same"]
+    assert verify(opened(made))["same"]
 
 
 def test_other_clients_must_feed_every_input(drawer, made, tmp_path):

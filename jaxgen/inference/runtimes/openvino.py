@@ -41,7 +41,7 @@ def load(
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}  # some CPUs would take half of that by default
     settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
     try:
-        core = openvino.ExportSpec()
+        core = openvino.Core()
         compiled = core.compile_model(core.read_model(model), "CPU", settings)
     except Exception as err:
         raise JaxgenError(f"{path}: {NAME} cannot load it: {one_line(err)}") from err
