@@ -16,7 +16,7 @@ from jaxgen.inference.required_inputs import with_required_inputs
 from jaxgen.training.restore import load_trained
 from jaxgen.training.trainer import train
 from jaxgen_export import export as exports, weight_mapping
-from jaxgen_serve.web import onnxruntime_web
+from jaxgen_serve.web.npm_packages import Package
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_exported_file_becomes_one_with_required_inputs_that_replays_its_images(
     ],
 )
 def test_what_cannot_be_made_of_an_exported_file_exits_2(refused, conditional, options, complaint, monkeypatch):
-    monkeypatch.setattr(onnxruntime_web, "fetch", lambda say: None)
+    monkeypatch.setattr(Package, "fetch", lambda package, say: None)
     assert complaint in refused(2, "export", conditional.onnx, *options)
     assert not listing()
 

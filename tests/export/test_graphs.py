@@ -38,7 +38,7 @@ def apply(model):
     return lambda x, t, label: np.asarray(net(model.params, np.float32(x), np.float32(t), np.asarray(label, np.int32)))
 
 
-def jax_normal(seed, index, noise_index, shape):
+def jax_normal(seed, index, sample, shape):
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(np.uint32(seed)), np.uint32(index)), noise_index)
     return np.asarray(jax.random.normal(key, shape))
 
@@ -55,7 +55,7 @@ def random_images(model, count):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**31, 2**32 - 1])
-def test_starting_noise_equals_that_of_jax(noise_index, model, seed):
+def test_starting_noise_equals_that_of_jax(sample, model, seed):
     index = [0, 1, 2, 77, 2**16, 2**31, 2**32 - 1]
     _, (x, x0) = sample(index, seed=seed, plan=STILL)
     want = np.stack([jax_normal(seed, i, 0, shape_of(model)) for i in index])
@@ -63,7 +63,7 @@ def test_starting_noise_equals_that_of_jax(noise_index, model, seed):
     assert not x0.any()
 
 
-def test_noise_of_a_row_is_the_draw_it_names(noise_index, model):
+def test_noise_of_a_row_is_the_draw_it_names(sample, model):
     numbers = [1, 2, 50, 999, 2**16, 2**24]
     for number in numbers:
         row = [[0, 0, 0, 1, 0, 0, 0, 1, number]]  # next x = noise
@@ -72,7 +72,7 @@ def test_noise_of_a_row_is_the_draw_it_names(noise_index, model):
         np.testing.assert_allclose(x, want, rtol=0, atol=2e-5)
 
 
-def test_normals_agree_with_jax_in_the_tails(noise_index, model):
+def test_normals_agree_with_jax_in_the_tails(sample, model):
     index = np.arange(3000)
     _, (x, _) = sample(index, seed=9, plan=STILL)
     want = np.stack([jax_normal(9, i, 0, shape_of(model)) for i in index])
@@ -80,7 +80,7 @@ def test_normals_agree_with_jax_in_the_tails(noise_index, model):
     np.testing.assert_allclose(x, want, rtol=0, atol=2e-5)
 
 
-def test_each_image_has_its_own_seed_and_index(noise_index):
+def test_each_image_has_its_own_seed_and_index(sample):
     seeds, index = np.array([4, 0, 2**32 - 1]), np.array([0, 9, 1])
     _, together = sample(index, seed=seeds)
     for i in range(3):
@@ -93,7 +93,7 @@ def test_each_image_has_its_own_seed_and_index(noise_index):
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
 @pytest.mark.parametrize("kind", ["random", "constant"])
-def test_one_evaluation_is_within_1e_4_of_jax(noise_index, apply, model, batch, kind):
+def test_one_evaluation_is_within_1e_4_of_jax(sample, apply, model, batch, kind):
     x = random_images(model, batch) if kind == "random" else np.full((batch, *shape_of(model)), -1, np.float32)
     label = np.arange(batch) % (len(model.classes) + 1) - 1
     for t in (0, 1, model.config.diffusion.steps - 1):
@@ -159,7 +159,7 @@ def network64(model):
      {"sampler": "dpmpp-2m", "steps": 9}, {"sampler": "ancestral"}, {"sampler": "ancestral", "steps": 1}],
     ids=lambda choice: "-".join(map(str, choice.values())),
 )  # fmt: skip
-def test_loop_is_that_of_the_plan_in_float64(noise_index, model, network64, choice):
+def test_loop_is_that_of_the_plan_in_float64(sample, model, network64, choice):
     plan = sampler_spec.from_config(model.config.diffusion, **choice)
     index, label = np.arange(3), np.arange(3) % (len(model.classes) + 1) - 1
     inputs = {"guidance": 1.0} if model.classes else {}
@@ -179,7 +179,7 @@ def test_loop_is_that_of_the_plan_in_float64(noise_index, model, network64, choi
 
 
 @pytest.mark.parametrize("cut", [1, 2, 6, 8])
-def test_plan_cut_anywhere_gives_the_same(noise_index, model, cut):
+def test_plan_cut_anywhere_gives_the_same(sample, model, cut):
     for choice in ({"sampler": "dpmpp-2m"}, {"sampler": "ddim", "eta": 1.0}):
         plan = sampler_spec.from_config(model.config.diffusion, steps=9, **choice)
         want, end = sample([3, 4], plan=plan)
@@ -189,7 +189,7 @@ def test_plan_cut_anywhere_gives_the_same(noise_index, model, cut):
         np.testing.assert_array_equal(found, want)
 
 
-def test_state_of_x_and_x0_is_where_the_loop_starts(noise_index, model):
+def test_state_of_x_and_x0_is_where_the_loop_starts(sample, model):
     x, x0 = random_images(model, 2), random_images(model, 2) / 3
     row = [[0, 0.5, 0, 9, 2, 3, 5, 0, 1]]  # x0 = x / 2; next x = 2 x + 3 x0 + 5 x0_prev
     _, (found, found_x0) = sample([0, 1], plan=row, state=state(x, x0))
@@ -197,14 +197,14 @@ def test_state_of_x_and_x0_is_where_the_loop_starts(noise_index, model):
     np.testing.assert_allclose(found, 2 * x + 1.5 * x + 5 * x0, rtol=1e-5, atol=1e-5)
 
 
-def test_x0_is_clipped_to_the_rows_limit(noise_index, model):
+def test_x0_is_clipped_to_the_rows_limit(sample, model):
     x = random_images(model, 2)
     for clip in (0.25, 1.0, np.inf):
         _, (found, _) = sample([0, 1], plan=[[0, 1, 0, clip, 0, 1, 0, 0, 1]], state=state(x))
         np.testing.assert_array_equal(found, np.clip(x, -clip, clip))
 
 
-def test_left_out_inputs_have_the_configs_defaults(noise_index, model):
+def test_left_out_inputs_have_the_configs_defaults(sample, model):
     diffusion = model.config.diffusion
     plan = plans.make_plan(
         plans.alpha_bar(diffusion.schedule, diffusion.steps),
@@ -219,7 +219,7 @@ def test_left_out_inputs_have_the_configs_defaults(noise_index, model):
         assert (sample([0, 1], label=label, guidance=1.0)[0] != want).any()
 
 
-def test_pixels_are_rounded_as_images_to_uint8_does(noise_index, model):
+def test_pixels_are_rounded_as_images_to_uint8_does(sample, model):
     count = int(np.prod(shape_of(model)))
     ties = (np.arange(0, 255) + 0.5) / 127.5 - 1
     rest = [-900, -5, -1.0001, -1, -0.0, 0, 1, 1.0001, 5, 900]

@@ -75,7 +75,7 @@ def images(folder: Path) -> None:
 
 
 def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.glob("images/*")}
+    return {path.name for path in folder.glob("pictures/*")}
 
 
 def killed_writer(folder: Path, luck: int, after: str, delay: float) -> list[str]:

@@ -165,7 +165,10 @@ BAD = {
     "a TIFF": (image("TIFF"), "not an image"),
     "an icon": (image("ICO", sizes=[(8, 8)]), "not an image"),
     "an array": (b"\x93NUMPY\x01\x00v\x00{'descr': '|O'}", "not an image"),
-    "SVG": (b"<svg xmlns:xlink='http://www.w3.org/1999/xlink'><image href='file:///etc/passwd'/></svg>", "not a pict"),
+    "SVG": (
+        b"<svg xmlns:xlink='http://www.w3.org/1999/xlink'><image href='file:///etc/passwd'/></svg>",
+        "not an image",
+    ),
     "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
     "nothing": (b"", "not an image"),
 }

@@ -23,7 +23,8 @@ from servers import serving
 from shown import saved
 
 from jaxgen.config import VAE, VAEConfig
-from jaxgen.images import grid, png_pixels, read_png, read_provenance
+from jaxgen.images import grid, png_pixels, read_png
+from jaxgen.inference.provenance import read_provenance
 from jaxgen.inference.sampler import Model
 from jaxgen.latent.interpolation import PATHS, drawn, walk
 from jaxgen.latent.spaces import Codes, Noises
