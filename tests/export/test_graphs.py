@@ -38,7 +38,7 @@ def apply(model):
     return lambda x, t, label: np.asarray(net(model.params, np.float32(x), np.float32(t), np.asarray(label, np.int32)))
 
 
-def jax_normal(seed, index, sample, shape):
+def jax_normal(seed, index, noise_index, shape):
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(np.uint32(seed)), np.uint32(index)), noise_index)
     return np.asarray(jax.random.normal(key, shape))
 
