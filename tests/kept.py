@@ -29,4 +29,4 @@ def ids(gallery: Gallery, **query) -> list[str]:
 
 
 def files(folder: Path) -> set[str]:
-    return {path.name for path in (folder / "images").iterdir()}
+    return {path.name for path in (folder / "pictures").iterdir()}

@@ -115,7 +115,7 @@ WRONG = {
     "a class more": ("classes", ["a", "b", "c", "d"], "expected the names of 3 classes in its manifest, got 4"),
     "no list of classes": ("classes", "abc", "its manifest has no list of 'classes'"),
     "an unknown family": ("config.family", "ncsn", "unknown family 'ncsn'; files of format 1 have ddpm, flow, vae"),
-    "an unknown kind": ("kind", "drawer", "'inference.kind' must be one of sampler, encoder, classifier, network"),
+    "an unknown kind": ("kind", "drawer", "'inference.kind' must be one of sampler, network, encoder, classifier"),
     "no config": ("config", [], "'config' must be an object, got a list"),
 }
 
