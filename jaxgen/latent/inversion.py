@@ -43,7 +43,7 @@ def advance(
     label: Array | None,
     guidance: float | None,
 ) -> tuple[Array, Array]:
-    """One row [9] of a plan: images uint8 [N, H, W, C] and the state [2, N, H, W, C]; see `Model.draw`."""
+    """One row [9] of a plan: images uint8 [N, H, W, C] and the state [2, N, H, W, C]; see `Model.sample`."""
     images, after = model.sample(seed, index, label=label, guidance=guidance, plan=row[None], state=state)
     assert after is not None  # models that take a plan give one
     return images, after

@@ -199,7 +199,7 @@ def test_help_names_what_a_command_takes_and_what_happens_without_it(command):
 def test_inpaint_is_guided_as_its_help_says(latent, conditional):
     arguments = ("inpaint", conditional.onnx, "one.png", "--label", 1, "-n", 2, "--steps", 4, "-o", "a.npy")
     drawn = []
-    for guidance in ((), ("--guidance", conditional.config.process.guidance), ("--guidance", 1)):
+    for guidance in ((), ("--guidance", conditional.config.diffusion.guidance), ("--guidance", 1)):
         latent(*arguments, *guidance)
         drawn.append(np.load("a.npy"))
     np.testing.assert_array_equal(drawn[0], drawn[1])

@@ -62,7 +62,7 @@ def test_model_that_needs_a_class_draws_all_in_turn_unless_told(vae):
 
 def test_noise_of_an_image_given_as_its_latent_draws_that_image(vae):
     seeds, index, label = np.array([5, 6]), np.array([1, 9]), np.array([0, 2])
-    latent = prng.image_noise(seeds, index, 0, vae.config.noise_shape)
+    latent = prng.image_noise(seeds, index, 0, vae.noise_shape)
     drawn, state = vae.sample(seeds, index, label=label)
     decoded, _ = vae.sample(seeds * 0, index * 0, label=label, latent=latent)
     assert state is None

@@ -1,4 +1,4 @@
-"""What `Model.draw` takes: every odd way to write good values, and one UsageError for each bad one."""
+"""What `Model.sample` takes: every odd way to write good values, and one UsageError for each bad one."""
 
 import inspect
 import threading

@@ -1,4 +1,4 @@
-"""Drawing over the API: on a real server, what `ServedModel.draw` draws in this process; and failures in a line."""
+"""Drawing over the API: on a real server, what `Model.sample` draws in this process; and failures in a line."""
 
 import base64
 import io

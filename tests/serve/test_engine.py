@@ -1,4 +1,4 @@
-"""The engine against `ServedModel.draw`, which draws each request alone; and whose turn it is."""
+"""The engine against `Model.sample`, which draws each request alone; and whose turn it is."""
 
 import threading
 import time

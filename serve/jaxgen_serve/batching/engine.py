@@ -81,7 +81,7 @@ class Engine:
         on_frame: OnFrame | None = None,
         **inputs: Unpack[Inputs],
     ) -> Ticket[Sampled]:
-        """What `jaxgen.inference.sampler.ServedModel.draw` gives for the same arguments.
+        """What `jaxgen.inference.sampler.Model.sample` gives for the same arguments.
 
         deadline: seconds from now, after which the ticket raises Late; since: when (time.monotonic) the request came
         that this is a part of, None: now; on_frame(rows done, rows, images [N, H, W, C]): called by the worker in some
