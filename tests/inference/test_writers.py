@@ -140,7 +140,7 @@ def test_nothing_is_written_when_a_draw_fails(plain, output, tmp_path, monkeypat
 def test_failed_draw_leaves_the_file_that_was_there(plain, tmp_path, monkeypatch):
     (tmp_path / "a.npy").write_bytes(b"mine")
     batches = iter([plain.sample(np.zeros(3, int), np.arange(3))])  # the second batch fails
-    monkeypatch.setattr(plain, "draw", lambda *arguments, **names: next(batches))
+    monkeypatch.setattr(plain, "sample", lambda *arguments, **names: next(batches))
     with pytest.raises(RuntimeError):
         write(plain, tmp_path / "a.npy")
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.npy", b"mine")]
