@@ -1,0 +1,119 @@
+"""How a run stands: what it says of itself while it trains, its sample sheets and its checkpoints."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from jaxgen.config import Config
+from jaxgen.errors import JaxgenError
+from jaxgen.files import write_atomically
+from jaxgen.plots import Curves
+from jaxgen.runs.folder import RunFolder
+
+SHEET = re.compile(r"^(\d{8})(?:-(.+))?\.png$")  # step, and what it shows where that is not samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What a run writes down of itself: `status.json`, in place of the one before.
+
+    state: 'starting' until the first steps are done, compiling included; step of total; images_per_second and
+    seconds_left: None until they are known.
+    """
+
+    state: Literal["starting", "training", "finished", "stopped"]
+    step: int
+    total: int
+    images_per_second: float | None = None
+    seconds_left: float | None = None
+
+    @property
+    def share(self) -> float:
+        return min(self.step / self.total, 1.0) if self.total else 0.0
+
+    @property
+    def finished(self) -> bool:
+        return 0 < self.total <= self.step
+
+
+def write_status(run: RunFolder, status: Status) -> None:
+    write_atomically(run.status_file, json.dumps(asdict(status)).encode())
+
+
+def read_status(run: RunFolder, curves: Curves) -> Status:
+    """The newest of what a run has written. Of one from before there was a status, what its curves and config tell;
+    total is 0 where that is not certain."""
+    step = max((steps[-1] for steps, _ in curves.values() if steps), default=0)
+    try:
+        values = json.loads(run.status_file.read_text())
+        status = Status(**{field.name: values[field.name] for field in fields(Status)})
+        return status if status.step >= step else Status(**{**asdict(status), "step": step})
+    except (OSError, ValueError, KeyError, TypeError):
+        config = config_of(run)
+        return Status(state="stopped", step=step, total=config.training.steps if config else 0)
+
+
+def config_of(run: RunFolder) -> Config | None:
+    """None before the run has written it, or if it is broken."""
+    try:
+        return run.config(say=lambda line: None)
+    except JaxgenError:
+        return None
+
+
+def sample_sheets(run: RunFolder, kind: str = "") -> dict[int, Path]:
+    """The sheets of a kind by step, ascending: '' for samples, 'reconstructions', 'latents'."""
+    matches = {path: SHEET.match(path.name) for path in sorted(run.samples.glob("*.png"))}
+    return {int(match[1]): path for path, match in matches.items() if match and (match[2] or "") == kind}
+
+
+def sheet_kinds(run: RunFolder) -> list[str]:
+    """The kinds of sheets that there are; '' first."""
+    matches = [SHEET.match(path.name) for path in run.samples.glob("*.png")]
+    return sorted({match[2] or "" for match in matches if match})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """step; score: the test loss that it was saved with, None if it was not measured; size: in bytes."""
+
+    step: int
+    score: float | None
+    size: int
+
+
+def saved_checkpoints(run: RunFolder) -> list[Checkpoint]:
+    """Ascending."""
+    folders = [folder for folder in sorted(run.checkpoints.glob("[0-9]*")) if folder.name.isdigit()]
+    return [
+        Checkpoint(
+            step=int(folder.name),
+            score=_score(folder),
+            size=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+        )
+        for folder in folders
+    ]
+
+
+def _score(folder: Path) -> float | None:
+    try:
+        score = json.loads((folder / "jaxgen.json").read_text())["score"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return score if isinstance(score, float) else None
+
+
+def last_written(run: RunFolder) -> float:
+    """When it last wrote something down, in seconds since 1970."""
+    times = [file.stat().st_mtime for file in (run.metrics_file, run.config_file) if file.exists()]
+    return max(times, default=0.0)
+
+
+def runs_in(folder: Path) -> list[RunFolder]:
+    """The runs of a folder, the newest first."""
+    runs = [RunFolder(path.parent) for path in folder.glob("*/config.toml")]
+    return sorted(runs, key=last_written, reverse=True)
