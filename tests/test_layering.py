@@ -16,17 +16,18 @@ INSIDE_FUNCTIONS = {"jaxgen/plots.py": {"matplotlib"}, "jaxgen/__init__.py": {"j
 
 # What each room may import besides the standard library, NumPy and itself. The first five are light: they load no
 # framework, so that a model file opens in a fraction of a second on a machine without one.
-LIGHT = ("jaxgen/config", "jaxgen/sampling", "jaxgen/runs", "jaxgen/inference")
+LIGHT = ("jaxgen/config", "jaxgen/sampling", "jaxgen/runs", "jaxgen/inference", "jaxgen/evaluation")
 ROOMS = {
     "jaxgen/sampling": BASE,
     "jaxgen/config": {"jaxgen.sampling", "jaxgen.errors"},
     "jaxgen/runs": {"jaxgen.config", *BASE},
     "jaxgen/inference": {"jaxgen.sampling", "jaxgen.config", *BASE, "PIL", "onnxruntime", "onnx", "openvino", "tract"},
+    "jaxgen/evaluation": {*BASE},
     "jaxgen/data": {*BASE, "PIL", "sklearn", "grain", "tensorflow_datasets", "array_record", "google"},
     "jaxgen/latent": {"jaxgen.inference", "jaxgen.sampling", "jaxgen.config", "jaxgen.data", *BASE, "sklearn"},
     "jaxgen/models": {"jaxgen.config", "jaxgen.sampling", *BASE, "jax", "flax"},
     "jaxgen/training": {
-        "jaxgen.config", "jaxgen.data", "jaxgen.models", "jaxgen.runs", "jaxgen.sampling", *BASE,
+        "jaxgen.config", "jaxgen.data", "jaxgen.evaluation", "jaxgen.models", "jaxgen.runs", "jaxgen.sampling", *BASE,
         "jax", "optax", "orbax", "rich", "tensorboardX",
     },
     "export/jaxgen_export": {

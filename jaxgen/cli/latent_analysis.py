@@ -54,6 +54,7 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
     """
     import numpy as np
 
+    from jaxgen.evaluation import metrics
     from jaxgen.inference import latent_output as outputs
     from jaxgen.latent import anomaly
 
@@ -73,7 +74,7 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
         ]
     }  # fmt: skip
     if odd is not None:
-        said["auroc"] = anomaly.auroc(found.total, images.labels == odd)
+        said["auroc"] = metrics.auroc(found.total, images.labels == odd)
         held_out = space.model.artifact.fact("data.without", list)
         if held_out is not None and odd not in held_out:
             click.echo(f"note: the model was not trained without class {outlier}; see --help", err=True)

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="A classifier's run, to watch which classes a GAN draws.",
 )
+@click.option(
+    "--teacher",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Learn from this run's predictions: a smaller or faster network of the same process.",
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key; may be repeated.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/PRESET]")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run, bit for bit.")
@@ -41,6 +47,7 @@ def train(
     dataset: str | None,
     data_dir: Path | None,
     classifier: Path | None,
+    teacher: Path | None,
     settings: tuple[str, ...],
     out: Path | None,
     resume: Path | None,
@@ -55,7 +62,9 @@ def train(
     from jaxgen.errors import UsageError, extra
 
     if resume and (family or preset or config_file or dataset or out):
-        raise UsageError("--resume takes the run's own config; only --set, --data-dir and --classifier go with it")
+        raise UsageError(
+            "--resume takes the run's own config; with it go --set, --data-dir, --classifier and --teacher alone"
+        )
     with extra("train"):
         from jaxgen.runs.folder import RunFolder
         from jaxgen.training import distributed
@@ -72,8 +81,9 @@ def train(
             run = RunFolder(out or Path("runs") / config.name)
         distributed.initialize()
         last = run_training(
-            config, run.path, data_dir=data_dir, classifier=classifier, stop=stop, resume=resume is not None
-        )
+            config, run.path, data_dir=data_dir, classifier=classifier, teacher=teacher, stop=stop,
+            resume=resume is not None,
+        )  # fmt: skip
     click.echo(last)
 
 

@@ -1,4 +1,4 @@
-"""How unlike its training images a VAE finds an image, and how well such a score tells two groups apart."""
+"""Anomaly scores: how unlike its training images a VAE finds an image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.errors import JaxgenError
 from jaxgen.images import side_by_side
 from jaxgen.latent.spaces import Codes
 
@@ -66,21 +66,6 @@ def score(codes: Codes, images: Array, label: Array | None) -> Scores:
     parts = [slice(start, start + PART) for start in range(0, len(images), PART)]
     cost = [likelihood(images[part] / 255, again[part] / 255, said.sigma) for part in parts]
     return Scores(mean, again, np.concatenate(cost), kl_divergence(mean, log_variance))
-
-
-def auroc(scores: Array, outlier: Array) -> float:
-    """The chance that an outlier scores above another image, ties counting half.
-
-    scores: [N]; outlier: bool [N]. Raises UsageError if one of the groups is empty.
-    Source: Mann & Whitney 1947, from the ranks.
-    """
-    _, tied, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[tied]  # of equal scores, the mean; from 1
-    n = int(outlier.sum())
-    rest = len(scores) - n
-    if not (n and rest):
-        raise UsageError(f"AUROC tells outliers from other images: it needs both, got {n} and {rest}")
-    return float((ranks[outlier].sum() - n * (n + 1) / 2) / (n * rest))
 
 
 def heat(images: Array, again: Array) -> Array:

@@ -88,6 +88,10 @@ class RunFolder:
         """The run of the classifier that watches it, if one was named."""
         return self._path("classifier")
 
+    def teacher(self) -> Path | None:
+        """The run whose predictions it learns from, if one was named."""
+        return self._path("teacher")
+
     def imported(self) -> dict[str, str]:
         """The file that its first weights came from, {"file": its name, "sha256": 64 hex digits}; {}: from none."""
         found = self._environment().get("imported")
@@ -152,18 +156,20 @@ class RunFolder:
 
     def write(
         self, config: Config, data_dir: Path | None, classes: Sequence[str] = (), classifier: Path | None = None,
-        imported: Mapping[str, str] | None = None, machine: Mapping[str, Any] | None = None,
+        teacher: Path | None = None, imported: Mapping[str, str] | None = None,
+        machine: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        """(Re)write the config, and the environment with the folders of data and classifier, and the data's classes.
+        """(Re)write the config, and the environment: folders of data, classifier and teacher, the names of the classes.
 
-        imported: see the method; None: as it was. machine: what is known of the versions and devices. Raises JaxgenError if they cannot be written.
+        imported: see the method; None: as it was. machine: what is known of the versions and devices. Raises
+        JaxgenError if they cannot be written.
         """
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
         except OSError as err:
             raise JaxgenError(f"{self.samples}: cannot be made: {err.strerror}") from err
         write_atomically(self.config_file, configs.dumps(config).encode())
-        folders = {"data_dir": data_dir, "classifier": classifier}
+        folders = {"data_dir": data_dir, "classifier": classifier, "teacher": teacher}
         environment = dict(machine or {}) | {key: path and str(Path(path).absolute()) for key, path in folders.items()}
         environment["classes"] = list(classes)
         if source := imported or self.imported():

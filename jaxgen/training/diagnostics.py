@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.config import GAN, Config, VAEObjective
+from jaxgen.evaluation.metrics import spread
 from jaxgen.images import grid, side_by_side, to_uint8
 from jaxgen.models.network import Params
 from jaxgen.plots import latent_scatter
@@ -129,16 +130,6 @@ def watch_gan(subject: Subject, params: Params, metrics: Mapping[str, float]) ->
         if right is not None:
             seen.scalars["drawn_as_asked"] = right
     return seen
-
-
-def spread(images: np.ndarray, labels: np.ndarray | None = None) -> float | None:
-    """Mean distance per pixel between images that follow each other, each with the next of its class if classes are
-    given: uint8 [N, H, W, C], [N]; None where no two can be compared."""
-    classes = np.zeros(len(images), int) if labels is None else labels
-    order = np.argsort(classes, kind="stable")
-    same = classes[order[1:]] == classes[order[:-1]]
-    unit = images[order].astype(np.float32)
-    return float(np.abs(unit[1:] - unit[:-1])[same].mean()) if same.any() else None
 
 
 def sameness(diversity: float, config: GAN) -> dict[str, str]:

@@ -14,7 +14,7 @@ from jaxgen.config import DDPM, DiffusionConfig, Flow
 from jaxgen.errors import lookup
 from jaxgen.models.network import Network, Params
 from jaxgen.sampling.sampler_spec import schedule_of
-from jaxgen.training.train_step import Loss, Metrics
+from jaxgen.training.train_step import Loss, Metrics, Predictor
 
 
 def q_sample(x0: Array, t: Array, eps: Array, alpha_bar: Array) -> Array:
@@ -64,30 +64,32 @@ def without_some(label: Array, share: float, *, key: Array) -> Array:
     return jnp.where(jax.random.bernoulli(key, share, label.shape), -1, label)
 
 
-def _predict(
-    config: DDPM | Flow, network: Network, params: Params, x_t: Array, t: Array, label: Array, *keys: Array, train: bool
-) -> Array:
-    """What the network says of x_t; in training with some labels and units left out. keys: of labels, of units."""
-    model, (label_key, dropout_key) = config.model, keys
-    if train and model.classes:
-        label = without_some(label, model.label_dropout, key=label_key)
-    return network.apply(params, x_t, t, label, key=dropout_key if train and model.dropout else None)
+def _told_label(config: DDPM | Flow, label: Array, *, key: Array, train: bool) -> Array:
+    """The labels that the network is told: in training, with some replaced by the null class."""
+    drops = train and config.model.classes
+    return without_some(label, config.model.label_dropout, key=key) if drops else label
 
 
-def ddpm(config: DDPM, network: Network) -> Loss:
-    """Weighted mean squared error of the prediction at uniform times (Ho et al. 2020, equation 14)."""
+def ddpm(config: DDPM, network: Network, teacher: Predictor | None = None) -> Loss:
+    """Weighted mean squared error of the prediction at uniform times (Ho et al. 2020, equation 14).
+
+    teacher: its prediction takes the place of the true target (Hinton et al. 2015), in training alone.
+    """
     diffusion = config.diffusion
     alpha_bar = jnp.asarray(schedule_of(diffusion.process), jnp.float32)
     weights = jnp.asarray(loss_weights(diffusion), jnp.float32)
 
     def loss(params: Params, x0: Array, label: Array, *, key: Array, train: bool = True) -> tuple[Array, Metrics]:
         """x0: [B, H, W, C] in [-1, 1]; label: [B] int, -1 for none."""
-        t_key, eps_key, *keys = jax.random.split(key, 4)
+        t_key, eps_key, label_key, dropout_key = jax.random.split(key, 4)
         t = jax.random.randint(t_key, x0.shape[:1], 0, diffusion.steps)
         eps = jax.random.normal(eps_key, x0.shape, x0.dtype)
         x_t = q_sample(x0, t, eps, alpha_bar)
-        out = _predict(config, network, params, x_t, t, label, *keys, train=train)
-        error = jnp.square(out - target(diffusion.prediction, x0, t, eps, alpha_bar)).mean((1, 2, 3))  # [B]
+        label = _told_label(config, label, key=label_key, train=train)
+        out = network.apply(params, x_t, t, label, key=dropout_key if train and config.model.dropout else None)
+        true = target(diffusion.prediction, x0, t, eps, alpha_bar)
+        want = teacher(x_t, t, label) if train and teacher else true
+        error = jnp.square(out - want).mean((1, 2, 3))  # [B]
         return (weights[t] * error).mean(), {}
 
     return loss
@@ -100,16 +102,21 @@ TIMES: dict[str, Callable[..., Array]] = {
 }
 
 
-def flow(config: Flow, network: Network) -> Loss:
-    """Mean squared error of the velocity eps - x0 on the straight path between them (Liu et al. 2023, equation 1)."""
+def flow(config: Flow, network: Network, teacher: Predictor | None = None) -> Loss:
+    """Mean squared error of the velocity eps - x0 on the straight path between them (Liu et al. 2023, equation 1).
+
+    teacher: as in `ddpm`.
+    """
 
     def loss(params: Params, x0: Array, label: Array, *, key: Array, train: bool = True) -> tuple[Array, Metrics]:
         """x0: [B, H, W, C] in [-1, 1]; label: [B] int, -1 for none."""
-        t_key, eps_key, *keys = jax.random.split(key, 4)
+        t_key, eps_key, label_key, dropout_key = jax.random.split(key, 4)
         t = TIMES[config.flow.times](t_key, x0.shape[:1])
         eps = jax.random.normal(eps_key, x0.shape, x0.dtype)
         x_t = x0 + t[:, None, None, None] * (eps - x0)
-        out = _predict(config, network, params, x_t, t * config.flow.time_scale, label, *keys, train=train)
-        return jnp.square(out - (eps - x0)).mean(), {}
+        label, told = _told_label(config, label, key=label_key, train=train), t * config.flow.time_scale
+        out = network.apply(params, x_t, told, label, key=dropout_key if train and config.model.dropout else None)
+        want = teacher(x_t, told, label) if train and teacher else eps - x0
+        return jnp.square(out - want).mean(), {}
 
     return loss

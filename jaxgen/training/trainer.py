@@ -28,6 +28,7 @@ from jaxgen.runs.folder import RunFolder
 from jaxgen.training import distributed
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.data_loading import open_data
+from jaxgen.training.distillation import load_teacher
 from jaxgen.training.environment import describe_environment
 from jaxgen.training.families import learner
 from jaxgen.training.monitor import ClassifierProbe, Monitor, classifier_probe
@@ -35,6 +36,7 @@ from jaxgen.training.run_logger import Report
 from jaxgen.training.signals import Stop
 from jaxgen.training.train_step import (
     LONGEST_SCAN,
+    Predictor,
     TrainState,
     abstract_state,
     chunk_length,
@@ -50,13 +52,14 @@ from jaxgen.training.train_step import (
 
 def train(
     config: Config, folder: Path, *, data_dir: Path | None = None, classifier: Path | None = None,
-    stop: Stop | None = None, resume: bool = False,
+    teacher: Path | None = None, stop: Stop | None = None, resume: bool = False,
 ) -> Path:  # fmt: skip
     """Train, or go on where the folder's newest whole checkpoint stands; returns the last checkpoint.
 
     resume: `config` may differ from the one that the folder holds, and takes its place. The folder's config is written
     once all that can be refused has been, so that a refused command leaves nothing that refuses the mended one.
-    classifier: the run of one that watches which classes are drawn; by default, of a resumed run, the one it had.
+    classifier: the run of one that watches which classes are drawn; teacher: the run whose predictions are learned
+    from; by default, of a resumed run, those it had.
     Raises UsageError if the folder holds something else, Interrupted after saving on SIGINT or SIGTERM, JaxgenError
     on a loss that is not finite.
     """
@@ -69,13 +72,16 @@ def train(
         if is_main:
             stack.enter_context(run.locked())
         watching = classifier or (run.classifier() if resume else None)
+        taught_by = teacher or (run.teacher() if resume else None)
         judge = partial(classifier_probe, config, watching, again=classifier is None)
-        trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, judge, stop))
+        teach = partial(load_teacher, config, taught_by)
+        trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, judge, teach, stop))
         with stop.deferred():
             if trainer is None:  # the signal came as this began
                 raise Interrupted("interrupted before there was anything to save", stop.signal or signal.SIGINT)
             if is_main:
-                run.write(config, data_dir, trainer.batches.classes, watching, machine=describe_environment())
+                machine = describe_environment()
+                run.write(config, data_dir, trainer.batches.classes, watching, taught_by, machine=machine)
             return trainer.run_to_end()
 
 
@@ -108,6 +114,7 @@ class Trainer:
         run: RunFolder,
         data_dir: Path | None,
         judge: Callable[[], ClassifierProbe | None],
+        teach: Callable[[], Predictor | None],
         stop: Stop,
     ) -> Trainer:
         """Load the data, build the network, restore the newest checkpoint."""
@@ -118,7 +125,7 @@ class Trainer:
             raise UsageError(f"training.batch_size {training.batch_size} does not divide over {mesh.size} devices")
         total = total_steps(config, batches.steps_per_epoch)
         schedule = learning_rate(training, total)
-        learns = learner(config, networks.build(config, compute_dtype(training.dtype)), schedule)
+        learns = learner(config, networks.build(config, compute_dtype(training.dtype)), schedule, teach())
         checkpoints = Checkpoints(run.checkpoints, training.keep)
         say = None if jax.process_index() == 0 else lambda line: None
         state = checkpoints.restore(abstract_state(learns, mesh), say=say)

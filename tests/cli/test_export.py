@@ -65,7 +65,7 @@ def test_run_becomes_one_file_that_draws(command, run):
     assert listing() == ["m.onnx", "m.ts"]
     assert b"manifest.json" in Path("m.ts").read_bytes()
     manifest = model_file.read("m.onnx").manifest
-    assert manifest["classes"] == list("0123456789")
+    assert manifest["inference"]["classes"] == list("0123456789")
     assert manifest["training"]["dataset"] == "digits"
     assert manifest["training"]["steps"] == 6
     assert manifest["weights"]["sha256"] == weight_mapping.weights_hash(load_trained(run).params)

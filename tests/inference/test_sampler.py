@@ -222,7 +222,7 @@ def with_unknown_operator(proto):
 
 CHANGES = {
     "input of another name": ({"proto": renamed("seed", "sead")}, r"expected the inputs \['index', 'plan', 'seed'"),
-    "output of another name": ({"proto": renamed("images", "image")}, "expected the outputs"),
+    "output of another name": ({"proto": renamed("images", "pixels")}, "expected the outputs"),
     "images of another size": ({"manifest": in_colour}, r"with \{'images': \[8, 8, 3\]\}, got"),
     "a class that the graph does not know": ({"manifest": with_a_class}, r"expected the inputs \['guidance'"),
     "no process where the graph has a plan": ({"manifest": without_a_process}, r"expected the inputs .*'latent'"),

@@ -1,4 +1,4 @@
-"""Anomaly scores, against scipy's distributions, scikit-learn's AUROC and a linear VAE worked out by hand."""
+"""Anomaly scores, against scipy's distributions and a linear VAE worked out by hand."""
 
 from types import SimpleNamespace
 
@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import log_loss
 
-from jaxgen.errors import UsageError
-from jaxgen.latent.anomaly import auroc, bernoulli, gaussian, heat, kl_divergence, score, three_rows
+from jaxgen.latent.anomaly import bernoulli, gaussian, heat, kl_divergence, score, three_rows
 
 
 @pytest.fixture
@@ -43,25 +42,6 @@ def test_kl_is_torchs():
     q = torch.distributions.Normal(torch.tensor(mean), torch.tensor(np.exp(log_variance / 2)))
     want = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum(1)
     np.testing.assert_allclose(kl_divergence(mean, log_variance), want)
-
-
-@pytest.mark.parametrize("levels", [3, 10_000])
-def test_auroc_is_scikit_learns_with_and_without_ties(levels):
-    rng = np.random.default_rng(levels)
-    outlier = rng.uniform(size=500) < 0.3
-    scores = rng.integers(0, levels, 500) + outlier * levels * 0.3 // 1
-    assert auroc(scores, outlier) == pytest.approx(roc_auc_score(outlier, scores))
-
-
-def test_auroc_by_hand():
-    assert auroc(np.array([1.0, 2.0, 3.0]), np.array([False, False, True])) == 1
-    assert auroc(np.array([1.0, 2.0, 2.0]), np.array([False, False, True])) == 0.75
-
-
-@pytest.mark.parametrize(("outliers", "got"), [(0, "0 and 3"), (3, "3 and 0")])
-def test_auroc_of_one_group_alone_is_refused(outliers, got):
-    with pytest.raises(UsageError, match=f"needs both, got {got}"):
-        auroc(np.ones(3), np.arange(3) < outliers)
 
 
 def test_heat_is_red_where_images_differ_and_grey_elsewhere():

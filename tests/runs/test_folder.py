@@ -9,8 +9,8 @@ import pytest
 from jaxgen import __version__, config as configs
 from jaxgen.config import DDPM, GAN
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.training.environment import describe_environment
 from jaxgen.runs.folder import RunFolder
+from jaxgen.training.environment import describe_environment
 
 OTHER = configs.override(DDPM(), ["training.lr=0.5", "training.steps=7"])
 

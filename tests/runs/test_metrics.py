@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from jaxgen.plots import draw_curves, panels
-from jaxgen.runs.metrics import Tail, read_curves
 from jaxgen.errors import UsageError
 from jaxgen.images import read_png
+from jaxgen.plots import draw_curves, panels
+from jaxgen.runs.metrics import Tail, read_curves
 
 ROWS = [
     {"step": 10, "loss": 2.0, "lr": 0.1},

@@ -7,7 +7,7 @@ import pytest
 from jaxgen import config as configs
 from jaxgen.config import GAN, VAE, DataConfig, GANConfig, TrainingConfig
 from jaxgen.runs.folder import may_change
-from jaxgen.training.diagnostics import against_collapse, imbalance, missing, sameness, spread, watch_gan
+from jaxgen.training.diagnostics import against_collapse, imbalance, missing, sameness, watch_gan
 
 DIGITS = DataConfig(dataset="digits", size=8, channels=1)
 PLAIN = GAN(data=DIGITS, model=GANConfig(latent=4, widths=(4,), doublings=1))
@@ -193,13 +193,6 @@ def test_scores_that_are_no_beliefs_are_not_called_an_imbalance():
     assert watch_gan(FakeSubject(configs.override(PLAIN, settings), good), {}, scores).warnings == {}
     hinge = configs.override(PLAIN, ["gan.loss=hinge"])
     assert len(watch_gan(FakeSubject(hinge, good), {}, {"d_real": 1.0, "d_fake": 0.0}).warnings) == 1
-
-
-def test_spread_is_the_mean_distance_of_neighbours_of_a_class():
-    images = np.array([0, 10, 30, 60], np.uint8).reshape(4, 1, 1, 1)
-    assert spread(images) == (10 + 20 + 30) / 3
-    assert spread(images, np.array([0, 1, 0, 1])) == (30 + 50) / 2
-    assert spread(images, np.arange(4)) is None
 
 
 def test_sameness_and_missing_are_silent_above_their_thresholds():

@@ -1,0 +1,174 @@
+"""Metrics of generated images, each a function of the features of real and generated ones; and of scores and pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxgen.errors import UsageError
+
+Array = np.ndarray
+NEIGHBOURS = 5  # of the radius within which an image counts as like another (Naeem et al. 2020)
+PART = 1024  # rows of a distance or kernel matrix that are held at a time
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a metric may look at. A metric that needs more than there is answers None."""
+
+    real: Array  # features of real images, [N, D] float64
+    generated: Array  # of generated ones, [M, D] float64
+    logits: Array | None = None  # what a classifier says of the generated images, [M, K]
+    asked: Array | None = None  # the class that was asked for of each, [M] int
+
+
+Metric = Callable[[Evidence], float | None]
+
+
+def frechet_distance(evidence: Evidence) -> float:
+    """Squared distance between two Gaussians with the means and covariances of the features; 0 is best.
+
+    Raises UsageError for fewer images than a covariance of full rank needs. Source: Heusel et al. 2017, equation 6.
+    """
+    need = evidence.real.shape[1] + 1
+    if (few := min(len(evidence.real), len(evidence.generated))) < need:
+        raise UsageError(f"the Frechet distance of {need - 1} features needs at least {need} images, got {few}")
+    means = [features.mean(0) for features in (evidence.real, evidence.generated)]
+    one, two = (np.cov(features, rowvar=False) for features in (evidence.real, evidence.generated))
+    values, vectors = np.linalg.eigh(one)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    # The trace of the root of one @ two, whose eigenvalues are those of a symmetric matrix.
+    shared = np.sqrt(np.linalg.eigvalsh(root @ two @ root).clip(0)).sum()
+    return float(np.square(means[0] - means[1]).sum() + np.trace(one) + np.trace(two) - 2 * shared)
+
+
+def kernel_distance(evidence: Evidence) -> float:
+    """Squared maximum mean discrepancy by a cubic kernel, without bias: 0 on average for images of one kind.
+
+    Source: Binkowski et al. 2018, section 4.
+    """
+    real, generated = evidence.real, evidence.generated
+    within = [
+        (_kernel_sum(each, each) - _kernel_diagonal(each)) / (len(each) * (len(each) - 1)) for each in (real, generated)
+    ]
+    return float(sum(within) - 2 * _kernel_sum(real, generated) / (len(real) * len(generated)))
+
+
+def _kernel_sum(one: Array, two: Array) -> float:
+    parts = (one[start : start + PART] for start in range(0, len(one), PART))
+    return sum(float((((part @ two.T) / one.shape[1] + 1) ** 3).sum()) for part in parts)
+
+
+def _kernel_diagonal(features: Array) -> float:
+    return float(((np.square(features).sum(1) / features.shape[1] + 1) ** 3).sum())
+
+
+def inception_score(evidence: Evidence) -> float | None:
+    """exp of the mean KL divergence of a class's probability given the image from its share: from 1 to the number of
+    classes, which is best. Source: Salimans et al. 2016, section 4."""
+    if evidence.logits is None:
+        return None
+    shifted = evidence.logits - evidence.logits.max(1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    p = np.exp(log_p)
+    share = np.log(p.mean(0).clip(np.finfo(float).tiny))
+    return float(np.exp((p * (log_p - share)).sum(1).mean()))
+
+
+def label_accuracy(evidence: Evidence) -> float | None:
+    """The share of images that a classifier takes for the class that was asked for."""
+    if evidence.logits is None or evidence.asked is None:
+        return None
+    return float((evidence.logits.argmax(1) == evidence.asked).mean())
+
+
+def precision(evidence: Evidence) -> float:
+    """The share of generated images that lie within the radius of some real one (Kynkaanniemi et al. 2019)."""
+    return float((_inside(evidence.real, evidence.generated) > 0).mean())
+
+
+def recall(evidence: Evidence) -> float:
+    """The share of real images that lie within the radius of some generated one (Kynkaanniemi et al. 2019)."""
+    return float((_inside(evidence.generated, evidence.real) > 0).mean())
+
+
+def density(evidence: Evidence) -> float:
+    """How many real images' radii a generated one lies within, over the number of neighbours: about 1 for images of
+    one kind (Naeem et al. 2020)."""
+    return float(_inside(evidence.real, evidence.generated).mean() / NEIGHBOURS)
+
+
+def coverage(evidence: Evidence) -> float:
+    """The share of real images within whose radius a generated one lies (Naeem et al. 2020)."""
+    nearest = np.concatenate([part.min(1) for part in _distances(evidence.real, evidence.generated)])
+    return float((nearest < _radii(evidence.real, NEIGHBOURS)).mean())
+
+
+def memorisation(evidence: Evidence) -> float:
+    """The share of generated images that are nearer to a real one than that one's nearest real neighbour is: of images
+    that were not trained on, about a half (Alaa et al. 2022, section 4.2)."""
+    nearest = [(part.argmin(1), part.min(1)) for part in _distances(evidence.generated, evidence.real)]
+    who, far = (np.concatenate(column) for column in zip(*nearest, strict=True))
+    return float((far < _radii(evidence.real, 1)[who]).mean())
+
+
+def _distances(one: Array, two: Array) -> Iterator[Array]:
+    """Euclidean distances, PART rows at a time: [N, D], [M, D] -> [<= PART, M] each."""
+    squares = np.square(two).sum(1)
+    for start in range(0, len(one), PART):
+        part = one[start : start + PART]
+        yield np.sqrt((np.square(part).sum(1)[:, None] - 2 * part @ two.T + squares).clip(0))
+
+
+def _radii(features: Array, neighbours: int) -> Array:
+    """How far each one's k-th nearest other is: [N, D] -> [N]. Raises UsageError where there are not as many."""
+    if len(features) <= neighbours:
+        raise UsageError(f"the {neighbours} nearest neighbours of an image need more images than {len(features)}")
+    # Itself is the nearest of all, at 0 or what rounding made of it.
+    return np.concatenate([np.partition(part, neighbours, 1)[:, neighbours] for part in _distances(features, features)])
+
+
+def _inside(centres: Array, points: Array) -> Array:
+    """Within how many centres' radii each point lies: [N, D], [M, D] -> [M] int."""
+    radii = _radii(centres, NEIGHBOURS)
+    return np.concatenate([(part < radii).sum(1) for part in _distances(points, centres)])
+
+
+METRICS: dict[str, Metric] = {
+    "fid": frechet_distance,
+    "kid": kernel_distance,
+    "inception_score": inception_score,
+    "label_accuracy": label_accuracy,
+    "precision": precision,
+    "recall": recall,
+    "density": density,
+    "coverage": coverage,
+    "memorisation": memorisation,
+}
+
+
+def auroc(scores: Array, outlier: Array) -> float:
+    """The chance that an outlier scores above another image, ties counting half.
+
+    scores: [N]; outlier: bool [N]. Raises UsageError if one of the groups is empty.
+    Source: Mann & Whitney 1947, from the ranks.
+    """
+    _, tied, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[tied]  # of equal scores, the mean; from 1
+    n = int(outlier.sum())
+    rest = len(scores) - n
+    if not (n and rest):
+        raise UsageError(f"AUROC tells outliers from other images: it needs both, got {n} and {rest}")
+    return float((ranks[outlier].sum() - n * (n + 1) / 2) / (n * rest))
+
+
+def spread(images: np.ndarray, labels: np.ndarray | None = None) -> float | None:
+    """Mean distance per pixel between images that follow each other, each with the next of its class if classes are
+    given: uint8 [N, H, W, C], [N]; None where no two can be compared."""
+    classes = np.zeros(len(images), int) if labels is None else labels
+    order = np.argsort(classes, kind="stable")
+    same = classes[order[1:]] == classes[order[:-1]]
+    unit = images[order].astype(np.float32)
+    return float(np.abs(unit[1:] - unit[:-1])[same].mean()) if same.any() else None

@@ -1,0 +1,43 @@
+"""The teacher of a run: another run, whose predictions a student learns from (`jaxgen train --teacher RUN`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+from jax import Array
+
+from jaxgen.config import Config
+from jaxgen.errors import UsageError
+from jaxgen.models import network as networks
+from jaxgen.training.families import FAMILIES
+from jaxgen.training.restore import load_trained
+from jaxgen.training.train_step import Predictor
+
+
+def load_teacher(config: Config, run: Path | None) -> Predictor | None:
+    """What the averaged weights of a run's last checkpoint predict; None if no run is named.
+
+    Raises UsageError if the run's model does not predict what this config's does, for the same images and classes, or
+    if the family learns from no teacher.
+    """
+    if run is None:
+        return None
+    if not FAMILIES[config.family].taught:
+        raise UsageError(f"--teacher: {config.name} is of family {config.family!r}, which learns from images alone")
+    trained = load_trained(run)
+    other = trained.config
+    for what, ours, theirs in (
+        ("family", config.family, other.family),
+        ("image shape", config.data.shape, other.data.shape),
+        ("number of classes", config.classes, other.classes),
+        ("process", config.process, other.process),
+    ):
+        if ours != theirs:
+            raise UsageError(f"--teacher: {run} has another {what}: {theirs}, and {config.name} has {ours}")
+    apply, params = networks.build(other).apply, trained.params
+
+    def predict(x_t: Array, t: Array, label: Array) -> Array:
+        return jax.lax.stop_gradient(apply(params, x_t, t, label))
+
+    return predict
