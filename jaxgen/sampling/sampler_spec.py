@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxgen import __version__
 from jaxgen.errors import UsageError, lookup
-from jaxgen.sampling.plan import PREDICTIONS, alpha_bar, euler, make_plan
+from jaxgen.sampling.plan import PREDICTIONS, SAMPLERS, alpha_bar, euler, make_plan
 from jaxgen.sampling.process import SCHEDULES, Diffusion, Flow, Process, SamplerSpec, Unknown
 
 USUAL_STEPS = 50
@@ -32,7 +32,7 @@ class Kind:
     and the shares of x0 and of noise in x at the times [S] that the network is told, [S] each.
     """
 
-    samplers: tuple[str, ...]
+    samplers: Collection[str]
     table: Callable[[Any, SamplerSpec], np.ndarray]
     named: Callable[[Any], list[SamplerSpec]]
     levels: Callable[[Any, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -69,7 +69,7 @@ def _diffusion_levels(process: Diffusion, times: np.ndarray) -> tuple[np.ndarray
 
 KINDS: dict[type, Kind] = {
     Diffusion: Kind(
-        samplers=("ancestral", "ddim", "dpmpp-2m"),
+        samplers=SAMPLERS,
         table=_diffusion_table,
         named=_diffusion_named,
         levels=_diffusion_levels,

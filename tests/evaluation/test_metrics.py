@@ -32,11 +32,11 @@ def test_frechet_distance_is_that_of_scipys_matrix_root(evidence):
 
 def test_frechet_distance_of_shifted_and_scaled_features_by_hand():
     real = np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])  # covariance 2/3 of the identity
-    assert metrics.frechet_distance(Evidence(real, real + [3, 4])) == pytest.approx(25)
+    assert metrics.frechet_distance(Evidence(real, real + np.array([3, 4]))) == pytest.approx(25)
     # The trace of (s - 1)^2 * 2/3 of the identity, for features times s.
     assert metrics.frechet_distance(Evidence(real, 3 * real)) == pytest.approx(2 * 4 * 2 / 3)
     flat = np.zeros((4, 2))
-    assert metrics.frechet_distance(Evidence(real, flat)) == pytest.approx(4 / 3)  # of rank 0: what is left is the trace
+    assert metrics.frechet_distance(Evidence(real, flat)) == pytest.approx(4 / 3)  # the trace of what is left
 
 
 def test_kernel_distance_is_made_of_scikit_learns_kernel(evidence, monkeypatch):
@@ -68,7 +68,7 @@ def test_label_accuracy_is_scikit_learns(evidence):
 def test_neighbourhood_metrics_are_those_of_prdc(evidence, monkeypatch, part):
     monkeypatch.setattr(metrics, "PART", part)
     want = compute_prdc(evidence.real, evidence.generated, nearest_k=metrics.NEIGHBOURS)
-    assert 0.1 < want["precision"] and want["recall"] < 0.99
+    assert want["precision"] > 0.1 and want["recall"] < 0.99
     for name in ("precision", "recall", "density", "coverage"):
         assert METRICS[name](evidence) == pytest.approx(want[name])
 

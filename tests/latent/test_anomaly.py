@@ -54,8 +54,8 @@ class Linear:
     """A VAE of one pixel whose code is twice the pixel, of variance 1 / 4; decoded to half the code, rounded."""
 
     def __init__(self, likelihood):
-        values = {"config.vae.likelihood": likelihood, "config.vae.sigma": 0.5}
-        self.reader = SimpleNamespace(artifact=SimpleNamespace(value=lambda key, kind: values[key]))
+        said = SimpleNamespace(likelihood=SimpleNamespace(kind=likelihood, sigma=0.5))
+        self.reader = SimpleNamespace(artifact=SimpleNamespace(path="linear.onnx"), inference=said)
 
     def posterior(self, images):
         mean = 2 * (images.reshape(-1, 1) / np.float32(255))

@@ -63,14 +63,14 @@ def huge(*dims: int):
 
 
 def at_the_end(model: onnx.ModelProto, *nodes: onnx.NodeProto) -> None:
-    """Let these nodes make "images" of what was to be that, "drawn"."""
+    """Let these nodes make "images" of what was to be that, "unchanged"."""
     for node in model.graph.node:
-        node.output[:] = ["drawn" if name == "images" else name for name in node.output]
+        node.output[:] = ["unchanged" if name == "images" else name for name in node.output]
     model.graph.node.extend(nodes)
 
 
 def twice_as_high(model: onnx.ModelProto) -> None:
-    at_the_end(model, helper.make_node("Concat", ["drawn", "drawn"], ["images"], axis=1))
+    at_the_end(model, helper.make_node("Concat", ["unchanged", "unchanged"], ["images"], axis=1))
 
 
 def secretly_wider(model: onnx.ModelProto) -> None:
@@ -89,7 +89,7 @@ def secretly_wider(model: onnx.ModelProto) -> None:
     at_the_end(
         model,
         helper.make_node("Concat", ["zeros", "more_1", "zeros_2"], ["pads"], axis=0),
-        helper.make_node("Cast", ["drawn"], ["as_float"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["unchanged"], ["as_float"], to=TensorProto.FLOAT),
         helper.make_node("Pad", ["as_float", "pads"], ["wide"]),
         helper.make_node("Cast", ["wide"], ["images"], to=TensorProto.UINT8),
     )
@@ -271,8 +271,8 @@ def test_good_file_is_served_under_its_name_and_kept_under_its_hash(client, serv
     assert [path.relative_to(server.data).as_posix() for path in server.data.rglob("*.onnx")] == [
         f"uploads/{sha256}/mine-2.onnx"
     ]
-    drawn = client.post("/generate", json={"model": "mine-2", "seed": 4}).json()
-    assert drawn["image"] and drawn["sha256"] == sha256
+    answer = client.post("/generate", json={"model": "mine-2", "seed": 4}).json()
+    assert answer["image"] and answer["sha256"] == sha256
     taken = client.post("/models", files={"file": ("vae.onnx", content)})
     assert taken.status_code == 400 and "another model 'vae'" in taken.json()["detail"]
     (server.data / "uploads" / sha256 / "mine-2.onnx").unlink()  # for those who count the models

@@ -43,8 +43,8 @@ function feedsOf(session, manifest, options) {
   const makers = {
     seed: () => column(() => integer(options, "seed", 0, 2 ** 32 - 1)),
     index: () => column((i) => first + i),
-    label: () => column(() => integer(options, "label", -1, manifest.classes.length - 1)),
-    guidance: () => floats([options.guidance ?? manifest.inference?.guidance ?? 1], []),
+    label: () => column(() => integer(options, "label", -1, manifest.inference.classes.length - 1)),
+    guidance: () => floats([options.guidance ?? manifest.inference.guidance ?? 1], []),
     plan: () => planOf(manifest, options.plan ?? "default", floats),
     state: () => floats([], [2, 0, ...shape("state").slice(2)]), // empty: start from the seed's noise
     latent: () => floats([], [0, ...shape("latent").slice(1)]), // likewise
