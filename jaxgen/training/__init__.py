@@ -1,1 +1,1 @@
-"""Training: losses, the step, the loop, checkpoints and what a run reports."""
+"""Training: losses, the optimiser step, the loop, checkpoints and reports."""

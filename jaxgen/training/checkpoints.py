@@ -1,7 +1,7 @@
-"""Checkpoints that are whole or not there: written aside by Orbax, hashed, synced, renamed.
+"""Atomic checkpoints: Orbax writes a temporary folder, which is hashed, synced and renamed.
 
 Orbax does not notice flipped bits and can list a half-deleted step as valid, so each checkpoint carries the SHA-256
-of its files in `jaxgen.json`, and is retired by renaming it before it is deleted.
+of its files in `jaxgen.json`, and is renamed before it is deleted.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Checkpoints:
         return sorted(int(path.name) for path in self.folder.glob("[0-9]*") if path.name.isdigit())
 
     def path(self, step: int) -> Path:
-        """Where the checkpoint of a step lies, or would."""
+        """Folder of the checkpoint of a step; it need not exist."""
         return self.folder / f"{step:08d}"
 
     def save(self, state: TrainState, score: float | None = None) -> Path:
         """Write the state of its step; score: lower is better, None if it was not measured.
 
-        Raises JaxgenError if it cannot be written; the checkpoints that are there stay as they are.
+        Raises JaxgenError if it cannot be written; existing checkpoints stay as they are.
         """
         step = int(state.step)
         final = self.path(step)
@@ -60,7 +60,7 @@ class Checkpoints:
             with ocp.StandardCheckpointer() as writer:
                 writer.save(aside.absolute() / "state", state)
                 writer.wait_until_finished()
-        except (OSError, ValueError, RuntimeError) as err:  # a full disk has all these names
+        except (OSError, ValueError, RuntimeError) as err:  # a full disk raises any of these
             raise JaxgenError(f"{final}: cannot be saved: {one_line(err)}") from err
         if jax.process_index() == 0:
             _seal(aside, step, score)
@@ -75,8 +75,8 @@ class Checkpoints:
     def restore(self, like: Any, *, step: int | None = None, say: Callable[[str], None] | None = None) -> Any:
         """The newest whole checkpoint (or that of `step`), with the structure and shardings of `like`; None if none.
 
-        A damaged checkpoint is passed over, and `say` is told so (default: stderr).
-        Raises JaxgenError if there are some but none is whole, or if the whole one has another structure.
+        Damaged checkpoints are skipped, with a line to `say` (default: stderr).
+        Raises JaxgenError if every checkpoint is damaged, or if the whole one has another structure.
         """
         say = say or partial(print, file=sys.stderr)
         candidates = self.steps() if step is None else [step]
@@ -92,9 +92,9 @@ class Checkpoints:
         return None
 
     def set_aside_after(self, step: int) -> None:
-        """Rename the (damaged) checkpoints after `step`: a run that goes on from there makes its own of those steps.
+        """Rename the (damaged) checkpoints after `step`: a run that resumes there writes these steps again.
 
-        Left in place they would count as the newest ones and push out those that are whole.
+        If they stayed, they would count as the newest ones and push out whole ones.
         """
         for later in self.steps():
             if later > step:
@@ -127,7 +127,7 @@ def _read(path: Path, like: Any) -> Any:
     try:
         with ocp.StandardCheckpointer() as reader:
             return reader.restore(path.absolute() / "state", like)
-    except (ValueError, KeyError, TypeError) as err:  # its bytes are what was written: it is the shape that differs
+    except (ValueError, KeyError, TypeError) as err:  # the bytes match their hashes, so the shapes differ
         raise JaxgenError(f"{path}: does not fit this config's network and optimiser: {one_line(err)}") from err
 
 
@@ -141,7 +141,7 @@ def _hashes(path: Path) -> dict[str, str]:
 
 
 def _seal(path: Path, step: int, score: float | None) -> None:
-    """Hash every file of a checkpoint and write the list beside them; returns when all of it is on the disk."""
+    """Hash every file of a checkpoint, write the list beside them, and sync everything to disk."""
     for file in path.rglob("*"):
         sync(file)
     seal = path / SEAL
@@ -153,22 +153,22 @@ def _seal(path: Path, step: int, score: float | None) -> None:
 def _damage(path: Path) -> str | None:
     """What is wrong with a checkpoint, or None."""
     try:
-        wanted = dict(json.loads((path / SEAL).read_text())["files"])
-        found = _hashes(path)
+        recorded = dict(json.loads((path / SEAL).read_text())["files"])
+        hashes = _hashes(path)
     except FileNotFoundError:
         return f"{SEAL} is missing"
     except OSError as err:
         return f"cannot be read: {err.strerror}"
     except (ValueError, KeyError, TypeError):
         return f"{SEAL} is broken"
-    for name in sorted(wanted.keys() | found.keys()):
-        if name not in found:
+    for name in sorted(recorded.keys() | hashes.keys()):
+        if name not in hashes:
             return f"{name} is missing"
-        if wanted.get(name) != found[name]:
+        if recorded.get(name) != hashes[name]:
             return f"{name} does not match its hash"
     return None
 
 
 def _discard(path: Path) -> None:
-    """Delete a checkpoint so that, killed halfway, it is gone and not broken."""
+    """Delete a checkpoint; if the process is killed halfway, no broken checkpoint is left."""
     shutil.rmtree(path.rename(path.with_name(path.name + ".trash")))

@@ -11,7 +11,7 @@ from jaxgen.training.train_step import Loss, Metrics
 
 
 def classifier(config: Classifier, network: Network) -> Loss:
-    """Mean cross entropy in nats, and the share of right answers."""
+    """Mean cross entropy in nats, and the accuracy."""
 
     def loss(params: Params, x0: Array, label: Array, *, key: Array, train: bool = True) -> tuple[Array, Metrics]:
         """x0: [B, H, W, C] in [-1, 1]; label: [B] int."""

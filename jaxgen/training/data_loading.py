@@ -1,4 +1,4 @@
-"""The images that a run reads: batches to train on, and the few that its test loss is measured on."""
+"""Data loading of a run: training batches, and the test images of its test loss."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Batch = tuple[np.ndarray, np.ndarray]  # uint8 [B, H, W, C], int32 [B]
 
 
 def open_data(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batch | None]:
-    """This process' training batches, and up to `training.test_images` of the test split, always the same ones.
+    """This process' training batches, and a fixed batch of up to `training.test_images` images of the test split.
 
-    The second is None if the set has no test split. Raises UsageError if the classes of data and network differ.
+    The second is None without a test split. Raises UsageError if the classes of data and network differ.
     """
     name, classes = config.data.dataset, config.classes
     size, channels = config.data.size, config.data.channels
@@ -29,28 +29,28 @@ def open_data(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batc
         process_index=jax.process_index(), process_count=jax.process_count(),
     )  # fmt: skip
     if classes and classes != len(batches.classes):
-        raise _other_classes(config, len(batches.classes))
+        raise _class_mismatch(config, len(batches.classes))
     if "test" not in data.info(name, data_dir=data_dir).splits:
         return batches, None
     test = _source(config, "test", data_dir)
-    there = len(test) if isinstance(test, data.Dataset) else data.info(name, data_dir=data_dir).splits["test"]
-    count = min(there, config.training.test_images or there)
-    # A shuffled batch and not the first rows, which in a set that is sorted by class would be one class.
+    available = len(test) if isinstance(test, data.Dataset) else data.info(name, data_dir=data_dir).splits["test"]
+    count = min(available, config.training.test_images or available)
+    # A shuffled batch: the first rows of a dataset sorted by class would be of one class.
     return batches, load(test, count, seed=0, split="test")[0] if count else None
 
 
-def _other_classes(config: Config, found: int) -> UsageError:
-    """That the network is not for this data, and what would be."""
-    line = f"model.classes is {config.classes}, but {config.data.dataset} has {found or 'no'} classes"
-    if found:
-        return UsageError(f"{line}; set model.classes={found}")
+def _class_mismatch(config: Config, classes: int) -> UsageError:
+    """The error if the network and the data have different classes, with what to do about it."""
+    line = f"model.classes is {config.classes}, but {config.data.dataset} has {classes or 'no'} classes"
+    if classes:
+        return UsageError(f"{line}; set model.classes={classes}")
     ways = [f"use --model {config.family}"] if config.is_generator else []
     ways += ["put the images into one subfolder a class"] if config.data.dataset.startswith("folder:") else []
-    return UsageError(f"{line}; {', or '.join(ways) or 'choose another set'}")
+    return UsageError(f"{line}; {', or '.join(ways) or 'choose another dataset'}")
 
 
 def _source(config: Config, split: str, data_dir: Path | None) -> str | data.Dataset:
-    """What batches are made of: the dataset by name, or in memory where classes are left out."""
+    """The source of batches: a dataset's name, or a dataset in memory if classes are left out."""
     name, without = config.data.dataset, config.data.without
     if not without:
         return name

@@ -1,4 +1,4 @@
-"""The objectives around a UNet, diffusion and flow: a scalar for a batch of images, pure given its key."""
+"""The objectives of a UNet, diffusion and flow matching: a scalar loss for a batch of images, pure given its key."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def q_sample(x0: Array, t: Array, eps: Array, alpha_bar: Array) -> Array:
 
 @dataclass(frozen=True)
 class Prediction:
-    """target(x0, eps, a): what the network should say, a being alpha_bar at its time; weight(snr): how much a squared
-    error of it is an error of x0's (Hang et al. 2023, section 3.4)."""
+    """target(x0, eps, a): the network's target, with a = alpha_bar at its timestep; weight(snr): the factor from its
+    squared error to that of x0 (Hang et al. 2023, section 3.4)."""
 
     target: Callable[[Array, Array, Array], Array]
     weight: Callable[[np.ndarray], np.ndarray]
@@ -41,16 +41,16 @@ PREDICTIONS: dict[str, Prediction] = {
 
 
 def target(prediction: str, x0: Array, t: Array, eps: Array, alpha_bar: Array) -> Array:
-    """What the network should say at times t [B]; x0, eps: [B, H, W, C]; prediction: of PREDICTIONS."""
+    """The network's target at timesteps t [B]; x0, eps: [B, H, W, C]; prediction: a key of PREDICTIONS."""
     a = alpha_bar[t][:, None, None, None]  # [B, 1, 1, 1]
     return lookup(PREDICTIONS, prediction, "prediction").target(x0, eps, a)
 
 
 def loss_weights(diffusion: DiffusionConfig) -> np.ndarray:
-    """Weight of each time's squared error: [T] float64.
+    """Weight of the squared error at each timestep: [T] float64.
 
-    simple: 1, on whatever is predicted. min-snr: min(SNR, gamma) as a weight on the error of x0, expressed for the
-    quantity predicted (Hang et al. 2023, section 3.4).
+    simple: 1 for every prediction. min-snr: min(SNR, gamma) on the error of x0, converted to the predicted quantity
+    (Hang et al. 2023, section 3.4).
     """
     a = schedule_of(diffusion.process)
     if diffusion.weighting == "simple":
@@ -59,21 +59,21 @@ def loss_weights(diffusion: DiffusionConfig) -> np.ndarray:
     return np.minimum(snr, diffusion.min_snr_gamma) * PREDICTIONS[diffusion.prediction].weight(snr)
 
 
-def without_some(label: Array, share: float, *, key: Array) -> Array:
+def drop_labels(label: Array, share: float, *, key: Array) -> Array:
     """Labels [B], each replaced by the null class with probability `share` (Ho & Salimans 2022, algorithm 1)."""
     return jnp.where(jax.random.bernoulli(key, share, label.shape), -1, label)
 
 
-def _told_label(config: DDPM | Flow, label: Array, *, key: Array, train: bool) -> Array:
-    """The labels that the network is told: in training, with some replaced by the null class."""
+def _network_labels(config: DDPM | Flow, label: Array, *, key: Array, train: bool) -> Array:
+    """The network's input labels: in training, some are replaced by the null class."""
     drops = train and config.model.classes
-    return without_some(label, config.model.label_dropout, key=key) if drops else label
+    return drop_labels(label, config.model.label_dropout, key=key) if drops else label
 
 
 def ddpm(config: DDPM, network: Network, teacher: Predictor | None = None) -> Loss:
-    """Weighted mean squared error of the prediction at uniform times (Ho et al. 2020, equation 14).
+    """Weighted mean squared error of the prediction at uniform timesteps (Ho et al. 2020, equation 14).
 
-    teacher: its prediction takes the place of the true target (Hinton et al. 2015), in training alone.
+    teacher: in training, its prediction replaces the true target (Hinton et al. 2015).
     """
     diffusion = config.diffusion
     alpha_bar = jnp.asarray(schedule_of(diffusion.process), jnp.float32)
@@ -85,17 +85,17 @@ def ddpm(config: DDPM, network: Network, teacher: Predictor | None = None) -> Lo
         t = jax.random.randint(t_key, x0.shape[:1], 0, diffusion.steps)
         eps = jax.random.normal(eps_key, x0.shape, x0.dtype)
         x_t = q_sample(x0, t, eps, alpha_bar)
-        label = _told_label(config, label, key=label_key, train=train)
+        label = _network_labels(config, label, key=label_key, train=train)
         out = network.apply(params, x_t, t, label, key=dropout_key if train and config.model.dropout else None)
         true = target(diffusion.prediction, x0, t, eps, alpha_bar)
-        want = teacher(x_t, t, label) if train and teacher else true
-        error = jnp.square(out - want).mean((1, 2, 3))  # [B]
+        expected = teacher(x_t, t, label) if train and teacher else true
+        error = jnp.square(out - expected).mean((1, 2, 3))  # [B]
         return (weights[t] * error).mean(), {}
 
     return loss
 
 
-# How training times in (0, 1) are drawn: time(key, shape).
+# The distributions of training times in (0, 1): sampler(key, shape).
 TIMES: dict[str, Callable[..., Array]] = {
     "uniform": jax.random.uniform,
     "logit-normal": lambda key, shape: jax.nn.sigmoid(jax.random.normal(key, shape)),
@@ -114,9 +114,9 @@ def flow(config: Flow, network: Network, teacher: Predictor | None = None) -> Lo
         t = TIMES[config.flow.times](t_key, x0.shape[:1])
         eps = jax.random.normal(eps_key, x0.shape, x0.dtype)
         x_t = x0 + t[:, None, None, None] * (eps - x0)
-        label, told = _told_label(config, label, key=label_key, train=train), t * config.flow.time_scale
-        out = network.apply(params, x_t, told, label, key=dropout_key if train and config.model.dropout else None)
-        want = teacher(x_t, told, label) if train and teacher else eps - x0
-        return jnp.square(out - want).mean(), {}
+        label, timestep = _network_labels(config, label, key=label_key, train=train), t * config.flow.time_scale
+        out = network.apply(params, x_t, timestep, label, key=dropout_key if train and config.model.dropout else None)
+        velocity = teacher(x_t, timestep, label) if train and teacher else eps - x0
+        return jnp.square(out - velocity).mean(), {}
 
     return loss

@@ -1,4 +1,4 @@
-"""The teacher of a run: another run, whose predictions a student learns from (`jaxgen train --teacher RUN`)."""
+"""Distillation: a run learns from the predictions of another run, its teacher (`jaxgen train --teacher RUN`)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from jaxgen.training.train_step import Predictor
 
 
 def load_teacher(config: Config, run: Path | None) -> Predictor | None:
-    """What the averaged weights of a run's last checkpoint predict; None if no run is named.
+    """The predictor with the averaged weights of a run's last checkpoint; None if no run is named.
 
-    Raises UsageError if the run's model does not predict what this config's does, for the same images and classes, or
-    if the family learns from no teacher.
+    Raises UsageError if the run's model differs from this config's in family, process, image shape or classes, or if
+    the family cannot learn from a teacher.
     """
     if run is None:
         return None
-    if not FAMILIES[config.family].taught:
+    if not FAMILIES[config.family].distillation:
         raise UsageError(f"--teacher: {config.name} is of family {config.family!r}, which learns from images alone")
     trained = load_trained(run)
     other = trained.config

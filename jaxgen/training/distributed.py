@@ -1,4 +1,4 @@
-"""Many processes: joined when the launcher's environment says that there are some, and of one mind about stopping."""
+"""Distributed training: joining the processes of a launcher, and agreeing on when to stop."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LAUNCHERS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
 def initialize() -> None:
     """Call `jax.distributed.initialize` under JAX_COORDINATOR_ADDRESS, Slurm, Open MPI or a multi-host TPU slice.
 
-    JAX_COORDINATOR_ADDRESS goes with JAX_NUM_PROCESSES and JAX_PROCESS_ID; under the others JAX finds all by itself.
-    Raises UsageError if one of the three is missing or no number.
+    JAX_COORDINATOR_ADDRESS needs JAX_NUM_PROCESSES and JAX_PROCESS_ID; under the others JAX detects everything.
+    Raises UsageError if one of the three is missing or not a number.
     """
     environment = os.environ
     if COORDINATOR in environment:
@@ -37,7 +37,7 @@ def initialize() -> None:
 
 
 def largest(number: int) -> int:
-    """The largest of the numbers with which the processes make this call; all must make it."""
+    """The largest `number` among the processes; all of them must make this call."""
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.process_allgather(np.int32(number)).max())

@@ -1,4 +1,4 @@
-"""What a run records of the machine and the packages that it was trained with."""
+"""The environment of a run: its machine and package versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tens
 
 
 def describe_environment() -> dict[str, Any]:
-    """What a run depends on besides its config: the versions of its packages, its devices and processes."""
+    """The versions of Python and packages, the platform, devices and processes of this run."""
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""How each family learns: one entry a family; nothing outside asks which family it has."""
+"""The table of model families: how each one is trained and watched; no other module branches on the family."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from jaxgen.training.vae import vae
 
 @dataclass(frozen=True)
 class Family:
-    """loss: (config, network) -> the objective, also of test images; None where no single one tells how good a model
-    is. learner: how it is trained, where that is more than going down the loss. watch: what to show of a run. judged:
-    whether a classifier may watch its samples. taught: as `loss`, with a teacher's predictions besides."""
+    """loss: (config, network) -> the objective, also of test images; None if no single loss measures the model.
+    learner: the training algorithm, None for gradient descent on the loss. watch: the diagnostics of a run. judged:
+    whether a classifier may watch its samples. distillation: as `loss`, with a teacher's predictions."""
 
     loss: Callable[[Any, Network], Loss] | None = None
     learner: Callable[[Any, Network, optax.Schedule], Learner] | None = None
     watch: Watch = watch_samples
     judged: bool = False
-    taught: Callable[[Any, Network, Predictor], Loss] | None = None
+    distillation: Callable[[Any, Network, Predictor], Loss] | None = None
 
 
 FAMILIES: dict[str, Family] = {
-    "ddpm": Family(ddpm, taught=ddpm),
-    "flow": Family(flow, taught=flow),
+    "ddpm": Family(ddpm, distillation=ddpm),
+    "flow": Family(flow, distillation=flow),
     "vae": Family(vae, watch=watch_vae),
     "gan": Family(learner=gan.learner, watch=watch_gan, judged=True),
     "classifier": Family(classifier, watch=watch_nothing),
@@ -43,11 +43,11 @@ FAMILIES: dict[str, Family] = {
 def learner(
     config: Config, network: Network, schedule: optax.Schedule, teacher: Predictor | None = None
 ) -> Learner:  # fmt: skip
-    """What a run of this config starts from and repeats; teacher: of a family that can be taught."""
+    """The learner of a config; a teacher requires a family with `distillation`."""
     family = FAMILIES[config.family]
     if teacher:
-        assert family.taught
-        return descend(config.training, network, family.taught(config, network, teacher), schedule)
+        assert family.distillation
+        return descend(config.training, network, family.distillation(config, network, teacher), schedule)
     if family.learner:
         return family.learner(config, network, schedule)
     assert family.loss

@@ -1,4 +1,4 @@
-"""How a GAN learns: the discriminator's step, then the generator's, each with an optimiser of its own."""
+"""GAN training: the discriminator's steps, then the generator's, each with its own optimiser."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ softplus = jax.nn.softplus
 
 @dataclass(frozen=True)
 class Game:
-    """What each side minimises, given scores [B]: discriminator(real, fake), generator(fake)."""
+    """The losses of both sides, given scores [B]: discriminator(real, fake), generator(fake)."""
 
     discriminator: Callable[[Array, Array], Array]
     generator: Callable[[Array], Array]
-    belief: Callable[[Array], Array]  # what of the scores is logged as D(real) and D(fake)
-    beliefs: bool = True  # whether that is in [0, 1]
+    belief: Callable[[Array], Array]  # scores -> the values logged as D(real) and D(fake)
+    beliefs: bool = True  # whether these are in [0, 1]
     penalized: bool = False
 
 
@@ -36,7 +36,7 @@ GAMES: dict[str, Game] = {
         lambda fake: softplus(-fake).mean(),
         jax.nn.sigmoid,
     ),
-    # Lim & Ye 2017; nothing beyond the margins -1 and 1 moves the discriminator, so they are its 0 and 1.
+    # Lim & Ye 2017; scores beyond the margins -1 and 1 do not move the discriminator, so these are its 0 and 1.
     "hinge": Game(
         lambda real, fake: jax.nn.relu(1 - real).mean() + jax.nn.relu(1 + fake).mean(),
         lambda fake: -fake.mean(),
@@ -54,7 +54,7 @@ GAMES: dict[str, Game] = {
 
 
 def gradient_penalty(score: Callable[[Array], Array], real: Array, fake: Array, *, key: Array) -> Array:
-    """Mean of (|gradient| - 1)^2 somewhere between each real and a fake image (Gulrajani et al. 2017, equation 3)."""
+    """Mean of (|gradient| - 1)^2 at a random point between each real and fake image (Gulrajani et al. 2017, eq. 3)."""
     share = jax.random.uniform(key, (len(real), 1, 1, 1))
     gradient = jax.grad(lambda x: score(x).sum())(share * real + (1 - share) * fake)
     norm = jnp.sqrt(jnp.square(gradient).sum((1, 2, 3)) + 1e-12)
@@ -69,8 +69,8 @@ def side(params: Params, name: str) -> Params:
 def learner(config: GAN, network: Network, schedule: optax.Schedule) -> Learner:
     """The adversarial game of `gan.loss`: `gan.critic_steps` steps of the discriminator, then one of the generator.
 
-    The batch is dealt out among the discriminator's steps, so that each sees images of its own (Gulrajani et al.
-    2017, algorithm 1); the generator's step draws as many images as one of them sees: batch_size / critic_steps.
+    The batch is split among the discriminator's steps, so that each sees different images (Gulrajani et al. 2017,
+    algorithm 1); the generator's step generates as many images as one of them sees: batch_size / critic_steps.
     """
     players = Players(config, network, schedule)
     return Learner(players.init, players.update)
@@ -84,8 +84,8 @@ class Players:
         self.config, self.network, self.schedule = config, network, schedule
         self.game = GAMES[config.gan.loss]
         self.ratios = {"discriminator": (config.gan.discriminator_lr or training.lr) / training.lr, "generator": 1.0}
-        # Steps of length 1, times the rate of the run's step: an optimiser's own count depends on `critic_steps`, which
-        # may change in between.
+        # Optimisers have rate 1 and the schedule follows the run's step, because their own counts depend on
+        # `critic_steps`, which may change on resume.
         self.optimizers = {name: make_optimizer(training, lambda count: 1.0) for name in self.ratios}
 
     def init(self, key: Array) -> TrainState:
@@ -96,22 +96,22 @@ class Players:
         return TrainState(jnp.zeros((), jnp.int32), params, ema, states)
 
     def update(self, state: TrainState, images: Array, label: Array, key: Array) -> tuple[TrainState, Metrics]:
-        """All steps of the discriminator, then the generator's."""
+        """All discriminator steps, then one generator step."""
         z_key, critic_key, generator_key = jax.random.split(key, 3)
         lr = jnp.asarray(self.schedule(state.step))
         own = self.trained(state.params, "generator")
         steps = self.config.gan.critic_steps
         for i in range(steps):
-            seen, asked = images[i::steps], label[i::steps]  # not one run of rows each, which lies on few devices
-            sample = partial(self.generate, state.params, asked, jax.random.fold_in(z_key, i))
-            fake, back, drawn = jax.vjp(sample, own, has_aux=True)
-            state, terms = self.critic_step(state, seen, fake, asked, key=jax.random.fold_in(critic_key, i))
-        # From the images that the discriminator saw last, as DCGANs do: they need not be drawn again.
+            real, classes = images[i::steps], label[i::steps]  # consecutive rows would lie on few devices
+            generate = partial(self.generate, state.params, classes, jax.random.fold_in(z_key, i))
+            fake, pullback, statistics = jax.vjp(generate, own, has_aux=True)
+            state, terms = self.critic_step(state, real, fake, classes, key=jax.random.fold_in(critic_key, i))
+        # The generator's step reuses the last fake images of the discriminator's, as DCGANs do.
         params = state.params
-        fooled = jax.value_and_grad(lambda x: self.game.generator(self.score(params, x, asked, generator_key)[0]))
-        loss, slope = fooled(fake)
-        (g_grads,) = back(slope)
-        state = self.moved(state, "generator", g_grads, drawn)
+        g_loss = jax.value_and_grad(lambda x: self.game.generator(self.score(params, x, classes, generator_key)[0]))
+        loss, fake_grads = g_loss(fake)
+        (g_grads,) = pullback(fake_grads)
+        state = self.moved(state, "generator", g_grads, statistics)
         ema = averaged(state.ema, state.params, ema_decay(self.config.training.ema, state.step))
         metrics = {"loss": loss, **terms, "grad_norm": optax.tree.norm(g_grads), "lr": lr}
         return state._replace(step=state.step + 1, ema=ema), metrics
@@ -119,7 +119,7 @@ class Players:
     def critic_step(
         self, state: TrainState, real: Array, fake: Array, label: Array, *, key: Array
     ) -> tuple[TrainState, Metrics]:
-        """One step of the discriminator: the state after it, and what is logged of it (of several steps, the last)."""
+        """One step of the discriminator: the new state and its metrics (with several steps, the last are logged)."""
         loss = jax.value_and_grad(self.discriminator_loss, has_aux=True)
         weights = self.trained(state.params, "discriminator")
         (_, (statistics, terms)), grads = loss(weights, state.params, real, fake, label, key)
@@ -129,7 +129,7 @@ class Players:
     def discriminator_loss(
         self, weights: Params, params: Params, real: Array, fake: Array, label: Array, key: Array
     ) -> tuple[Array, tuple[Params, Metrics]]:
-        """What its `weights` are to minimise; the statistics of its norms afterwards, and what is logged."""
+        """The loss of the discriminator's `weights`; the updated statistics of its norm layers, and its metrics."""
         real_key, fake_key, penalty_key = jax.random.split(key, 3)
         params = params | weights
         on_real, statistics = self.score(params, real, label, real_key)
@@ -142,13 +142,13 @@ class Players:
         return loss, (statistics, {"discriminator_loss": loss, **beliefs})
 
     def generate(self, params: Params, label: Array, key: Array, weights: Params) -> tuple[Array, Params]:
-        """Fake images [B, H, W, C], drawn with `weights`, and the statistics of the generator's norms afterwards."""
+        """Fake images [B, H, W, C] from `weights`, and the updated statistics of the generator's norm layers."""
         z = jax.random.normal(key, (len(label), self.config.model.latent))
         fake, statistics = self.network.train(params | weights, z, label, method="generate", train=True)
         return fake, side(statistics, "generator")
 
     def score(self, params: Params, x: Array, label: Array, key: Array) -> tuple[Array, Params]:
-        """The discriminator's scores [B], and the statistics of its norms afterwards."""
+        """The discriminator's scores [B], and the updated statistics of its norm layers."""
         on_x, statistics = self.network.train(params, x, label, method="discriminate", train=True, key=key)
         return on_x, side(statistics, "discriminator")
 
@@ -162,5 +162,5 @@ class Players:
         return state._replace(params=params, optimizer=state.optimizer | {name: optimizer})
 
     def trained(self, params: Params, name: str) -> Params:
-        """Those weights of one side that its optimiser moves."""
+        """The trainable weights of one side."""
         return {key: value for key, value in side(params, name).items() if key in self.network.trainable}

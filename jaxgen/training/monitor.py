@@ -1,4 +1,4 @@
-"""How a run is doing: the loss on test images, samples, and what its family has to show; all of averaged weights."""
+"""Monitoring of a run with the averaged weights: the test loss, samples and the diagnostics of its family."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from jaxgen.training.families import FAMILIES
 from jaxgen.training.restore import load_trained
 
 BATCH = 128  # test images at a time
-SETTLED = 500  # steps before which nothing is wrong yet: an untrained generator draws one grey
-SHORTEST = 100  # as many in a run that is short, of which it is half the run
+SETTLED = 500  # steps without warnings: the samples of an untrained generator are all grey
+SHORTEST = 100  # the same in short runs, whose limit is half the run
 
 
 @dataclass(frozen=True)
 class Monitor:
-    """Computes with float32 parameters and within this process, whatever the training does."""
+    """Computes in float32 and within this process, independently of the training."""
 
     config: Config
-    test: Batch | None  # None if the set has no test split
-    judge: ClassifierProbe | None = None  # a classifier, where there is one
+    test: Batch | None  # None if the dataset has no test split
+    judge: ClassifierProbe | None = None
     total: int = 2 * SETTLED  # steps of the run
-    _said: set[str] = field(default_factory=set, init=False)  # kinds of warnings, each of which is said once
+    _warned: set[str] = field(default_factory=set, init=False)  # kinds of warnings given, each at most once
 
     @cached_property
     def network(self) -> networks.Network:
@@ -56,7 +56,7 @@ class Monitor:
     def test_loss(self, params: Params) -> dict[str, float]:
         """Mean loss ('loss') and its terms on fixed test images and noise: comparable between checkpoints.
 
-        Empty where there are no test images, or no loss that tells how good the model is.
+        Empty without test images, or if no single loss measures the model.
         """
         if self.test is None or not self._loss:
             return {}
@@ -71,22 +71,22 @@ class Monitor:
         return {name: float(np.average([float(row[name]) for row in rows], weights=weights)) for name in rows[0]}
 
     def encode(self, params: Params, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What an encoder says of uint8 images [N, H, W, C]: mean and log-variance, both [N, latent]."""
+        """The encoder's mean and log-variance of uint8 images [N, H, W, C]: both [N, latent]."""
         parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-        said = [self.apply(params, to_unit(part), method="encode") for part in parts]
-        mean, log_variance = (np.concatenate(part) for part in zip(*said, strict=True))
+        outputs = [self.apply(params, to_unit(part), method="encode") for part in parts]
+        mean, log_variance = (np.concatenate(part) for part in zip(*outputs, strict=True))
         return mean, log_variance
 
     def labels(self, count: int) -> np.ndarray | None:
-        """The classes that the first `count` images are of, in turn: [count] int; None of an unconditional model.
+        """The classes of the first `count` samples, in turn: [count] int; None if the model is unconditional.
 
-        Those that the data leaves out are not drawn: nothing was learned of them.
+        Classes that the training data leaves out are skipped.
         """
         shown = [label for label in range(self.config.classes) if label not in self.config.data.without]
         return np.resize(shown, count) if shown else None
 
     def sample(self, params: Params, count: int = 0) -> np.ndarray:
-        """The first `count` (0: `sample_count`) images of seed 0, as the config draws them: uint8 [N, H, W, C]."""
+        """The first `count` (0: `sample_count`) images of seed 0, sampled as configured: uint8 [N, H, W, C]."""
         count = count or self.config.training.sample_count
         labels = self.labels(count)
         images = sampling.sample(
@@ -97,33 +97,33 @@ class Monitor:
         return to_uint8(np.asarray(images))
 
     def watch(self, params: Params, metrics: Mapping[str, float]) -> DiagnosticReport:
-        """What the family has to show; metrics: means of the newest steps, and the last one's "step".
+        """The diagnostics of the family; metrics: means of the newest steps, with the last "step".
 
-        It warns of nothing before the run has settled, and of each kind of trouble once.
+        Early steps give no warnings, and each kind of problem is reported once.
         """
-        seen = FAMILIES[self.config.family].watch(self, params, metrics)
-        finite = {name: value for name, value in seen.scalars.items() if math.isfinite(value)}
+        report = FAMILIES[self.config.family].watch(self, params, metrics)
+        finite = {name: value for name, value in report.scalars.items() if math.isfinite(value)}
         settled = max(SHORTEST, min(SETTLED, self.total // 2))
-        warnings = seen.warnings if metrics.get("step", settled) >= settled else {}
-        if lost := [f"{name} {value}" for name, value in seen.scalars.items() if name not in finite]:
+        warnings = report.warnings if metrics.get("step", settled) >= settled else {}
+        if lost := [f"{name} {value}" for name, value in report.scalars.items() if name not in finite]:
             warnings = {**warnings, "not finite": f"{', '.join(lost)}: not finite, so left out of the metrics"}
-        fresh = {kind: line for kind, line in warnings.items() if kind not in self._said}
-        self._said.update(fresh)
-        return replace(seen, scalars=finite, warnings=fresh)
+        fresh = {kind: line for kind, line in warnings.items() if kind not in self._warned}
+        self._warned.update(fresh)
+        return replace(report, scalars=finite, warnings=fresh)
 
 
-def classifier_probe(config: Config, classifier: Path | None, *, again: bool = False) -> ClassifierProbe | None:
-    """The classifier of a run, to look at what `config` draws; None if no run is named.
+def classifier_probe(config: Config, classifier: Path | None, *, optional: bool = False) -> ClassifierProbe | None:
+    """A trained classifier, to classify the samples of a run; None if no run is named.
 
-    again: it is one that a run was given when it began. If it is gone since, the run goes on without, and stderr says
-    so in a line. Raises UsageError if the run is no classifier of this data, or if the family looks at none.
+    optional: if the classifier cannot be loaded, warn on stderr and return None.
+    Raises UsageError if the run is no classifier of this data, or if the family uses none.
     """
     if classifier is None:
         return None
     try:
         return _judge(config, classifier)
     except JaxgenError as err:
-        if not again:
+        if not optional:
             raise UsageError(f"--classifier: {err}") from err
         if jax.process_index() == 0:
             print(f"warning: going on without the classifier: {err}", file=sys.stderr)
@@ -132,17 +132,17 @@ def classifier_probe(config: Config, classifier: Path | None, *, again: bool = F
 
 def _judge(config: Config, classifier: Path) -> ClassifierProbe:
     if not FAMILIES[config.family].judged:
-        raise UsageError(f"it watches which classes a GAN draws; {config.name} is of family {config.family!r}")
+        raise UsageError(f"it watches the classes of a GAN's samples; {config.name} is of family {config.family!r}")
     trained = load_trained(classifier)
     other = trained.config
     if other.is_generator or (other.data.dataset, other.data.shape) != (config.data.dataset, config.data.shape):
-        want = f"a classifier of {config.data.dataset} at {config.data.shape}"
-        raise UsageError(f"{classifier} is not {want}; train one: jaxgen train --model classifier")
+        expected = f"a classifier of {config.data.dataset} at {config.data.shape}"
+        raise UsageError(f"{classifier} is not {expected}; train one: jaxgen train --model classifier")
     apply = jax.jit(networks.build(other).apply)
 
     def judge(images: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, float | None]:
-        found = np.asarray(apply(trained.params, to_unit(images))).argmax(-1)
-        shares = np.bincount(found, minlength=other.classes) / len(found)
-        return shares, None if labels is None else float((found == labels).mean())
+        predicted = np.asarray(apply(trained.params, to_unit(images))).argmax(-1)
+        shares = np.bincount(predicted, minlength=other.classes) / len(predicted)
+        return shares, None if labels is None else float((predicted == labels).mean())
 
     return judge

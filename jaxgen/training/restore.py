@@ -1,4 +1,4 @@
-"""What a run has learned: the averaged weights of one of its checkpoints, for export and evaluation."""
+"""Loading the averaged weights of a run's checkpoint, and starting a run from given weights."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Trained:
     """params: the averaged weights, NumPy float32; step: of the checkpoint; score: its test loss, if measured."""
 
     config: Config
-    classes: tuple[str, ...]  # their names, of a conditional model
+    classes: tuple[str, ...]  # class names of a conditional model
     params: dict[str, np.ndarray]
     step: int
     score: float | None
-    imported: dict[str, str]  # where its first weights came from, as `RunFolder.imported` tells it
+    imported: dict[str, str]  # where its first weights came from, as in `RunFolder.imported`
 
     @property
     def facts(self) -> dict[str, object]:
-        """How the weights came about, for a manifest."""
+        """The training record for a manifest."""
         facts: dict[str, object] = {"dataset": self.config.data.dataset, "steps": self.step, "test_loss": self.score}
         return facts | ({"imported": self.imported} if self.imported else {})
 
@@ -41,7 +41,7 @@ class Trained:
 def load_trained(folder: Path, checkpoint: str = "last", say: Callable[[str], None] | None = None) -> Trained:
     """The weights of a run's checkpoint: 'last', 'best' (lowest test loss) or a step's number.
 
-    Raises UsageError if that is none of them, JaxgenError if the run has no whole checkpoint.
+    Raises UsageError if `checkpoint` is none of these, JaxgenError if the run has no whole checkpoint.
     """
     run = RunFolder(folder)
     config = run.config()
@@ -76,7 +76,7 @@ def _chosen_step(checkpoints: Checkpoints, name: str) -> int | None:
 
 
 def check_new(folder: Path) -> None:
-    """Raise UsageError if a run cannot be made there: it holds one, or something else."""
+    """Raise UsageError unless `folder` is missing or empty."""
     if RunFolder(folder).exists() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise UsageError(f"{folder} is not empty; choose another -o")
 
@@ -87,9 +87,9 @@ def start_run(
 ) -> Path:  # fmt: skip
     """Write a run folder at step 0 whose weights, averaged ones included, are `params`; returns its checkpoint.
 
-    What `params` leaves out (of a GAN, the discriminator may be missing) is fresh, and so is the optimiser: the run can
-    be exported, and trained on. source: where they came from, as `RunFolder.imported` tells it.
-    Raises UsageError if the folder is there and not empty.
+    Missing weights (such as a GAN's discriminator) and the optimiser are initialised, so that the run can be exported
+    and trained further. source: where the weights came from, as in `RunFolder.imported`.
+    Raises UsageError if the folder is not empty.
     """
     check_new(folder)
     run = RunFolder(folder)

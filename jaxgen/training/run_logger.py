@@ -1,4 +1,4 @@
-"""What a run tells: a live bar on a terminal, plain lines in a pipe, metrics.jsonl and TensorBoard beside both."""
+"""Run logging: a progress bar on a terminal or plain lines in a pipe, with metrics.jsonl and TensorBoard."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ class Report:
             self._log.close()
 
     def say(self, line: str) -> None:
-        """One line for the person who watches."""
+        """Print one line on the console."""
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def restart_clock(self, step: int) -> None:
-        """Leave what came before `step` was done (compiling, sampling, saving) out of the next images per second."""
+        """Exclude the time so far (compiling, sampling, saving) from the next images per second."""
         self._clock, self._clock_step = time.perf_counter(), step
 
     def steps(self, first: int, metrics: Mapping[str, np.ndarray]) -> None:
-        """The metrics, each [K], of steps first .. first + K - 1; every `log_every`-th and the last are written out."""
+        """Log metrics [K] of the steps first .. first + K - 1: every `log_every`-th and the last are written."""
         count = len(metrics["loss"])
         done = self._step = first + count - 1
         self._bar.update(self._task, completed=done, loss=f"{metrics['loss'][-1]:.4f}")
@@ -75,13 +75,13 @@ class Report:
         left = (self._total - done) * self._batch / max(speed, 1e-9)
         self._write_status("training", speed, left)
         if not self._console.is_terminal:
-            # What comes out of a compiled call is sorted by name; the loss goes first.
+            # A compiled call sorts its outputs by name; the loss goes first.
             shown = ["loss", *(name for name in metrics if name not in ("loss", "lr") and "grad_norm" not in name)]
-            words = "  ".join(f"{name} {metrics[name][-1]:.4f}" for name in shown)
-            self.say(f"step {done}/{self._total}  {words}  {speed:,.0f} images/s  {_minutes(left)} left")
+            values_text = "  ".join(f"{name} {metrics[name][-1]:.4f}" for name in shown)
+            self.say(f"step {done}/{self._total}  {values_text}  {speed:,.0f} images/s  {_minutes(left)} left")
 
     def _write_status(self, state: Any, speed: float | None = None, left: float | None = None) -> None:
-        if self._log:  # of the first process alone
+        if self._log:  # only in the first process
             status = Status(state=state, step=self._step, total=self._total, images_per_second=speed, seconds_left=left)
             write_status(self._run, status)
 
@@ -94,7 +94,7 @@ class Report:
         return round(speed, 1)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Numbers of a step, to metrics.jsonl and TensorBoard."""
+        """Write the scalars of a step to metrics.jsonl and TensorBoard."""
         if self._board and self._log:
             self._log.write(json.dumps({"step": step, **values}, allow_nan=False) + "\n")
             self._log.flush()
@@ -102,7 +102,7 @@ class Report:
                 self._board.add_scalar(name, value, step)
 
     def images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
-        """Grids [H, W, C] uint8 by name, to samples/ and TensorBoard; 'samples' is the one named by its step alone."""
+        """Write grids [H, W, C] uint8 to samples/ and TensorBoard; the file of 'samples' is named by its step alone."""
         if self._board:
             for name, image in images.items():
                 ending = "" if name == "samples" else f"-{name}"

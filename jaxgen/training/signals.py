@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while training: finish what must not be torn, save, leave with 130 or 143."""
+"""SIGINT and SIGTERM while training: finish the current step, save, and exit with 130 or 143."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Stop:
-    """Raises Interrupted at a signal; inside `deferred()` it is only remembered, in `signal`."""
+    """Raises Interrupted at a signal; inside `deferred()` it only records the signal in `signal`."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -37,7 +37,7 @@ class Stop:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """For the part of a run that has something to save."""
+        """Record signals instead of raising, while the run has something to save."""
         self._deferred = True
         try:
             yield
@@ -45,9 +45,9 @@ class Stop:
             self._deferred = False
 
     def side_work(self, work: Callable[[], T]) -> T | None:
-        """work(), or None as soon as a signal came: for what is long and may be abandoned (compiling, sampling).
+        """The result of work(), or None as soon as a signal comes: for long work that may be abandoned, as compiling.
 
-        It runs in a thread of its own, because a Python signal handler waits for the end of a call into C++.
+        Runs in its own thread, because a Python signal handler waits for the end of a call into C++.
         """
         result: list[T] = []
         errors: list[BaseException] = []
@@ -67,7 +67,7 @@ class Stop:
         return result[0] if result else None
 
     def _received(self, number: int, _frame: FrameType | None) -> None:
-        if self.signal is not None:  # a second one: somebody is impatient
+        if self.signal is not None:  # a second signal stops at once
             os._exit(128 + number)
         self.signal = number
         if not self._deferred:

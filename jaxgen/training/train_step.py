@@ -16,17 +16,17 @@ from jaxgen.config import Config, TrainingConfig
 from jaxgen.models.network import Network, Params
 
 Loss = Callable[..., tuple[Array, "Metrics"]]  # loss(params, images, labels, *, key, train) -> scalar, its terms
-Predictor = Callable[[Array, Array, Array], Array]  # x_t [B, H, W, C], times [B], labels [B] -> what a network says
-Metrics = dict[str, Array]  # scalars; "loss" is what a run shows first and must stay finite
+Predictor = Callable[[Array, Array, Array], Array]  # x_t [B, H, W, C], times [B], labels [B] -> the prediction
+Metrics = dict[str, Array]  # scalars; "loss" is shown first and must stay finite
 Update = Callable[["TrainState", Array, Array, Array], tuple["TrainState", Metrics]]  # images in [-1, 1], labels, key
 
 
 class TrainState(NamedTuple):
-    """All that a run needs to go on: replicated on every device."""
+    """The complete state of a run, replicated on every device."""
 
     step: Array  # [] int32, optimiser steps done
     params: Params
-    ema: Params  # the averaged weights, which are sampled and exported; of a GAN, the generator's alone
+    ema: Params  # the averaged weights, used for sampling and export; of a GAN, only the generator's
     optimizer: Any
 
 
@@ -57,30 +57,30 @@ def make_optimizer(training: TrainingConfig, schedule: optax.Schedule) -> optax.
         "lion": lambda: optax.lion(schedule, b1=training.beta1, weight_decay=training.weight_decay),
         "sgd": lambda: optax.sgd(schedule, momentum=training.beta1),
     }[training.optimizer]()
-    # Both have an empty state, so that clipping can be switched on for a run that diverged without.
+    # Both have an empty state, so a run that diverged can resume with clipping.
     clip = optax.clip_by_global_norm(training.grad_clip) if training.grad_clip else optax.identity()
     return optax.chain(clip, rule)
 
 
 def ema_decay(decay: float, step: Array) -> Array:
-    """`decay`, less in the first steps so that the average forgets the random start: min(decay, (1 + n) / (10 + n))."""
+    """The decay at a step n, lower at first so that the average forgets the random start: min(decay, (1+n)/(10+n))."""
     return jnp.minimum(decay, (1 + step) / (10 + step))
 
 
 def averaged(old: Params, new: Params, decay: Array) -> Params:
-    """The moving average of those weights that `old` holds."""
+    """The moving average of the weights in `old`."""
     return {name: decay * value + (1 - decay) * new[name] for name, value in old.items()}
 
 
 class Learner(NamedTuple):
-    """How a family learns: what a state starts as, and one optimiser step."""
+    """The training algorithm of a family: the initial state, and one optimiser step."""
 
     init: Callable[[Array], TrainState]  # key -> the state of step 0
     update: Update
 
 
 def descend(training: TrainingConfig, network: Network, loss: Loss, schedule: optax.Schedule) -> Learner:
-    """One loss, one optimiser for all weights."""
+    """Gradient descent: one loss and one optimiser for all weights."""
     optimizer = make_optimizer(training, schedule)
 
     def init(key: Array) -> TrainState:
@@ -100,13 +100,13 @@ def descend(training: TrainingConfig, network: Network, loss: Loss, schedule: op
 
 def make_init(learner: Learner, mesh: Mesh) -> Callable[[Array], TrainState]:
     """init(key) -> the state of step 0, replicated over `mesh`."""
-    # Runs once, so on CPU, where optimising its dozens of random draws takes longer than all else, it is not optimised.
+    # It runs once, and on CPU XLA would take longer to optimise its dozens of random arrays than to compute them.
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     return jax.jit(learner.init, out_shardings=NamedSharding(mesh, PartitionSpec()), compiler_options=options)
 
 
 def abstract_state(learner: Learner, mesh: Mesh) -> TrainState:
-    """Shapes, dtypes and shardings of a state, as restoring one needs them; nothing is computed."""
+    """Shapes, dtypes and shardings of a state, for restoring one; nothing is computed."""
     whole = NamedSharding(mesh, PartitionSpec())
     shapes = jax.eval_shape(learner.init, jax.random.key(0))
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), shapes)
@@ -115,7 +115,7 @@ def abstract_state(learner: Learner, mesh: Mesh) -> TrainState:
 def make_steps(update: Update, mesh: Mesh) -> jax.stages.Wrapped:
     """K steps in one call: (state, images [K, B, H, W, C] uint8, labels [K, B], root key) -> (state, [K] metrics).
 
-    The state that goes in is donated: it is gone afterwards.
+    The input state is donated, so it is invalid afterwards.
     """
 
     def one(state: TrainState, batch: tuple[Array, Array], root: Array) -> tuple[TrainState, Metrics]:
@@ -136,18 +136,17 @@ LONGEST_SCAN = 500  # batches in memory at a time
 
 
 def compute_dtype(name: str) -> str:
-    """'auto' as bfloat16 on GPU and TPU, float32 on CPU; else the name itself."""
+    """The dtype of a name; 'auto' is bfloat16 on GPU and TPU, float32 on CPU."""
     if name != "auto":
         return name
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
 def scan_steps(config: Config, steps_per_epoch: int) -> int:
-    """Steps of one compiled call: `training.scan_steps`, or where that is 0 as many as are fast.
+    """Steps of one compiled call: `training.scan_steps`, or a fast number if that is 0.
 
-    An epoch, or an equal part of a long one, for networks of linear layers; for convolutions 10 on accelerators, where
-    one call of many steps saves dispatching, and 1 on CPU, where XLA runs convolutions inside a loop some thirty times
-    slower than outside.
+    Networks of linear layers take an epoch, or an equal part of a long one. Convolutions take 10 on accelerators, which
+    saves dispatching, and 1 on CPU, where XLA runs convolutions about thirty times slower inside a loop than outside.
     """
     if config.training.scan_steps:
         return config.training.scan_steps
@@ -162,10 +161,9 @@ def total_steps(config: Config, steps_per_epoch: int) -> int:
 
 
 def chunk_length(step: int, total: int, scan: int, periods: tuple[int, ...]) -> int:
-    """Steps of the next compiled call from `step`: `scan`, or 1 to reach a point where something else is due.
+    """Steps of the next compiled call from `step`: `scan`, or 1 near a step where an event is due.
 
-    Counted from the last such point, and dependent on the step alone, so an interrupted run makes the same calls as one
-    that was not.
+    It depends on the step alone, so an interrupted run makes the same calls as an uninterrupted one.
     """
     last = max(step // p * p for p in periods)
     due = min(total, *((step // p + 1) * p for p in periods))

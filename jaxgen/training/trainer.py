@@ -1,4 +1,4 @@
-"""The training loop: batches in, checkpoints, metrics and images out; a function of the config and the data."""
+"""The training loop: reads batches; writes checkpoints, metrics and images."""
 
 from __future__ import annotations
 
@@ -54,12 +54,11 @@ def train(
     config: Config, folder: Path, *, data_dir: Path | None = None, classifier: Path | None = None,
     teacher: Path | None = None, stop: Stop | None = None, resume: bool = False,
 ) -> Path:  # fmt: skip
-    """Train, or go on where the folder's newest whole checkpoint stands; returns the last checkpoint.
+    """Train, or resume from the folder's newest whole checkpoint; returns the last checkpoint.
 
-    resume: `config` may differ from the one that the folder holds, and takes its place. The folder's config is written
-    once all that can be refused has been, so that a refused command leaves nothing that refuses the mended one.
-    classifier: the run of one that watches which classes are drawn; teacher: the run whose predictions are learned
-    from; by default, of a resumed run, those it had.
+    resume: `config` may differ from the folder's, and replaces it. The folder's config is written after all checks, so
+    that a command with a mistake leaves nothing behind. classifier: a classifier's run, to watch the classes of the
+    samples; teacher: the run to learn from; a resumed run keeps both by default.
     Raises UsageError if the folder holds something else, Interrupted after saving on SIGINT or SIGTERM, JaxgenError
     on a loss that is not finite.
     """
@@ -71,17 +70,17 @@ def train(
             run.check(config)
         if is_main:
             stack.enter_context(run.locked())
-        watching = classifier or (run.classifier() if resume else None)
-        taught_by = teacher or (run.teacher() if resume else None)
-        judge = partial(classifier_probe, config, watching, again=classifier is None)
-        teach = partial(load_teacher, config, taught_by)
+        classifier_run = classifier or (run.classifier() if resume else None)
+        teacher_run = teacher or (run.teacher() if resume else None)
+        judge = partial(classifier_probe, config, classifier_run, optional=classifier is None)
+        teach = partial(load_teacher, config, teacher_run)
         trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, judge, teach, stop))
         with stop.deferred():
-            if trainer is None:  # the signal came as this began
+            if trainer is None:  # the signal came during the preparation
                 raise Interrupted("interrupted before there was anything to save", stop.signal or signal.SIGINT)
             if is_main:
                 machine = describe_environment()
-                run.write(config, data_dir, trainer.batches.classes, watching, taught_by, machine=machine)
+                run.write(config, data_dir, trainer.batches.classes, classifier_run, teacher_run, machine=machine)
             return trainer.run_to_end()
 
 
@@ -104,7 +103,7 @@ class Trainer:
     make_call: jax.stages.Wrapped  # compiled into `calls`
     saved: int  # step of the newest checkpoint, the same in all processes
     rows: NamedSharding
-    newest: deque[dict[str, float]]  # metrics of the last finite steps, as many as a line of the log stands for
+    newest: deque[dict[str, float]]  # metrics of the last finite steps, as many as one line of the log covers
     calls: dict[int, Callable[..., Any]] = field(default_factory=dict)  # compiled, by number of steps
 
     @classmethod
@@ -149,7 +148,7 @@ class Trainer:
         return jax.process_index() == 0
 
     def run_to_end(self) -> Path:
-        """All steps that are left, each event at its step."""
+        """Run the remaining steps, with each event at its step; returns the last checkpoint."""
         training = self.config.training
         if self.is_main:
             self.run.forget_after(self.start)
@@ -188,7 +187,7 @@ class Trainer:
         return jax.random.key(self.config.training.seed)
 
     def _signal(self) -> int:
-        """The signal that some process had, 0 for none; all of them then stop, after the same step."""
+        """The signal that any process received, or 0; all processes then stop after the same step."""
         return distributed.largest(self.stop.signal or 0)
 
     def _load(self, step: int, count: int) -> tuple[Array, Array]:
@@ -209,7 +208,7 @@ class Trainer:
         return self.calls[count]
 
     def _check_and_report(self, report: Report, first: int, metrics: dict[str, np.ndarray]) -> None:
-        """Log the steps of a call, from `first` on; stop at one that is not finite, before anything of it is saved."""
+        """Log the steps of a call, from `first` on; raise JaxgenError at a non-finite step, before it is saved."""
         finite = np.isfinite(np.stack(list(metrics.values()))).all(0)
         good = len(finite) if finite.all() else int(finite.argmin())
         if good:
@@ -217,36 +216,36 @@ class Trainer:
             self.newest.extend({name: float(values[i]) for name, values in metrics.items()} for i in range(good))
         if good < len(finite):
             bad = {name: values[good] for name, values in metrics.items() if not np.isfinite(values[good])}
-            raise self._diverged(first + good, _words({"loss": metrics["loss"][good], **bad}))
+            raise self._diverged(first + good, _listed({"loss": metrics["loss"][good], **bad}))
 
     def _diverged(self, step: int, what: str) -> JaxgenError:
         last = f"{self.newest[-1]['loss']:.4g}" if self.newest else "none"
-        again = f"jaxgen train --resume {shlex.quote(str(self.run.path))} --set training.lr=..."
+        command = f"jaxgen train --resume {shlex.quote(str(self.run.path))} --set training.lr=..."
         where = "go on from the last checkpoint" if self.checkpoints.steps() else "with no checkpoint yet, start again"
         return JaxgenError(
-            f"{what} at step {step} (last finite loss: {last}); nothing of it was saved; {where} "
-            f"with a lower lr or grad_clip, or with training.dtype=float32: {again}"
+            f"{what} at step {step} (last finite loss: {last}); the step was not saved; {where} "
+            f"with a lower lr or grad_clip, or with training.dtype=float32: {command}"
         )
 
     def _events(self, report: Report, step: int) -> None:
-        """Checkpoint and sample grid, where they are due."""
+        """Save a checkpoint and write the diagnostics, if they are due."""
         last = step == self.total
         if step % self.checkpoint_every == 0 or last:
             scores = self.stop.side_work(lambda: self.monitor.test_loss(self._local_weights())) or {}
             if bad := {name: value for name, value in scores.items() if not math.isfinite(value)}:
-                raise self._diverged(step, f"test {_words(bad)}")
+                raise self._diverged(step, f"test {_listed(bad)}")
             if scores:
                 report.scalars(step, {f"test_{name}": value for name, value in scores.items()})
             self._save(step, scores.get("loss"))
             report.restart_clock(step)
         if (step % self.sample_every == 0 or last) and self.stop.signal is None:
             metrics = _means(self.newest) | {"step": step}
-            seen = self.stop.side_work(lambda: self.monitor.watch(self._local_weights(), metrics))
-            if seen is not None:
-                report.images(step, seen.images)
-                if seen.scalars:
-                    report.scalars(step, seen.scalars)
-                for warning in seen.warnings.values():
+            diagnostics = self.stop.side_work(lambda: self.monitor.watch(self._local_weights(), metrics))
+            if diagnostics is not None:
+                report.images(step, diagnostics.images)
+                if diagnostics.scalars:
+                    report.scalars(step, diagnostics.scalars)
+                for warning in diagnostics.warnings.values():
                     report.say(f"warning: step {step}: {warning}")
             report.restart_clock(step)
 
@@ -255,7 +254,7 @@ class Trainer:
         self.saved = step
 
     def _local_weights(self) -> Params:
-        """The averaged weights on one device of this process, so that processes need not use them in step."""
+        """The averaged weights on one device of this process, so that processes can use them independently."""
         return jax.tree.map(lambda leaf: leaf.addressable_data(0), self.state.ema)
 
     def _finish(self, report: Report, step: int) -> Path:
@@ -264,17 +263,17 @@ class Trainer:
         last = self.checkpoints.path(step)
         if number := self._signal():
             where = f"saved at step {step}" if step else "nothing to save yet"
-            again = f"jaxgen train --resume {shlex.quote(str(self.run.path))}"
-            raise Interrupted(f"interrupted, {where}; go on with: {again}", number)
+            command = f"jaxgen train --resume {shlex.quote(str(self.run.path))}"
+            raise Interrupted(f"interrupted, {where}; go on with: {command}", number)
         report.say(f"done: step {step}, {last}")
         return last
 
 
 def _means(rows: Collection[Mapping[str, float]]) -> dict[str, float]:
-    """Of each number over all rows: a single batch may look like anything."""
+    """The mean of each metric over all rows, because a single batch is noisy."""
     first = next(iter(rows), {})
     return {name: sum(row[name] for row in rows) / len(rows) for name in first}
 
 
-def _words(numbers: Mapping[str, float]) -> str:
+def _listed(numbers: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value}" for name, value in numbers.items())

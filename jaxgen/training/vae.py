@@ -1,4 +1,4 @@
-"""The objective of a VAE: the evidence lower bound, or the importance-weighted one, in nats an image."""
+"""The objective of a VAE: the evidence lower bound, or the importance-weighted one, in nats per image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxgen.models.network import Network, Params
 from jaxgen.training.train_step import Loss, Metrics
 
 LOG_TWO_PI = math.log(2 * math.pi)
-ACTIVE = 0.01  # a latent dimension whose mean varies less than this over the data says nothing (Burda et al. 2016)
+ACTIVE = 0.01  # variance of a latent dimension's mean over the data, below which it is inactive (Burda et al. 2016)
 
 
 def bernoulli(logits: Array, pixels: Array, objective: VAEObjective) -> Array:
@@ -42,7 +42,7 @@ def log_normal(z: Array, mean: Array, log_variance: Array) -> Array:
 
 
 def binarized(pixels: Array, *, key: Array) -> Array:
-    """Each pixel 1 with its own value as the probability (Salakhutdinov & Murray 2008)."""
+    """Each pixel is 1 with its value as the probability (Salakhutdinov & Murray 2008)."""
     return jax.random.bernoulli(key, pixels).astype(pixels.dtype)
 
 
@@ -70,7 +70,7 @@ def log_weights(
 def vae(config: VAE, network: Network) -> Loss:
     """Reconstruction plus weighted KL, summed over pixels and dimensions, mean over images.
 
-    With `vae.samples` > 1 the importance-weighted bound instead (Burda et al. 2016, equation 8).
+    With `vae.samples` > 1, the importance-weighted bound (Burda et al. 2016, equation 8).
     """
     objective = config.vae
     likelihood = LIKELIHOODS[objective.likelihood]
@@ -80,7 +80,7 @@ def vae(config: VAE, network: Network) -> Loss:
         z = mean + jnp.exp(log_variance / 2) * jax.random.normal(key, mean.shape)
         reconstruction = -likelihood(network.apply(params, z, label, method="decode"), pixels, objective).mean()
         kl = kl_divergence(mean, log_variance).mean(0)  # [latent]
-        # Free bits are of the mean over the batch, as Kingma et al. 2016 have them (appendix C.8).
+        # Free bits apply to the mean over the batch, as in Kingma et al. 2016 (appendix C.8).
         cost = objective.beta * jnp.maximum(kl, objective.free_bits).sum()
         return reconstruction + cost, {"reconstruction": reconstruction, "kl": kl.sum()}
 
