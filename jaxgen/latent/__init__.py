@@ -1,4 +1,4 @@
-"""What lies behind the images: latents read, walked through, scored and told apart. NumPy and onnxruntime alone.
+"""Latent space: encoding, interpolation, anomaly scores, probes and maps, with NumPy and onnxruntime alone.
 
-A latent is what an image is drawn from: the code [D] of a VAE or GAN, or the noise [H, W, C] that a plan starts from.
+A latent is the input that determines an image: the code [D] of a VAE or GAN, or the initial noise [H, W, C] of a plan.
 """

@@ -1,4 +1,4 @@
-"""Anomaly scores: how unlike its training images a VAE finds an image."""
+"""Anomaly scores: how much an image differs from a VAE's training images."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from jaxgen.images import side_by_side
 from jaxgen.latent.spaces import Codes
 
 Array = np.ndarray
-LEAST = 0.5 / 255  # a decoded pixel of 0 is one that was rounded to it: at most half a step from it
-PART = 1024  # images whose pixels are looked at in float64 at a time
+LEAST = 0.5 / 255  # a decoded pixel of 0 was rounded, by at most half a step
+PART = 1024  # images scored in float64 at a time
 RED = np.array([255.0, 0.0, 0.0])
 
 
-def bernoulli(pixels: Array, again: Array, sigma: float) -> Array:
-    """-log p(x | z) in nats, summed over pixels: the cross entropy; pixels, again: [N, H, W, C] in [0, 1] -> [N]."""
-    p = np.clip(again, LEAST, 1 - LEAST)
+def bernoulli(pixels: Array, decoded: Array, sigma: float) -> Array:
+    """-log p(x | z) in nats, summed over pixels: the cross entropy; pixels, decoded: [N, H, W, C] in [0, 1] -> [N]."""
+    p = np.clip(decoded, LEAST, 1 - LEAST)
     return -(pixels * np.log(p) + (1 - pixels) * np.log1p(-p)).sum((1, 2, 3))
 
 
-def gaussian(pixels: Array, again: Array, sigma: float) -> Array:
-    """-log p(x | z) in nats around the decoded image with deviation `sigma`: as `bernoulli`."""
-    z = (pixels - again) / sigma
+def gaussian(pixels: Array, decoded: Array, sigma: float) -> Array:
+    """-log p(x | z) in nats, normal around the decoded image with deviation `sigma`; shapes as in `bernoulli`."""
+    z = (pixels - decoded) / sigma
     return (0.5 * (z * z + math.log(2 * math.pi)) + math.log(sigma)).sum((1, 2, 3))
 
 
@@ -41,11 +41,11 @@ def kl_divergence(mean: Array, log_variance: Array) -> Array:
 
 @dataclass(frozen=True)
 class Scores:
-    """In nats, [N] each, `reconstruction` and `kl`: the ELBO's terms at the mean of q(z | x), not in expectation over
-    q: so no bound on -log p(x), but the same each time."""
+    """`reconstruction` and `kl`, [N] each, are the ELBO's terms in nats at the mean of q(z | x), not in expectation.
+    They are deterministic, but do not bound -log p(x)."""
 
     latent: Array  # [N, D]: the mean of q(z | x)
-    again: Array  # uint8 [N, H, W, C]: what it is decoded to
+    again: Array  # uint8 [N, H, W, C]: the decoded latents
     reconstruction: Array
     kl: Array
 
@@ -55,27 +55,27 @@ class Scores:
 
 
 def score(codes: Codes, images: Array, label: Array | None) -> Scores:
-    """How unlikely a VAE finds each image: the cost of its reconstruction from the mean, plus that of the mean."""
-    file, said = codes.reader.artifact.path, codes.reader.inference.likelihood
-    likelihood = LIKELIHOODS.get(said.kind) if said else None
-    if said is None or likelihood is None:
-        got = f"has the likelihood {said.kind[:60]!a}" if said else "has none"
+    """The anomaly scores of images: the reconstruction error of the mean code, and its KL divergence."""
+    file, spec = codes.reader.artifact.path, codes.reader.inference.likelihood
+    likelihood = LIKELIHOODS.get(spec.kind) if spec else None
+    if spec is None or likelihood is None:
+        got = f"has the likelihood {spec.kind[:60]!a}" if spec else "has none"
         raise JaxgenError(f"{file}: a score needs a likelihood that is one of {', '.join(LIKELIHOODS)}; this {got}")
     mean, log_variance = codes.posterior(images)
-    again = codes.decode(mean, label)
+    decoded = codes.decode(mean, label)
     parts = [slice(start, start + PART) for start in range(0, len(images), PART)]
-    cost = [likelihood(images[part] / 255, again[part] / 255, said.sigma) for part in parts]
-    return Scores(mean, again, np.concatenate(cost), kl_divergence(mean, log_variance))
+    cost = [likelihood(images[part] / 255, decoded[part] / 255, spec.sigma) for part in parts]
+    return Scores(mean, decoded, np.concatenate(cost), kl_divergence(mean, log_variance))
 
 
-def heat(images: Array, again: Array) -> Array:
-    """Where images differ from their reconstructions, red over grey: uint8 [N, H, W, C] twice -> [N, H, W, 3]."""
-    error = np.abs(images.astype(np.float64) - again).mean(-1, keepdims=True) / 255
+def heat(images: Array, decoded: Array) -> Array:
+    """The differences of images from their reconstructions, red over grey: uint8 [N, H, W, C] twice -> [N, H, W, 3]."""
+    error = np.abs(images.astype(np.float64) - decoded).mean(-1, keepdims=True) / 255
     grey = images.mean(-1, keepdims=True)
     return np.rint((1 - error) * grey + error * RED).astype(np.uint8)
 
 
-def three_rows(images: Array, again: Array, columns: int) -> Array:
-    """Images, what they are taken for, and `heat`, in lines of `columns`: uint8 [R, columns, H, W, 3]."""
-    colour = [np.broadcast_to(grey, (*grey.shape[:3], 3)) for grey in (images, again)]
-    return side_by_side(columns, *colour, heat(images, again))
+def three_rows(images: Array, decoded: Array, columns: int) -> Array:
+    """Images, their reconstructions and `heat`, in lines of `columns`: uint8 [R, columns, H, W, 3]."""
+    colour = [np.broadcast_to(grey, (*grey.shape[:3], 3)) for grey in (images, decoded)]
+    return side_by_side(columns, *colour, heat(images, decoded))

@@ -1,4 +1,4 @@
-"""Images to be read by a model: from files, folders and arrays, or from a dataset; made to the model's measure."""
+"""Input images for a model, from files, folders, arrays or a dataset, fitted to the model's shape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxgen.errors import UsageError
 
 Shape = tuple[int, int, int]
 
-# What can be unknown of an image by name, as shares of its height and width: top, bottom, left, right.
+# The named regions of a mask, as shares of the height and width: top, bottom, left, right.
 REGIONS = {
     "top": (0, 1 / 2, 0, 1),
     "bottom": (1 / 2, 1, 0, 1),
@@ -25,8 +25,8 @@ REGIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """images: uint8 [N, H, W, C]; labels: int [N], -1 where there is none; names: what tables call each, files by the
-    path that was given."""
+    """images: uint8 [N, H, W, C]; labels: int [N], -1 for none; names: of each image in tables, for files the given
+    path."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -40,7 +40,7 @@ class Images:
     def from_files(cls, paths: Sequence[Path], shape: Shape, *, invert: bool = False) -> Self:
         """Image files, folders of them and .npy arrays uint8 [N, H, W, C], in this order; fitted to `shape`.
 
-        invert: dark and light change places, as for a digit drawn on paper. Raises JaxgenError on what is no image.
+        invert: swap dark and light, as for a digit drawn on paper. Raises JaxgenError on files that are no images.
         """
         from jaxgen.data.image_files import named, read_images
 
@@ -60,21 +60,21 @@ class Images:
         cls, name: str, shape: Shape, *, split: str, first: int = 0, count: int | None = None, data_dir: Path | None,
         invert: bool = False,
     ) -> Self:  # fmt: skip
-        """Images `first` ... of a dataset's split, all that follow if count is None; invert: as in `from_files`.
+        """`count` images of a dataset's split from `first` on, None: all; invert: as in `from_files`.
 
         Raises as jaxgen.data does.
         """
         from jaxgen import data
 
-        found = data.load(name, split, data_dir=data_dir, size=shape[0], channels=shape[2])
-        rows = np.arange(len(found))[first : None if count is None else first + count]
+        dataset = data.load(name, split, data_dir=data_dir, size=shape[0], channels=shape[2])
+        rows = np.arange(len(dataset))[first : None if count is None else first + count]
         if not len(rows):
-            raise UsageError(f"{name} has {len(found)} images in its {split!r} split: none from {first}")
+            raise UsageError(f"{name} has {len(dataset)} images in its {split!r} split: none from {first}")
         return cls(
-            images=255 - found.images[rows] if invert else found.images[rows],
-            labels=found.labels[rows].astype(np.int64),
+            images=255 - dataset.images[rows] if invert else dataset.images[rows],
+            labels=dataset.labels[rows].astype(np.int64),
             names=[f"{split}[{row}]" for row in rows],
-            classes=tuple(found.classes),
+            classes=tuple(dataset.classes),
         )
 
     def number(self, name: str) -> int:
@@ -91,9 +91,9 @@ class Images:
 
 
 def mask(text: str, shape: Shape) -> np.ndarray:
-    """Which pixels are to be drawn: bool [H, W], from the name of a region or from an image that is light there.
+    """The pixels to sample: bool [H, W], from the name of a region, or the light pixels of an image.
 
-    Raises UsageError if that is all of them or none, JaxgenError if the image cannot be read.
+    Raises UsageError if all pixels or none are selected, JaxgenError if the image cannot be read.
     """
     height, width, _ = shape
     if text in REGIONS:
@@ -108,5 +108,5 @@ def mask(text: str, shape: Shape) -> np.ndarray:
         unknown = read_images([Path(text)], height, 1)[0, ..., 0] >= 128
     if unknown.all() or not unknown.any():
         known = "nothing" if unknown.all() else "everything"
-        raise UsageError(f"--mask {text}: {known} is known; what is light in it is drawn")
+        raise UsageError(f"--mask {text}: {known} is known; its light pixels are sampled")
     return unknown

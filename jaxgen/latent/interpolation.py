@@ -1,4 +1,4 @@
-"""Ways through latent space, and the images along them. Latents are float32."""
+"""Interpolation in latent space, and the images along the paths. Latents are float32."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxgen.latent.spaces import Codes, Space
 
 Array = np.ndarray
 InterpolationPath = Callable[[Array, Array, Array], Array]  # the ends and the shares, as `linear` takes them
-DIMENSIONS = 32  # swept, where nobody says which
+DIMENSIONS = 32  # swept by default
 PARALLEL = 1e-6  # sine of the angle below which the arc is the straight line
 
 
@@ -26,7 +26,7 @@ def linear(a: Array, b: Array, share: Array) -> Array:
 
 
 def spherical(a: Array, b: Array, share: Array) -> Array:
-    """The arc from a to b, on which normals keep their length; straight where the two are parallel, or one is zero.
+    """The arc from a to b, which keeps the length of normals; a straight line if they are parallel or one is zero.
 
     As `linear`. Source: Shoemake 1985, with the angle of White 2016 ("Sampling generative networks", section 2.1).
     """
@@ -43,7 +43,7 @@ PATHS: dict[str, InterpolationPath] = {"linear": linear, "spherical": spherical}
 
 
 def walk(points: Array, frames: int, path: InterpolationPath) -> Array:
-    """From each of the points [P, *shape] to the next, both ends included: [P - 1, frames, *shape].
+    """Paths from each of the points [P, *shape] to the next, both ends included: [P - 1, frames, *shape].
 
     Raises UsageError on fewer than 2 points or frames.
     """
@@ -54,7 +54,7 @@ def walk(points: Array, frames: int, path: InterpolationPath) -> Array:
 
 
 def sweep(start: Array, dimensions: Array, reach: float, frames: int) -> Array:
-    """One code [D], in each row with another dimension set to -reach ... reach: [len(dimensions), frames, D]."""
+    """Copies of a code [D], each row with one dimension varied from -reach to reach: [len(dimensions), frames, D]."""
     codes = np.broadcast_to(start, (len(dimensions), frames, len(start))).astype(np.float32)
     for row, dimension in enumerate(dimensions):
         codes[row, :, dimension] = np.linspace(-reach, reach, frames)
@@ -62,7 +62,7 @@ def sweep(start: Array, dimensions: Array, reach: float, frames: int) -> Array:
 
 
 def plane(side: int) -> Array:
-    """The plane as the prior fills it: [side * side, 2], rows from the top, equal shares of a normal between lines.
+    """A grid of quantiles of the 2-D normal prior: [side * side, 2], rows from the top.
 
     Source: Kingma & Welling 2014, figure 4 (the inverse CDF of the normal at even steps of the unit square).
     """
@@ -74,7 +74,7 @@ def plane(side: int) -> Array:
 def between_seeds(
     space: Space, seeds: list[int], rows: int, frames: int, path: InterpolationPath, label: Array | None
 ) -> Array:
-    """Images 0 to rows - 1 of each seed to those of the next: uint8 [rows, len(seeds) - 1, frames, H, W, C].
+    """Paths from images 0 to rows - 1 of each seed to the next: uint8 [rows, len(seeds) - 1, frames, H, W, C].
 
     label: [rows], None for unconditional models.
     """
@@ -85,7 +85,7 @@ def between_seeds(
 
 
 def between_images(space: Space, images: Array, frames: int, path: InterpolationPath, label: Array | None) -> Array:
-    """Each image to the next: uint8 [1, N - 1, frames, H, W, C]; a class lasts until halfway to the next.
+    """Paths from each image to the next: uint8 [1, N - 1, frames, H, W, C]; the class changes halfway.
 
     Raises UsageError on fewer than 2 images.
     """
@@ -95,7 +95,7 @@ def between_images(space: Space, images: Array, frames: int, path: Interpolation
 
 
 def laid_out(walks: Array, output: Path) -> Array:
-    """[rows, segments, frames, H, W, C] as `write_rows` takes them: a segment a line, in a GIF one after another."""
+    """[rows, segments, frames, H, W, C] for `write_rows`: one segment per line, in a GIF one after another."""
     rows, segments, frames, *shape = walks.shape
     if output.suffix.lower() == ".gif":
         return walks.reshape(rows, segments * frames, *shape)
@@ -114,7 +114,7 @@ def start(codes: Codes, images: Images | None, seed: int | None) -> Array:
 
 
 def strongest(codes: Codes, start: Array, reach: float, label: Array | None) -> list[int]:
-    """Dimensions by how much the image changes from one end of each to the other: the first DIMENSIONS of them."""
+    """The DIMENSIONS along which the image changes most between both ends, the strongest first."""
     ends = traversal(codes, start, list(range(len(start))), reach, 2, label).astype(np.int16)
     change = np.abs(ends[:, 0] - ends[:, 1]).mean((1, 2, 3))
     return np.argsort(-change, kind="stable")[:DIMENSIONS].tolist()
@@ -123,12 +123,12 @@ def strongest(codes: Codes, start: Array, reach: float, label: Array | None) -> 
 def traversal(
     codes: Codes, start: Array, dimensions: list[int], reach: float, frames: int, label: Array | None
 ) -> Array:
-    """A dimension a row: uint8 [len(dimensions), frames, H, W, C]; label: [1]."""
+    """One row per dimension: uint8 [len(dimensions), frames, H, W, C]; label: [1]."""
     return drawn(codes, sweep(start, np.array(dimensions), reach, frames), label)
 
 
 def seed_numbers(text: str) -> list[int]:
-    """'0,1,2' as numbers. Raises UsageError on anything but two seeds or more."""
+    """'0,1,2' as numbers. Raises UsageError on fewer than two seeds, or other text."""
     seeds = _numbers(text, "--seeds", 2**32)
     if len(seeds) < 2:
         raise UsageError(f"--seeds takes two or more to walk between, got {text!r}")
@@ -136,7 +136,7 @@ def seed_numbers(text: str) -> list[int]:
 
 
 def dimension_numbers(text: str, count: int) -> list[int]:
-    """Which of `count` dimensions: '0,3,5' as numbers. Raises UsageError on others."""
+    """'0,3,5' as numbers of dimensions. Raises UsageError on numbers not below `count`, or other text."""
     return _numbers(text, "--dimensions", count)
 
 
@@ -152,7 +152,7 @@ def _same(label: Array | None, row: int, count: int) -> Array | None:
 
 
 def drawn(space: Space, latents: Array, label: Array | None) -> Array:
-    """[segments, frames, *shape] -> uint8 [segments, frames, H, W, C].
+    """Decode latents [segments, frames, *shape] to uint8 [segments, frames, H, W, C].
 
     label: of each end [segments + 1], or of all [1]; None for unconditional models.
     """

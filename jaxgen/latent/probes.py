@@ -1,4 +1,4 @@
-"""What latents know of the classes, and latents in the plane: [N, D] each."""
+"""Linear probes, clusters and 2-D projections of latents [N, D]."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from jaxgen.images import BACKGROUND
 
 Array = np.ndarray
 SHRINKAGE = 0.01  # of a covariance, by default
-SINGULAR = 1e-12  # share of the largest variance below which a direction has none
+SINGULAR = 1e-12  # share of the largest variance below which a direction counts as constant
 
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """One score a class, linear in the latents; the highest wins."""
+    """A linear classifier of latents, with one score per class."""
 
     labels: Array  # [K]
     weights: Array  # [D, K]
@@ -24,24 +24,24 @@ class LinearProbe:
 
     @classmethod
     def fit(cls, latents: Array, labels: Array, shrinkage: float = SHRINKAGE) -> LinearProbe:
-        """Linear discriminant analysis: each class a normal around its mean, all of one covariance.
+        """Linear discriminant analysis: each class is normal around its mean, with a common covariance.
 
-        Not least squares on targets of 1 and -1: where dimensions are few, that never chooses a class which lies
-        between others (Hastie, Tibshirani & Friedman 2009, section 4.2). shrinkage: the share, from 0 to 1, of the
-        covariance that is replaced by its mean variance; directions without variance have no say.
-        Raises UsageError on fewer than 2 classes.
+        Least squares on targets of 1 and -1 would in few dimensions never choose a class between others (Hastie,
+        Tibshirani & Friedman 2009, section 4.2). shrinkage: the share, from 0 to 1, of the covariance that is replaced
+        by its mean variance; directions without variance are ignored. Raises UsageError on fewer than 2 classes.
         """
-        known, of = np.unique(labels, return_inverse=True)
+        known, class_index = np.unique(labels, return_inverse=True)
         if len(known) < 2:
-            raise UsageError(f"a probe tells classes apart: it needs images of 2 or more, got {len(known)}")
+            raise UsageError(f"a probe needs images of 2 or more classes, got {len(known)}")
         x = latents.astype(np.float64)
-        means = np.stack([x[of == k].mean(0) for k in range(len(known))])  # [K, D]
-        within = x - means[of]
+        means = np.stack([x[class_index == k].mean(0) for k in range(len(known))])  # [K, D]
+        within = x - means[class_index]
         covariance = within.T @ within / len(x)
         level = np.trace(covariance) / len(covariance)
         covariance = (1 - shrinkage) * covariance + shrinkage * level * np.eye(len(covariance))
         weights = np.linalg.pinv(covariance, rcond=SINGULAR, hermitian=True) @ means.T
-        return cls(known, weights, np.log(np.bincount(of) / len(of)) - 0.5 * (means.T * weights).sum(0))
+        prior = np.bincount(class_index) / len(class_index)
+        return cls(known, weights, np.log(prior) - 0.5 * (means.T * weights).sum(0))
 
     def predict(self, latents: Array) -> Array:
         """[N] labels."""
@@ -60,13 +60,13 @@ def k_means(latents: Array, count: int, seed: int) -> Clusters:
         from sklearn.cluster import KMeans
     if count > len(latents):
         raise UsageError(f"{count} clusters need as many images, got {len(latents)}")
-    found = KMeans(count, n_init=10, random_state=seed).fit(latents)
-    return Clusters(found.labels_, np.linalg.norm(latents - found.cluster_centers_[found.labels_], axis=1))
+    fitted = KMeans(count, n_init=10, random_state=seed).fit(latents)
+    return Clusters(fitted.labels_, np.linalg.norm(latents - fitted.cluster_centers_[fitted.labels_], axis=1))
 
 
 def majorities(clusters: Array, labels: Array, count: int) -> list[tuple[int, int, int]]:
-    """Of each cluster: how many it has, the commonest label among them, and how many have that; (0, -1, 0) of an empty
-    one, which k-means leaves where fewer latents differ than there are clusters."""
+    """For each cluster: its size, its commonest label and the count of that label; (0, -1, 0) for an empty cluster,
+    which k-means leaves if there are fewer distinct latents than clusters."""
     rows = []
     for cluster in range(count):
         values, counts = np.unique(labels[clusters == cluster], return_counts=True)
@@ -79,17 +79,17 @@ def majorities(clusters: Array, labels: Array, count: int) -> list[tuple[int, in
 
 
 def pca(latents: Array) -> tuple[Array, Array]:
-    """The two directions in which latents differ most: coordinates [N, 2], and the share of the variance of each [2].
+    """The first two principal components: coordinates [N, 2], and their shares of the variance [2].
 
     Raises UsageError on fewer than 3 latents or 2 dimensions.
     """
     if len(latents) < 3 or latents.shape[1] < 2:
-        raise UsageError(f"a plane needs 3 or more latents of 2 or more dimensions, got {list(latents.shape)}")
+        raise UsageError(f"PCA needs 3 or more latents of 2 or more dimensions, got {list(latents.shape)}")
     x = latents.astype(np.float64)
     x -= x.mean(0)
     _, sizes, directions = np.linalg.svd(x, full_matrices=False)
     axes = directions[:2]
-    axes = axes * np.sign(axes[np.arange(2), np.abs(axes).argmax(1)])[:, None]  # else the sign is LAPACK's whim
+    axes = axes * np.sign(axes[np.arange(2), np.abs(axes).argmax(1)])[:, None]  # LAPACK's sign is arbitrary
     total = float((sizes**2).sum()) or 1.0
     return x @ axes.T, sizes[:2] ** 2 / total
 
@@ -105,7 +105,7 @@ def t_sne(latents: Array, seed: int) -> Array:
 
 
 def typical(images: Array, clusters: Clusters, count: int, columns: int = 12) -> Array:
-    """A cluster a row, nearest to its centre first: uint8 [count, columns, H, W, C], grey where there are no more."""
+    """One cluster per row, nearest to its centre first: uint8 [count, columns, H, W, C], padded with grey."""
     sheet = np.full((count, columns, *images.shape[1:]), BACKGROUND, np.uint8)
     for cluster in range(count):
         members = np.flatnonzero(clusters.of == cluster)

@@ -1,4 +1,4 @@
-"""Latents in the plane: where the classes lie, and what a plane of latents decodes to."""
+"""2-D maps of latents: scatter plots of the classes, and decoded grids of 2-D latents."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ METHODS: dict[str, Callable[[Array, int], tuple[Array, str]]] = {"plain": _plain
 
 
 def default(space: Space) -> str:
-    """'plain' where latents are points of a plane already."""
+    """The default method: 'plain' for 2-D latents, else 'pca'."""
     return "plain" if space.shape == (2,) else "pca"
 
 
 def manifold(codes: Codes, side: int, label: Array | None) -> Array:
-    """What the plane of 2-D latents decodes to: uint8 [side, side, H, W, C]; label: [1], None for unconditional models.
+    """A decoded grid of 2-D latents: uint8 [side, side, H, W, C]; label: [1], None for unconditional models.
 
     Raises UsageError for latents of other dimensions.
     """
     if codes.shape != (2,):
-        raise UsageError(f"{codes.name} has latents of {codes.shape[0]} dimensions: a manifold is drawn of 2")
+        raise UsageError(f"{codes.name} has latents of {codes.shape[0]} dimensions: a manifold needs 2")
     images = codes.decode(plane(side), None if label is None else np.repeat(label, side * side))
     return images.reshape(side, side, *images.shape[1:])
 
 
 def sheet(codes: Codes, side: int, label: Array | None) -> tuple[Array, float]:
-    """`manifold` on one sheet, uint8 [side * H, side * W, C], and how far from 0 its outermost images lie."""
+    """`manifold` on one sheet, uint8 [side * H, side * W, C], and the largest coordinate of its latents."""
     images = manifold(codes, side, label)
     return grid(images.reshape(-1, *images.shape[2:]), side, padding=0, scale=1), float(plane(side).max())
 

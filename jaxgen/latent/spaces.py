@@ -1,4 +1,4 @@
-"""A model's latents: images from them, and them from images. What follows asks no more about what the model is."""
+"""Latent spaces of models: decoding latents to images and encoding images, with one interface for all models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jaxgen.sampling.plan import COLUMNS
 from jaxgen.sampling.prng import image_noise
 
 Array = np.ndarray
-BATCH = 64  # images a call
+BATCH = 64  # images per call
 
 
 class Space(ABC):
@@ -29,25 +29,25 @@ class Space(ABC):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one latent."""
+        """The shape of one latent."""
         return self.model.noise_shape
 
     @property
     def name(self) -> Path:
-        """The file's."""
+        """The path of the model file."""
         return self.model.artifact.path
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides besides the model how latents are read and drawn; None: nothing of that name."""
+        """The settings of encoding and decoding, for provenance; None: unset."""
         return {}
 
     def of_seed(self, seed: int, index: Array) -> Array:
-        """What images `index` [N] of a seed are drawn from."""
+        """The latents of images `index` [N] of a seed."""
         return image_noise(np.full(len(index), seed), index, 0, self.shape)
 
     def encode(self, images: Array, label: Array | None) -> Array:
-        """uint8 [N, H, W, C] -> latents. Raises UsageError if the model has no way back."""
+        """uint8 [N, H, W, C] -> latents. Raises UsageError if images cannot be encoded."""
         self.require_way_back()
         return np.concatenate([self._encode(images[part], _part(label, part)) for part in _parts(len(images))])
 
@@ -55,18 +55,18 @@ class Space(ABC):
         """Latents -> uint8 [N, H, W, C]; label: [N], None for unconditional models."""
         return np.concatenate([self._decode(latents[part], _part(label, part)) for part in _parts(len(latents))])
 
-    def labels(self, count: int, asked: str | None, images: Images | None = None) -> Array | None:
-        """[count] labels: what was asked for, else the images' own, else none; None: unconditional.
+    def labels(self, count: int, text: str | None, images: Images | None = None) -> Array | None:
+        """[count] labels: those of `text`, else the images' own, else none; None: unconditional.
 
-        asked: one class for all, or one for each: '7,1'. Without images a model that must be told a class gets them
-        in turn, as when it samples. Raises UsageError if it must be told one and nothing tells it.
+        text: one class for all, or one for each: '7,1'. Without images, a model that requires a class gets the classes
+        in turn, as in sampling. Raises UsageError if images of unknown classes need them.
         """
         model = self.model
-        if asked is not None:
-            words = [asked] if asked in model.classes else [word.strip() for word in asked.split(",")]
+        if text is not None:
+            words = [text] if text in model.classes else [word.strip() for word in text.split(",")]
             numbers = [model.label(word) for word in words]
             if len(numbers) not in (1, count):
-                raise UsageError(f"expected 1 class, or {count}, one for each image; got {len(numbers)}: {asked!r}")
+                raise UsageError(f"expected 1 class, or {count}, one for each image; got {len(numbers)}: {text!r}")
             return np.resize(numbers, count) if model.classes else None
         if not model.classes:
             return None
@@ -79,9 +79,9 @@ class Space(ABC):
             raise UsageError(f"{self.name} must be told the images' class ({known}): give --label")
         return np.arange(count) % len(model.classes)
 
-    def labels_to_encode(self, images: Images, asked: str | None) -> Array | None:
-        """What `encode` is to be told of images that are not decoded again: `labels`."""
-        return self.labels(len(images), asked, images)
+    def labels_to_encode(self, images: Images, text: str | None) -> Array | None:
+        """The labels for `encode` alone, without decoding: as in `labels`."""
+        return self.labels(len(images), text, images)
 
     @abstractmethod
     def require_way_back(self) -> None:
@@ -89,11 +89,11 @@ class Space(ABC):
 
     @abstractmethod
     def codes(self) -> Codes:
-        """Itself if latents are short codes; else UsageError."""
+        """This space if its latents are codes, else UsageError."""
 
     @abstractmethod
     def noises(self) -> Noises:
-        """Itself if latents are the noise of a plan; else UsageError."""
+        """This space if its latents are the noise of a plan, else UsageError."""
 
     @abstractmethod
     def _encode(self, images: Array, label: Array | None) -> Array: ...
@@ -103,10 +103,10 @@ class Space(ABC):
 
 
 class Codes(Space):
-    """Latents are codes [D], drawn from in one evaluation; an encoder, if there is one, leads back to their mean."""
+    """Latents are codes [D], decoded in one evaluation; an optional encoder gives the mean code of an image."""
 
     def __init__(self, model: Model, reader: Predictor | None = None, expected: Path | None = None) -> None:
-        """expected: where the encoder would lie.
+        """expected: the path where an encoder was looked for.
 
         Raises JaxgenError if the encoder is of other weights than the model.
         """
@@ -124,28 +124,28 @@ class Codes(Space):
     def reader(self) -> Predictor:
         if self._reader is None:
             raise UsageError(
-                f"{self.name} has no encoder ({self._expected} is not there): it draws images and reads none; "
-                "a VAE's is written beside it by 'jaxgen export'"
+                f"{self.name} has no encoder ({self._expected} does not exist), so it cannot encode images; "
+                "'jaxgen export' writes a VAE's encoder beside it"
             )
         return self._reader
 
     def require_way_back(self) -> None:
         _ = self.reader
 
-    def labels_to_encode(self, images: Images, asked: str | None) -> Array | None:
-        """None: an encoder takes no class. One that was asked for is checked all the same."""
-        return None if asked is None else super().labels_to_encode(images, asked)
+    def labels_to_encode(self, images: Images, text: str | None) -> Array | None:
+        """None without a text: an encoder takes no class. Given classes are still checked."""
+        return None if text is None else super().labels_to_encode(images, text)
 
     def codes(self) -> Codes:
         return self
 
     def noises(self) -> Noises:
-        raise UsageError(f"{self.name} draws in one evaluation: this needs a model that draws by a plan")
+        raise UsageError(f"{self.name} samples in one evaluation: this needs a model that samples by a plan")
 
     def posterior(self, images: Array) -> tuple[Array, Array]:
         """Mean and log-variance of q(z | x), [N, D] each."""
-        found = self.reader.read(images)
-        return found["mean"], found["log_variance"]
+        outputs = self.reader.read(images)
+        return outputs["mean"], outputs["log_variance"]
 
     def _encode(self, images: Array, label: Array | None) -> Array:
         return self.posterior(images)[0]
@@ -156,7 +156,7 @@ class Codes(Space):
 
 
 class Noises(Space):
-    """Latents are the noise that a deterministic plan starts from; the plan, reversed, leads back."""
+    """Latents are the initial noise of a deterministic plan; the inverted plan encodes images."""
 
     def __init__(
         self,
@@ -167,10 +167,10 @@ class Noises(Space):
         refine: int = 0,
         exact: bool = False,
     ) -> None:
-        """steps: of the plan, None: as many as the model's own; guidance: None: the file's; refine: see `invert`.
+        """steps: of the plan, None: the model's own; guidance: None: the file's; refine: see `invert`.
 
-        exact: x0 is not clipped on the way, which could not be undone, so that encoded images come back: of 16 MNIST
-        test images in 50 steps within 0.2 of 255 on average, and within 1.1 clipped (ddpm-mnist-mini, refine 1).
+        exact: do not clip x0, which is not invertible, so that encoded images decode to themselves: 16 MNIST test
+        images in 50 steps within 0.2 of 255 on average, with clipping within 1.1 (ddpm-mnist-mini, refine 1).
         """
         super().__init__(model)
         process = model.process()
@@ -180,7 +180,7 @@ class Noises(Space):
         if exact:
             self.plan[:, COLUMNS.index("clip")] = np.inf
         if exact and guidance is None and model.classes:
-            guidance = 1.0  # with more, an image and its noise are further from each other
+            guidance = 1.0  # more guidance makes the inversion less accurate
         self.guidance, self.refine = guidance, refine
         self._sampler, self._steps = recipe.sampler, steps
 
@@ -191,10 +191,10 @@ class Noises(Space):
         return {"sampler": self._sampler, "steps": self._steps, "refine": self.refine or None, **guided}
 
     def require_way_back(self) -> None:
-        """There is one from any image: its plan, run backwards."""
+        """Any image can be encoded, by the inverted plan."""
 
     def codes(self) -> Codes:
-        raise UsageError(f"{self.name} draws by a plan: its latents are noise, and this needs short codes; use a VAE")
+        raise UsageError(f"{self.name} samples by a plan: its latents are noise, and this needs short codes; use a VAE")
 
     def noises(self) -> Noises:
         return self
@@ -225,10 +225,10 @@ def open_space(
     model = Model.open(path, threads=threads)
     if model.inference.process is not None:
         if encoder is not None:
-            raise UsageError(f"{path} draws by a plan, which is run backwards: it takes no --encoder")
+            raise UsageError(f"{path} samples by a plan, which is inverted: it takes no --encoder")
         return Noises(model, steps=steps, guidance=guidance, refine=refine, exact=exact)
     if steps is not None or guidance is not None:
-        model.process()  # says that it has none
+        model.process()  # raises: the model has none
     beside = path.with_suffix(".encoder.onnx")
     chosen = encoder or (beside if beside.exists() else None)
     return Codes(model, Predictor.open(chosen, threads=threads) if chosen else None, beside)

@@ -15,7 +15,7 @@ def test_refusals_are_one_line(refused, family, unconditional, latent):
     assert "give --label" in refused(2, "latent", "reconstruct", vae, "one.png")
     assert "needs short codes" in refused(2, "latent", "traverse", unconditional.onnx)
     assert "needs short codes" in refused(2, "latent", "anomaly", unconditional.onnx, "one.png")
-    assert "draws by a plan" in refused(2, "latent", "inpaint", vae, "one.png")
+    assert "samples by a plan" in refused(2, "latent", "inpaint", vae, "one.png")
     assert "not both" in refused(2, "latent", "encode", vae, "one.png", *DIGITS)
     assert "no images" in refused(2, "latent", "encode", vae)
     assert "-o takes FILE.npy" in refused(2, "latent", "encode", vae, "one.png", "-o", "a.png")
@@ -27,7 +27,7 @@ def test_refusals_are_one_line(refused, family, unconditional, latent):
     assert "it needs both, got 0 and 1" in refused(2, "latent", "anomaly", vae, *DIGITS, *odd, 8)
     assert "--seeds takes" in refused(2, "latent", "interpolate", vae, "--seeds", "1,x")
     assert "--dimensions takes numbers from 0 to 4" in refused(2, "latent", "traverse", gan, "--dimensions", "5")
-    assert "a manifold is drawn of 2" in refused(2, "latent", "map", vae, "--method", "manifold")
+    assert "a manifold needs 2" in refused(2, "latent", "map", vae, "--method", "manifold")
     assert "at most 4096" in refused(2, "latent", "interpolate", vae, "-n", 256, "--frames", 1000)
     assert "no folder" in refused(3, "latent", "traverse", vae, "-o", "missing/a.png")
 

@@ -138,7 +138,7 @@ def test_encoder_of_other_weights_is_refused(family):
 
 def test_model_without_an_encoder_says_so(family):
     space = open_space(family("gan").onnx)
-    with pytest.raises(UsageError, match=r"has no encoder .*: it draws images and reads none"):
+    with pytest.raises(UsageError, match=r"has no encoder .*, so it cannot encode images"):
         space.encode(some(space), None)
 
 
@@ -149,7 +149,7 @@ def test_what_a_model_does_not_have_is_refused(family, unconditional):
         open_space(unconditional.onnx, encoder=family("vae").encoder)
     with pytest.raises(UsageError, match="this needs short codes"):
         open_space(unconditional.onnx).codes()
-    with pytest.raises(UsageError, match="needs a model that draws by a plan"):
+    with pytest.raises(UsageError, match="needs a model that samples by a plan"):
         open_space(family("vae").onnx).noises()
 
 
