@@ -20,10 +20,10 @@ from jaxgen.training import families
 from jaxgen.training.restore import load_trained
 from jaxgen.training.trainer import train
 from jaxgen_export.export import export_model
-from jaxgen_export.torch_models import TWINS
+from jaxgen_export.torch_models import TORCH_MODELS
 
 PAGE = (Path(__file__).parents[1] / "docs/extending.md").read_text()
-TABLES = [SAMPLERS, data.catalog.SOURCES, METRICS, RUNTIMES, configs.FAMILIES, MODULES, families.FAMILIES, TWINS]
+TABLES = [SAMPLERS, data.catalog.SOURCES, METRICS, RUNTIMES, configs.FAMILIES, MODULES, families.FAMILIES, TORCH_MODELS]
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
 
 
@@ -96,9 +96,9 @@ def test_runtime_opens_a_file_under_its_certificate(added, unconditional):
 
 
 def test_family_trains_exports_and_samples(added, tmp_path):
-    sizes = grown(configs.FAMILIES, MODULES, families.FAMILIES, TWINS)
+    sizes = grown(configs.FAMILIES, MODULES, families.FAMILIES, TORCH_MODELS)
     module = added("A family")
-    assert grown(configs.FAMILIES, MODULES, families.FAMILIES, TWINS) == [size + 1 for size in sizes]
+    assert grown(configs.FAMILIES, MODULES, families.FAMILIES, TORCH_MODELS) == [size + 1 for size in sizes]
     few = TrainingConfig(steps=200, batch_size=64, lr=3e-3, ema=0.9, checkpoint_every=100, sample_every=200)
     config = module.Moments(name="moments", data=configs.DataConfig(dataset="digits", size=8, channels=1), training=few)
     assert configs.from_dict(configs.to_dict(config)) == config

@@ -1,1 +1,1 @@
-"""Export: weights to the PyTorch twin, TorchScript, the one-file ONNX sampler and its certificate."""
+"""Export trained weights to PyTorch, TorchScript and a one-file ONNX sampler with its certificate."""

@@ -1,4 +1,4 @@
-"""A file of jaxgen's that another tool rewrote: checked, measured anew and given a manifest of what it is now."""
+"""Adopt a model file that another tool rewrote: check it, measure it again and update its manifest."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ Say = Callable[[str], None]
 
 
 def resign(path: Path, say: Say = lambda line: None) -> bytes:
-    """The rewritten file, with a certificate measured on it, a manifest that says what happened, and its own hash.
+    """The rewritten file with a new certificate, a manifest that records the rewrite, and a new hash.
 
-    Raises JaxgenError if it is not one of jaxgen's, if its graph no longer obeys the contract, or if it does not give
-    the images that its certificate holds; UsageError if nothing rewrote it.
+    Raises JaxgenError if it is not a jaxgen file, if its graph breaks the contract, or if it does not reproduce the
+    images in its certificate; UsageError if it was not rewritten.
     """
     data, name = read_bytes(path, model_file.MAX_BYTES), str(path)
-    was = model_file.manifest_of(data, name)["sha256"]
+    old_hash = model_file.manifest_of(data, name)["sha256"]
     if model_file.is_intact(data):
-        raise UsageError(f"{name}: nothing rewrote it: its bytes are those that were exported")
+        raise UsageError(f"{name}: was not rewritten: its bytes are still those of the export")
     model = foreign.load(data, name)
-    file = _as_if_its_own(model, was, path)
+    file = _parse_without_hash(model, old_hash, path)
     if not isinstance(file.manifest.get("certificate"), dict):
         raise JaxgenError(f"{name}: has no certificate to be measured by; export it again")
     _check_contract(model, file)
@@ -46,26 +46,26 @@ def resign(path: Path, say: Say = lambda line: None) -> bytes:
         say("its weights are outside the loop's body now, which makes each step slower in onnxruntime")
 
     say("running the certificate's probe")
-    found = verify(opened(file))
-    if not found["same"]:
+    report = verify(opened(file))
+    if not report["same"]:
         raise JaxgenError(
-            f"{name}: no longer gives what its certificate says: {found['line']}; a network that was changed on "
+            f"{name}: no longer reproduces its certificate: {report['line']}; a network that was changed on "
             "purpose goes back into its sampler with 'jaxgen compose'"
         )
-    say(found["line"])
+    say(report["line"])
     history = file.manifest.get("resigned")
-    history = [*(history if isinstance(history, list) else []), {"from": was, "producer": foreign.producer(model)}]
-    changed = {"jaxgen": __version__, "resigned": history, "certificate": _certificate(file, found)}
+    history = [*(history if isinstance(history, list) else []), {"from": old_hash, "producer": foreign.producer(model)}]
+    changed = {"jaxgen": __version__, "resigned": history, "certificate": _certificate(file, report)}
     return stamped(model, file.manifest | changed)
 
 
-def _as_if_its_own(model: ModelProto, was: str, path: Path) -> Artifact:
-    """The file with every check that `model_file.read` makes but for the hash's; was: the hash in its manifest."""
+def _parse_without_hash(model: ModelProto, old_hash: str, path: Path) -> Artifact:
+    """Parse the file with every check of `model_file.read` but the hash's; old_hash: the one in its manifest."""
     copy = ModelProto()
     copy.CopyFrom(model)
     for entry in copy.metadata_props:
         if entry.key == model_file.KEY:
-            entry.value = entry.value.replace(was, model_file.ZEROS, 1)
+            entry.value = entry.value.replace(old_hash, model_file.ZEROS, 1)
     return model_file.parse(model_file.stamp(copy.SerializeToString()), path)
 
 
@@ -78,7 +78,7 @@ def _check_contract(model: ModelProto, file: Artifact) -> None:
         port.name for port in contract.inputs_of(file.inference) if port.name in OPTIONAL and port.name not in given
     ]
     reason = f"`{gone[0]}` is no longer an input: {DROPPED}" if gone else lines[0]
-    raise JaxgenError(f"{file.path}: its graph does not obey the contract any more: {reason}")
+    raise JaxgenError(f"{file.path}: its graph no longer obeys the contract: {reason}")
 
 
 def _weights_outside(model: ModelProto) -> bool:
@@ -87,14 +87,14 @@ def _weights_outside(model: ModelProto) -> bool:
     return outer > sum(inner)
 
 
-def _certificate(file: Artifact, found: Mapping[str, Any]) -> dict[str, Any]:
-    """What was measured: the probe in onnxruntime, against the images or numbers that the certificate had."""
+def _certificate(file: Artifact, report: Mapping[str, Any]) -> dict[str, Any]:
+    """A certificate of the probe in onnxruntime, against the images or numbers of the old certificate."""
     old = file.value("certificate", dict)
-    row = {"backend": "onnxruntime", "batch": found["images"]}
-    if "identical" in found:
-        same = {key: found[key] for key in ("identical", "off_by")}
+    row = {"backend": "onnxruntime", "batch": report["images"]}
+    if "identical" in report:
+        same = {key: report[key] for key in ("identical", "off_by")}
         rows: dict[str, Any] = {"evaluation": [], "trajectories": [row | {"plan": None, "start": "noise"} | same]}
     else:
-        rows = {"evaluation": [row | {"input": "probe", "relative": found["relative"]}], "trajectories": []}
+        rows = {"evaluation": [row | {"input": "probe", "relative": report["relative"]}], "trajectories": []}
     kept = {key: old[key] for key in ("reference", "limits", "probe") if key in old}
     return {**kept, **rows, **where_measured()}

@@ -19,37 +19,37 @@ from jaxgen.sampling import plan as plans, prng
 from jaxgen_export import bundle, runtimes, torch_models, weight_mapping
 
 
-def rival_draws(sampler: Model, threads: int | None = None) -> dict[str, Draw]:
-    """PyTorch eager, TorchScript, JAX (which uses all cores), and onnxruntime with the loop outside the graph, for
-    models that have a loop.
+def rival_samplers(sampler: Model, threads: int | None = None) -> dict[str, Draw]:
+    """PyTorch eager, TorchScript, JAX (which uses all cores) and, for models with a loop, onnxruntime with the loop
+    outside the graph.
 
-    Their weights are random: speed does not depend on them, and a model file does not give its own back.
+    Their weights are random: speed does not depend on them, and they cannot be read back from a model file.
     """
     config = _config_of(sampler)
     params = {name: np.asarray(value) for name, value in networks.build(config).init(jax.random.key(0)).items()}
-    twin = torch_models.build(config)
-    weight_mapping.load_into(twin, params)
+    torch_model = torch_models.build(config)
+    weight_mapping.load_into(torch_model, params)
     if threads:
         torch.set_num_threads(threads)
-    made = bundle.build(twin, twin.cores[0], config)
+    made = bundle.build(torch_model, torch_model.cores[0], config)
     guidance = unguided(sampler)
 
     def sample(backend: runtimes.Backend, batch: int, plan: np.ndarray | None) -> object:
         return backend.sample(np.arange(batch), _labels(sampler, batch), plan, guidance=guidance)
 
-    draws: dict[str, Draw] = {
+    samplers: dict[str, Draw] = {
         PYTORCH: partial(sample, runtimes.Torch(made.eager, config)),
         "torchscript": partial(sample, runtimes.Torch(made.scripted, config)),
         "jax": partial(sample, runtimes.Jax(params, config)),
     }
     if config.process is None:
-        return draws
+        return samplers
     outside = runtimes.OnnxRuntime(sampler, made.graph.SerializeToString(), threads)
-    return {"onnxruntime, loop outside": partial(_loop_outside, outside), **draws}
+    return {"onnxruntime, loop outside": partial(_loop_outside, outside), **samplers}
 
 
 def _config_of(sampler: Model) -> Config:
-    """What describes its network: the config that its file records, which must be one of this jaxgen's own."""
+    """The config in the model's file. Raises JaxgenError if this version of jaxgen does not understand it."""
     artifact = sampler.artifact
     try:
         return configs.from_dict(renamed(artifact.config)[0])
@@ -61,7 +61,7 @@ def _config_of(sampler: Model) -> Config:
 
 
 def _loop_outside(backend: runtimes.OnnxRuntime, batch: int, plan: np.ndarray) -> object:
-    """NumPy runs the plan and calls the core once a row: what the loop in the graph is to be no slower than."""
+    """Run the plan in NumPy and call the core once per row; the loop in the graph must be no slower."""
     sampler = backend.sampler
     return plans.run(
         plan,

@@ -1,4 +1,4 @@
-"""One file to be: its graph, and the same in PyTorch, for each kind of file that there is."""
+"""Build the parts of an exported file: its ONNX graph and the same model in PyTorch."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Bundle:
         return torchscript.script(self.module, self.config, list(example(self.core, self.config).values()))
 
 
-def build(twin: TorchModel, core: ExportSpec, config: Config) -> Bundle:
-    """The file around one of a twin's cores."""
-    module = core.part(twin).eval()
+def build(torch_model: TorchModel, core: ExportSpec, config: Config) -> Bundle:
+    """Build the file around one of a model's cores."""
+    module = core.part(torch_model).eval()
     inputs = example(core, config)
     graph = compose.export_core(module, inputs, core.outputs, unused=() if config.classes else ("label",))
     text, defaults = _text(module, core, config)
@@ -55,7 +55,7 @@ def build(twin: TorchModel, core: ExportSpec, config: Config) -> Bundle:
 
 
 def example(core: ExportSpec, config: Config) -> dict[str, Tensor]:
-    """Two of each input."""
+    """Example inputs by name, with a batch of 2."""
     inputs = {
         "x": torch.zeros(2, *config.data.shape),
         "z": torch.zeros(2, *config.noise_shape),
@@ -69,8 +69,8 @@ def _text(module: nn.Module, core: ExportSpec, config: Config) -> tuple[str, dic
     """The contract as text, and the defaults of its inputs."""
     shape = config.data.shape
     if core.reads:
-        given = module(*example(core, config).values())
-        values = given if isinstance(given, tuple) else (given,)
+        result = module(*example(core, config).values())
+        values = result if isinstance(result, tuple) else (result,)
         widths = {name: value.shape[1] for name, value in zip(core.outputs, values, strict=True)}
         return reader_text(shape, widths), {}
     if config.process is None:

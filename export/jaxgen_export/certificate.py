@@ -19,8 +19,8 @@ from jaxgen.sampling import sampler_spec
 from jaxgen_export.runtimes import Backend, Evaluate
 
 BATCHES = (1, 2, 7)
-PROBE = 8  # images that `jaxgen verify` draws or reads again
-NETWORK_PROBE = 4  # evaluations of a network that it makes again
+PROBE = 8  # images that `jaxgen verify` samples or reads again
+NETWORK_PROBE = 4  # evaluations of a network that it repeats
 PACKAGES = ("jax", "torch", "onnx", "onnxruntime", "numpy")
 GUIDANCE = 2.0  # other than 1, so that both evaluations of a conditional model count
 INPUTS = ("random", "constant")  # constant ones, each of another grey, on which normalisation amplifies rounding
@@ -31,8 +31,8 @@ Row = dict[str, Any]  # one comparison
 def measure(reference: Backend, others: Mapping[str, Backend], config: Config) -> dict[str, Any]:
     """All comparisons of a sampler with `reference`, and the probe. Raises JaxgenError if one is beyond its limit."""
     evaluations = _of_the_network(reference.evaluate, {name: one.evaluate for name, one in others.items()}, config)
-    trajectories = [row for what in _drawn(config) for row in _trajectories(reference, others, config, *what)]
-    return _certificate(evaluations, trajectories, _drawn_probe(reference, config))
+    trajectories = [row for run in _runs(config) for row in _trajectories(reference, others, config, *run)]
+    return _certificate(evaluations, trajectories, _sampled_probe(reference, config))
 
 
 def measure_network(
@@ -41,10 +41,10 @@ def measure_network(
     """As `measure`, of the network alone; inputs, output: their names. The probe holds numbers for any runtime."""
     evaluations = _of_the_network(reference, others, config)
     given = _network_inputs(config, NETWORK_PROBE, "random")
-    (found,) = reference(*given)
+    (result,) = reference(*given)
     probe = {
         "inputs": {name: tensors.encode(value) for name, value in zip(inputs, given, strict=False)},
-        "outputs": {output: tensors.encode(found)},
+        "outputs": {output: tensors.encode(result)},
     }
     return _certificate(evaluations, [], probe)
 
@@ -52,7 +52,7 @@ def measure_network(
 def measure_reader(
     reference: Evaluate, others: Mapping[str, Evaluate], config: Config, outputs: Sequence[str]
 ) -> dict[str, Any]:
-    """As `measure`, of a model that reads images; outputs: the names of what it says of them."""
+    """As `measure`, of a model that reads images; outputs: the names of its outputs."""
     evaluations = [
         row
         for batch in BATCHES
@@ -74,7 +74,7 @@ def _of_the_network(reference: Evaluate, others: Mapping[str, Evaluate], config:
 
 
 def labels(config: Config, count: int) -> np.ndarray:
-    """One class after the other, first of all -1 for models that draw without one, too: int64 [count]."""
+    """Cycle through the classes, starting with -1 for models that also sample without one: int64 [count]."""
     first = 0 if config.classes and not config.null_class else -1
     return np.arange(count) % (config.classes - first) + first
 
@@ -93,7 +93,7 @@ def _certificate(evaluations: list[Row], trajectories: list[Row], probe: Row) ->
 
 
 def _plans(config: Config) -> list[tuple[str | None, np.ndarray | None]]:
-    """The first one of each sampler among the plans that a file names; a single evaluation has none."""
+    """The first named plan of each sampler; models of a single evaluation have none."""
     process = config.process
     if process is None:
         return [(None, None)]
@@ -102,8 +102,8 @@ def _plans(config: Config) -> list[tuple[str | None, np.ndarray | None]]:
     return [(name, sampler_spec.table(process, recipe)) for name, recipe in named.items() if name in firsts]
 
 
-def _drawn(config: Config) -> Iterator[tuple[str | None, np.ndarray | None, int, str, float | None]]:
-    """What is drawn: the plan's name, the plan, batch, start and guidance."""
+def _runs(config: Config) -> Iterator[tuple[str | None, np.ndarray | None, int, str, float | None]]:
+    """What to sample: the plan's name, the plan, batch, start and guidance."""
     many = max(BATCHES)
     first, *others = _plans(config)
     for batch in BATCHES:
@@ -138,12 +138,12 @@ def _pixels(config: Config, count: int, kind: str) -> np.ndarray:
 def _evaluations(
     reference: Evaluate, others: Mapping[str, Evaluate], kind: str, batch: int, inputs: tuple[np.ndarray, ...]
 ) -> list[Row]:
-    """The worst of the network's outputs counts."""
+    """One row per backend, with the errors of the network's worst output."""
     want = reference(*inputs)
     rows = []
     for name, evaluate in others.items():
         each = [errors(*pair) for pair in zip(evaluate(*inputs), want, strict=True)]
-        worst = {key: float(np.max([found[key] for found in each])) for key in each[0]}  # np.max lets no NaN go
+        worst = {key: float(np.max([error[key] for error in each])) for key in each[0]}  # np.max keeps NaN
         rows.append({"backend": name, "input": kind, "batch": batch} | worst)
     return rows
 
@@ -163,18 +163,18 @@ def _trajectories(
     want, want_x = reference.sample(index, label, plan, x, guidance)
     rows = []
     for name, backend in others.items():
-        found, found_x = backend.sample(index, label, plan, x, guidance)
+        images, x_end = backend.sample(index, label, plan, x, guidance)
         row = {"backend": name, "plan": plan_name, "start": start, "batch": batch, "guidance": guidance}
-        # Of what is drawn in one evaluation there is nothing finer than its pixels.
-        whole = (to_unit(found), to_unit(want)) if found_x is None or want_x is None else (found_x, want_x)
-        rows.append(row | errors(*whole) | compare_images(found, want))
+        # A model of one evaluation has no x at its end, so its pixels are compared.
+        pair = (to_unit(images), to_unit(want)) if x_end is None or want_x is None else (x_end, want_x)
+        rows.append(row | errors(*pair) | compare_images(images, want))
     return rows
 
 
-def _drawn_probe(reference: Backend, config: Config) -> dict[str, Any]:
-    """Images by JAX and the file's default plan, for others to draw again."""
+def _sampled_probe(reference: Backend, config: Config) -> dict[str, Any]:
+    """Images by JAX with the file's default plan, for others to sample again."""
     index = np.arange(PROBE)
-    # Images without a class show little of a conditional model, so the probe names classes.
+    # A conditional model is hardly tested by images without a class, so the probe names classes.
     label = index % config.classes if config.classes else np.full(PROBE, -1)
     images, _ = reference.sample(index, label)
     return {"seed": 0, "index": index.tolist(), "label": label.tolist(), "images": encode_images(images)}
@@ -182,9 +182,9 @@ def _drawn_probe(reference: Backend, config: Config) -> dict[str, Any]:
 
 def _check(certificate: Mapping[str, Any]) -> None:
     for row in certificate["evaluation"]:
-        if not row["relative"] <= MAX_RELATIVE:  # and not >, which is false of NaN
-            raise JaxgenError(f"{row['backend']} is not JAX's equal: relative error {row['relative']:.1e} in {row}")
+        if not row["relative"] <= MAX_RELATIVE:  # not `>`, which is false for NaN
+            raise JaxgenError(f"{row['backend']} differs from JAX: relative error {row['relative']:.1e} in {row}")
     for row in certificate["trajectories"]:
         if not (row["identical"] >= LIMITS["identical"] and row["off_by"] <= LIMITS["off_by"]):
             share = f"{row['identical']:.2%} of pixels"
-            raise JaxgenError(f"{row['backend']} does not draw JAX's images: {share} are identical in {row}")
+            raise JaxgenError(f"{row['backend']} does not reproduce JAX's images: {share} are identical in {row}")

@@ -1,4 +1,4 @@
-"""A network that another tool changed, put back into the whole sampler: `jaxgen compose`."""
+"""`jaxgen compose`: put a network that another tool changed back into its sampler."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from jaxgen_export.graphs.decoder import latent_text
 from jaxgen_export.graphs.sampler import sampler_text
 from jaxgen_export.stamping import stamped
 
-HINTS = {  # what avoids a complaint in which this stands
+HINTS = {  # how to avoid a complaint that contains the key
     "float16": "; convert it with keep_io_types=True",
     "expected float32 [N": "; its batch must be free: 'jaxgen export --network' without --network-batch",
 }
@@ -36,7 +36,7 @@ def compose_model(network: Path, like: Path, *, batch_dependent: bool = False, s
     """The file `like` with another network in it, and a certificate of its own.
 
     network: an ONNX file with the inputs and outputs of the one that `jaxgen export --network` writes; like: a sampler.
-    batch_dependent: take a network whose images depend on what else is in the batch, too.
+    batch_dependent: accept a network whose images depend on the rest of the batch.
     Raises JaxgenError if the two do not fit, the network is not in ONNX's own operators or gives NaN, or depends on the
     batch.
     """
@@ -84,11 +84,11 @@ def _fitting(data: bytes, name: str, original: Artifact) -> ModelProto:
 
 
 def _check_same_process(data: bytes, name: str, original: Artifact) -> None:
-    """Of a network that still has its manifest: that it was trained to undo the same process."""
+    """Raise JaxgenError if the network still has its manifest and that records another process."""
     try:
         own = Inference.parse(model_file.manifest_of(data, name)["inference"], name)
     except (JaxgenError, KeyError):
-        return  # most tools lose it, and then the shapes must do
+        return  # most tools drop the manifest; then only the shapes can be checked
     ours, theirs = (about.to_dict()["process"] or {} for about in (original.inference, own))
     for key in ours | theirs:
         if ours.get(key) != theirs.get(key):
@@ -106,7 +106,7 @@ def _spliced(core: ModelProto, name: str, original: Artifact) -> ModelProto:
     defaults = {key: numpy_helper.to_array(held[key]) for key in ("plan", "state", "latent") if key in held}
     try:
         return compose.compose(_text(inference), core, defaults, foreign.opset(core, name))
-    except Exception as err:  # what onnx's checker says of a network that breaks its rules
+    except Exception as err:  # onnx's checker raises its own errors
         raise JaxgenError(f"{name}: cannot be put into {original.path}: {one_line(err)}") from err
 
 

@@ -1,8 +1,8 @@
-"""The certificate of a composed file: its images in onnxruntime, which others must find, and how far they are from
-those of the file that it was made from.
+"""The certificate of a composed file: its images in onnxruntime, which others must reproduce, and their distance from
+those of the original file.
 
-What `jaxgen export` writes is certified against JAX. A network that was quantised or pruned computes something else
-than what was trained, so there is no other reference than the file itself.
+What `jaxgen export` writes is certified against JAX. A quantised or pruned network computes something else than
+the trained one, so the file itself is the only reference.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from jaxgen_export.stamping import where_measured
 PROBE = 8  # images that `jaxgen verify` samples again
 BATCHES = (1, 2, 7)
 FEW_ROWS = 4  # of the plan, in onnx's reference, which is a hundred times slower
-TOLD = (0, 0, 1, np.inf, 0, 1, 0, 0, 0)  # a row after which x is what the network says; its time goes first
+OUTPUT_ROW = (0, 0, 1, np.inf, 0, 1, 0, 0, 0)  # a row after which x is the network's output; its time goes first
 
 Row = dict[str, Any]
 Feeds = dict[str, Any]  # arrays by name
-Run = Callable[[Feeds], list[np.ndarray]]  # a whole file: its images, and what `_watched` shows besides
+Run = Callable[[Feeds], list[np.ndarray]]  # a whole file: its images, and the extra output of `_watched`
 Say = Callable[[str], None]
 
 
 def measure(
     draft: Artifact, original: Artifact, core: ModelProto, batch_dependent: bool, say: Say
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The certificate of `draft`, and its distance from the file that it was made from.
+    """The certificate of `draft`, and its distance from the original file.
 
     core: the network alone, as the tool wrote it; batch_dependent: whether images may depend on what else is in their
     batch. Raises JaxgenError if they do and may not, or if the network gives NaN.
@@ -80,7 +80,7 @@ def measure(
 
 
 def _probe(original: Artifact, sampler: Model) -> Feeds:
-    """The images that the original's certificate holds; those of seed 0 where it has none."""
+    """Seeds, indices and labels of the original's probe; those of seed 0 where it has none."""
     index = np.arange(PROBE)
     label = index % len(sampler.classes) if sampler.classes else np.full(PROBE, -1)
     held = original.manifest.get("certificate")
@@ -100,7 +100,7 @@ def _one_by_one(probe: Feeds) -> Iterator[Feeds]:
 
 
 def _watched(file: Artifact) -> ModelProto:
-    """A sampler's graph that gives x at its end, too: of the last row by its state, else before it becomes pixels."""
+    """A sampler's graph with x at its end as an output: in `state_out`, or else before it becomes pixels."""
     model = onnx.load_from_string(file.data)
     made = {name for node in model.graph.node for name in node.output}
     if len(model.graph.output) == 1 and "x_end" in made:
@@ -123,12 +123,12 @@ def _images(run: Run, feeds: Feeds, file: Artifact) -> np.ndarray:
 
 
 def _evaluate(run: Run, sampler: Model, given: Feeds) -> np.ndarray:
-    """The network inside a file: what it says to `given`, its inputs by name; x [N, ...] and one t, or z [N, D]."""
+    """Evaluate the network inside a file on `given`, its inputs by name: x [N, ...] and one t, or z [N, D]."""
     count = len(given["label"])
     common: dict[str, Any] = {"seed": np.zeros(count, np.int64), "index": np.arange(count), "label": given["label"]}
     if "z" in given:
         return run(sampler.feeds(**common, latent=given["z"]))[-1]
-    row = np.array([TOLD], np.float32)
+    row = np.array([OUTPUT_ROW], np.float32)
     row[0, 0] = given["t"][0]
     common |= {"guidance": 1.0} if sampler.classes else {}
     start = np.stack([given["x"], np.zeros_like(given["x"])])
@@ -145,8 +145,8 @@ def _network_alone(core: ModelProto) -> Callable[[Feeds], np.ndarray]:
 
 
 def _given(sampler: Model, batch: int, kind: str) -> Feeds:
-    """What the network is asked: normals, or constants of another grey each, which make normalisation amplify rounding;
-    at the first, the middle and the last time of the default plan."""
+    """Inputs of the network: normals, or a constant grey per image, which makes normalisation amplify rounding; at the
+    first, the middle or the last time of the default plan."""
     rng, classes = np.random.default_rng(batch), max(len(sampler.classes), 1)
     first = sampler.least_label
     shape = (batch, *sampler.noise_shape)
@@ -162,7 +162,7 @@ def _given(sampler: Model, batch: int, kind: str) -> Feeds:
 
 
 def _evaluations(sampler: Model, new: Run, old: Run, alone: Callable[[Feeds], np.ndarray]) -> tuple[list[Row], float]:
-    """The network inside the file against the tool's own, and its largest relative distance from the original's."""
+    """Compare the network in the file with the tool's own; and its largest relative distance from the original's."""
     rows, distance = [], 0.0
     for batch, kind in itertools.product(BATCHES, ("random", "constant")):
         given = _given(sampler, batch, kind)
@@ -174,7 +174,7 @@ def _evaluations(sampler: Model, new: Run, old: Run, alone: Callable[[Feeds], np
 
 
 def _by_reference(sampler: Model, draft: Artifact, new: Run, probe: Feeds, say: Say) -> list[Row]:
-    """onnx's own reference against onnxruntime, on two images and the first rows of the plan; [] where it cannot."""
+    """Compare onnx's reference with onnxruntime on two images and the first rows of the plan; [] if it cannot run."""
     given = _given(sampler, 2, "random")
     few: Feeds = {} if sampler.inference.process is None else {"plan": sampler.plan()[:FEW_ROWS]}
     feeds = sampler.feeds(**{name: values[:2] for name, values in probe.items()}, **few)

@@ -1,4 +1,4 @@
-"""What a file's graph takes and gives, told from its inference section: the tables of README's "The file"."""
+"""The inputs and outputs of a file's graph, derived from its inference section: the tables of README's "The file"."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxgen.inference.predictor import OUTPUTS
 from jaxgen.sampling.plan import COLUMNS
 
 FLOAT, UINT8, INT64 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT64
-ANY = -1  # a size that is whatever it is; None is one that each call decides
+ANY = -1  # any size that the file has; None is a size that each call chooses
 
 
 class Port(NamedTuple):
@@ -63,7 +63,7 @@ def outputs_of(inference: Inference) -> list[Port]:
 
 
 def complaints(graph: GraphProto, inference: Inference) -> list[str]:
-    """What of the contract a graph does not obey, in words; a size that the graph does not state fits any."""
+    """How a graph breaks the contract, in words; a size that the graph does not state fits any."""
     held = {tensor.name for tensor in graph.initializer}
     inputs, outputs = inputs_of(inference), outputs_of(inference)
     optional = {port.name for port in inputs}
@@ -73,23 +73,23 @@ def complaints(graph: GraphProto, inference: Inference) -> list[str]:
 
 
 def _compared(what: str, given: Iterable[ValueInfoProto], wanted: list[Port]) -> list[str]:
-    found = {value.name: value for value in given}
+    ports = {value.name: value for value in given}
     names = {port.name for port in wanted}
-    lines = [f"it has no {what} {port.name!r} ({port})" for port in wanted if port.name not in found]
-    lines += [f"it has an {what} {name!r} that is not of the contract" for name in found if name not in names]
+    lines = [f"it has no {what} {port.name!r} ({port})" for port in wanted if port.name not in ports]
+    lines += [f"it has an {what} {name!r} that is not of the contract" for name in ports if name not in names]
     for port in wanted:
-        if port.name in found and not _fits(found[port.name], port):
-            lines.append(f"its {what} {port.name!r} is {_port(found[port.name])}, expected {port}")
+        if port.name in ports and not _fits(ports[port.name], port):
+            lines.append(f"its {what} {port.name!r} is {_port(ports[port.name])}, expected {port}")
     return lines
 
 
 def _fits(value: ValueInfoProto, port: Port) -> bool:
-    found = _port(value)
-    if found.type != port.type:
+    actual = _port(value)
+    if actual.type != port.type:
         return False
     if not value.type.tensor_type.HasField("shape"):
         return True
-    if len(found.shape) != len(port.shape):
+    if len(actual.shape) != len(port.shape):
         return False
     stated = _stated(value)
     return all(size is None or want == ANY or size == want for size, want in zip(stated, port.shape, strict=True))
@@ -108,6 +108,6 @@ def _size(size: int | None) -> str:
 
 
 def _type_name(number: int) -> str:
-    """'float32' for FLOAT: as NumPy has it."""
+    """NumPy's name of a type: 'float32' for FLOAT."""
     name = TensorProto.DataType.Name(number).lower()
     return {"float": "float32", "double": "float64", "undefined": "of no tensor type"}.get(name, name)

@@ -1,4 +1,4 @@
-"""Export: a trained model in, checked and certified files out."""
+"""Write a trained model as checked and certified files."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def export_model(
 ) -> dict[str, Any]:
     """Write the ONNX file, and those beside it; returns the manifest.
 
-    params: the weights to sample with, as jaxgen.models names them; classes: their names; training: what is known of
-    how they came about, for the manifest; required_inputs: give no input of the graph a default, see
+    params: the weights to sample with, as jaxgen.models names them; classes: their names; training: how they
+    were trained, for the manifest; required_inputs: give no input of the graph a default, see
     `jaxgen.inference.required_inputs`; certify: compare the runtimes, and put the certificate in.
     Raises UsageError if the model has no encoder or no network to write; JaxgenError, and nothing is written, if the
     weights or class names do not fit the config or the backends disagree.
@@ -71,14 +71,14 @@ def export_model(
         raise UsageError(f"a model of family {config.family!r} has no encoder to write")
     if beside.network and not config.is_generator:
         raise UsageError(f"a model of family {config.family!r} has no network apart from its file")
-    twin = torch_models.build(config)
-    weight_mapping.load_into(twin, params)
+    torch_model = torch_models.build(config)
+    weight_mapping.load_into(torch_model, params)
     facts = _facts(config, params) | {"training": dict(training or {})}
     contents: dict[Path, bytes] = {}
-    for core, place in zip(twin.cores, (path, beside.encoder), strict=False):
+    for core, place in zip(torch_model.cores, (path, beside.encoder), strict=False):
         if place:
             say(f"tracing the {'network' if place is path else core.kind}")
-            made = bundle.build(twin, core, config)
+            made = bundle.build(torch_model, core, config)
             made = replace(made, model=compose.without_defaults(made.model)) if required_inputs else made
             entries = _kind(made, classes) | facts
             contents[place] = _file(made, params, entries, place, certify, say)
@@ -89,7 +89,7 @@ def export_model(
                     contents[beside.network] = _network(made, params, whole, beside, certify, say)
                 if beside.torchscript:
                     contents[beside.torchscript] = torchscript.dump(made.scripted, manifest)
-    state = weight_mapping.torch_state(twin, params)
+    state = weight_mapping.torch_state(torch_model, params)
     if beside.safetensors:
         contents[beside.safetensors] = weight_files.safetensors_bytes(state, manifest)
     if beside.torch:
@@ -146,7 +146,7 @@ def _network(
 
 
 def _report(measured: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """A certificate in a line a runtime; of what is read there are no pixels to compare."""
+    """Say a certificate in one line per runtime; models that read images have no pixels to compare."""
     pixels = "    pixels identical   off by at most" if measured["trajectories"] else ""
     say(f"{'against JAX':14}one evaluation{pixels}")
     for backend, row in worst(measured).items():
@@ -167,7 +167,7 @@ def _measured(made: Bundle, params: Params, draft: model_file.Artifact) -> dict[
 
 
 def _facts(config: Config, params: Params) -> dict[str, Any]:
-    """What follows from the config and the weights."""
+    """The manifest's entries that follow from the config and the weights."""
     return {
         "config": configs.to_dict(config),
         "weights": {
@@ -178,7 +178,7 @@ def _facts(config: Config, params: Params) -> dict[str, Any]:
 
 
 def inference_of(config: Config, kind: str, classes: Sequence[str]) -> Inference:
-    """What a file of this kind, of a model that a config describes, says of itself to whoever runs it."""
+    """The inference section of a file of this kind, for the model that a config describes."""
     likelihood = config.likelihood and Likelihood(kind=config.likelihood[0], sigma=config.likelihood[1])
     common: dict[str, Any] = {
         "kind": kind, "image_shape": config.data.shape, "classes": tuple(classes), "likelihood": likelihood
@@ -220,7 +220,7 @@ def _base64(table: np.ndarray) -> str:
 
 
 def _write(contents: Mapping[Path, bytes]) -> None:
-    """All files, or where one cannot be written none that was not there before."""
+    """Write all files; if one cannot be written, delete those that are new."""
     new = []
     try:
         for path, data in contents.items():

@@ -1,4 +1,4 @@
-"""Graphs that other tools wrote: read, rid of what does not matter, and refused in one line for what does."""
+"""Read graphs that other tools wrote; drop what does not matter and refuse in one line what jaxgen cannot use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxgen_export.graphs.compose import graphs_of
 
 OWN = ("", "ai.onnx")  # two spellings of ONNX's own domain
 BASIC = "have onnxruntime write it with ORT_ENABLE_BASIC, the level that keeps to ONNX's operators"
-# What avoids the operators that begin so, the first that fits.
+# How to avoid operators, by the start of their name; the first that fits counts.
 HINTS = {
     "com.microsoft.nchwc.": BASIC,
     "com.microsoft.Fused": BASIC,
@@ -29,7 +29,7 @@ HINTS = {
 
 
 def load(data: bytes, name: str) -> ModelProto:
-    """The model, the functions that it defines written out, and the operator sets that no node of it uses left out.
+    """The model with its local functions inlined and without the operator sets that no node uses.
 
     Raises JaxgenError if it is no ONNX model, keeps data in another file, or uses operators that are not ONNX's own.
     """
@@ -66,20 +66,20 @@ def opset(model: ModelProto, name: str) -> int:
 
 
 def at_opset(model: ModelProto, want: int, name: str) -> ModelProto:
-    """The model in the operators of version `want`; in its own, where those are newer and cannot be said in `want`.
+    """The model converted to operators of version `want`, or unchanged if they are newer and cannot be converted.
 
-    Raises JaxgenError if they are older and cannot.
+    Raises JaxgenError if they are older and cannot be converted.
     """
-    found = opset(model, name)
-    if found == want:
+    version = opset(model, name)
+    if version == want:
         return model
     try:
         return onnx.version_converter.convert_version(model, want)
     except Exception as err:  # the converter is C++ and raises what it likes
-        if found > want:
+        if version > want:
             return model
         raise JaxgenError(
-            f"{name}: its operators are of version {found}, and onnx cannot bring them to {want}: {one_line(err)}; "
+            f"{name}: its operators are of version {version}, and onnx cannot bring them to {want}: {one_line(err)}; "
             f"write it with opset {want}"
         ) from err
 

@@ -1,4 +1,4 @@
-"""Weights that were trained elsewhere, by PyTorch's names, for a model of ours."""
+"""Load weights that were trained elsewhere, under PyTorch's names, into a jaxgen model."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ T = TypeVar("T")
 def load_state(
     path: Path, config: Config, names: Mapping[str, str] | None = None
 ) -> tuple[torch_models.TorchModel, dict[str, np.ndarray]]:
-    """The weights in a safetensors or PyTorch file: in the PyTorch twin, as PyTorch itself loads them, and as
-    jaxgen.models names them and in its layout, float32.
+    """The weights in a safetensors or PyTorch file: as a PyTorch model, and as jaxgen.models names them and in its
+    layout, float32.
 
-    names: foreign name -> that of our PyTorch twin, of tensors ('net.0.weight') or of all below a prefix ('net.0'; ''
+    names: foreign name -> that of our PyTorch model, of tensors ('net.0.weight') or of all below a prefix ('net.0'; ''
     is all there are); the longest that fits counts. A GAN's may be its generator's alone.
-    Raises UsageError where `names` has no use or makes one name of two; JaxgenError if the file holds anything but
-    tensors (pickled code is refused and never run) or numbers (NaN is none), or does not fit the config.
+    Raises UsageError if an entry of `names` is unused or gives two tensors one name; JaxgenError if the file holds
+    anything but tensors (pickled code is refused and never run), holds NaN, or does not fit the config.
     """
     given = read_state(path)
     arrays = {name: _array(value) for name, value in given.items()}
     if broken := [name for name, value in arrays.items() if not np.isfinite(value).all()]:
         raise JaxgenError(f"{path}: {broken[0]!r} holds NaN or infinity; get the weights again, or train them again")
-    ours, twin = renamed(arrays, names or {}), torch_models.build(config)
+    ours, model = renamed(arrays, names or {}), torch_models.build(config)
     try:
-        params = weight_mapping.to_flax(ours, twin)
+        params = weight_mapping.to_flax(ours, model)
     except JaxgenError as err:
-        raise JaxgenError(f"{path}: {err}{'' if names else _advice(arrays, twin)}") from err
-    twin.load_state_dict(renamed(given, names or {}), strict=False)  # what may be missing has just been checked
-    return twin, params
+        raise JaxgenError(f"{path}: {err}{'' if names else _advice(arrays, model)}") from err
+    model.load_state_dict(renamed(given, names or {}), strict=False)  # what may be missing has just been checked
+    return model, params
 
 
 def renamed(state: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
@@ -63,20 +63,20 @@ def renamed(state: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
     return ours
 
 
-def _advice(arrays: Mapping[str, np.ndarray], twin: torch_models.TorchModel) -> str:
-    """'; try --map ...' where one beginning for another makes all names fit, else ''."""
+def _advice(arrays: Mapping[str, np.ndarray], model: torch_models.TorchModel) -> str:
+    """'; try --map ...' if replacing one prefix makes all names fit, else ''."""
     first = min(arrays)
     for theirs in _prefixes(first)[1:]:
         rest = first[len(theirs) :].lstrip(".") if theirs else first
-        for ours in sorted({name.removesuffix(rest) for name in twin.state_dict() if name.endswith(rest)}):
-            if (not ours or ours.endswith(".")) and _fits(arrays, {theirs: ours.rstrip(".")}, twin):
+        for ours in sorted({name.removesuffix(rest) for name in model.state_dict() if name.endswith(rest)}):
+            if (not ours or ours.endswith(".")) and _fits(arrays, {theirs: ours.rstrip(".")}, model):
                 return f"; try --map {theirs}={ours.rstrip('.')}"
     return ""
 
 
-def _fits(arrays: Mapping[str, np.ndarray], names: Mapping[str, str], twin: torch_models.TorchModel) -> bool:
+def _fits(arrays: Mapping[str, np.ndarray], names: Mapping[str, str], model: torch_models.TorchModel) -> bool:
     try:
-        weight_mapping.to_flax(renamed(arrays, names), twin)
+        weight_mapping.to_flax(renamed(arrays, names), model)
     except JaxgenError:
         return False
     return True
@@ -101,29 +101,29 @@ COUNT = 16  # images
 Params = Mapping[str, np.ndarray]
 
 
-def compare(config: Config, twin: TorchModel, params: Params) -> tuple[bool, str]:
-    """Whether they are the same, and how far apart, in words: images drawn by both, or read by both.
+def compare(config: Config, model: TorchModel, params: Params) -> tuple[bool, str]:
+    """Whether both sides sample or read images alike, and how far apart they are, in words.
 
-    twin: the PyTorch side, with its own weights; params: the same, as jaxgen.models names them.
+    model: the PyTorch side, with its own weights; params: the same, as jaxgen.models names them.
     """
-    results = [(_read if core.reads else _drawn)(config, core, twin, params) for core in twin.cores]
+    results = [(_compare_read if core.reads else _compare_sampled)(config, core, model, params) for core in model.cores]
     return all(same for same, _ in results), "; ".join(line for _, line in results)
 
 
-def _drawn(config: Config, core: ExportSpec, twin: TorchModel, params: Params) -> tuple[bool, str]:
-    module = core.part(twin).eval()
+def _compare_sampled(config: Config, core: ExportSpec, model: TorchModel, params: Params) -> tuple[bool, str]:
+    module = core.part(model).eval()
     index, label = np.arange(COUNT), labels(config, COUNT)
-    found, _ = runtimes.Torch(torchscript.sampler(module, config), config).sample(index, label)
+    images, _ = runtimes.Torch(torchscript.sampler(module, config), config).sample(index, label)
     want, _ = runtimes.Jax(params, config).sample(index, label)
-    result = compare_images(found, want)
+    result = compare_images(images, want)
     line = f"{result['identical']:.3%} of pixels identical in {COUNT} images, off by {result['off_by']} at most"
-    return same_images(found, want), line
+    return same_images(images, want), line
 
 
-def _read(config: Config, core: ExportSpec, twin: TorchModel, params: Params) -> tuple[bool, str]:
-    module = core.part(twin).eval()
+def _compare_read(config: Config, core: ExportSpec, model: TorchModel, params: Params) -> tuple[bool, str]:
+    module = core.part(model).eval()
     images = np.random.default_rng(0).integers(0, 256, (COUNT, *config.data.shape), np.uint8)
-    found = runtimes.torch_predictor(torchscript.Predictor(module).eval())(images)
+    outputs = runtimes.torch_predictor(torchscript.Predictor(module).eval())(images)
     want = runtimes.jax_predictor(params, config, core)(images)
-    relative = float(np.max([errors(a, b)["relative"] for a, b in zip(found, want, strict=True)]))
+    relative = float(np.max([errors(a, b)["relative"] for a, b in zip(outputs, want, strict=True)]))
     return relative <= MAX_RELATIVE, f"{', '.join(core.outputs)} of {COUNT} images within {relative:.1e} relative"

@@ -1,7 +1,7 @@
-"""The network alone as a file: one evaluation in plain float operators, for tools and runtimes that take no loop.
+"""The network alone as a file: one evaluation in plain float operators, for tools and runtimes without loops.
 
-`jaxgen compose` puts what a tool made of it back into the whole sampler; `jaxgen.inference.network.sample_with` samples
-with it as it is.
+`jaxgen compose` puts the file that a tool makes of it back into the sampler; `jaxgen.inference.network.sample_with`
+samples with it directly.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jaxgen_export.graphs.common import OPSET
 
 
 def network_model(made: Bundle, output: str, batch: int | None = None) -> ModelProto:
-    """The network of `made` as a graph of its own; output: what it calls its output; batch: the one size of a batch
+    """The network of `made` as a separate graph; output: the name of its output; batch: the one size of a batch
     that it takes, None for any."""
     core = made.graph if batch is None else _of_one_batch(made, batch)
     graph = GraphProto()
@@ -26,7 +26,7 @@ def network_model(made: Bundle, output: str, batch: int | None = None) -> ModelP
         first = value.type.tensor_type.shape.dim[0]
         if batch is None:
             first.dim_param = "N"
-    # Without the exporter's notes, and without its shapes of what lies between: tools find those themselves, and
+    # Drop the exporter's notes and its shapes of inner values: tools infer those themselves, and
     # onnxruntime's quantize_dynamic stops at shapes of weights that it has transposed.
     del graph.value_info[:], graph.metadata_props[:]
     for node in graph.node:

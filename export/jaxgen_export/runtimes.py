@@ -1,4 +1,4 @@
-"""One model on each runtime, behind the same functions, so that they can be compared and timed alike."""
+"""One model on each runtime behind the same functions, so that they can be compared and timed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GenerationResult = tuple[np.ndarray, np.ndarray | None]  # images uint8 and, by 
 
 
 class Backend(Protocol):
-    """A model that draws; arrays are NumPy on every side."""
+    """A model that samples; all inputs and outputs are NumPy arrays."""
 
     def evaluate(self, *inputs: np.ndarray) -> Arrays:
         """One network evaluation: x [B, H, W, C], t [B] and label int64 [B], or z [B, D] and label."""
@@ -68,11 +68,11 @@ class Jax:
         start: np.ndarray | None = None,
         guidance: float | None = None,
     ) -> GenerationResult:
-        drawn = sampling.sample(
+        sampled = sampling.sample(
             self.config, self.apply, self.params, jnp.zeros(len(index), jnp.uint32), jnp.asarray(index, jnp.uint32),
             jnp.asarray(label, jnp.int32), plan=plan, guidance=guidance, start=start,
         )  # fmt: skip
-        x = np.asarray(drawn)
+        x = np.asarray(sampled)
         return to_uint8(x), None if self.config.process is None else x
 
 
@@ -99,8 +99,8 @@ class Torch:
         inputs |= {} if guidance is None else {"guidance": np.array(guidance, np.float32)}
         inputs |= {} if plan is None else {"plan": plan}
         with torch.inference_mode():
-            drawn = self.sampler(**{name: torch.from_numpy(value) for name, value in inputs.items()})
-        return (drawn.numpy(), None) if self.config.process is None else (drawn[0].numpy(), drawn[1][0].numpy())
+            sampled = self.sampler(**{name: torch.from_numpy(value) for name, value in inputs.items()})
+        return (sampled.numpy(), None) if self.config.process is None else (sampled[0].numpy(), sampled[1][0].numpy())
 
 
 class OnnxRuntime:
@@ -131,12 +131,12 @@ class OnnxRuntime:
 
 
 def jax_predictor(params: Mapping[str, np.ndarray], config: Config, core: ExportSpec) -> Evaluate:
-    """The trained network itself, of a model that reads uint8 images."""
+    """The trained network of a model that reads uint8 images."""
     evaluate = jax.jit(partial(networks.build(config).apply, method=core.method))
 
     def read(images: np.ndarray) -> Arrays:
-        found = evaluate({name: jnp.asarray(value) for name, value in params.items()}, to_unit(images))
-        return [np.asarray(value) for value in jax.tree.leaves(found)]
+        outputs = evaluate({name: jnp.asarray(value) for name, value in params.items()}, to_unit(images))
+        return [np.asarray(value) for value in jax.tree.leaves(outputs)]
 
     return read
 
@@ -153,12 +153,12 @@ def onnxruntime_predictor(reader: Predictor) -> Evaluate:
 
 def _in_torch(module: nn.Module, *inputs: np.ndarray) -> Arrays:
     with torch.inference_mode():
-        found = module(*map(torch.from_numpy, inputs))
-    return [value.numpy() for value in (found if isinstance(found, tuple) else (found,))]
+        outputs = module(*map(torch.from_numpy, inputs))
+    return [value.numpy() for value in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
 
 def _start(model: Config | Inference, start: np.ndarray | None) -> dict[str, np.ndarray]:
-    """The input of a contract that says where to begin."""
+    """The input of the contract that holds the start, by name."""
     if start is None:
         return {}
     return {"latent": start} if model.process is None else {"state": np.stack([start, np.zeros_like(start)])}

@@ -22,7 +22,7 @@ def stamped(model: ModelProto, manifest: Mapping[str, Any]) -> bytes:
 
 
 def where_measured() -> dict[str, Any]:
-    """The machine and the packages, for a certificate that onnxruntime alone was measured for."""
+    """The machine and the packages, for a certificate that was measured with onnxruntime alone."""
     return {
         "machine": {"platform": platform.platform(), "cpu": platform.machine(), "python": platform.python_version()},
         "packages": {name: metadata.version(name) for name in ("onnx", "onnxruntime", "numpy")},

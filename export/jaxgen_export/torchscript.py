@@ -1,7 +1,7 @@
-"""The model files in PyTorch, eager and as TorchScript: the exported graphs' contracts, word for word.
+"""The model files in PyTorch, eager and as TorchScript, with the same contracts as the exported graphs.
 
-Everything here stays within what `torch.jit.script` understands. TorchScript is deprecated upstream since PyTorch 2.11;
-this is the one module that knows it.
+Everything here stays within what `torch.jit.script` supports. TorchScript is deprecated upstream since PyTorch 2.11;
+this is the only module that uses it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def threefry(k0: Tensor, k1: Tensor, c0: Tensor, c1: Tensor) -> tuple[Tensor, Te
 
 
 def normals(k0: Tensor, k1: Tensor, noise_index: Tensor, counter: Tensor) -> Tensor:
-    """Normal number `draw` of each key: k0, k1 [N, 1], counter [1, P] -> [N, P] float32."""
+    """Normals number `noise_index` of each key: k0, k1 [N, 1], counter [1, P] -> [N, P] float32."""
     zero = torch.zeros_like(counter)
     d0, d1 = threefry(k0, k1, torch.zeros_like(k0), noise_index)
     w0, w1 = threefry(d0, d1, zero, counter)
@@ -95,7 +95,7 @@ class Sampler(nn.Module):
         return to_pixels(x), torch.stack([x, x0])
 
     def predict(self, x: Tensor, t: Tensor, label: Tensor, guidance: Tensor) -> Tensor:
-        """The network's word, moved away from what it says without the label unless guidance is 1."""
+        """The network's output with classifier-free guidance, which takes a second evaluation unless guidance is 1."""
         times = t.expand(x.shape[0])
         out = self.core(x, times, label)
         if bool(guidance == 1):
@@ -154,7 +154,7 @@ class ConditionalLatentSampler(LatentSampler):
 
 
 class Predictor(nn.Module):
-    """images uint8 [N, H, W, C] -> what the network says of them in [-1, 1]: one tensor, or a tuple of several."""
+    """images uint8 [N, H, W, C] -> the network's outputs on them in [-1, 1]: one tensor, or a tuple of several."""
 
     def __init__(self, core: nn.Module) -> None:
         super().__init__()
@@ -176,21 +176,21 @@ def sampler(core: nn.Module, config: Config) -> nn.Module:
 
 
 def traced(module: nn.Module, example: Sequence[Tensor]) -> torch.jit.ScriptModule:
-    """A module without loops or choices as TorchScript, for any batch."""
+    """A module without loops or branches as TorchScript, for any batch."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the deprecation
         return torch.jit.trace(module, tuple(example))
 
 
 def script(core: nn.Module, config: Config, example: Sequence[Tensor]) -> torch.jit.ScriptModule:
-    """The sampler as TorchScript, which runs without jaxgen: its core traced, what is around it scripted."""
+    """The sampler as TorchScript, which runs without jaxgen: its core traced, the loop around it scripted."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.jit.script(sampler(traced(core, example), config))
 
 
 def dump(scripted: torch.jit.ScriptModule, manifest: Mapping[str, Any]) -> bytes:
-    """The TorchScript file, the manifest inside it as the extra file MANIFEST."""
+    """The TorchScript file, with the manifest inside it as the extra file MANIFEST."""
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the deprecation

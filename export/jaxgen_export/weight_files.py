@@ -1,4 +1,4 @@
-"""Weights alone, as PyTorch's users keep them: safetensors, or a pickled state dict."""
+"""Files of weights alone: safetensors, or PyTorch's pickled state dict."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SAFETENSORS = ".safetensors"
 
 
 def safetensors_bytes(state: Mapping[str, Tensor], manifest: Mapping[str, Any]) -> bytes:
-    """A safetensors file; its metadata say in JSON which model these are the weights of."""
-    said = {"jaxgen": manifest["jaxgen"], "weights": manifest["weights"]["sha256"]}
-    said |= {"config": json.dumps(manifest["config"]), "classes": json.dumps(manifest["inference"]["classes"])}
-    return safetensors.torch.save(dict(state), metadata=said)
+    """A safetensors file; its metadata describe the model in JSON."""
+    metadata = {"jaxgen": manifest["jaxgen"], "weights": manifest["weights"]["sha256"]}
+    metadata |= {"config": json.dumps(manifest["config"]), "classes": json.dumps(manifest["inference"]["classes"])}
+    return safetensors.torch.save(dict(state), metadata=metadata)
 
 
 def torch_bytes(state: Mapping[str, Tensor]) -> bytes:
@@ -55,7 +55,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _unwrapped(value: object) -> object:
-    """The only dict of tensors in a dict that has no tensors itself; else what was given."""
+    """The only dict of tensors in a dict that has no tensors itself; else the value unchanged."""
     if not isinstance(value, dict) or any(isinstance(inner, Tensor) for inner in value.values()):
         return value
     states = [
@@ -69,19 +69,19 @@ def _unwrapped(value: object) -> object:
 def _safetensors(data: bytes, path: Path) -> object:
     try:
         return safetensors.torch.load(data)
-    except Exception as err:  # its own SafetensorError, and KeyError of a type that PyTorch has not
+    except Exception as err:  # SafetensorError, or KeyError for a type that PyTorch lacks
         raise JaxgenError(f"{path}: is no safetensors file or is damaged: {one_line(err)}") from err
 
 
 def _pickled(data: bytes, path: Path) -> object:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of protocols that it may not know: those end below
+            warnings.simplefilter("ignore")  # about unknown protocols, which fail below
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as err:
         why = "it is no state dict, is damaged or holds code, which is never run"
         raise JaxgenError(f"{path}: refused: {why}; save it with torch.save(model.state_dict(), path)") from err
-    except Exception as err:  # whatever a damaged archive makes of it
+    except Exception as err:  # a damaged archive can raise anything
         if "TorchScript" in str(err):
             why = "is a TorchScript file, which is code and is never run"
             raise JaxgenError(f"{path}: {why}; save it with torch.save(model.state_dict(), path)") from err

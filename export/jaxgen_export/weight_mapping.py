@@ -1,4 +1,4 @@
-"""Weights between Flax and PyTorch: one mapping by the layers' types, both ways, and nothing missing or left over."""
+"""Map weights between Flax and PyTorch by the layers' types, in both directions; none may be missing or left over."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _as_it_is(value: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Layer:
-    """names: what Flax calls a layer's tensors, by PyTorch's names; the rest: how its weight's axes cross."""
+    """names: Flax's names of a layer's tensors, by PyTorch's; to_torch, to_flax: how to reorder its weight's axes."""
 
     names: Mapping[str, str]
     to_torch: Reorder = _as_it_is
@@ -44,13 +44,13 @@ LAYERS: Mapping[type[nn.Module], Layer] = {
     nn.BatchNorm2d: Layer(AFFINE | {"running_mean": "mean", "running_var": "var"}),
     nn.Embedding: Layer({"weight": "embedding"}),
 }
-SHOWN = 3  # names of those that do not fit
-COUNTER = "num_batches_tracked"  # BatchNorm2d's, of no use where its momentum is given: not read, and written as 0
+SHOWN = 3  # how many names an error lists
+COUNTER = "num_batches_tracked"  # of BatchNorm2d, unused when its momentum is given: not read, and written as 0
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """One tensor on both sides: its names, its shape in PyTorch, and how its axes cross."""
+    """One tensor on both sides: its names, its shape in PyTorch, and how to reorder its axes."""
 
     torch_name: str
     flax_name: str
@@ -63,55 +63,55 @@ class Crossing:
         return self.to_flax(np.empty(self.shape, np.bool_)).shape
 
 
-def crossings(twin: nn.Module) -> list[Crossing]:
-    """All tensors of a twin's state, but for counters."""
-    found = []
-    for path, module in twin.named_modules():
+def crossings(model: nn.Module) -> list[Crossing]:
+    """All tensors of a model's state, except counters."""
+    tensors = []
+    for path, module in model.named_modules():
         layer = next((layer for kind, layer in LAYERS.items() if isinstance(module, kind)), None)
         for leaf, value in module.state_dict().items():
             if layer and leaf in layer.names:
                 axes = (layer.to_torch, layer.to_flax) if leaf == "weight" else (_as_it_is, _as_it_is)
                 names = f"{path}.{leaf}".lstrip("."), f"{path}.{layer.names[leaf]}".lstrip(".")
-                found.append(Crossing(*names, tuple(value.shape), *axes))
-    return found
+                tensors.append(Crossing(*names, tuple(value.shape), *axes))
+    return tensors
 
 
-def torch_state(twin: TorchModel, params: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    """Flax parameters by PyTorch's names and in its layout, in the order of the twin's own `state_dict`.
+def torch_state(model: TorchModel, params: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    """Flax parameters by PyTorch's names and in its layout, in the order of the model's own `state_dict`.
 
-    Raises JaxgenError on a missing, extra or mis-shaped tensor; a part that the twin calls optional may be left out.
+    Raises JaxgenError on a missing, extra or mis-shaped tensor; a part that the model calls optional may be left out.
     """
-    of = {crossing.flax_name: crossing for crossing in crossings(twin)}
+    of = {crossing.flax_name: crossing for crossing in crossings(model)}
     shapes = {name: np.shape(value) for name, value in params.items()}
-    _compare({name: crossing.flax_shape for name, crossing in of.items()}, shapes, twin.optional)
+    _compare({name: crossing.flax_shape for name, crossing in of.items()}, shapes, model.optional)
     state = {
         crossing.torch_name: torch.from_numpy(crossing.to_torch(np.asarray(params[name], np.float32)).copy())
         for name, crossing in of.items()
         if name in params
     }
     layers = {name.rpartition(".")[0] for name in state}
-    for name in twin.state_dict():
+    for name in model.state_dict():
         layer, _, leaf = name.rpartition(".")
         if leaf == COUNTER and layer in layers:
             state[name] = torch.tensor(0)
-    return {name: state[name] for name in twin.state_dict() if name in state}
+    return {name: state[name] for name in model.state_dict() if name in state}
 
 
-def load_into(twin: TorchModel, params: Mapping[str, np.ndarray]) -> None:
-    """Copy Flax parameters into the twin; raises JaxgenError as `torch_state` does."""
-    twin.load_state_dict(torch_state(twin, params), strict=False)  # what may be missing, torch_state has checked
+def load_into(model: TorchModel, params: Mapping[str, np.ndarray]) -> None:
+    """Copy Flax parameters into the model; raises JaxgenError as `torch_state` does."""
+    model.load_state_dict(torch_state(model, params), strict=False)  # torch_state has checked what may be missing
 
 
-def to_flax(state: Mapping[str, np.ndarray], twin: TorchModel) -> dict[str, np.ndarray]:
-    """A PyTorch state of the twin's kind as Flax parameters, float32; the twin's own weights are not looked at.
+def to_flax(state: Mapping[str, np.ndarray], model: TorchModel) -> dict[str, np.ndarray]:
+    """A PyTorch state of this kind of model as Flax parameters, float32; the model's own weights are not read.
 
-    Raises JaxgenError on a missing, extra or mis-shaped tensor, by PyTorch's names; a part that the twin calls
+    Raises JaxgenError on a missing, extra or mis-shaped tensor, by PyTorch's names; a part that the model calls
     optional may be left out.
     """
-    of = {crossing.torch_name: crossing for crossing in crossings(twin)}
+    of = {crossing.torch_name: crossing for crossing in crossings(model)}
     given = {name: np.asarray(value) for name, value in state.items() if not name.endswith(f".{COUNTER}")}
     shapes = {name: value.shape for name, value in given.items()}
-    _compare({name: crossing.shape for name, crossing in of.items()}, shapes, twin.optional)
+    _compare({name: crossing.shape for name, crossing in of.items()}, shapes, model.optional)
     return {
         crossing.flax_name: np.ascontiguousarray(crossing.to_flax(given[name]), np.float32)
         for name, crossing in of.items()

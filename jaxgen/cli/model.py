@@ -117,9 +117,9 @@ def bench(
     if not only_onnxruntime:
         try:
             with extra("export"):
-                from jaxgen_export.benchmark import rival_draws
+                from jaxgen_export.benchmark import rival_samplers
             say("preparing PyTorch, TorchScript and JAX")
-            runtimes |= rival_draws(sampler, threads)
+            runtimes |= rival_samplers(sampler, threads)
         except MissingExtra:
             say("onnxruntime alone; for PyTorch, TorchScript and JAX beside it: pip install 'jaxgen[export]'")
     result = benches.bench(

@@ -250,18 +250,18 @@ def test_other_images_are_refused_with_their_share_of_equal_pixels(changed, name
     feeds |= {"label": np.array(probe["label"])} if name == "gan" else {}
     images = ort.InferenceSession(path.read_bytes()).run(["images"], feeds)[0]
     share = (images == model_file.decode_images(probe["images"])).mean()
-    assert f"no longer gives what its certificate says: {share:.3%} of pixels identical in 8 images" in message
+    assert f"no longer reproduces its certificate: {share:.3%} of pixels identical in 8 images" in message
     assert share < 0.99 and "'jaxgen compose'" in message
 
 
 @pytest.mark.parametrize("name", ["vae.encoder", "classifier"])
 def test_other_numbers_are_refused(changed, name):
-    assert "no longer gives what its certificate says: " in refusal(changed(OLD / f"{name}.onnx", weaker))
+    assert "no longer reproduces its certificate: " in refusal(changed(OLD / f"{name}.onnx", weaker))
 
 
 @pytest.mark.parametrize("source", GOLDEN.values(), ids=GOLDEN)
 def test_file_that_nothing_rewrote_is_left_alone(source):
-    with pytest.raises(UsageError, match="nothing rewrote it: its bytes are those that were exported"):
+    with pytest.raises(UsageError, match="was not rewritten: its bytes are still those of the export"):
         resign(source)
 
 

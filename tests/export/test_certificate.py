@@ -159,10 +159,10 @@ def test_measured_distances_are_those_that_were_put_in(unconditional):
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
-        (Fake(evaluation=3e-4), "other is not JAX's equal: relative error"),
-        (Fake(evaluation=np.nan), "other is not JAX's equal: relative error nan"),
-        (Fake(images=level(3, 64)), "other does not draw JAX's images: 0.00% of pixels"),
-        (Fake(images=level(1, 1)), "other does not draw JAX's images: 98.44% of pixels"),  # one pixel of 64
+        (Fake(evaluation=3e-4), "other differs from JAX: relative error"),
+        (Fake(evaluation=np.nan), "other differs from JAX: relative error nan"),
+        (Fake(images=level(3, 64)), "other does not reproduce JAX's images: 0.00% of pixels"),
+        (Fake(images=level(1, 1)), "other does not reproduce JAX's images: 98.44% of pixels"),  # one pixel of 64
         (Fake(images=lambda x: x * np.nan), "NaN"),
     ],
     ids=["evaluation", "nan", "off by three", "one pixel in 64", "nan images"],
@@ -190,7 +190,7 @@ def test_wrong_twin_is_refused_and_nothing_is_written(unconditional, monkeypatch
         twin.conv_out.bias += 0.01
 
     monkeypatch.setattr(weight_mapping, "load_into", load_wrongly)
-    with pytest.raises(JaxgenError, match="is not JAX's equal"):
+    with pytest.raises(JaxgenError, match="differs from JAX"):
         beside = OutputPaths(
             torchscript=tmp_path / "m.ts", safetensors=tmp_path / "w.safetensors", torch=tmp_path / "w.pth"
         )

@@ -1,4 +1,4 @@
-"""The graph of a model file: the twin's core through PyTorch's exporter, put into the text of the contract."""
+"""The graph of a model file: a core by PyTorch's exporter, put into the text of the contract."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def export_core(
     which the module does not look at; any_batch: False for a graph that takes the example's batch alone, whose shapes
     are then all numbers.
     """
-    import torch  # here: putting a graph together needs none of it
+    import torch  # imported here, since composing a graph does not need it
 
     with _silenced():
         program = torch.onnx.export(
@@ -95,7 +95,7 @@ def without_defaults(model: ModelProto) -> ModelProto:
 
 
 class _Body(NamedTuple):
-    """What a call stands for: the names of what goes in and comes out, and what lies between."""
+    """The nodes that a call stands for, with the names of their inputs and outputs."""
 
     inputs: Sequence[str]
     outputs: Sequence[str]
@@ -126,8 +126,8 @@ def _bodies(node: NodeProto) -> Iterator[GraphProto]:
 def _expand(graph: GraphProto, calls: Mapping[str, _Body]) -> None:
     """Put each call's body in its place, and its weights into the same graph.
 
-    In a loop's body the weights must be: as initializers of the outer graph the layout optimiser of onnxruntime does
-    not see them, and each step takes twice as long.
+    The weights must be in the loop's body: onnxruntime's layout optimiser does not see initializers of the outer graph,
+    and each step takes twice as long.
     """
     nodes = list(_written_out(graph.node, calls))
     for node in graph.node:
@@ -145,7 +145,7 @@ def _expand(graph: GraphProto, calls: Mapping[str, _Body]) -> None:
 def _written_out(nodes: Iterable[NodeProto], calls: Mapping[str, _Body]) -> Iterator[NodeProto]:
     """The nodes, each call replaced by its body's, and those calls by theirs.
 
-    What is inside is named after the call: `noise/w0/a3` is the first word after round 3 of `w0` in `noise`.
+    Inner values are named after the call: `noise/w0/a3` is the first word after round 3 of `w0` in `noise`.
     """
     for node in nodes:
         if node.domain != DOMAIN:
@@ -161,7 +161,7 @@ def _prefix(call: NodeProto) -> str:
 
 
 def _renamed(node: NodeProto, names: Mapping[str, str], prefix: str) -> NodeProto:
-    """A copy whose values live under the prefix, but for those in `names`."""
+    """A copy whose values get the prefix, but for those in `names`."""
     copy = NodeProto()
     copy.CopyFrom(node)
     _rename(copy, names, prefix)
@@ -203,7 +203,7 @@ def _make_raw(tensor: TensorProto) -> None:
 
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """The exporter talks of its own progress and deprecations; its errors still come through."""
+    """Silence the exporter's progress and deprecation messages; its errors still come through."""
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:

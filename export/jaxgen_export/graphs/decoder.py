@@ -1,4 +1,4 @@
-"""The exported graph of a model that draws in one evaluation, in ONNX's text syntax; see sampler_text."""
+"""The exported graph of a model that samples in one evaluation, in ONNX's text syntax; see sampler_text."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ sampler (int64[N] seed, int64[N] index, ${label_input}float[M,$latent] latent) =
 {
     $shared
     $keys
-    # The latents that were given, N or none, stand before those that are drawn, and the first N of both count. An `If`
-    # would do without the noise that nobody asked for, but several runtimes and tools cannot run one here.
-    drawn = jaxgen.Normal (key0, key1, none, counter)
-    both = Concat <axis = 0> (latent, drawn)
+    # Given latents, N or none, come before sampled ones, and the first N of both count. An `If` would avoid the
+    # unneeded noise, but several runtimes and tools cannot run one here.
+    sampled = jaxgen.Normal (key0, key1, none, counter)
+    both = Concat <axis = 0> (latent, sampled)
     z = Slice (both, zero, count)
     out = jaxgen.Network (z$label)
     x_end = Reshape (out, flat)

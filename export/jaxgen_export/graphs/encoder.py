@@ -12,10 +12,10 @@ def reader_text(shape: tuple[int, int, int], outputs: Mapping[str, int]) -> str:
 
     shape: (H, W, C) of an image; outputs: how many numbers an image each of them has.
     """
-    given = ", ".join(f"float[N,{width}] {name}" for name, width in outputs.items())
+    declared = ", ".join(f"float[N,{width}] {name}" for name, width in outputs.items())
     return f"""
 {HEAD}
-reader (uint8[N,{dimensions(shape)}] images) => ({given})
+reader (uint8[N,{dimensions(shape)}] images) => ({declared})
 {{
     {constants(half_range="float {127.5}", unit="float {1}")}
     pixels = Cast <to = 1> (images)

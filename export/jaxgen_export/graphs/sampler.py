@@ -1,6 +1,6 @@
-"""The exported sampler in ONNX's text syntax, to be read from top to bottom; `Network` stands for the denoiser.
+"""The exported sampler in ONNX's text syntax, read from top to bottom; `Network` stands for the denoiser.
 
-What the graph does is what `jaxgen.sampling.prng` and `jaxgen.sampling.plan` say in NumPy; names follow theirs. The
+The graph does what `jaxgen.sampling.prng` and `jaxgen.sampling.plan` do in NumPy, and uses their names. The
 functions are inlined before the file is written, since a jaxgen file holds ONNX's own operators alone.
 """
 
@@ -42,19 +42,19 @@ sampler (int64[N] seed, int64[N] index, ${label_inputs}float[S,9] plan, float[2,
 
     $keys
 
-    # Start from noise 0, or from the state that was given: its images, N or none, stand before those that are drawn,
-    # and the first N of both count. An `If` would do without the noise that nobody asked for, but several runtimes and
-    # tools cannot run one here. Between the rows images are flat, [N, pixels]: onnxruntime takes fifty times longer
-    # to multiply by a number what ends in a dimension of one channel.
-    x_drawn = jaxgen.Normal (key0, key1, none, counter)
-    drawn_shape = Shape (x_drawn)
-    x0_drawn = ConstantOfShape (drawn_shape)
+    # Start from noise 0 or from the given state: its images, N or none, come before the sampled noise, and the first N
+    # of both count. An `If` would avoid the unneeded noise, but several runtimes and tools cannot run one here.
+    # Between the rows images are flat, [N, pixels]: onnxruntime takes fifty times longer to scale a tensor whose last
+    # dimension is a single channel.
+    x_noise = jaxgen.Normal (key0, key1, none, counter)
+    noise_shape = Shape (x_noise)
+    x0_noise = ConstantOfShape (noise_shape)
     x_given = Gather <axis = 0> (state, i0)
     x0_given = Gather <axis = 0> (state, i1)
     x_flat = Reshape (x_given, flat)
     x0_flat = Reshape (x0_given, flat)
-    x_all = Concat <axis = 0> (x_flat, x_drawn)
-    x0_all = Concat <axis = 0> (x0_flat, x0_drawn)
+    x_all = Concat <axis = 0> (x_flat, x_noise)
+    x0_all = Concat <axis = 0> (x0_flat, x0_noise)
     x_start = Slice (x_all, zero, count)
     x0_start = Slice (x0_all, zero, count)
 
@@ -72,8 +72,8 @@ sampler (int64[N] seed, int64[N] index, ${label_inputs}float[S,9] plan, float[2,
             x_image = Reshape (x, shape)
             $network
             kept = Mul (x0_x, x)
-            told = Mul (x0_out, out)
-            unclipped = Add (kept, told)
+            predicted = Mul (x0_out, out)
+            unclipped = Add (kept, predicted)
             floor = Neg (clip)
             raised = Max (unclipped, floor)
             x0 = Min (raised, clip)

@@ -1,6 +1,6 @@
-"""The networks once more, in PyTorch (NCHW inside): the independent reference, and what is exported.
+"""The networks in PyTorch (NCHW inside): an independent reference, and the source of the exported graphs.
 
-Attribute names are those of jaxgen.models, so that weights cross by name; the code is written for PyTorch's readers.
+Attribute names are those of jaxgen.models, so that weights map by name; the code follows PyTorch's style.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from jaxgen_export.torch_models.gan import GAN
 from jaxgen_export.torch_models.unet import UNet
 from jaxgen_export.torch_models.vae import VAE
 
-__all__ = ["TWINS", "Core", "Twin", "build", "encoder_core"]
+__all__ = ["TORCH_MODELS", "ExportSpec", "TorchModel", "build", "encoder_core"]
 
-# twin(config.model, size, channels)
-TWINS: dict[type, type[TorchModel]] = {
+# model(config.model, size, channels)
+TORCH_MODELS: dict[type, type[TorchModel]] = {
     UNetConfig: UNet,
     VAEConfig: VAE,
     GANConfig: GAN,
@@ -24,11 +24,11 @@ TWINS: dict[type, type[TorchModel]] = {
 
 
 def build(config: Config) -> TorchModel:
-    """The twin of `jaxgen.models.network.build(config)`, in evaluation mode, weights not yet loaded."""
-    twin = TWINS[type(config.model)](config.model, config.data.size, config.data.channels)
-    return twin.eval().requires_grad_(False)
+    """The PyTorch version of `jaxgen.models.network.build(config)`, in evaluation mode, its weights not loaded."""
+    model = TORCH_MODELS[type(config.model)](config.model, config.data.size, config.data.channels)
+    return model.eval().requires_grad_(False)
 
 
 def encoder_core(config: Config) -> ExportSpec | None:
-    """What the encoder's file is made around, of a model that has one."""
-    return next((core for core in TWINS[type(config.model)].cores if core.kind == "encoder"), None)
+    """The encoder's export spec; None for a model without an encoder."""
+    return next((core for core in TORCH_MODELS[type(config.model)].cores if core.kind == "encoder"), None)

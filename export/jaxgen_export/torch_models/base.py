@@ -1,4 +1,4 @@
-"""What the twins have in common: which of their functions become files, and layers that several of them use."""
+"""Base classes of the PyTorch models, which say what is exported, and layers that several models use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class ExportSpec:
-    """A function of a network that a file is made around.
+    """A function of a network that is exported to a file.
 
     kind: of the file: 'sampler', or that of a reader; part: the PyTorch module whose `forward` it is; method: the same
     function of the Flax network; inputs, outputs: their names in order, labels as the last input.
@@ -26,7 +26,7 @@ class ExportSpec:
 
     @property
     def reads(self) -> bool:
-        """Whether its input is an image to be read, and not noise to be made one."""
+        """Whether its input is an image to read, not noise to sample from."""
         return self.kind != "sampler"
 
 

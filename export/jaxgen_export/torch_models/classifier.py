@@ -1,4 +1,4 @@
-"""The twin of jaxgen.models.classifier."""
+"""jaxgen.models.classifier in PyTorch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxgen_export.torch_models.base import ExportSpec, TorchModel, channels_fir
 class Classifier(TorchModel):
     """Images x [B, H, W, C] in [-1, 1] to logits [B, classes]."""
 
-    cores = (ExportSpec("classifier", lambda twin: twin, "__call__", ("x",), ("logits",)),)
+    cores = (ExportSpec("classifier", lambda model: model, "__call__", ("x",), ("logits",)),)
 
     def __init__(self, config: ClassifierConfig, size: int, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The twin of jaxgen.models.gan."""
+"""jaxgen.models.gan in PyTorch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
         if self.label is not None:
-            known = torch.where(label < 0, 0, label)  # and not clamp, whose integers OpenCV cannot take
+            known = torch.where(label < 0, 0, label)  # not clamp: OpenCV cannot run it on integers
             z = torch.cat([z, self.label(known)], dim=1)
         h = self.linear(z).view(-1, *self.map)
         for norm, layer in zip(self.norms, self.layers, strict=True):
@@ -42,7 +42,7 @@ class Discriminator(nn.Module):
     def __init__(self, config: GANConfig, size: int, channels: int) -> None:
         super().__init__()
         self.size = size
-        self.dropout = nn.Dropout2d(config.dropout)  # whole channels, as where it was trained
+        self.dropout = nn.Dropout2d(config.dropout)  # whole channels, as in training
         self.projected = bool(config.classes) and config.conditioning == "projection"
         plane = bool(config.classes) and not self.projected
         maps = [channels + plane, *reversed(config.widths)]
@@ -72,7 +72,7 @@ class Discriminator(nn.Module):
 
 
 class GAN(TorchModel):
-    cores = (ExportSpec("sampler", lambda twin: twin.generator, "__call__", ("z", "label"), ("out",)),)
+    cores = (ExportSpec("sampler", lambda model: model.generator, "__call__", ("z", "label"), ("out",)),)
     optional = ("discriminator",)
 
     def __init__(self, config: GANConfig, size: int, channels: int) -> None:

@@ -1,4 +1,4 @@
-"""The twin of jaxgen.models.unet."""
+"""jaxgen.models.unet in PyTorch."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from jaxgen_export.torch_models.base import ExportSpec, TorchModel, channels_fir
 
 
 class GroupNorm(nn.GroupNorm):
-    """Wu & He 2018, each group centred first and its deviations squared after.
+    """GroupNorm of Wu & He 2018 that centres each group before it squares the deviations.
 
-    Where an image is almost constant the norm multiplies by hundreds, rounding and all: with PyTorch's own, constant
-    inputs put a trained ddpm-mnist beyond the certificate's limit (experiments/ddpm-mnist). In onnxruntime it is the
-    faster one, too: vectorised reductions and one scale-and-shift in place of InstanceNormalization.
+    On an almost constant image the norm multiplies rounding errors by hundreds: with PyTorch's own, constant inputs put
+    a trained ddpm-mnist beyond the certificate's limit (experiments/ddpm-mnist). It is also faster in onnxruntime:
+    vectorised reductions and one scale-and-shift in place of InstanceNormalization.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class Attention(nn.Module):
 
 
 def pixelwise(linear: nn.Linear, x: Tensor) -> Tensor:
-    """A linear layer on the channels of every pixel, as the 1x1 convolution that it is: x [B, C, H, W]."""
+    """A linear layer on the channels of every pixel, as a 1x1 convolution: x [B, C, H, W]."""
     return F.conv2d(x, linear.weight[:, :, None, None], linear.bias)
 
 
@@ -91,7 +91,7 @@ class Upsample(nn.Module):
 
 
 class Level(nn.Module):
-    """The residual blocks of one size, and the way on to the next one."""
+    """The residual blocks of one image size, and the layer that resizes for the next."""
 
     def __init__(self, blocks: list[ResidualBlock], resize: nn.Module) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class Level(nn.Module):
 class UNet(TorchModel):
     """x [B, H, W, C], t [B], label [B] int64 (-1: none) -> [B, H, W, C]."""
 
-    cores = (ExportSpec("sampler", lambda twin: twin, "__call__", ("x", "t", "label"), ("out",)),)
+    cores = (ExportSpec("sampler", lambda model: model, "__call__", ("x", "t", "label"), ("out",)),)
     frequencies: Tensor
 
     def __init__(self, config: UNetConfig, size: int, channels: int) -> None:

@@ -1,4 +1,4 @@
-"""The twin of jaxgen.models.vae."""
+"""jaxgen.models.vae in PyTorch."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Decoder(nn.Module):
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
         h = z
         if self.classes:
-            is_class = label[:, None] == torch.arange(self.classes)  # nowhere, where there is no class
-            one_hot = torch.where(is_class, 1.0, 0.0)  # and not a cast, which float16 converters break
+            is_class = label[:, None] == torch.arange(self.classes)  # all False without a class
+            one_hot = torch.where(is_class, 1.0, 0.0)  # not a cast, which float16 converters break
             h = torch.cat([h, one_hot], dim=1)
         for layer in self.hidden:
             h = self.activation(layer(h))
@@ -72,7 +72,7 @@ class Decoder(nn.Module):
 
 
 class Images(nn.Module):
-    """The decoder's images in [-1, 1]: the pixels that a latent most likely means."""
+    """The decoder's images in [-1, 1]: the most likely pixels of a latent."""
 
     def __init__(self, decoder: nn.Module) -> None:
         super().__init__()
@@ -84,8 +84,8 @@ class Images(nn.Module):
 
 class VAE(TorchModel):
     cores = (
-        ExportSpec("sampler", lambda twin: Images(twin.decoder), "__call__", ("z", "label"), ("out",)),
-        ExportSpec("encoder", lambda twin: twin.encoder, "encode", ("x",), ("mean", "log_variance")),
+        ExportSpec("sampler", lambda model: Images(model.decoder), "__call__", ("z", "label"), ("out",)),
+        ExportSpec("encoder", lambda model: model.encoder, "encode", ("x",), ("mean", "log_variance")),
     )
 
     def __init__(self, config: VAEConfig, size: int, channels: int) -> None:
