@@ -1,1 +1,1 @@
-"""Opening and running a model file: NumPy and a runtime."""
+"""Opening and running a model file, with NumPy and a runtime."""

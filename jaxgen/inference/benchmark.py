@@ -1,4 +1,4 @@
-"""Samples per second of a model file, beside the other runtimes where they are installed, all in one run."""
+"""Benchmark of a model file: samples per second in each installed runtime, measured in one run."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def bench(
 ) -> dict[str, Any]:
     """{"machine", "threads", "repeats", "rows": [{"runtime", "batch", "steps", "images_per_second", ...}]}.
 
-    runtimes: what to time, by name; PYTORCH among them is what the others' "against_pytorch" is relative to.
-    Each row is the median of `repeats` draws after one that does not count. The runtimes take turns within each
-    repeat, so that a machine whose speed drifts treats them alike; a ratio is the median of those within a repeat.
+    runtimes: the functions to time, by name; "against_pytorch" is the speed relative to PYTORCH.
+    Each row is the median of `repeats` calls after a warm-up. The runtimes take turns within each repeat, so that a
+    drifting machine affects them equally; a ratio is the median of the ratios within each repeat.
     """
     rows = []
     for count, plan in plans_of(sampler, steps).items():
@@ -45,7 +45,7 @@ def bench(
 
 
 def plans_of(sampler: Model, steps: Sequence[int]) -> dict[int, np.ndarray | None]:
-    """A plan without noise of so many steps each, so that the network decides; one evaluation has no plan."""
+    """A plan without noise for each number of steps, so that the network dominates; {1: None} without a process."""
     process = sampler.inference.process
     if process is None:
         return {1: None}
@@ -55,7 +55,7 @@ def plans_of(sampler: Model, steps: Sequence[int]) -> dict[int, np.ndarray | Non
 
 
 def sampler_draw(sampler: Model) -> Draw:
-    """The file as anyone runs it."""
+    """The sampling function of a model file."""
 
     def sample(batch: int, plan: np.ndarray | None) -> object:
         return sampler.sample(np.zeros(batch, np.int64), np.arange(batch), guidance=unguided(sampler), plan=plan)
@@ -64,7 +64,7 @@ def sampler_draw(sampler: Model) -> Draw:
 
 
 def unguided(sampler: Model) -> float | None:
-    """The guidance with which a row is one network evaluation for every runtime."""
+    """The guidance at which every runtime evaluates the network once per row."""
     return 1.0 if sampler.classes and sampler.inference.process else None
 
 
@@ -92,7 +92,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def _seconds(runtimes: Mapping[str, Draw], batch: int, plan: np.ndarray | None, repeats: int) -> dict[str, list[float]]:
-    """Seconds of each draw, by runtime."""
+    """Seconds of each call, by runtime."""
     seconds: dict[str, list[float]] = {name: [] for name in runtimes}
     for repeat in range(repeats + 1):
         for name, sample in runtimes.items():
@@ -118,12 +118,12 @@ def _rows(seconds: Mapping[str, list[float]], batch: int, steps: int) -> list[di
 
 
 def _cores() -> int:
-    """Those that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine() -> str:
-    """Its processor and the cores that this process may use."""
+    """This machine's processor, and the number of cores that this process may use."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

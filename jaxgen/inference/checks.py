@@ -1,4 +1,4 @@
-"""What goes into a model's graph, checked: each function gives the array, or raises UsageError with the name of it."""
+"""Checks of a graph's inputs: each function returns the array, or raises UsageError with its name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def integers(values: Any, what: str) -> np.ndarray:
 
 
 def floats(values: Any, what: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Finite numbers of this shape as float32; what is too large for that is not finite."""
+    """Finite numbers of this shape as float32; numbers too large for float32 are refused."""
     array = _array(values, what)
     if array.dtype.kind not in "iuf":
         raise UsageError(f"{what} must be real numbers, got {array.dtype}")
@@ -45,13 +45,13 @@ def scale(value: Any, what: str, most: float) -> np.ndarray:
     array = _array(value, what)
     if array.dtype.kind not in "iuf" or array.shape != ():
         raise UsageError(f"{what} must be one number, got {ascii(value)[:60]}")
-    if not 0 <= array <= most:  # which NaN is not, either
+    if not 0 <= array <= most:  # also refuses NaN
         raise UsageError(f"{what} must be from 0 to {most:g}, got {value}")
     return array.astype(np.float32)
 
 
 def seconds(value: Any, what: str) -> float | None:
-    """None where there is no limit, or one beyond what a clock can count."""
+    """Seconds as a float, None for no limit or one too long for a clock."""
     if value is None:
         return None
     array = _array(value, what)
@@ -73,6 +73,6 @@ def require_range(array: np.ndarray, least: int, most: int, what: str) -> None:
         raise UsageError(f"{what} must be from {least} to {most}, got {wrong[0]}")
 
 
-def require_shape(array: np.ndarray, want: tuple[int, ...], what: str) -> None:
-    if array.shape != want:
-        raise UsageError(f"{what} must have the shape {want}, got {array.shape}")
+def require_shape(array: np.ndarray, shape: tuple[int, ...], what: str) -> None:
+    if array.shape != shape:
+        raise UsageError(f"{what} must have the shape {shape}, got {array.shape}")

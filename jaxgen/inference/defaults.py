@@ -1,5 +1,4 @@
-"""The defaults of a model file's inputs, taken out of it: runtimes that know no inputs with a default make constants of
-them, without an error.
+"""Extracting the defaults of a model file's inputs, because some runtimes silently turn such inputs into constants.
 
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
@@ -16,18 +15,18 @@ from jaxgen.inference.protobuf import BYTES, VARINT, Field, WireError, fields
 
 INPUT, OUTPUT = 11, 12  # of a graph
 VALUE_NAME = 1  # of an input or output
-TAG = b"\x3a"  # of a model's graph: 7 << 3, and that bytes follow
+TAG = b"\x3a"  # of a model's graph: field 7, length-delimited
 
 
 class Required(NamedTuple):
     data: bytes  # the model, in which every input must be fed
-    defaults: dict[str, np.ndarray]  # what it would have taken for those that were not: float32 each, by name
-    outputs: list[str]  # their names
+    defaults: dict[str, np.ndarray]  # the removed defaults, float32, by name
+    outputs: list[str]  # names of the outputs
 
 
 def required(data: bytes) -> Required:
     """The same model without its defaults. Raises WireError on bytes that are no model, or a default that is not
-    float32, of which jaxgen's contract has none."""
+    float32, as the contract requires."""
     graph = _only(data, 0, len(data), GRAPH, "graph")
     inputs, outputs = _names(data, graph, INPUT), _names(data, graph, OUTPUT)
     defaults: dict[str, np.ndarray] = {}
@@ -39,7 +38,7 @@ def required(data: bytes) -> Required:
                 defaults[name] = _default(data, part)
                 begin = part.end
                 continue
-        kept += data[begin : part.end]  # with its tag, which begins where the field before it ends
+        kept += data[begin : part.end]  # with its tag, which starts at the end of the previous field
         begin = part.end
     before = max((field.end for field in fields(data, 0, len(data)) if field.end <= graph.start), default=0)
     return Required(b"".join((data[:before], TAG, varint(len(kept)), kept, data[graph.end :])), defaults, outputs)
@@ -48,16 +47,16 @@ def required(data: bytes) -> Required:
 def without_default(data: bytes) -> set[str]:
     """The names of the inputs that every run must feed. Raises WireError as `required` does."""
     graph = _only(data, 0, len(data), GRAPH, "graph")
-    held = {
+    with_default = {
         _text(data, _only(data, part.start, part.end, NAME, "name"))
         for part in fields(data, graph.start, graph.end)
         if part.number == INITIALIZER
     }
-    return set(_names(data, graph, INPUT)) - held
+    return set(_names(data, graph, INPUT)) - with_default
 
 
 def _names(data: bytes, graph: Field, number: int) -> list[str]:
-    """Of a graph's inputs or outputs."""
+    """The names of a graph's inputs or outputs."""
     return [
         _text(data, _only(data, part.start, part.end, VALUE_NAME, "name"))
         for part in fields(data, graph.start, graph.end)
@@ -66,11 +65,11 @@ def _names(data: bytes, graph: Field, number: int) -> list[str]:
 
 
 def _only(data: bytes, start: int, end: int, number: int, what: str) -> Field:
-    """The one field of this number, which holds bytes: of two, readers might disagree on which counts."""
-    found = [field for field in fields(data, start, end) if field.number == number]
-    if len(found) != 1 or found[0].wire != BYTES:
-        raise WireError(f"expected one {what}, got {len(found)}")
-    return found[0]
+    """The one field of this number, which holds bytes; with two, readers might disagree on which counts."""
+    matches = [field for field in fields(data, start, end) if field.number == number]
+    if len(matches) != 1 or matches[0].wire != BYTES:
+        raise WireError(f"expected one {what}, got {len(matches)}")
+    return matches[0]
 
 
 def _text(data: bytes, field: Field) -> str:
@@ -81,7 +80,7 @@ def _default(data: bytes, tensor: Field) -> np.ndarray:
     parts = list(fields(data, tensor.start, tensor.end))
     shape: list[int] = []
     for part in parts:
-        if part.number == DIMS:  # one by one or packed: both occur
+        if part.number == DIMS:  # repeated or packed
             shape += [part.value] if part.wire == VARINT else _varints(data, part)
     numbers = floats(data, parts)
     if numbers.size != math.prod(shape):
@@ -101,7 +100,7 @@ def _varints(data: bytes, field: Field) -> list[int]:
 
 
 def varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first."""
+    """A protobuf varint: seven bits per byte, the lowest first."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)

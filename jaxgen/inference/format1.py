@@ -1,4 +1,4 @@
-"""Manifests of format 1, which had the training config in place of an inference section: read into today's shape."""
+"""Upgrading manifests of format 1, which had the training config instead of an inference section."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from jaxgen.config.renames import Say, renamed, to_stderr
 from jaxgen.errors import JaxgenError
 
 KINDS = ("ddpm", "flow", "vae", "gan", "classifier")  # families that format 1 had
-UPGRADED = ("kind", "classes")  # entries of format 1 that the inference section has instead
+UPGRADED = ("kind", "classes")  # entries of format 1 that moved into the inference section
 
 
 def upgraded(manifest: Mapping[str, Any], name: str, say: Say | None = None) -> dict[str, Any]:
-    """The manifest with an inference section made of its config, of which no other key is looked at.
+    """The manifest with an inference section made from its config, whose other keys are ignored.
 
-    name: what messages call the file; say: hears which keys that mattered were read by another name; None: stderr.
-    Raises JaxgenError if its family, its class names or a key that matters is not understood.
+    name: of the file in messages; say: receives a line for each relevant key read by an old name; None: stderr.
+    Raises JaxgenError if its family, its class names or a relevant key is not understood.
     """
     read = _Config(manifest.get("config"), name)
     inference = _inference(manifest, read, name)
@@ -27,13 +27,13 @@ def upgraded(manifest: Mapping[str, Any], name: str, say: Say | None = None) -> 
 
 
 def _certificate(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The certificate, whose probe's images were called pictures."""
+    """The certificate with the probe's "pictures", an old name, as "images"."""
     certificate = manifest.get("certificate")
     probe = certificate.get("probe") if isinstance(certificate, Mapping) else None
     if not isinstance(certificate, Mapping) or not isinstance(probe, Mapping) or "pictures" not in probe:
         return {}
-    today = {("images" if key == "pictures" else key): value for key, value in probe.items()}
-    return {"certificate": {**certificate, "probe": today}}
+    current = {("images" if key == "pictures" else key): value for key, value in probe.items()}
+    return {"certificate": {**certificate, "probe": current}}
 
 
 def _inference(manifest: Mapping[str, Any], read: _Config, name: str) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def _inference(manifest: Mapping[str, Any], read: _Config, name: str) -> dict[st
 
 def _diffusion(read: _Config) -> dict[str, Any]:
     steps, sampler = read("diffusion.steps", int, 1000), read("diffusion.sampler", str, "ddim")
-    taken = steps if sampler == "ancestral" else read("diffusion.sampler_steps", int, 50)
+    sampler_steps = steps if sampler == "ancestral" else read("diffusion.sampler_steps", int, 50)
     process = {
         "kind": "diffusion",
         "steps": steps,
@@ -70,7 +70,8 @@ def _diffusion(read: _Config) -> dict[str, Any]:
         "prediction": read("diffusion.prediction", str, "eps"),
         "clip": 1.0,
     }
-    return {"process": process, "plan": {"sampler": sampler, "steps": taken, "eta": read("diffusion.eta", float, 0.0)}}
+    plan = {"sampler": sampler, "steps": sampler_steps, "eta": read("diffusion.eta", float, 0.0)}
+    return {"process": process, "plan": plan}
 
 
 def _flow(read: _Config) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def _section(family: str) -> str:
 
 
 def _classes(manifest: Mapping[str, Any], read: _Config, family: str, name: str) -> list[str]:
-    """Their names, as many as the config says that there are."""
+    """The class names, as many as in the config."""
     count = read("model.classes", int, 10 if family == "classifier" else 0)
     if not isinstance(names := manifest.get("classes"), list):
         raise JaxgenError(f"{name}: its manifest has no list of 'classes'; export it again")
@@ -94,7 +95,7 @@ def _classes(manifest: Mapping[str, Any], read: _Config, family: str, name: str)
 
 
 class _Config:
-    """A config read key by key, by today's names; what it leaves out has the default that it had then."""
+    """A config read key by key, by current names; missing keys have the defaults of that time."""
 
     def __init__(self, config: object, name: str) -> None:
         if not isinstance(config, Mapping):
@@ -105,18 +106,18 @@ class _Config:
 
     def __call__(self, key: str, kind: type, default: Any) -> Any:
         self._read.add(key)
-        found: Any = self._values
+        value: Any = self._values
         for part in key.split("."):
-            if not isinstance(found, Mapping) or part not in found:
+            if not isinstance(value, Mapping) or part not in value:
                 return default
-            found = found[part]
-        if type(found) not in ((int, float) if kind is float else (kind,)):
-            want = {int: "an integer", float: "a number", str: "a string"}[kind]
+            value = value[part]
+        if type(value) not in ((int, float) if kind is float else (kind,)):
+            expected = {int: "an integer", float: "a number", str: "a string"}[kind]
             raise JaxgenError(
-                f"{self._name}: its config: {key!r} must be {want}, got {ascii(found)[:60]}; export it again"
+                f"{self._name}: its config: {key!r} must be {expected}, got {ascii(value)[:60]}; export it again"
             )
-        return found
+        return value
 
     def renames(self) -> list[str]:
-        """Of the keys that were read: which of them were there by another name."""
+        """A line for each key that was read by an old name."""
         return [str(change) for change in self._changes if change.new and any(map(change.covers, self._read))]

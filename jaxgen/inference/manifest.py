@@ -1,7 +1,7 @@
 """The inference section of a file's manifest: all that opening and running the file needs, and nothing else.
 
-It is checked whole when a file is opened; keys that it has besides are ignored, for a newer jaxgen may write more. What
-must not be ignored, `requires` names. docs/manifest.schema.json says the same as a JSON schema.
+It is checked when a file is opened. Unknown keys are ignored, because a newer jaxgen may write more; `requires` names
+the features that a reader must not ignore. docs/manifest.schema.json is the same as a JSON schema.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ from jaxgen.inference.section import Section
 from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, Process, SamplerSpec, Unknown
 
 KINDS = ("sampler", "network", "encoder", "classifier")
-SAMPLES = ("sampler", "network")  # those that images come of: whole, or one evaluation with the rest outside it
-MAX_SIDE = 4096  # pixels, or numbers of a code
+SAMPLES = ("sampler", "network")  # the kinds that generate images: the whole model, or its network alone
+MAX_SIDE = 4096  # pixels, or dimensions of a code
 MAX_CLASSES = 100_000
 MAX_BATCH = 100_000
-FEATURES: frozenset[str] = frozenset()  # that `requires` may name: those this reader knows
+FEATURES: frozenset[str] = frozenset()  # the names in `requires` that this reader knows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Likelihood:
-    """Of an image given its latent, as a VAE was trained: what anomaly scores need."""
+    """A VAE's likelihood of an image given its latent, for anomaly scores."""
 
     kind: str  # 'bernoulli', or 'gaussian'; a newer jaxgen may know others
-    sigma: float = 0.1  # of the Gaussian one, pixels being in [0, 1]
+    sigma: float = 0.1  # of 'gaussian', for pixels in [0, 1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inference:
-    """What a file does, and with what: its kind, its images, its classes, and from what its plans are made.
+    """The inference section: a file's kind, image shape, classes and process.
 
-    guidance: the default scale, of conditional models with a process. plan: the recipe of the graph's default plan,
-    None where there is no process. noise_shape: the normals of one image, of samplers alone.
+    guidance: the default scale, for conditional models with a process. plan: the recipe of the graph's default plan,
+    None without a process. noise_shape: of one image's noise, for samplers and networks.
     """
 
     kind: str  # of KINDS
     image_shape: tuple[int, int, int]  # H, W, C
     classes: tuple[str, ...] = ()  # their names; (): unconditional
-    null_class: bool = True  # whether label -1, "no class", may be asked for
+    null_class: bool = True  # whether label -1, "no class", is allowed
     noise_shape: tuple[int, ...] | None = None  # [H, W, C] or [D]
     process: Process | None = None  # None: one evaluation, no plan
     plan: SamplerSpec | None = None
     guidance: float | None = None
     likelihood: Likelihood | None = None
-    batch: int | None = None  # of a network, the one size of a batch that it takes; None: any
+    batch: int | None = None  # a network's fixed batch size; None: any
 
     @classmethod
     def parse(cls, values: object, name: str) -> Self:
-        """The section in a manifest; name: what messages call the file.
+        """Parse the section of a manifest; name: of the file in messages.
 
-        Raises JaxgenError, in one line that names the key, for one that is missing, mistyped or out of range.
+        Raises JaxgenError, in one line that names the key, if a key is missing, mistyped or out of range.
         """
         section = Section(values, "inference", name)
         kind = section.choice("kind", KINDS)
@@ -72,8 +72,8 @@ class Inference:
         process = _process(section.section("process", nullable=True, required=True))
         noise_shape = section.integers("noise_shape", (1, 3), MAX_SIDE)
         if process and noise_shape != shape:
-            want = f"{list(shape)}, the image's, for a model with a process"
-            raise section.error("noise_shape", want, list(noise_shape))
+            expected = f"{list(shape)}, the image's, for a model with a process"
+            raise section.error("noise_shape", expected, list(noise_shape))
         return cls(
             **common,
             null_class=section.boolean("null_class"),
@@ -85,7 +85,7 @@ class Inference:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it, and `parse` reads it."""
+        """The section as JSON values, which `parse` reads."""
         values: dict[str, Any] = {
             "kind": self.kind,
             "image_shape": list(self.image_shape),
@@ -109,7 +109,7 @@ class Inference:
 
 
 def require_known(features: object, name: str) -> None:
-    """Raise JaxgenError if a manifest's `requires` names what this reader does not know, or is no list of names."""
+    """Raise JaxgenError if a manifest's `requires` names an unknown feature, or is no list of names."""
     if not isinstance(features, list) or not all(isinstance(feature, str) for feature in features):
         raise JaxgenError(f"{name}: its manifest: 'requires' must be a list of names, got {ascii(features)[:60]}")
     unknown = [feature for feature in features if feature not in FEATURES]

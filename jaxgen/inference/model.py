@@ -1,4 +1,4 @@
-"""What every loaded model file has, whether it draws or reads: what its manifest says, and a session of a runtime."""
+"""The base class of all loaded model files: the manifest's contents, and a session of a runtime."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from jaxgen.inference.session import Session
 
 
 class OnnxModel:
-    """A model file in a runtime. Raises JaxgenError if its graph is not loaded."""
+    """A model file in a runtime. Raises JaxgenError if its graph cannot be loaded."""
 
     def __init__(self, artifact: Artifact, session: Session | None = None) -> None:
-        """session: what runs the graph; None: onnxruntime, as `jaxgen.inference.runtime.load` loads it."""
+        """session: runs the graph; None: onnxruntime, from `jaxgen.inference.runtime.load`."""
         self.artifact = artifact
         self.session = session or runtimes.load(artifact)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], **how: Unpack[How]) -> Self:
-        """Read, check and load a model file; see `jaxgen.inference.model_file.read` for what is refused, and `of`."""
+        """Read, check and load a model file; raises as `jaxgen.inference.model_file.read` and `of` do."""
         return cls.of(artifacts.read(path), **how)
 
     @classmethod
     def of(cls, artifact: Artifact, **how: Unpack[How]) -> Self:
-        """The file in the runtime that was chosen.
+        """Load the file into the chosen runtime.
 
-        Raises JaxgenError if that is not the one that files are certified with, and does not give what the file's
-        certificate says, or the file has none: nobody could tell whether it does.
+        A runtime that files are not certified with must reproduce the file's certificate. Raises JaxgenError if it does
+        not, or if the file has no certificate.
         """
         model = cls(artifact, runtimes.load(artifact, **how))
         other = runtimes.other(how)
@@ -40,12 +40,12 @@ class OnnxModel:
 
     @property
     def inference(self) -> Inference:
-        """What the file does, and with what."""
+        """The manifest's inference section."""
         return self.artifact.inference
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Their names; (): it is unconditional."""
+        """Class names; () if the model is unconditional."""
         return self.inference.classes
 
     @property

@@ -1,21 +1,20 @@
-"""A model.onnx file and the manifest inside it: read once, checked whole, refused before anything of it could run.
+"""Reading model.onnx files and their manifests: everything is checked before any of it can run.
 
 The file is an ONNX ModelProto. One entry of its `metadata_props`, with the key "jaxgen", holds the manifest: a JSON
 object that starts with `{"format": 2, "sha256": "<64 hex digits>"`. The digits are the SHA-256 of the whole file with
-themselves read as zeros, so every byte of the file counts, the manifest's included.
+these digits read as zeros, so the hash covers every byte, including the manifest.
 
-Of the manifest, its section "inference" is all that opening and running the file needs (`jaxgen.inference.manifest`),
-and the list "requires" names what a reader must know to open it; all else is a record, which nothing here looks at.
-Format 1 had no such section: it is made of the config that those manifests hold (`jaxgen.inference.format1`).
+Opening and running a file needs only the manifest's section "inference" (`jaxgen.inference.manifest`) and the list
+"requires", which names the features that a reader must know; the rest is a record that is ignored here. Format 1 had no
+such section: it is made from the config in the manifest (`jaxgen.inference.format1`).
 
-**The hash protects against accidents, not malice**: a bit that flipped, a download that stopped, a file that another
-tool rewrote. Whoever forges a file can forge its hash. Therefore the structure is checked as well: a jaxgen file needs
-nothing but itself and ONNX's own operators, so one that names other files (external data: a way to read what the user
-can read), operators of another domain (a way into native code) or local functions is refused, whatever its hash says.
-What a forged graph computes, and for how long, no check here can tell: who serves strangers' files gives each run a
-deadline.
+**The hash protects against accidents, not malice**: flipped bits, broken downloads, files rewritten by another tool.
+A forger can also forge the hash, so the structure is checked as well. A jaxgen file needs only itself and ONNX's own
+operators, so a file with external data (a way to read the user's files), operators of another domain (a way into native
+code) or local functions is refused, whatever its hash. No check can tell what a forged graph computes, or for how long:
+a server of strangers' files must give each run a deadline.
 
-`Artifact.data` is what was checked: give these bytes to onnxruntime, and never the path again.
+`Artifact.data` holds the checked bytes: load these, never the path again.
 """
 
 from __future__ import annotations
@@ -43,15 +42,15 @@ from jaxgen.inference.protobuf import WireError
 T = TypeVar("T")
 
 KEY = "jaxgen"  # of the metadata entry
-FORMAT = 2  # of the manifests that are written; a reader refuses what is newer
+FORMAT = 2  # of written manifests; newer formats are refused
 MAX_BYTES = 2**31 - 1  # protobuf's own limit
 MAX_MANIFEST_BYTES = 2**24
 ZEROS = "0" * 64
-# The hash has one place in a manifest of each format, told without parsing.
+# Each format has the hash at a fixed place in the manifest, found without parsing.
 PREFIXES = {number: f'{{"format": {number}, "sha256": "'.encode() for number in range(1, FORMAT + 1)}
 
 REQUIRED: Mapping[str, type] = {"format": int, "sha256": str, "jaxgen": str}
-SECTION: Mapping[int, str] = {1: "config", 2: "inference"}  # what each format must have besides: an object
+SECTION: Mapping[int, str] = {1: "config", 2: "inference"}  # the object that each format requires besides
 JSON_NAMES = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
 JSON_NAMES |= {list: "a list", dict: "an object", type(None): "null"}
 
@@ -61,57 +60,57 @@ class Artifact:
     """A model file that passed every check of `read`."""
 
     path: Path
-    data: bytes = field(repr=False)  # the file; what onnxruntime gets
-    manifest: dict[str, Any] = field(repr=False)  # as it stands in the file; of format 1, with "inference" made of it
-    inference: Inference = field(repr=False)  # the manifest's section of that name
+    data: bytes = field(repr=False)  # the whole file, for a runtime
+    manifest: dict[str, Any] = field(repr=False)  # as in the file; a manifest of format 1 is upgraded
+    inference: Inference = field(repr=False)  # the manifest's inference section
 
     @property
     def sha256(self) -> str:
-        """The model's identity: the hash of the file, 64 lower-case hex digits."""
+        """The model's identity: the file's hash, 64 lower-case hex digits."""
         return self.manifest["sha256"]
 
     @property
     def version(self) -> str:
-        """The jaxgen that exported it."""
+        """The jaxgen version that exported it."""
         return self.manifest["jaxgen"]
 
     @property
     def config(self) -> dict[str, Any]:
-        """The run's config as nested plain dicts, as it was when it was exported: a record, {} if there is none."""
+        """The run's config at export as nested dicts: a record, {} if there is none."""
         config = self.manifest.get("config")
         return config if isinstance(config, dict) else {}
 
     def fact(self, key: str, kind: type[T]) -> T | None:
-        """What that record says under a dotted key such as "data.dataset", by today's name of it; None if it does not
-        say it, or says something else than a `kind`."""
+        """The config's value at a dotted key such as "data.dataset", by its current name; None if it is missing or not
+        of type `kind`."""
         from jaxgen.config.renames import renamed  # not needed to run a file, and slow to load
 
-        found: Any = renamed(self.config)[0]
+        value: Any = renamed(self.config)[0]
         for name in key.split("."):
-            found = found.get(name) if isinstance(found, dict) else None
-        return found if type(found) is kind else None
+            value = value.get(name) if isinstance(value, dict) else None
+        return value if type(value) is kind else None
 
     def value(self, key: str, kind: type[T]) -> T:
         """The manifest's value at a dotted key such as "weights.sha256", of exactly this JSON type.
 
         Raises JaxgenError if it is missing or of another type.
         """
-        found: Any = self.manifest
+        value: Any = self.manifest
         for name in key.split("."):
-            if not isinstance(found, dict) or name not in found:
+            if not isinstance(value, dict) or name not in value:
                 raise JaxgenError(f"{self.path}: its manifest has no {key!r} (made by jaxgen {self.version!a})")
-            found = found[name]
-        _check_type(found, kind, key, str(self.path))
-        return found
+            value = value[name]
+        _check_type(value, kind, key, str(self.path))
+        return value
 
 
 def read(path: str | os.PathLike[str], say: Callable[[str], object] | None = None) -> Artifact:
-    """Read a model file once and check all of it; nothing of it runs.
+    """Read a model file once and check all of it, without running any of it.
 
-    say: hears, in a line each, which keys of an earlier jaxgen were read by another name; None: stderr does.
-    Raises JaxgenError, in this order: no such file, not a regular one or over 2 GB; not ONNX or damaged; ONNX but not
-    jaxgen's; of a newer format; its hash differs; it reaches outside itself (external data, foreign operators); it
-    requires what this jaxgen does not know; its inference section is not understood.
+    say: receives a line for each key that was read by an old name; None: stderr.
+    Raises JaxgenError, in this order: no such file, not a regular file or over 2 GB; not ONNX or damaged; ONNX but not
+    jaxgen's; a newer format; a different hash; external data or foreign operators; an unknown feature in `requires`; an
+    inference section that is not understood.
     """
     return parse(read_bytes(path, MAX_BYTES), path, say)
 
@@ -119,7 +118,7 @@ def read(path: str | os.PathLike[str], say: Callable[[str], object] | None = Non
 def parse(
     data: bytes, path: str | os.PathLike[str], say: Callable[[str], object] | None = None
 ) -> Artifact:  # fmt: skip
-    """As `read`, on bytes that are in memory already; `path` is what messages call them."""
+    """As `read`, from bytes in memory; `path` is their name in messages."""
     name = str(path)
     manifest, at = _manifest(data, name)
     digest = _digest(data, at)
@@ -135,7 +134,7 @@ def parse(
     if complaint:
         raise JaxgenError(f"{name}: refused: {complaint}; a jaxgen file is complete in itself")
     if manifest["format"] == 1:
-        from jaxgen.inference.format1 import upgraded  # which knows the config: slow to load
+        from jaxgen.inference.format1 import upgraded  # imports the config: slow to load
 
         manifest = upgraded(manifest, name, say)
     require_known(manifest.get("requires", []), name)
@@ -144,7 +143,7 @@ def parse(
 
 
 def manifest_of(data: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The manifest as it stands in a file's bytes, which need not be those that were exported.
+    """The manifest in a file's bytes, without a check of the hash.
 
     Raises JaxgenError, as `read`, if it is not ONNX, not jaxgen's or of a newer format.
     """
@@ -152,16 +151,16 @@ def manifest_of(data: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def is_intact(data: bytes) -> bool:
-    """Whether the bytes are those of the hash in their manifest. Raises JaxgenError, as `manifest_of`."""
+    """Whether the bytes match the hash in their manifest. Raises JaxgenError, as `manifest_of`."""
     manifest, at = _manifest(data, "this file")
     return manifest["sha256"] == _digest(data, at)
 
 
 def dump_manifest(manifest: Mapping[str, Any]) -> str:
-    """The manifest as the JSON text that goes into `metadata_props`: format first, then 64 zeros for the hash.
+    """The manifest as JSON text for `metadata_props`: the format first, then 64 zeros for the hash.
 
-    "jaxgen", the version, is added where it is missing, and so is an empty "requires"; "inference" must be there.
-    Raises JaxgenError on a missing or mistyped entry, or on what JSON cannot write (inf and nan included).
+    Missing entries "jaxgen" (the version) and "requires" (an empty list) are added; "inference" is required.
+    Raises JaxgenError on a missing or mistyped entry, or on values that JSON cannot write (inf and nan included).
     """
     entries = {"format": FORMAT, "sha256": ZEROS, "jaxgen": __version__, "requires": []}
     entries |= {key: value for key, value in manifest.items() if key not in ("format", "sha256")}
@@ -173,9 +172,9 @@ def dump_manifest(manifest: Mapping[str, Any]) -> str:
 
 
 def stamp(model_bytes: bytes) -> bytes:
-    """A serialized model whose manifest came from `dump_manifest`, with the zeros replaced by its hash.
+    """Replace the zeros in the manifest of a serialized model, from `dump_manifest`, by its hash.
 
-    Raises JaxgenError if the bytes are no ONNX model, hold no such manifest or were stamped before.
+    Raises JaxgenError if the bytes are no ONNX model, hold no such manifest or are already stamped.
     """
     manifest, at = _manifest(model_bytes, "this model")
     if manifest["sha256"] != ZEROS:
@@ -184,7 +183,7 @@ def stamp(model_bytes: bytes) -> bytes:
 
 
 def encode_images(images: np.ndarray) -> list[str]:
-    """uint8 [N, H, W, C], C 1 or 3, as N base64 PNGs: how a certificate keeps its probe."""
+    """Encode uint8 [N, H, W, C], C 1 or 3, as N base64 PNGs, for a certificate's probe."""
     return [base64.b64encode(png_bytes(image)).decode() for image in images]
 
 
@@ -208,7 +207,7 @@ def decode_images(texts: Sequence[str]) -> np.ndarray:
 
 
 def _manifest(data: bytes, name: str) -> tuple[dict[str, Any], int]:
-    """The manifest, its types checked, and the offset of its hash in the file."""
+    """The manifest with its types checked, and the offset of its hash in the file."""
     try:
         spans = metadata_spans(data, KEY.encode())
     except WireError as err:
@@ -228,7 +227,7 @@ def _manifest(data: bytes, name: str) -> tuple[dict[str, Any], int]:
 
 
 def _parse_json(text: bytes, name: str) -> dict[str, Any]:
-    """A JSON object that strict JSON can write again: no key twice, no inf or nan, no half of a surrogate pair."""
+    """Parse a JSON object strictly: no duplicate keys, no inf or nan, no half of a surrogate pair."""
     try:
         if len(text) > MAX_MANIFEST_BYTES:
             raise ValueError(f"more than {MAX_MANIFEST_BYTES} bytes")
@@ -249,30 +248,30 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_format(manifest: Mapping[str, Any], name: str) -> None:
-    found = manifest.get("format")
-    if type(found) is not int or found < 1:
+    number = manifest.get("format")
+    if type(number) is not int or number < 1:
         raise _damaged(name, "its manifest has no format number")
-    if found > FORMAT:
-        raise JaxgenError(f"{name}: made by a newer jaxgen (format {found}, this one reads {FORMAT}); upgrade jaxgen")
+    if number > FORMAT:
+        raise JaxgenError(f"{name}: made by a newer jaxgen (format {number}, this one reads {FORMAT}); upgrade jaxgen")
 
 
 def _check_types(manifest: Mapping[str, Any], name: str) -> None:
-    """Raise JaxgenError where a required entry is missing or mistyped; the others are their readers' business."""
+    """Raise JaxgenError if a required entry is missing or mistyped; other entries are checked by their readers."""
     for key, kind in {**REQUIRED, SECTION[manifest["format"]]: dict}.items():
         if key not in manifest:
             raise JaxgenError(f"{name} has no {key!r}")
         _check_type(manifest[key], kind, key, name)
 
 
-def _check_type(found: object, kind: type, key: str, name: str) -> None:
-    allowed = (float, int) if kind is float else (kind,)  # JSON has one sort of number
-    if type(found) not in allowed:  # and not isinstance: true is no integer
-        want, got = (JSON_NAMES.get(sort, sort.__name__) for sort in (kind, type(found)))
-        raise JaxgenError(f"{name}: {key!r} must be {want}, got {got}")
+def _check_type(value: object, kind: type, key: str, name: str) -> None:
+    allowed = (float, int) if kind is float else (kind,)  # JSON has one type of number
+    if type(value) not in allowed:  # not isinstance: true is no integer
+        expected, actual = (JSON_NAMES.get(each, each.__name__) for each in (kind, type(value)))
+        raise JaxgenError(f"{name}: {key!r} must be {expected}, got {actual}")
 
 
 def _digest(data: bytes, at: int) -> str:
-    """SHA-256 of data with the 64 bytes at `at` read as zeros, in lower-case hex; nothing is copied."""
+    """SHA-256 of data with the 64 bytes at `at` read as zeros, in lower-case hex, without a copy."""
     view = memoryview(data)
     digest = hashlib.sha256(view[:at])
     digest.update(ZEROS.encode())

@@ -1,6 +1,4 @@
-"""The network of a model alone, one evaluation a call, and the images that come of any network with the plan and the
-noise outside it. NumPy and a runtime, nothing else.
-"""
+"""The network of a model as a separate file, and sampling with any network, with the plan and the noise in NumPy."""
 
 from __future__ import annotations
 
@@ -19,12 +17,12 @@ from jaxgen.inference.session import Session, require
 from jaxgen.sampling import plan as plans, prng, sampler_spec
 from jaxgen.sampling.process import MAX_GUIDANCE
 
-# (x, t[, label]) -> out of a model with a plan, (z[, label]) -> image of one without: float32 [N, ...]; int64 labels
+# (x, t[, label]) -> out for models with a plan, (z[, label]) -> image for others: float32 [N, ...]; int64 labels
 Evaluate = Callable[..., np.ndarray]
 
 
 def input_names(inference: Inference) -> tuple[str, ...]:
-    """Those of a network, in order."""
+    """The input names of a network, in order."""
     return (
         ("z",) * (inference.process is None)
         + ("x", "t") * (inference.process is not None)
@@ -33,14 +31,14 @@ def input_names(inference: Inference) -> tuple[str, ...]:
 
 
 def output_name(inference: Inference) -> str:
-    """What the process makes of a network's output is told by the plan; without one it is the image, in [-1, 1]."""
+    """The output name of a network: "out" for a plan, or "image" in [-1, 1] without a process."""
     return "image" if inference.process is None else "out"
 
 
 class Network(OnnxModel):
     """A loaded network: a file of `jaxgen export --network`, run by a runtime.
 
-    Raises JaxgenError if the file is of another kind, or its graph is not what the contract says.
+    Raises JaxgenError if the file is of another kind, or its graph breaks the contract.
     """
 
     def __init__(self, artifact: Artifact, session: Session | None = None) -> None:
@@ -57,9 +55,9 @@ class Network(OnnxModel):
         require(self.session, artifact.path, {name: sizes[name] for name in self.inputs}, {self.output: self.shape})
 
     def __call__(self, *inputs: np.ndarray, deadline: float | None = None) -> np.ndarray:
-        """One evaluation: the inputs in order, [N, ...] each -> float32 [N, H, W, C], NaN included.
+        """Evaluate the network: the inputs in order, [N, ...] each -> float32 [N, H, W, C], which may hold NaN.
 
-        A file for one batch size alone is run as often as it takes, the last time with rows that do not count.
+        A file with a fixed batch size is run several times, the last time with padded rows.
         Raises JaxgenError if a run fails or takes longer than `deadline` seconds.
         """
         count, size = len(inputs[0]), self.inference.batch
@@ -73,10 +71,10 @@ class Network(OnnxModel):
 
     def _run(self, inputs: Any, deadline: float | None) -> np.ndarray:
         (out,) = self.session.run([self.output], dict(zip(self.inputs, inputs, strict=True)), deadline)
-        want = (len(inputs[0]), *self.shape)
-        if out.shape != want or out.dtype != np.float32:
+        shape = (len(inputs[0]), *self.shape)
+        if out.shape != shape or out.dtype != np.float32:
             raise JaxgenError(
-                f"{self.artifact.path}: expected float32 {want}, got {out.dtype} {out.shape} from its graph"
+                f"{self.artifact.path}: expected float32 {shape}, got {out.dtype} {out.shape} from its graph"
             )
         return out
 
@@ -91,19 +89,18 @@ def sample_with(
     guidance: float | None = None,
     plan: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Images `index` of their `seed`, uint8 [N, H, W, C]: those of the whole file, by a network on any runtime.
+    """Images `index` of their `seed`, uint8 [N, H, W, C], as from the whole file, with a network on any runtime.
 
-    network: see `Evaluate`; `Network` is one; inference: the section of that name, of the whole file or of the
-    network's; seed, index: [N] integers in [0, 2^32); label: [N], -1 for none; guidance, plan: None for the model's
-    own.
-    Raises UsageError on what `jaxgen.inference.sampler.Model` refuses, too, JaxgenError on NaN.
+    network: an `Evaluate` function, such as a `Network`; inference: the section of the whole file or of the network's;
+    seed, index: [N] integers in [0, 2^32); label: [N], -1 for none; guidance, plan: None for the model's own.
+    Raises UsageError on the values that `jaxgen.inference.sampler.Model` refuses, JaxgenError on NaN.
     """
     seed, index = words(seed, "seed"), words(index, "index")
     require_shape(index, seed.shape, "index")
     labels = _labels(inference, label, index)
     if guidance is not None and (not labels or inference.process is None):
         raise UsageError("guidance is for conditional models with a plan")
-    assert inference.noise_shape  # networks have one, and so do the samplers that they are of
+    assert inference.noise_shape  # networks and samplers have one
     shape = inference.noise_shape
     x = prng.image_noise(seed, index, 0, shape)
     if inference.process is None:
@@ -126,7 +123,7 @@ def sample_with(
 
 
 def _labels(inference: Inference, label: np.ndarray | None, index: np.ndarray) -> tuple[np.ndarray, ...]:
-    """(labels int64 [N],), or () of an unconditional model."""
+    """(labels int64 [N],), or () for an unconditional model."""
     classes = len(inference.classes)
     if not classes:
         if label is not None and (integers(label, "label") != -1).any():

@@ -1,4 +1,4 @@
-"""A model file of any kind, opened as what it is."""
+"""Opening model files of any kind."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ KINDS: dict[str, type[Model] | type[Network]] = {"sampler": Model, "network": Ne
 
 
 def opened(artifact: Artifact, **how: Unpack[How]) -> Model | Network | Predictor:
-    """A file in the runtime that was chosen, by its kind; not held to its certificate, as `of` is."""
+    """Load a file of any kind into the chosen runtime; unlike `of`, without a check of its certificate."""
     kind = KINDS.get(artifact.inference.kind, Predictor)
     return kind(artifact, runtimes.load(artifact, **how))

@@ -1,7 +1,7 @@
-"""A sampler's graph run with part of its work outside: defaults filled in, the plan cut, noise from NumPy.
+"""Running a sampler's graph with part of its work outside: filling in defaults, splitting the plan, making noise.
 
-For runtimes that cannot be fed inputs with a default, cannot be stopped inside a loop, or compute the graph's integers
-wrongly. What comes out is what the whole graph gives elsewhere.
+For runtimes that cannot override inputs with a default, cannot be stopped inside a loop, or compute the graph's
+integers wrongly. The results equal those of the whole graph in other runtimes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ NOISE, NOISE_INDEX = COLUMNS.index("noise"), COLUMNS.index("noise_index")
 
 
 class Outside:
-    """The work of a `jaxgen.inference.session.Threaded` on a graph that must be fed all its inputs.
+    """The work function of a `jaxgen.inference.session.Threaded`, for a graph without defaults.
 
-    A file that reads images has no defaults and no noise, and is run as it is.
+    A file that reads images has no defaults and no noise, and is run unchanged.
     """
 
     def __init__(
@@ -34,8 +34,8 @@ class Outside:
         rows: int = 1,
         noise_shape: Sequence[int] | None = None,
     ) -> None:
-        """rows: of a plan in one call, at most: only between calls a run can be stopped; noise_shape: of one image's
-        noise, which is to come from NumPy; None: the graph makes its own."""
+        """rows: the most plan rows per call, because a run can be stopped only between calls; noise_shape: of one
+        image's noise, computed in NumPy; None: the graph computes it."""
         self._infer, self._defaults, self._rows = infer, defaults, rows
         self._noise_shape = None if noise_shape is None else tuple(noise_shape)
 
@@ -44,27 +44,27 @@ class Outside:
             return self._infer(outputs, feeds)
         feeds = {**self._defaults, **feeds}
         if "plan" in feeds:
-            found = self._by_plan(feeds, stop)
-            return [found[name] for name in outputs]
-        if self._noise_shape and not feeds["latent"].size:  # the default, which stands for the seed's own
+            results = self._by_plan(feeds, stop)
+            return [results[name] for name in outputs]
+        if self._noise_shape and not feeds["latent"].size:  # the default: the seed's own latent
             feeds["latent"] = self._noise(feeds, 0)
         return self._infer(outputs, feeds)
 
     def _by_plan(self, feeds: dict[str, np.ndarray], stop: Stop) -> dict[str, np.ndarray]:
-        """The loop of `jaxgen.sampling.plan.run`, a stretch of rows at a time."""
+        """The loop of `jaxgen.sampling.plan.run`, some rows at a time."""
         if self._noise_shape and not feeds["state"].size:
             x = self._noise(feeds, 0)
             feeds["state"] = np.stack([x, np.zeros_like(x)])
-        found: dict[str, np.ndarray] = {}
-        for stretch in _stretches(feeds["plan"], self._rows):
-            if stop.asked:
-                raise JaxgenError("it was told to stop")
-            found = self._stretch({**feeds, "plan": stretch})
-            feeds["state"] = found["state_out"]
-        return found
+        results: dict[str, np.ndarray] = {}
+        for part in _parts(feeds["plan"], self._rows):
+            if stop.requested:
+                raise JaxgenError("the run was stopped")
+            results = self._part({**feeds, "plan": part})
+            feeds["state"] = results["state_out"]
+        return results
 
-    def _stretch(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Some rows, the last of which alone may add noise."""
+    def _part(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run some rows, of which only the last may add noise."""
         last, names = feeds["plan"][-1], ("images", "state_out")
         if not self._noise_shape or not last[NOISE]:
             return dict(zip(names, self._infer(names, feeds), strict=True))
@@ -72,7 +72,7 @@ class Outside:
         quiet[-1, NOISE] = 0
         _, (x, x0) = self._infer(names, {**feeds, "plan": quiet})
         x = x + last[NOISE] * self._noise(feeds, int(last[NOISE_INDEX]))
-        # A state of NaN is for its owner to find, and has no pixels.
+        # The caller checks the state for NaN, which has no uint8 value.
         return {"images": to_uint8(np.nan_to_num(x)), "state_out": np.stack([x, x0])}
 
     def _noise(self, feeds: Feeds, sample: int) -> np.ndarray:
@@ -81,13 +81,13 @@ class Outside:
 
 
 def require_one_thread(threads: int | None, runtime: str) -> None:
-    """Raise UsageError if a runtime that has one is to use more."""
+    """Raise UsageError if more than one thread is requested."""
     if threads is not None and threads > 1:
         raise UsageError(f"{runtime} runs in one thread, got {threads}; leave the number out")
 
 
-def _stretches(plan: np.ndarray, most: int) -> Iterator[np.ndarray]:
-    """The plan in pieces of at most so many rows, in each of which the last row alone may add noise."""
+def _parts(plan: np.ndarray, most: int) -> Iterator[np.ndarray]:
+    """The plan in parts of at most `most` rows, of which only the last may add noise."""
     begin = 0
     for end, noise in enumerate(plan[:, NOISE], start=1):
         if noise or end - begin == most or end == len(plan):

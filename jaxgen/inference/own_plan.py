@@ -1,4 +1,4 @@
-"""The plan that a file runs unless it is given another one, as the file holds it and not as anyone computes it."""
+"""The default plan of a model file, as stored in the file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ from jaxgen.sampling.plan import COLUMNS, validate
 
 
 def own_table(artifact: Artifact) -> np.ndarray | None:
-    """The table [S, 9] that is the default of the graph's input, else that of the manifest's plans with its recipe.
-
-    None: the file holds neither.
-    """
+    """The table [S, 9]: the default of the graph's input, else the manifest's plan with the same recipe, else None."""
     for numbers in (_in_graph(artifact), _by_name(artifact)):
         if numbers is not None and numbers.size and not numbers.size % len(COLUMNS):
             try:
                 return validate(numbers.reshape(-1, len(COLUMNS)))
-            except UsageError:  # a file that somebody wrote by hand
+            except UsageError:  # a file that was written by hand
                 continue
     return None
 
@@ -38,9 +35,9 @@ def _in_graph(artifact: Artifact) -> np.ndarray | None:
 def _by_name(artifact: Artifact) -> np.ndarray | None:
     plans: Any = artifact.manifest.get("plans")
     recipe = artifact.inference.plan
-    said = recipe._asdict() if recipe else {}
+    settings = recipe._asdict() if recipe else {}
     for plan in plans.values() if isinstance(plans, dict) else ():
-        same = isinstance(plan, dict) and all(plan.get(key) == value for key, value in said.items())
+        same = isinstance(plan, dict) and all(plan.get(key) == value for key, value in settings.items())
         if same and isinstance(plan.get("table"), str):
             try:
                 return np.frombuffer(base64.b64decode(plan["table"], validate=True), "<f4")

@@ -1,4 +1,4 @@
-"""Read images with a model file: a VAE's encoder or a classifier. NumPy and a runtime, nothing else."""
+"""Model files that read images: a VAE's encoder or a classifier, with NumPy and a runtime."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from jaxgen.inference.model import OnnxModel
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.session import Session, require
 
-# What each kind of file gives, float32 [N, ...] each.
+# The outputs of each kind of file, float32 [N, ...] each.
 OUTPUTS = {"encoder": ("mean", "log_variance"), "classifier": ("logits",)}
 
 
 class Predictor(OnnxModel):
     """A loaded encoder or classifier: uint8 images in, numbers out.
 
-    Raises JaxgenError if the file draws instead, or its graph is not what the contract says.
+    Raises JaxgenError if the file is of another kind, or its graph breaks the contract.
     """
 
     def __init__(self, artifact: Artifact, session: Session | None = None) -> None:
@@ -46,7 +46,8 @@ class Predictor(OnnxModel):
         parts = [
             self.session.run(self.outputs, {"images": images[start : start + batch_size]}, deadline) for start in starts
         ]
-        found = {name: np.concatenate(part) for name, part in zip(self.outputs, zip(*parts, strict=True), strict=True)}
-        if any(np.isnan(value).any() for value in found.values()):
+        columns = zip(*parts, strict=True)
+        outputs = {name: np.concatenate(column) for name, column in zip(self.outputs, columns, strict=True)}
+        if any(np.isnan(value).any() for value in outputs.values()):
             raise JaxgenError(f"{self.artifact.path}: gives NaN; its weights have diverged")
-        return found
+        return outputs

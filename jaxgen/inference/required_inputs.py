@@ -1,7 +1,7 @@
-"""Model files in which every input must be fed, for clients that cannot override an input's default.
+"""Model files without input defaults, for clients that cannot override a default.
 
-Such a file holds the same graph less the defaults of `plan`, `guidance`, `state` and `latent`; whoever runs it feeds
-them: the plan and the guidance that the manifest names, an empty state or latent for none.
+Such a file holds the same graph without the defaults of `plan`, `guidance`, `state` and `latent`. Its client must feed
+them: the plan and the guidance of the manifest, and an empty state or latent.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from jaxgen.sampling import sampler_spec
 
 
 def with_required_inputs(artifact: Artifact) -> Artifact:
-    """The same model without a default of any input; a file that has none is returned as it is.
+    """The same model without input defaults; a file without defaults is returned unchanged.
 
-    Its manifest is the file's own, which "made_from" names by its SHA-256: the certificate in it was measured there,
-    on the same graph with the same values fed by default. Raises JaxgenError if the graph's inputs cannot be read.
+    The manifest is copied, and "made_from" holds the SHA-256 of the original: the certificate was measured there, on
+    the same graph with the same values by default. Raises JaxgenError if the graph's inputs cannot be read.
     """
     try:
         stripped = defaults.required(artifact.data)
@@ -40,7 +40,7 @@ def with_required_inputs(artifact: Artifact) -> Artifact:
 
 
 def fed_by_default(names: Iterable[str], artifact: Artifact) -> dict[str, np.ndarray]:
-    """What these inputs of a model's graph take unless told otherwise."""
+    """The default values of these inputs of a model's graph."""
     inference = artifact.inference
     values: dict[str, np.ndarray] = {}
     for name in names:
@@ -57,7 +57,7 @@ def fed_by_default(names: Iterable[str], artifact: Artifact) -> dict[str, np.nda
 
 
 def _split(data: bytes) -> Iterator[tuple[Field, bytes]]:
-    """Each field of a message and all its bytes, whose tag begins where the last field ends."""
+    """Each field of a message with all its bytes, which start at the end of the previous field."""
     start = 0
     for field in fields(data, 0, len(data)):
         yield field, data[start : field.end]
@@ -65,6 +65,6 @@ def _split(data: bytes) -> Iterator[tuple[Field, bytes]]:
 
 
 def _message(number: int, parts: list[bytes]) -> bytes:
-    """A field that holds bytes, a message or text: tag, length, content."""
+    """A length-delimited field: tag, length, content."""
     content = b"".join(parts)
     return defaults.varint(number << 3 | BYTES) + defaults.varint(len(content)) + content

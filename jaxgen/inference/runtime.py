@@ -1,4 +1,4 @@
-"""The runtimes that can run a model file, by name, behind one protocol: see `jaxgen.inference.session.Session`."""
+"""The table of runtimes for model files, behind one protocol: see `jaxgen.inference.session.Session`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxgen.inference.session import Session
 
 
 class Load(Protocol):
-    """A runtime."""
+    """The loader of a runtime."""
 
     def __call__(
         self,
@@ -24,10 +24,10 @@ class Load(Protocol):
         spin: bool = True,
         provider: str | None = None,
     ) -> Session:
-        """A model file's bytes, loaded; path is what messages call it.
+        """Load a model file's bytes; path: its name in messages.
 
-        Raises MissingExtra if the runtime is not installed, JaxgenError if it cannot load the file, UsageError for a
-        number of threads or a provider that it cannot have.
+        Raises MissingExtra if the runtime is not installed, JaxgenError if it cannot load the file, UsageError for an
+        unsupported number of threads or provider.
         """
         ...
 
@@ -42,8 +42,7 @@ RUNTIMES: dict[str, Load] = {
 
 
 class How(TypedDict, total=False):
-    """What a person may say of how a file is run. What is left out is onnxruntime, its CPU provider, and as many
-    threads as it thinks right, which wait with a busy core."""
+    """The options of running a file. Defaults: onnxruntime, its CPU provider, its own number of threads, spinning."""
 
     runtime: str  # of RUNTIMES
     provider: str | None  # of onnxruntime.PROVIDERS
@@ -52,7 +51,7 @@ class How(TypedDict, total=False):
 
 
 def check(how: How) -> Load:
-    """The runtime that was chosen. Raises UsageError for an unknown one, or a provider that is not there."""
+    """The chosen runtime. Raises UsageError if it is unknown, or the provider is not installed."""
     name, provider = how.get("runtime", DEFAULT), how.get("provider")
     chosen = lookup(RUNTIMES, name, "runtime")
     if provider is not None and name != DEFAULT:
@@ -63,9 +62,9 @@ def check(how: How) -> Load:
 
 
 def load(artifact: Artifact, **how: Unpack[How]) -> Session:
-    """A model file in the runtime that was chosen; whether it gives the file's images there is not looked at.
+    """Load a model file into the chosen runtime, without a check of its certificate.
 
-    Raises what `check` and the runtime's own `load` raise.
+    Raises as `check` and the runtime's own `load` do.
     """
     chosen = check(how)
     threads, spin, provider = how.get("threads"), how.get("spin", True), how.get("provider")
@@ -76,7 +75,7 @@ def load(artifact: Artifact, **how: Unpack[How]) -> Session:
 
 
 def other(how: How) -> str | None:
-    """What a person chose that files are not certified with, in words; None: the default, which they are."""
+    """The name of a chosen runtime that files are not certified with; None for the default runtime."""
     name, provider = how.get("runtime", DEFAULT), how.get("provider")
     if name == DEFAULT and provider in (None, onnxruntime.CPU):
         return None

@@ -1,4 +1,4 @@
-"""Draw images from a model file: seed in, uint8 images out. NumPy and a runtime, nothing else."""
+"""Sampling images from a model file: seeds in, uint8 images out, with NumPy and a runtime."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jaxgen.inference.session import Session, Stop, require
 from jaxgen.sampling import plan as plans, sampler_spec
 from jaxgen.sampling.process import MAX_GUIDANCE, Process, SamplerSpec
 
-# Inputs by what the model is; conditional models have "label" too, those with a plan also "guidance".
+# Inputs with and without a plan; conditional models also have "label", and with a plan "guidance".
 BY_PLAN = {"seed", "index", "plan", "state"}
 AT_ONCE = {"seed", "index", "latent"}
 
@@ -28,19 +28,19 @@ Label = int | Literal["all"]  # a class's number, -1 for none; "all": each image
 
 
 class Inputs(TypedDict, total=False):
-    """What a call gives the graph besides seed and index; None and what is left out: the file's default."""
+    """The optional inputs of a call; None: the file's default."""
 
-    label: np.ndarray | None  # [N], -1 for none; default: the index modulo the classes where there must be one
+    label: np.ndarray | None  # [N], -1 for none; default: -1, or the index modulo the classes if one is required
     guidance: float | None  # classifier-free
     plan: np.ndarray | None  # [S, 9]
-    state: np.ndarray | None  # [2, N, H, W, C] of an earlier call; with a plan alone
-    latent: np.ndarray | None  # [N, D], decoded instead of the seed's own; without a plan alone
+    state: np.ndarray | None  # [2, N, H, W, C] of an earlier call; only for models with a plan
+    latent: np.ndarray | None  # [N, D], decoded instead of the seed's own; only for models without a plan
 
 
 class Model(OnnxModel):
-    """A loaded model. Image `index` of `seed` is the same in every batch, process and machine.
+    """A loaded sampler. Image `index` of `seed` is the same in every batch, process and machine.
 
-    Raises JaxgenError if the model's manifest or graph is not what the contract says.
+    Raises JaxgenError if the model's manifest or graph breaks the contract.
     """
 
     def __init__(self, artifact: Artifact, session: Session | None = None) -> None:
@@ -48,11 +48,11 @@ class Model(OnnxModel):
         kind = artifact.inference.kind
         if kind == "network":
             raise JaxgenError(
-                f"{artifact.path}: draws nothing by itself: it is the network of a model alone; 'jaxgen compose' puts "
-                "it into the whole file"
+                f"{artifact.path}: cannot sample by itself: it is only the network of a model; 'jaxgen compose' makes "
+                "the whole file"
             )
         if kind != "sampler":
-            raise JaxgenError(f"{artifact.path}: draws nothing: it is {_article(kind)}, which reads images")
+            raise JaxgenError(f"{artifact.path}: generates no images: it is {_article(kind)}, which reads images")
         super().__init__(artifact, session)
         self._check_contract()
         try:
@@ -62,35 +62,35 @@ class Model(OnnxModel):
 
     @property
     def untrained(self) -> bool:
-        """Whether its weights are fresh, so that its images mean nothing."""
+        """Whether its weights are untrained, so that its images are meaningless."""
         training = self.artifact.manifest.get("training")
         return isinstance(training, dict) and training.get("untrained") is True
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """Of one image's normals: [H, W, C], or [D] of a code."""
+        """The shape of one image's noise: [H, W, C], or [D] for a code."""
         assert self.inference.noise_shape  # every sampler has one
         return self.inference.noise_shape
 
     @property
     def least_label(self) -> int:
-        """-1 for models that also draw without a class, 0 for conditional models that do not."""
+        """-1 for models that can sample without a class, 0 for conditional models that cannot."""
         return 0 if self.classes and not self.inference.null_class else -1
 
     def process(self) -> Process:
-        """What this model's plans are made from. Raises UsageError if it has none: it draws in one evaluation."""
+        """The process of this model's plans. Raises UsageError if it has none and samples in one evaluation."""
         if self.inference.process is None:
-            raise UsageError(f"{self.artifact.path} draws in one evaluation: it has no plan, steps or guidance")
+            raise UsageError(f"{self.artifact.path} samples in one evaluation: it has no plan, steps or guidance")
         return self.inference.process
 
     def recipe(self, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> SamplerSpec:
-        """What `plan` makes a table of; what is left out is as in the file's own plan. See `sampler_spec.choose`.
+        """The recipe of a plan, with the file's own settings as defaults; see `sampler_spec.choose`.
 
-        Raises UsageError for what the model, or this jaxgen, cannot do.
+        Raises UsageError if the model, or this jaxgen, does not support it.
         """
         self.process()
         recipe = sampler_spec.choose(self.inference, sampler=sampler, steps=steps, eta=eta)
-        self.table(recipe)  # raises, if it cannot be made
+        self.table(recipe)  # raises if it is not supported
         return recipe
 
     def plan(self, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> np.ndarray:
@@ -101,7 +101,7 @@ class Model(OnnxModel):
     def table(self, recipe: SamplerSpec) -> np.ndarray:
         """The table [S, 9] of a recipe; see `jaxgen.sampling.sampler_spec.table`.
 
-        That of the file's own plan is there even if it is of a process or a sampler that this jaxgen does not know.
+        The file's own plan is available even if this jaxgen does not know its process or sampler.
         """
         try:
             return sampler_spec.table(self.process(), recipe)
@@ -112,11 +112,11 @@ class Model(OnnxModel):
             return own
 
     def label(self, text: str | int | None) -> int:
-        """A class's number from its name or its number; None and the number -1 are no class.
+        """A class's number from its name or its number; None and the number -1 mean no class.
 
-        A text that is both one class's name and another one's number is the name.
+        A text that is a name of one class and the number of another is read as the name.
 
-        Raises UsageError if the model has no classes, or not this one.
+        Raises UsageError if the model has no such class.
         """
         if self.least_label == -1 and (text is None or text == -1):
             return -1
@@ -133,11 +133,11 @@ class Model(OnnxModel):
     def sample(
         self, seed: np.ndarray, index: np.ndarray, *, deadline: float | None = None, **inputs: Unpack[Inputs]
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """One call of the graph: images uint8 [N, H, W, C] and the state float32 [2, N, H, W, C] to go on from.
+        """Run the graph once: images uint8 [N, H, W, C], and the state float32 [2, N, H, W, C] to continue from.
 
         seed, index: [N] integers in [0, 2^32); deadline: seconds after which the run is stopped with a JaxgenError;
-        inputs: see `Inputs`. Models without a plan give no state.
-        Raises UsageError on values outside these, JaxgenError if the run fails or gives NaN.
+        inputs: see `Inputs`. Models without a plan return no state.
+        Raises UsageError on invalid inputs, JaxgenError if the run fails or gives NaN.
         """
         feeds = self.feeds(seed, index, **inputs)
         images, after = self.run(feeds, deadline)
@@ -156,9 +156,9 @@ class Model(OnnxModel):
         state: np.ndarray | None = None,
         latent: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
-        """What `draw` gives the graph, by the names of its inputs: checked, with the types it takes.
+        """The graph's inputs for `sample`, by name, checked and converted.
 
-        Those of several calls with the same plan and guidance, put together, are one call's.
+        The feeds of several calls with the same plan and guidance can be concatenated into one call.
         """
         feeds = {"seed": words(seed, "seed"), "index": words(index, "index")}
         count = len(feeds["seed"])
@@ -180,26 +180,26 @@ class Model(OnnxModel):
             feeds["state"] = floats(state, "state", (2, count, *self.shape))
         if latent is not None:
             if self.inference.process is not None:
-                raise UsageError(f"{self.artifact.path} draws by a plan: it takes a state, and no latent")
+                raise UsageError(f"{self.artifact.path} samples by a plan: it takes a state, and no latent")
             feeds["latent"] = floats(latent, "latent", (count, *self.noise_shape))
         return feeds
 
     def run(
         self, feeds: dict[str, np.ndarray], deadline: float | None = None, stop: Stop | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """`draw` for what `feeds` gave, NaN included; stop: see `jaxgen.inference.session.Session.run`."""
+        """`sample` with the result of `feeds`, without a check for NaN; stop: see `Session.run`."""
         names = ["images"] if self.inference.process is None else ["images", "state_out"]
         values = fed_by_default(self._must_feed - feeds.keys(), self.artifact)
         images, *after = self.session.run(names, feeds | values, deadline, stop)
-        want = (len(feeds["seed"]), *self.shape)
-        # A forged graph can give what it did not declare.
-        if images.shape != want or images.dtype != np.uint8 or any(state.shape != (2, *want) for state in after):
-            raise JaxgenError(f"{self.artifact.path}: expected images {want}, got {images.shape} from its graph")
+        shape = (len(feeds["seed"]), *self.shape)
+        # A forged graph can return shapes that it did not declare.
+        if images.shape != shape or images.dtype != np.uint8 or any(state.shape != (2, *shape) for state in after):
+            raise JaxgenError(f"{self.artifact.path}: expected images {shape}, got {images.shape} from its graph")
         return images, after[0] if after else None
 
     def diverged(self) -> JaxgenError:
         """The error for NaN in a state."""
-        return JaxgenError(f"{self.artifact.path}: drew NaN; its weights, or the plan or state given, have diverged")
+        return JaxgenError(f"{self.artifact.path}: sampled NaN; its weights, or the given plan or state, have diverged")
 
     def stream(
         self,
@@ -233,15 +233,15 @@ class Model(OnnxModel):
         guidance: float | None = None,
         plan: np.ndarray,
     ) -> Iterator[np.ndarray]:
-        """The images while they are being denoised, from noise to the end: uint8 [count, H, W, C] a frame.
+        """The images during denoising, from noise to the end: uint8 [count, H, W, C] per frame.
 
-        frame_count: >= 2; a plan of fewer rows gives fewer frames, the noise and one for each row.
+        frame_count: >= 2; a plan of fewer rows gives fewer frames: the noise and one for each row.
         """
         self.process()
         index = np.arange(first, first + count)
         seeds, labels = np.full(count, seed), self.labels(label, index)
-        still = np.array([[0, 0, 0, 1, 1, 0, 0, 0, 0]], np.float32)  # a row that leaves x as it is: the noise itself
-        images, state = self.sample(seeds, index, label=labels, guidance=guidance, plan=still)
+        identity = np.array([[0, 0, 0, 1, 1, 0, 0, 0, 0]], np.float32)  # a row that keeps x, which is the noise
+        images, state = self.sample(seeds, index, label=labels, guidance=guidance, plan=identity)
         yield images
         cuts = np.unique(np.linspace(0, len(plan), min(frame_count, len(plan) + 1)).round().astype(int))
         for begin, end in itertools.pairwise(cuts):
@@ -251,7 +251,7 @@ class Model(OnnxModel):
             yield images
 
     def labels(self, label: Label, index: np.ndarray) -> np.ndarray | None:
-        """[N] labels of images `index`, None for an unconditional model, which takes no other label than -1."""
+        """[N] labels of images `index`; None for an unconditional model, which accepts only the label -1."""
         if not self.classes:
             if label not in (-1, None):
                 raise self._unconditional("label")
@@ -259,14 +259,14 @@ class Model(OnnxModel):
         return index % len(self.classes) if label == "all" else np.full(len(index), label)
 
     def _check_contract(self) -> None:
-        """The graph's names and the size of its images, against the manifest."""
+        """Check the graph's inputs, outputs and image shape against the manifest."""
         by_plan = self.inference.process is not None
         names = set(BY_PLAN if by_plan else AT_ONCE)
         if self.classes:
             names |= {"label", "guidance"} if by_plan else {"label"}
-        want = {name: self.noise_shape if name == "latent" else None for name in names}
+        inputs = {name: self.noise_shape if name == "latent" else None for name in names}
         outputs = {"images": self.shape} | ({"state_out": None} if by_plan else {})
-        require(self.session, self.artifact.path, want, outputs)
+        require(self.session, self.artifact.path, inputs, outputs)
 
     def _unconditional(self, what: str) -> UsageError:
         return UsageError(f"{self.artifact.path} is unconditional: it takes no {what}")

@@ -1,4 +1,4 @@
-"""A section of a manifest, read key by key: each value of its type and range, or one line that says what is wrong."""
+"""Reading a section of a manifest key by key, with checks of types and ranges, and one-line errors."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ MAX_TEXT = 1000  # characters of a name
 
 
 class Section:
-    """Raises JaxgenError, here and in every method, for a key that is missing, mistyped or out of range; keys that
-    nobody asks for are ignored."""
+    """All methods raise JaxgenError if their key is missing, mistyped or out of range; other keys are ignored."""
 
     def __init__(self, values: object, key: str, file: str) -> None:
-        """key: of the section in its manifest, dotted; file: what messages call the file."""
+        """key: of the section in its manifest, dotted; file: its name in messages."""
         self._key, self._file = key, file
         if not isinstance(values, Mapping):
             raise self.error("", "an object", values)
         self._values: Mapping[str, Any] = values
 
-    def error(self, key: str, want: str, got: object) -> JaxgenError:
-        """The line for a value that is not what it must be."""
+    def error(self, key: str, expected: str, value: object) -> JaxgenError:
+        """The error for an invalid value."""
         whole = f"{self._key}.{key}" if key else self._key
-        return JaxgenError(f"{self._file}: its manifest: {whole!r} must be {want}, got {_shown(got)}; export it again")
+        got = _shown(value)
+        return JaxgenError(f"{self._file}: its manifest: {whole!r} must be {expected}, got {got}; export it again")
 
     def text(self, key: str) -> str:
         value = self._value(key)
@@ -65,7 +65,7 @@ class Section:
         return float(value)
 
     def integers(self, key: str, lengths: Sequence[int], most: int) -> tuple[int, ...]:
-        """A list of integers from 1 to `most`, as many as one of `lengths`."""
+        """A list of integers from 1 to `most`, of one of the `lengths`."""
         value = self._value(key)
         good = isinstance(value, list) and len(value) in lengths
         if not good or any(type(one) is not int or not 1 <= one <= most for one in value):
@@ -73,7 +73,7 @@ class Section:
         return tuple(value)
 
     def names(self, key: str, most: int) -> tuple[str, ...]:
-        """A list of at most so many strings."""
+        """A list of at most `most` strings."""
         value = self._value(key)
         if not isinstance(value, list) or len(value) > most or not all(isinstance(one, str) for one in value):
             raise self.error(key, f"a list of at most {most} names", value)
@@ -83,7 +83,7 @@ class Section:
         return key in self._values
 
     def section(self, key: str, *, required: bool = False, nullable: bool = False) -> Section | None:
-        """None where there is none, or null where that may stand there."""
+        """A nested section; None if it is missing and not required, or null and nullable."""
         if not required and key not in self._values:
             return None
         value = self._value(key)
@@ -98,7 +98,7 @@ class Section:
 
 
 def _shown(value: object) -> str:
-    """As short as it must be to be recognised, on one line."""
+    """A value as one short line."""
     if isinstance(value, Mapping):
         return "an object"
     text = "null" if value is None else ascii(value)

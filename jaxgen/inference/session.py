@@ -1,4 +1,4 @@
-"""What a loaded model file is to those who run it; runs in a thread of their own, that deadlines and Ctrl-C can end."""
+"""Sessions: the interface of a loaded model file, and runs in a separate thread, which deadlines and Ctrl-C can end."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ Feeds = Mapping[str, np.ndarray]
 
 
 class Stop:
-    """Ends the run that it is given to, from any thread; a run that is given it afterwards ends at once."""
+    """Ends a run from any thread; a run that starts after the call ends at once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._end: Callable[[], object] | None = None
-        self.asked = False
+        self.requested = False
 
     def __call__(self) -> None:
         with self._lock:
-            self.asked, end = True, self._end
+            self.requested, end = True, self._end
         if end:
             end()
 
     def ends(self, end: Callable[[], object]) -> None:
-        """For whoever runs: call `end` when the run is to end, which may be at once."""
+        """Register `end`, to be called when the run must end, which may be at once; for runtimes."""
         with self._lock:
-            self._end, asked = end, self.asked
-        if asked:
+            self._end, requested = end, self.requested
+        if requested:
             end()
 
 
 class Session(Protocol):
-    """A model file that some runtime has loaded, or whatever stands before one."""
+    """A model file loaded by a runtime, or a wrapper of one."""
 
     @property
     def inputs(self) -> Mapping[str, Shape]:
-        """All that it can be fed, inputs with a default included, and the shape that the graph declares for each."""
+        """The graph's inputs, including those with a default, with their declared shapes."""
         ...
 
     @property
     def outputs(self) -> Mapping[str, Shape]:
-        """Its outputs in the graph's order, and the shapes likewise."""
+        """The graph's outputs in order, with their declared shapes."""
         ...
 
     def run(
@@ -57,15 +57,15 @@ class Session(Protocol):
     ) -> list[np.ndarray]:
         """The outputs, in this order.
 
-        deadline: in seconds, after which the run is ended with a JaxgenError; None or inf: never; stop: for another
-        thread to end it by, with a JaxgenError too. Of one run alone.
+        deadline: seconds after which the run ends with a JaxgenError, None or inf: never; stop: ends the run from
+        another thread, also with a JaxgenError; each `Stop` is for one run.
         """
         ...
 
 
 class Threaded:
-    """A session whose runs take place in a thread of its own, so that Ctrl-C and deadlines reach a caller whose run is
-    inside a library. A run that the library does not let go of goes on there, and later runs wait for it."""
+    """A session that runs in its own thread, so that Ctrl-C and deadlines reach a caller while a library computes. A
+    run that the library cannot end continues in that thread, and later runs wait for it."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Threaded:
         outputs: Mapping[str, Shape],
         work: Callable[[Sequence[str], Feeds, Stop], list[np.ndarray]],
     ) -> None:
-        """path, runtime: what messages call the file and what runs it; work(outputs, feeds, stop): the run itself."""
+        """path, runtime: their names in messages; work(outputs, feeds, stop): the run itself."""
         self.inputs, self.outputs = inputs, outputs
         self._path, self._runtime, self._work = path, runtime, work
         self._thread = ThreadPoolExecutor(1)
@@ -93,7 +93,7 @@ class Threaded:
         except Exception as err:
             raise JaxgenError(f"{self._path}: {self._runtime} failed: {one_line(err)}") from err
         finally:
-            running.cancel()  # if it still waits for an earlier one
+            running.cancel()  # if it still waits for an earlier run
             stop()  # no effect on a run that ended
 
 
@@ -103,18 +103,18 @@ def require(
     inputs: Mapping[str, Sequence[int] | None],
     outputs: Mapping[str, Sequence[int] | None],
 ) -> None:
-    """Raise JaxgenError unless the graph has just these inputs, and these outputs in this order.
+    """Raise JaxgenError unless the graph has exactly these inputs, and these outputs in this order.
 
-    inputs, outputs: name -> the shape after the batch, None where it is not looked at.
+    inputs, outputs: name -> the shape after the batch, None to skip its check.
     """
     if session.inputs.keys() != inputs.keys():
         raise JaxgenError(f"{path}: expected the inputs {sorted(inputs)}, got {sorted(session.inputs)}")
-    for name, want in inputs.items():
-        if want is not None and list(session.inputs[name][1:]) != list(want):
-            got = list(session.inputs[name])
-            raise JaxgenError(f"{path}: expected the input {name!r} with {list(want)} each, got {got}")
+    for name, shape in inputs.items():
+        if shape is not None and list(session.inputs[name][1:]) != list(shape):
+            declared = list(session.inputs[name])
+            raise JaxgenError(f"{path}: expected the input {name!r} with {list(shape)} each, got {declared}")
     given = {name: list(shape[1:]) for name, shape in session.outputs.items()}
     same = list(given) == list(outputs)
-    if not same or any(want is not None and given[name] != list(want) for name, want in outputs.items()):
-        wanted = {name: list(want) for name, want in outputs.items() if want is not None}
-        raise JaxgenError(f"{path}: expected the outputs {list(outputs)} with {wanted}, got {given}")
+    if not same or any(shape is not None and given[name] != list(shape) for name, shape in outputs.items()):
+        expected = {name: list(shape) for name, shape in outputs.items() if shape is not None}
+        raise JaxgenError(f"{path}: expected the outputs {list(outputs)} with {expected}, got {given}")

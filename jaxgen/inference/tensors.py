@@ -1,4 +1,4 @@
-"""Arrays inside a manifest: a certificate's test vectors, for readers in any language."""
+"""Encoding of arrays in a manifest: a certificate's test vectors, for readers in any language."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxgen.errors import JaxgenError
 
-DTYPES = {"float32": "<f4", "int64": "<i8"}  # little-endian, row by row
+DTYPES = {"float32": "<f4", "int64": "<i8"}  # little-endian
 MAX_ELEMENTS = 2**24
 
 
@@ -21,7 +21,7 @@ def encode(array: np.ndarray) -> dict[str, Any]:
 
 
 def decode(value: object, name: str) -> np.ndarray:
-    """The inverse of `encode`; name: what messages call the array. Raises JaxgenError on anything else."""
+    """The inverse of `encode`; name: of the array in messages. Raises JaxgenError on anything else."""
     if not isinstance(value, dict) or value.get("dtype") not in list(DTYPES) or not _is_shape(value.get("shape")):
         raise JaxgenError(f"{name}: expected a dtype of {', '.join(DTYPES)}, a shape and base64 data")
     shape, dtype = value["shape"], np.dtype(DTYPES[value["dtype"]])

@@ -166,7 +166,7 @@ WRONG = {
     "latent of another length": ("vae", {"latent": np.zeros((1, 4))}, "latent must have the shape (1, 3), got (1, 4)"),
     "latent without end": ("vae", {"latent": [[0, np.inf, 0]]}, "latent must be finite float32 numbers"),
     "latent that float32 does not hold": ("vae", {"latent": [[0, 1e39, 0]]}, "latent must be finite float32 numbers"),
-    "latent of a model with a plan": ("cddpm", {"latent": np.zeros((1, 3))}, "draws by a plan: it takes a state"),
+    "latent of a model with a plan": ("cddpm", {"latent": np.zeros((1, 3))}, "samples by a plan: it takes a state"),
     "plan that is complex": ("cddpm", {"plan": PLAN + 0j}, "a plan is an array of numbers, 9 to a row: got complex"),
     "plan as text": ("cddpm", {"plan": "ddim"}, "a plan is an array of numbers, 9 to a row: got <U4"),
     "plan of numbers as text": ("cddpm", {"plan": [["1"] * 9]}, "a plan is an array of numbers, 9 to a row: got <U1"),

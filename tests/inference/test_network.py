@@ -149,7 +149,7 @@ def test_file_of_another_kind_is_no_network_and_a_network_draws_and_reads_nothin
         Network.open(unconditional.onnx)
     with pytest.raises(JaxgenError, match="is no network but an encoder"):
         Network.open(family("vae").encoder)
-    with pytest.raises(JaxgenError, match="draws nothing by itself: it is the network of a model alone; 'jaxgen comp"):
+    with pytest.raises(JaxgenError, match="cannot sample by itself: it is only the network of a model; 'jaxgen comp"):
         Model.open(unconditional.network)
     with pytest.raises(JaxgenError, match="reads no images: it is a network"):
         Predictor.open(unconditional.network)

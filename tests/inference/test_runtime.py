@@ -79,7 +79,7 @@ def inverted(data, path, **how):
 )
 def test_runtime_that_gives_something_else_is_refused_by_name_with_what_differs(kind, path, differs, monkeypatch):
     monkeypatch.setitem(runtimes.RUNTIMES, "inverted", inverted)
-    with pytest.raises(JaxgenError, match=f"refused in inverted, which gives something else: {differs}") as refused:
+    with pytest.raises(JaxgenError, match=f"refused in inverted, which gives different results: {differs}") as refused:
         kind.open(path, runtime="inverted")
     assert str(refused.value).startswith(str(path)) and "\n" not in str(refused.value)
 
@@ -99,7 +99,7 @@ def test_usual_runtime_opens_a_file_whatever_its_certificate_says(family, restam
 def test_file_without_a_certificate_opens_in_the_usual_runtime_alone(family, restamped):
     path = restamped(family("vae").onnx, manifest=lambda entries: entries.pop("certificate"))
     Model.open(path)
-    with pytest.raises(JaxgenError, match="has no certificate that reference could be checked by; open it with onnx"):
+    with pytest.raises(JaxgenError, match="has no certificate to check reference with; open it with onnx"):
         Model.open(path, runtime="reference")
 
 
@@ -160,8 +160,8 @@ def test_stop_calls_what_ends_the_run_whichever_comes_first(early):
     if early:
         stop()
     stop.ends(lambda: ended.append(True))
-    assert stop.asked is early
+    assert stop.requested is early
     if not early:
         assert ended == []
         stop()
-    assert stop.asked and ended == [True]
+    assert stop.requested and ended == [True]

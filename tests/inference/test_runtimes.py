@@ -115,7 +115,7 @@ def test_numbers_that_diverge_are_an_error(opened, runtime):
     model = opened(runtime, "ddpm")
     plan = noisy(model).copy()
     plan[:, 1:4] = 3e38, 3e38, np.inf
-    with pytest.raises(JaxgenError, match="drew NaN"):
+    with pytest.raises(JaxgenError, match="sampled NaN"):
         model.sample([0], [0], plan=plan)
 
 

@@ -145,7 +145,7 @@ def test_unconditional_model_takes_the_label_of_no_class(plain):
 def test_diverging_plan_is_an_error_and_no_image(plain):
     plan = plain.plan(steps=3).copy()
     plan[:, 1:4] = 3e38, 3e38, np.inf
-    with pytest.raises(JaxgenError, match="drew NaN"):
+    with pytest.raises(JaxgenError, match="sampled NaN"):
         plain.sample([0], [0], plan=plan)
 
 

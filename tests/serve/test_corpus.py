@@ -124,7 +124,7 @@ MANIFESTS = {
     "a huge image": (inference(image_shape=[2**30, 2**30, 1]), "image_shape"),
     "an image as large as there may be": (inference(image_shape=[4096, 4096, 3]), "expected the outputs"),
     "a code of another length": (inference(noise_shape=[4096]), "latent"),
-    "another kind": (inference(kind="encoder"), "draws nothing"),
+    "another kind": (inference(kind="encoder"), "generates no images"),
     "what nobody knows": (change("requires", ["telepathy"]), "needs 'telepathy'"),
 }
 

@@ -42,7 +42,7 @@ def test_uploads_are_one_drawing_file_and_its_encoder_or_refused_in_a_line(famil
         "not an ONNX file": [("model.pth", pickle.dumps({"weights": [1.0]}))],
         "is an encoder: give the model": [("v.encoder.onnx", vae.encoder.read_bytes())],
         "got two samplers": [("a.onnx", vae.onnx.read_bytes())] * 2,
-        "draws nothing: it is a classifier": [("c.onnx", classifier.read_bytes())],
+        "generates no images: it is a classifier": [("c.onnx", classifier.read_bytes())],
         "at most 64 MB, got 65 MB": [("large.onnx", bytes(65 * 2**20))],
     }
     for line, files in bad.items():

@@ -129,7 +129,7 @@ def test_numbers_that_diverge_fail_their_own_request_alone(engine, plain, metric
     with held(engine):
         tickets = [engine.sample(plain, [0], [0], state=state, deadline=SOON) for state in (good, bad)]
     same(tickets[0].result(), alone(plain, [0], [0], state=good))
-    with pytest.raises(JaxgenError, match="plain: drew NaN"):
+    with pytest.raises(JaxgenError, match="plain: sampled NaN"):
         tickets[1].result()
     assert calls(metrics, 1) == 0 or calls(metrics) > calls(metrics, 1)  # they were drawn together
 

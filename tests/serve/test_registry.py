@@ -119,8 +119,8 @@ def test_file_that_draws_nothing_is_refused_with_the_reason(folder, family, vae)
     library = Library([folder, folder / "missing.onnx"])
     assert names(library) == []
     wanted = {
-        "judge.onnx": "judge: draws nothing: it is a classifier, which reads images",
-        "reads.onnx": "reads: draws nothing: it is an encoder, which reads images",
+        "judge.onnx": "judge: generates no images: it is a classifier, which reads images",
+        "reads.onnx": "reads: generates no images: it is an encoder, which reads images",
         "broken.onnx": "broken: is ",
         "text.onnx": "text: is not an ONNX file or is damaged",
         "pit.onnx": "pit: expected a file, got a folder, pipe or device",

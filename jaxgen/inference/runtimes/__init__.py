@@ -1,1 +1,1 @@
-"""One file a runtime, each with `load(data, path, *, threads, spin, provider)`, which gives a `Session`."""
+"""One module per runtime, each with `load(data, path, *, threads, spin, provider)`, which returns a `Session`."""

@@ -1,4 +1,4 @@
-"""onnxruntime, which the base install has: every kind of file, deadlines that end a run, and providers for devices."""
+"""onnxruntime, the default runtime: it runs every kind of file, can end a run, and has providers for devices."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from jaxgen.errors import JaxgenError, UsageError, lookup, one_line
 from jaxgen.inference.session import Feeds, Session, Stop, Threaded
 
 NAME, CPU = "onnxruntime", "cpu"
-# All of it, which is also the default: levels below LAYOUT change the last bits of what a graph gives.
+# The highest level, also the default: levels below LAYOUT change the last bits of a graph's results.
 OPTIMIZATION = "ORT_ENABLE_ALL"
-PROVIDERS: dict[str, tuple[str, dict[str, Any]]] = {  # what a person calls it -> what onnxruntime does, its options
+PROVIDERS: dict[str, tuple[str, dict[str, Any]]] = {  # option -> onnxruntime's name, its options
     CPU: ("CPUExecutionProvider", {}),
-    "cuda": ("CUDAExecutionProvider", {"use_tf32": 0}),  # which would round float32 products to 10 bits
+    "cuda": ("CUDAExecutionProvider", {"use_tf32": 0}),  # TF32 would round float32 products to 10 bits
     "directml": ("DmlExecutionProvider", {}),
     "coreml": ("CoreMLExecutionProvider", {}),
 }
@@ -30,16 +30,16 @@ def load(
     spin: bool = True,
     provider: str | None = None,
 ) -> Session:
-    """threads: None: as many as onnxruntime thinks right; spin: whether they wait for work with a busy core, which is
-    faster where nothing else needs the cores, and slower where something does; provider: of PROVIDERS, None: cpu.
+    """threads: None: onnxruntime's default; spin: whether idle threads keep their cores busy, which is faster unless
+    something else needs the cores; provider: of PROVIDERS, None: cpu.
 
-    Raises JaxgenError if onnxruntime cannot load the file, UsageError for a provider that it does not have.
+    Raises JaxgenError if onnxruntime cannot load the file, UsageError for a missing provider.
     """
     import onnxruntime as ort
 
     chosen, settings = installed(provider or CPU)
     options = ort.SessionOptions()
-    options.log_severity_level = 4  # it warns of every input with a default, and errors are raised besides
+    options.log_severity_level = 4  # fatal: it warns of every input with a default, and errors are raised anyway
     options.intra_op_num_threads = threads or 0
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, OPTIMIZATION)
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
@@ -47,7 +47,7 @@ def load(
         session = ort.InferenceSession(data, options, providers=[(chosen, settings)])
     except Exception as err:
         raise JaxgenError(f"{path}: onnxruntime cannot load it: {one_line(err)}") from err
-    if session.get_providers()[0] != chosen:  # it falls back to the CPU, and only its log would say so
+    if session.get_providers()[0] != chosen:  # it fell back to the CPU, which only its log would show
         raise JaxgenError(f"{path}: onnxruntime has the provider {provider!r}, but it does not start on this machine")
 
     def work(outputs: Sequence[str], feeds: Feeds, stop: Stop) -> list[np.ndarray]:
@@ -66,6 +66,6 @@ def installed(provider: str) -> tuple[str, dict[str, Any]]:
     chosen, options = lookup(PROVIDERS, provider, "provider")
     known = ort.get_available_providers()
     if chosen not in known:
-        there = ", ".join(short for short, (long, _) in PROVIDERS.items() if long in known)
-        raise UsageError(f"onnxruntime has no provider {provider!r} here, only {there}; others need other builds")
+        available = ", ".join(short for short, (long, _) in PROVIDERS.items() if long in known)
+        raise UsageError(f"onnxruntime has no provider {provider!r} here, only {available}; others need other builds")
     return chosen, options

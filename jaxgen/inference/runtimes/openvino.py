@@ -1,9 +1,9 @@
-"""OpenVINO, on Intel's and other CPUs. What 2026.4 does wrong without an error, and what is done about it here:
+"""OpenVINO, for Intel's and other CPUs. Workarounds for silent errors of version 2026.4:
 
-- inputs with a default become constants: the defaults are taken out and fed from here
-- unsigned words are computed as signed ones, so its noise is other noise: NumPy makes it, outside
-- a batch larger than any before it comes out as garbage in files of models without a plan: it is run again
-- a run cannot be cancelled inside a loop: plans are cut, and a deadline is heeded between the cuts
+- inputs with a default become constants: the defaults are removed from the graph and fed from here
+- unsigned words are computed as signed ones, so its noise is wrong: NumPy computes the noise
+- the first batch of a new largest size gives garbage in models without a plan: it is run twice
+- a run cannot be cancelled inside a loop: plans are split, and deadlines are checked between the parts
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jaxgen.inference.outside import Outside
 from jaxgen.inference.session import Feeds, Session, Threaded
 
 NAME = "openvino"
-ROWS = 10  # of a plan in one call; a call costs 2 ms besides
+ROWS = 10  # of a plan in one call; each call has 2 ms of overhead
 
 
 def load(
@@ -33,12 +33,12 @@ def load(
     spin: bool = True,
     provider: str | None = None,
 ) -> Session:
-    """threads: None: as many as OpenVINO thinks right. Raises JaxgenError if OpenVINO cannot load the file."""
+    """threads: None: OpenVINO's default. Raises JaxgenError if OpenVINO cannot load the file."""
     with extra(NAME), _unreported():
         import openvino
 
     model, defaults, _ = required(data)
-    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}  # some CPUs would take half of that by default
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}  # some CPUs default to float16 or bfloat16
     settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
     try:
         core = openvino.Core()
@@ -54,7 +54,7 @@ def load(
 
 
 class _Infer:
-    """Calls of a compiled model, each right."""
+    """Calls of a compiled model, with the first batch of a new largest size run twice."""
 
     def __init__(self, request: Any) -> None:
         self._request = request
@@ -66,8 +66,8 @@ class _Infer:
             short = {"plan": feeds["plan"][:1]} if "plan" in feeds else {}
             self._request.infer({**feeds, **short})
             self._largest = count
-        found = self._request.infer(dict(feeds))
-        return [found[name] for name in outputs]
+        results = self._request.infer(dict(feeds))
+        return [results[name] for name in outputs]
 
 
 def _shape(port: Any) -> list[int | None]:
@@ -76,7 +76,7 @@ def _shape(port: Any) -> list[int | None]:
 
 @contextmanager
 def _unreported() -> Iterator[None]:
-    """OpenVINO's package reports each import to its makers, unless the module that does so cannot be found."""
+    """Block OpenVINO's telemetry, which would report each import to its makers."""
     reporter = "openvino_telemetry"
     if reporter in sys.modules:
         yield

@@ -1,6 +1,6 @@
-"""onnx.reference, the standard's own evaluator in NumPy: ten to a hundred times slower, and nothing of it is compiled.
+"""onnx.reference, the standard's own evaluator in NumPy: ten to a hundred times slower, without compiled code.
 
-It runs in one thread (NumPy may use more for a matrix product), and is stopped between the rows of a plan.
+It runs in one thread (NumPy may use more for a matrix product), and can be stopped between the rows of a plan.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def load(
         import onnx
         from onnx.reference import ReferenceEvaluator
 
-    model, defaults, _ = required(data)  # which it knows; but the default plan is to be cut as others are
+    model, defaults, _ = required(data)  # it supports defaults, but the default plan must be split like any other
     try:
         proto = onnx.load_from_string(model)
         evaluator = ReferenceEvaluator(proto)

@@ -1,6 +1,6 @@
-"""tract, a small engine in Rust: for files that sample in one evaluation, and those that read images.
+"""tract, a small engine in Rust, for files that sample in one evaluation and files that read images.
 
-It runs in one thread and cannot be stopped: a deadline frees the caller, and the run goes on to its end.
+It runs in one thread and cannot be stopped: after a deadline the caller returns, and the run continues to its end.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def load(
     with extra(NAME):
         import tract
 
-    model, defaults, names = required(data)  # which it would make constants of
+    model, defaults, names = required(data)  # tract would turn defaults into constants
     if "plan" in defaults:
         raise JaxgenError(f"{path}: {NAME} cannot load it: it samples by a plan, a loop that tract does not read")
-    with tempfile.TemporaryDirectory() as folder:  # it reads files alone
+    with tempfile.TemporaryDirectory() as folder:  # tract loads only from files
         file = Path(folder) / "model.onnx"
         file.write_bytes(model)
         try:
             typed = tract.onnx().load(file).into_model()
             inputs = {typed.input_name(number): _shape(fact) for number, fact in enumerate(typed.input_facts())}
-            # In the file's order; what tract calls them are its own names.
+            # In the file's order: tract renames the outputs.
             outputs = {name: _shape(fact) for name, fact in zip(names, typed.output_facts(), strict=True)}
             runnable = typed.into_runnable()
         except tract.TractError as err:
@@ -51,14 +51,14 @@ def load(
             raise JaxgenError(f"{path}: {NAME} cannot load it: {one_line(tract.TractError(cause))}") from err
 
     def infer(wanted: Sequence[str], feeds: Feeds) -> list[np.ndarray]:
-        found = runnable.run([np.ascontiguousarray(feeds[name]) for name in inputs])
-        arrays = {name: tensor.to_numpy() for name, tensor in zip(outputs, found, strict=True)}
+        results = runnable.run([np.ascontiguousarray(feeds[name]) for name in inputs])
+        arrays = {name: tensor.to_numpy() for name, tensor in zip(outputs, results, strict=True)}
         return [arrays[name] for name in wanted]
 
     return Threaded(path, NAME, inputs, outputs, Outside(infer, defaults))
 
 
 def _shape(fact: Any) -> list[int | str]:
-    """Numbers where it is fixed."""
+    """The shape of a tensor: numbers, and names of dynamic dimensions."""
     sizes = [str(size) for size in fact.dims()]
     return [int(size) if size.isdecimal() else size for size in sizes]

@@ -68,7 +68,7 @@ def received(files: list[tuple[str, bytes]]) -> tuple[Artifact, Artifact | None]
         artifact = artifacts.parse(data, Path(name).name)
         kind = artifact.inference.kind
         if kind not in ("sampler", "encoder"):
-            raise UsageError(f"{artifact.path}: draws nothing: it is a {kind[:40]}")
+            raise UsageError(f"{artifact.path}: generates no images: it is a {kind[:40]}")
         if kind in kinds:
             raise UsageError(f"give one model, and its encoder if it has one; got two {kind}s")
         kinds[kind] = artifact
