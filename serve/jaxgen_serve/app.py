@@ -27,7 +27,7 @@ OWN_HEADERS = ("X-Jaxgen", "X-Jaxgen-Reach", "Retry-After", "ETag")
 
 
 def opened(settings: Settings) -> Gallery | Unavailable:
-    """The gallery, or why there is none: images can be drawn without."""
+    """The gallery, or the reason why there is none: images can be sampled without it."""
     try:
         return Gallery(settings.data / "gallery")
     except Unavailable as err:
@@ -36,7 +36,7 @@ def opened(settings: Settings) -> Gallery | Unavailable:
 
 
 def create_app(settings: Settings, library: Library, engine: Engine, metrics: Metrics) -> FastAPI:
-    """An ASGI application. It starts the library, and closes both it and the engine, whose metrics are these."""
+    """An ASGI application that starts the library and closes both it and the engine; metrics: those of the engine."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -59,7 +59,7 @@ def create_app(settings: Settings, library: Library, engine: Engine, metrics: Me
         description=info.MORE,
         servers=[{"url": "./"}],  # wherever this document is: a proxy may add a prefix
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's own loads its code from another host; api/web.py has it here
+        docs_url=None,  # FastAPI's own page loads code from another host; api/web.py serves it from here
         redoc_url=None,
     )
     for route in ROUTES:

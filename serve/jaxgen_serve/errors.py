@@ -1,4 +1,4 @@
-"""Every failure as {"detail": "one line"}: what was wrong, with no path of this machine in it."""
+"""Answers to failed requests: {"detail": "one line"}, without paths of this machine."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from jaxgen_serve.gallery.store import NotKept, Unavailable
 from jaxgen_serve.models.registry import NotServed
 
 LONGEST = 500  # characters
-CLIENT_GONE = 499  # nobody reads it; a log and a metric do
-RETRY = 5.0  # seconds, where an error does not know better
+CLIENT_GONE = 499  # the client does not read it, but the log and the metrics do
+RETRY = 5.0  # seconds, unless the error says otherwise
 log = logging.getLogger("uvicorn.error")
 
 
@@ -28,14 +28,14 @@ class Gone(Exception):
 
 
 class Changed(UsageError):
-    """The model is no longer the one that is meant."""
+    """The model has changed since the request's hash was taken."""
 
 
-# What is not here is 400: a request that cannot be meant, or a model that cannot do it.
+# All other errors are 400: an invalid request, or one that the model cannot serve.
 STATUS: dict[type[JaxgenError], int] = {NotServed: 404, NotKept: 404, Changed: 409, Busy: 503, Unavailable: 503}
 
-UNREADABLE = "There was an error parsing the body"  # FastAPI's words for JSON that is no UTF-8, and the like
-PLAIN = {  # what starlette says in two words
+UNREADABLE = "There was an error parsing the body"  # FastAPI's message for a body that is not UTF-8, and the like
+PLAIN = {  # replaces starlette's short messages
     "Not Found": "there is nothing at this path; /docs says what there is",
     "Method Not Allowed": "this path does not take this method; /docs says which it takes",
     UNREADABLE: "the body cannot be read",
@@ -44,7 +44,7 @@ PLAIN = {  # what starlette says in two words
 
 def failure(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """The answer to a request that failed; detail is folded to one line."""
-    body = json.dumps({"detail": " ".join(detail.split())[:LONGEST]})  # ASCII, whatever a client put into a name
+    body = json.dumps({"detail": " ".join(detail.split())[:LONGEST]})  # ASCII, whatever a client sent
     return Response(body, status, {**(headers or {}), "cache-control": "no-store"}, media_type="application/json")
 
 
@@ -72,7 +72,7 @@ async def _schema(request: Request, err: Exception) -> Response:
 
 async def _http(request: Request, err: Exception) -> Response:
     assert isinstance(err, HTTPException)
-    status = 422 if err.detail == UNREADABLE else err.status_code  # as for other bodies that are no JSON
+    status = 422 if err.detail == UNREADABLE else err.status_code  # as for other bodies that are not JSON
     return failure(status, PLAIN.get(str(err.detail), str(err.detail)), err.headers)
 
 
@@ -81,12 +81,12 @@ async def _gone(request: Request, err: Exception) -> Response:
 
 
 async def _internal(request: Request, err: Exception) -> Response:
-    """Ours to mend: the trace goes to the log, and not to the client."""
+    """A bug of the server: the traceback goes to the log, not to the client."""
     return failure(500, f"internal error: {type(err).__name__}; the server's log says where")
 
 
 def described(errors: Sequence[Mapping[str, Any]]) -> str:
-    """The first of pydantic's complaints: where, what, and what was given."""
+    """The first of pydantic's errors: its place, message and input."""
     first = errors[0]
     if first["type"] == "json_invalid":
         return f"the body is no JSON: {one_line(ValueError(first.get('ctx', {}).get('error', first['msg'])))}"

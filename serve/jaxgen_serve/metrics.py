@@ -1,4 +1,4 @@
-"""What a server counts and times, in Prometheus' text format."""
+"""A server's metrics in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # images
 
 
 class Metrics:
-    """A registry of its own, so that several servers in one process do not count together."""
+    """Metrics with their own registry, so that several servers in one process do not share counters."""
 
     content_type = CONTENT_TYPE_LATEST
 
@@ -24,26 +24,26 @@ class Metrics:
         self._seconds = Histogram(
             "jaxgen_request_seconds", "From a request to its answer", ["route"], buckets=LATENCY, registry=self.registry
         )
-        self._images = Counter("jaxgen_images", "Images drawn", ["model"], registry=self.registry)
+        self._images = Counter("jaxgen_images", "Images sampled", ["model"], registry=self.registry)
         self._batch = Histogram(
             "jaxgen_batch_size", "Images in one call of onnxruntime", buckets=BATCH, registry=self.registry
         )
-        self._queue = Gauge("jaxgen_queue_depth", "Images asked for and not drawn yet", registry=self.registry)
+        self._queue = Gauge("jaxgen_queue_depth", "Images requested and not sampled yet", registry=self.registry)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        """route: the path's pattern and not the path, of which there is no end."""
+        """route: the path's pattern, since the number of paths is unbounded."""
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def drew(self, model: str, count: int) -> None:
+    def sampled(self, model: str, count: int) -> None:
         self._images.labels(model).inc(count)
 
     def called(self, count: int) -> None:
-        """One call of onnxruntime for so many images."""
+        """Count one call of onnxruntime for so many images."""
         self._batch.observe(count)
 
     def watch_queue(self, depth: Callable[[], float]) -> None:
-        """depth: asked each time that somebody looks."""
+        """depth: called each time the metrics are read."""
         self._queue.set_function(depth)
 
     def text(self) -> bytes:

@@ -1,4 +1,4 @@
-"""uvicorn around the application: a socket, logs on stderr, and one line on stdout once it answers."""
+"""Run the application in uvicorn: open a socket, log to stderr, and print one line on stdout once it answers."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from jaxgen_serve.models.registry import Library
 from jaxgen_serve.settings import Settings
 from jaxgen_serve.sockets import listening, url
 
-GRACE = 5  # seconds that requests have to end once the server is told to stop
+GRACE = 5  # seconds for open requests after the server is stopped
 HEADER_BYTES = 2**16  # of one request, all together
 
 
 def serve(settings: Settings, models: Sequence[str], say: Callable[[str], None], warn: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C; say: one line with the address; warn: what somebody should know before.
+    """Serve until Ctrl-C; say: gets one line with the address; warn: gets warnings before that.
 
     models: files, folders, or names of DATA/models; none: that folder. Raises UsageError on a name that is none of
-    these, JaxgenError on a file that cannot be served or a port that cannot be had.
+    these, JaxgenError on a file that cannot be served or a port that is taken.
     """
     if not settings.loopback and settings.token is None:
         warn(f"whoever reaches {settings.host} may use this server; give it a --token")
@@ -41,9 +41,9 @@ def serve(settings: Settings, models: Sequence[str], say: Callable[[str], None],
             raise JaxgenError(why)
         warn(f"not served: {name}: {why}")
     if not library.models():
-        warn("no model to draw from yet; the server waits for one" + ("" if models else f" in {places[0]}"))
+        warn("no model to sample from yet; the server waits for one" + ("" if models else f" in {places[0]}"))
     if settings.allow_uploads:
-        sandbox.limit()  # a stranger's graph may ask for little when it is tried, and for all there is later
+        sandbox.limit()  # an untrusted graph may need little memory when it is tried, and all of it later
     with listening(settings.host, settings.port) as listener:
         metrics = Metrics()
         engine = Engine(
@@ -61,12 +61,12 @@ def serve(settings: Settings, models: Sequence[str], say: Callable[[str], None],
             timeout_graceful_shutdown=GRACE,
             proxy_headers=False,
         )
-        found = url(settings.host, listener.getsockname()[1])
-        Server(config, lambda: say(f"jaxgen serves at {found}")).run(sockets=[listener])
+        address = url(settings.host, listener.getsockname()[1])
+        Server(config, lambda: say(f"jaxgen serves at {address}")).run(sockets=[listener])
 
 
 class Server(uvicorn.Server):
-    """Says when it answers."""
+    """A server that calls `ready` once it answers."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -75,13 +75,13 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         gc.collect()
-        gc.freeze()  # what is there now stays: to look through all of it again and again held requests up for 60 ms
+        gc.freeze()  # collecting these long-lived objects again and again held requests up for 60 ms
         if self.started:
             self._ready()
 
 
 def place(name: str, models: Path) -> Path:
-    """The file or folder that is meant. Raises UsageError if there is none."""
+    """The file or folder of a name. Raises UsageError if there is none."""
     path = Path(name)
     if path.exists():
         return path
@@ -92,7 +92,7 @@ def place(name: str, models: Path) -> Path:
 
 
 def logs() -> dict:
-    """uvicorn's, with requests on stderr, too: stdout is for the address alone."""
+    """uvicorn's log config with requests on stderr too: stdout is for the address alone."""
     config = copy.deepcopy(LOGGING_CONFIG)
     config["handlers"]["access"]["stream"] = "ext://sys.stderr"
     config["loggers"]["jaxgen_serve"] = {"handlers": ["default"], "level": logging.INFO, "propagate": False}

@@ -1,4 +1,4 @@
-"""What a server allows, and where it keeps things."""
+"""Settings of a server: its address, limits and data folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEGABYTE = 2**20
 
 
 def data_folder() -> Path:
-    """Where models, uploads and the gallery lie: JAXGEN_HOME, or the place that desktops have for such things."""
+    """The folder of models, uploads and the gallery: JAXGEN_HOME, or else the user's data folder."""
     home = os.environ.get("JAXGEN_HOME")
     if home:
         return Path(home)
@@ -24,21 +24,21 @@ def data_folder() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Raises UsageError on a value that no server could keep to."""
+    """Settings of one server. Raises UsageError on an invalid value."""
 
     data: Path = field(default_factory=data_folder)
     host: str = "127.0.0.1"
     port: int = 8000
     token: str | None = None  # None: whoever reaches the port may use it
-    cors: tuple[str, ...] = ()  # origins of other sites whose pages may ask
+    cors: tuple[str, ...] = ()  # origins of other sites whose pages may use the server
     allow_uploads: bool = False  # of model files
 
     # One worker runs every graph; see `engine.Engine`.
     max_batch: int = 64  # images a call
-    max_delay: float = 0.002  # seconds that a request waits for company
-    max_queue: int = 1024  # images asked for and not drawn yet
+    max_delay: float = 0.002  # seconds that a request waits for others to join
+    max_queue: int = 1024  # images requested and not sampled yet
     deadline: float = 60.0  # seconds from a request to its images
-    how: How = field(default_factory=How)  # each model is run
+    how: How = field(default_factory=How)  # options of the runtime
 
     max_images: int = 256  # of one request
     max_bytes: int = 64 * MEGABYTE  # of its images, before they are PNGs
@@ -62,9 +62,7 @@ class Settings:
         runtimes.check(self.how)
         other = runtimes.other(self.how)
         if self.allow_uploads and other is not None:
-            raise UsageError(
-                f"uploads are tried out in onnxruntime on the CPU alone: allow none, or do without {other}"
-            )
+            raise UsageError(f"uploads are only tried in onnxruntime on the CPU: allow none, or do without {other}")
 
     @property
     def loopback(self) -> bool:
@@ -78,10 +76,10 @@ class Settings:
 
     @property
     def most_images(self) -> int:
-        """Of one request: what does not fit into the queue would never be drawn."""
+        """Images of one request; more than fit into the queue would never be sampled."""
         return min(self.max_images, self.max_queue)
 
     @property
     def uploads(self) -> Path:
-        """The folder of uploaded models, each in one of its own, named by its hash."""
+        """The folder of uploaded models, each in a subfolder named by its hash."""
         return self.data / "uploads"

@@ -76,7 +76,7 @@ def test_model_is_served_by_its_name_and_ctrl_c_ends_it_cleanly(unconditional, t
 
 def test_server_without_a_model_waits_for_one_and_says_so(unconditional, tmp_path):
     with serving(data=tmp_path) as server, server.client() as client:
-        assert "no model to draw from yet" in server.log.read_text()
+        assert "no model to sample from yet" in server.log.read_text()
         answer = client.get("/ready")
         assert answer.status_code == 503 and int(answer.headers["retry-after"]) >= 1
         assert client.post("/generate").status_code == 404

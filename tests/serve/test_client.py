@@ -87,7 +87,7 @@ def test_inpainting_is_that_of_the_file(engine, classy, conditional):
 
 def test_model_without_a_plan_takes_no_steps_and_without_an_encoder_reads_nothing(engine, vae):
     caller = Caller(engine, SOON)
-    with pytest.raises(UsageError, match="draws in one evaluation: it takes no steps"):
+    with pytest.raises(UsageError, match="samples in one evaluation: it takes no steps"):
         space(vae, caller, steps=3)
     blind = ServedModel(name="blind", sampler=vae.sampler, reader=None, path=vae.path, size=vae.size)
     with pytest.raises(UsageError, match="has no encoder") as caught:

@@ -78,7 +78,7 @@ def test_uploaded_file_is_tried_elsewhere_before_the_page_loads_it(page, family,
     assert button(clean(app), "Generate 5 images")
     monkeypatch.setattr(loading, "TRIAL_SECONDS", 2.0)
     app.file_uploader[0].set_value([endless]).run()
-    assert [error.value for error in app.error] == ["endless.onnx: refused: it drew no image in 2 seconds"]
+    assert [error.value for error in app.error] == ["endless.onnx: refused: it sampled no image in 2 seconds"]
     assert not app.exception
 
 

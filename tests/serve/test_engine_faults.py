@@ -48,7 +48,7 @@ def test_full_queue_is_busy_and_says_when_to_come_again(vae):
 def test_deadline_passes_on_time_while_others_keep_the_worker(engine, vae):
     with held(engine):
         begin = time.monotonic()
-        with pytest.raises(Late, match="vae: not drawn in time; try later, or ask for less"):
+        with pytest.raises(Late, match="vae: not sampled in time; try later, or ask for less"):
             engine.sample(vae, [0], [0], deadline=0.2).result()
         assert time.monotonic() - begin < 2
         assert engine.depth == 1
@@ -86,7 +86,7 @@ def runaway(family, restamped) -> ServedModel:
 
 def test_deadline_stops_a_graph_that_never_ends(engine, runaway, vae):
     begin = time.monotonic()
-    with pytest.raises(Late, match="runaway: not drawn in time"):
+    with pytest.raises(Late, match="runaway: not sampled in time"):
         engine.sample(runaway, [0], [0], deadline=0.3).result()
     assert time.monotonic() - begin < 5
     assert idle()

@@ -177,7 +177,7 @@ def test_encoder_of_other_weights_is_refused_and_the_model_served(folder, vae, f
     assert names(library) == ["ddpm", "vae"]
     assert library.get("vae").reader is None
     assert "expected an encoder, got a classifier" in library.refused["vae.encoder.onnx"]
-    assert "ddpm draws by a plan" in library.refused["ddpm.encoder.onnx"]
+    assert "ddpm samples by a plan" in library.refused["ddpm.encoder.onnx"]
     put(
         restamped(vae.encoder, manifest=lambda entries: entries["weights"].update(sha256="0" * 64)),
         folder / "vae.encoder.onnx",

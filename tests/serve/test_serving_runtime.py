@@ -48,7 +48,7 @@ def test_choice_that_no_server_could_keep_to_is_refused_at_once():
         Settings(how={"runtime": "trakt"})
     with pytest.raises(UsageError, match="onnxruntime has no provider 'coreml' here, only cpu"):
         Settings(how={"provider": "coreml"})
-    with pytest.raises(UsageError, match="uploads are tried out in onnxruntime"):
+    with pytest.raises(UsageError, match="uploads are only tried in onnxruntime"):
         Settings(how={"runtime": "reference"}, allow_uploads=True)
     Settings(how={"provider": "cpu", "threads": 2}, allow_uploads=True)
 

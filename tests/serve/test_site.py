@@ -56,7 +56,7 @@ def test_earlier_site_is_replaced_and_any_other_folder_refused(conditional, tmp_
     assert json.loads((site / "site.json").read_bytes())["models"][0]["name"] == "renamed"
     (site / "notes.txt").write_text("mine")
     before = sorted(site.rglob("*"))
-    with pytest.raises(UsageError, match=r"holds what is not of an earlier site \(notes.txt\)"):
+    with pytest.raises(UsageError, match=r"holds files that are not of an earlier site \(notes.txt\)"):
         write_site(conditional.onnx, site)
     assert sorted(site.rglob("*")) == before
     with pytest.raises(UsageError, match="got a file"):

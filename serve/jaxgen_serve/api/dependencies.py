@@ -1,4 +1,4 @@
-"""What every route works with, and how one waits for images while its client may leave."""
+"""The service that every route uses, and helpers that wait for images while the client may leave."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from jaxgen_serve.settings import Settings
 
 T = TypeVar("T")
 
-THREADS = 16  # of walks, reconstructions and the like, which ask the engine several times in turn
-WAITING = 2  # uploads of models that wait while another one is tried
+THREADS = 16  # of walks, reconstructions and the like, which call the engine several times in turn
+WAITING = 2  # uploaded models that wait while another one is checked
 LARGE = 2**18  # pixels: from here on, PNGs are made off the event loop
 
 
 class Threads:
-    """So many at a time and no more, so that work which nobody waits for any longer cannot pile up."""
+    """A bounded thread pool, so that work whose client has left cannot pile up."""
 
     def __init__(self, most: int = THREADS) -> None:
         self._pool = ThreadPoolExecutor(most, thread_name_prefix="request")
         self._free = threading.Semaphore(most)
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Raises Busy if all are at work."""
+        """Raises Busy if all threads are at work."""
         if not self._free.acquire(blocking=False):
             raise Busy("busy: too many walks and readings at a time", retry_after=1.0)
         future = self._pool.submit(work)
@@ -50,7 +50,7 @@ class Threads:
 
 
 class Turns:
-    """One after another, in a thread that nobody else needs; a few may wait for their turn, and no more."""
+    """Runs work one piece after another in a thread of its own; only a few may wait for their turn."""
 
     def __init__(self, waiting: int = WAITING) -> None:
         self._most, self._here = waiting + 1, 0
@@ -58,7 +58,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, seconds: float) -> AsyncIterator[None]:
-        """Raises Busy if too many wait already, or if the turn does not come in so many seconds."""
+        """Wait for the turn. Raises Busy if too many wait already, or if it does not come in `seconds`."""
         busy = Busy("busy: other model files are being checked", retry_after=min(seconds, 10.0))
         if self._here >= self._most:
             raise busy
@@ -76,19 +76,19 @@ class Turns:
             self._here -= 1
 
     async def run(self, work: Callable[[], T]) -> T:
-        """`work()`, of whoever has the turn."""
+        """Run `work()`, for whoever has the turn."""
         return await to_thread.run_sync(work, limiter=self._thread)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Service:
-    """`app.state.jaxgen`."""
+    """What the routes share, as `app.state.jaxgen`."""
 
     settings: Settings
     library: Library
     engine: Engine
     metrics: Metrics
-    gallery: Gallery | Unavailable  # why there is none
+    gallery: Gallery | Unavailable  # Unavailable: why there is none
     threads: Threads = field(default_factory=Threads)
     trials: Turns = field(default_factory=Turns)  # of uploaded models: each takes a core
 
@@ -110,12 +110,12 @@ def service_of(request: Request) -> Service:
 
 
 async def answered(request: Request, ticket: Ticket[T]) -> T:
-    """What a ticket gives. Raises Gone, and cancels the ticket, if the client leaves before; else what went wrong."""
+    """The result of a ticket, or its error. Raises Gone, and cancels the ticket, if the client leaves before."""
     return await _unless_gone(request, asyncio.wrap_future(ticket.future), ticket.cancel)
 
 
 async def in_thread(request: Request, work: Callable[[], T], cancel: Callable[[], object]) -> T:
-    """`work()` in a thread, for what waits for several tickets in turn; `cancel` makes it end soon.
+    """Run `work()` in a thread, for work that waits for several tickets in turn; `cancel` makes it end soon.
 
     Raises Busy if too many are at work already, Gone if the client leaves.
     """
@@ -139,11 +139,11 @@ async def _unless_gone(request: Request, answer: asyncio.Future[T], cancel: Call
 
 
 async def _left(request: Request) -> None:
-    """Until the client has left."""
+    """Wait until the client has left."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 async def off_loop(pixels: int, work: Callable[[], T]) -> T:
-    """`work()`, in a thread where so many pixels would hold up other requests."""
+    """Run `work()`, in a thread if so many pixels would hold up other requests."""
     return work() if pixels < LARGE else await to_thread.run_sync(work)

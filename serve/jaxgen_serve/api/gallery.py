@@ -1,4 +1,4 @@
-"""POST and GET /gallery; the file, the mark, the deletion and the return of an image in it."""
+"""POST and GET /gallery; get, mark, delete and restore an image in it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from jaxgen_serve.gallery.store import MAX_LIMIT, Gallery, Image
 
 router = APIRouter(prefix="/gallery", tags=["gallery"])
 PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}, "description": "The image."}
-# A file never changes under its id; `private`, since there may be a token before it.
+# A file never changes under its id; `private`, since the server may ask for a token.
 CACHED = {"cache-control": "private, max-age=31536000, immutable"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeptImage(Image):
-    """An image as clients get it."""
+    """A gallery image, as clients get it."""
 
     url: str
 
@@ -35,7 +35,7 @@ class KeptImages:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing(KeptImages):
-    """next: `before` of what comes after these; None: they are the last. total: of all that were asked for."""
+    """next: `before` for the next page; None: this is the last. total: number of all matching images."""
 
     next: str | None
     total: int
@@ -46,7 +46,7 @@ class Mark(Strict):
 
 
 def gallery_of(request: Request) -> Gallery:
-    """Raises Unavailable with the reason if the server runs without one."""
+    """The gallery. Raises Unavailable with the reason if the server runs without one."""
     gallery = service_of(request).gallery
     if isinstance(gallery, Unavailable):
         raise Unavailable(str(gallery))  # a new one each time: an exception that is raised keeps its traceback
@@ -55,11 +55,11 @@ def gallery_of(request: Request) -> Gallery:
 
 @router.post("", responses=responses(400, 404, 409, 413, 503))
 async def keep(request: Request, num_images: Count = 1, body: Several | None = None) -> KeptImages:
-    """Draw images as POST /generate-batch does, and keep them."""
-    gallery, asked = gallery_of(request), ask(service_of(request), body or Several(), num_images)
-    if asked.latent is not None:
-        raise UsageError("the gallery keeps images of seeds, which can be drawn again; it takes no latent")
-    made = await drawn(request, asked)
+    """Sample images as POST /generate-batch does, and keep them."""
+    gallery, generation = gallery_of(request), ask(service_of(request), body or Several(), num_images)
+    if generation.latent is not None:
+        raise UsageError("the gallery keeps images of seeds, which can be sampled again; it takes no latent")
+    made = await drawn(request, generation)
     count = len(made.images)
     kept = await to_thread.run_sync(lambda: gallery.add([(made.used(i), made.png(i)) for i in range(count)]))
     return KeptImages(images=[_shown(image) for image in kept])
@@ -69,22 +69,22 @@ async def keep(request: Request, num_images: Count = 1, body: Several | None = N
 def search(
     request: Request,
     model: Name | None = None,
-    label: Annotated[Name | None, Query(description="A class by its number or name; -1: drawn without one.")] = None,
+    label: Annotated[Name | None, Query(description="A class by its number or name; -1: sampled without one.")] = None,
     seed: Seed | None = None,
     favourite: bool | None = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 60,
     before: Annotated[Name | None, Query(description="The `next` of the page before; default: the newest.")] = None,
 ) -> Listing:
-    """What was kept and is all of this, newest first."""
-    found = gallery_of(request).search(
+    """The kept images that match every given filter, newest first."""
+    page = gallery_of(request).search(
         model=model, label=label, seed=seed, favourite=favourite, limit=limit, before=before
     )
-    return Listing(images=[_shown(image) for image in found.images], next=found.next, total=found.total)
+    return Listing(images=[_shown(image) for image in page.images], next=page.next, total=page.total)
 
 
 @router.get("/{image_id}.png", response_class=Response, responses={**responses(404, 503), 200: PNG})
 def file(request: Request, image_id: str) -> Response:
-    """The PNG, which says how it was drawn."""
+    """The PNG, which carries its provenance."""
     return Response(gallery_of(request).png(image_id), media_type="image/png", headers=CACHED)
 
 

@@ -1,4 +1,4 @@
-"""What this is, whether it lives and is ready, what it counted; logging in."""
+"""GET /, /health, /ready and /metrics; POST /login."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jaxgen_serve.errors import failure
 from jaxgen_serve.middleware.security import cookie_name, ticket_of
 
 router = APIRouter(tags=["about"])
-WRONG = 0.3  # seconds that the answer to a wrong token takes: guessing is slow, and says nothing by its time
+WRONG = 0.3  # seconds until a wrong token is refused: guessing is slow, and its timing says nothing
 
 LINKS = {
     "app": "/app/",
@@ -28,10 +28,10 @@ LINKS = {
     "ready": "/ready",
     "metrics": "/metrics",
 }
-WHAT = "Draws images from small generative models: seed in, images out, the same ones everywhere."
+WHAT = "Samples images from small generative models: seed in, images out, the same ones everywhere."
 MORE = """
-[The page to draw with](app/) is another way in. A failure is `{"detail": "one line"}`, with a status that is listed
-below. An image, from a terminal:
+[The page](app/) offers the same in a browser. A failure is `{"detail": "one line"}`, with a status that is listed
+below. To sample an image from a terminal:
 
     curl localhost:8000/generate -d '{"seed": 7, "label": 3}' -o three.png \\
          -H 'Content-Type: application/json' -H 'Accept: image/png'
@@ -41,7 +41,7 @@ below. An image, from a terminal:
 @router.head("/", include_in_schema=False, response_model=None)
 @router.get("/", responses={**responses(), 307: {"description": "A browser is sent to the page."}}, response_model=None)
 async def about(request: Request) -> Response | dict[str, Any]:
-    """What this is, and where the rest is."""
+    """The server's name and version, and links to the rest."""
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(f"{request.scope.get('root_path', '')}/app/")
     return {"name": "jaxgen", "version": __version__, "what": WHAT, "links": LINKS}
@@ -50,14 +50,14 @@ async def about(request: Request) -> Response | dict[str, Any]:
 @router.head("/health", include_in_schema=False)
 @router.get("/health", responses=responses())
 async def health() -> dict[str, str]:
-    """That the server lives. Needs no token."""
+    """Say that the server is alive. Needs no token."""
     return {"status": "ok"}
 
 
 @router.head("/ready", include_in_schema=False, response_model=None)
 @router.get("/ready", responses=responses(503), response_model=None)
 async def ready(request: Request) -> Response | dict[str, Any]:
-    """Whether there is a model to draw from."""
+    """Whether there is a model to sample from."""
     count = len(service_of(request).library.models())
     if not count:
         return failure(503, "no model is served yet", {"retry-after": "1"})
@@ -71,8 +71,8 @@ async def ready(request: Request) -> Response | dict[str, Any]:
 )
 async def metrics(request: Request) -> Response:
     """Requests, images, the queue, batch sizes and times."""
-    counted = service_of(request).metrics
-    return Response(counted.text(), headers={"content-type": counted.content_type})
+    server = service_of(request).metrics
+    return Response(server.text(), headers={"content-type": server.content_type})
 
 
 @router.post("/login", status_code=204, responses=responses(413))
@@ -80,8 +80,8 @@ async def login(request: Request, body: Login) -> Response:
     """Exchange the token for a cookie, which the page's requests then carry."""
     token = service_of(request).settings.token
     if token is None:
-        return Response(status_code=204)  # there is nothing to be let into
-    if not hmac.compare_digest(ticket_of(body.token), ticket_of(token)):  # of equal length, whatever was sent
+        return Response(status_code=204)  # there is no token to check
+    if not hmac.compare_digest(ticket_of(body.token), ticket_of(token)):  # compares hashes, which have equal length
         await asyncio.sleep(WRONG)
         return failure(401, "this is not the server's token")
     response = Response(status_code=204)

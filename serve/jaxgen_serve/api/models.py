@@ -19,18 +19,18 @@ from jaxgen_serve.models import description
 from jaxgen_serve.models.registry import ServedModel
 
 router = APIRouter(tags=["models"])
-SAID = ("config", "training", "scores", "certificate")  # by a manifest
+SECTIONS = ("config", "training", "scores", "certificate")  # of a manifest
 Which = Annotated[Name | None, Query(description="Default: the first of /models.")]
 
 Inputs = Annotated[
     Literal["optional", "required"],
-    Query(description="required: no input has a default, for clients that cannot override one, as browsers."),
+    Query(description="required: no input has a default, for clients that cannot override one, such as browsers."),
 ]
 
 
 @router.get("/models", responses=responses())
 async def models(request: Request) -> dict[str, Any]:
-    """What can be drawn from, and the files that cannot, with the reason."""
+    """The models that can sample, and the refused files with the reason."""
     service = service_of(request)
     return {
         "models": [described(service, model) for model in service.library.models()],
@@ -40,10 +40,10 @@ async def models(request: Request) -> dict[str, Any]:
 
 @router.get("/model-info", responses=responses(404))
 async def model_info(request: Request, model: Which = None) -> dict[str, Any]:
-    """All that a model's file says of itself: config, training, scores and certificate."""
+    """The records in a model's file: config, training, scores and certificate."""
     service = service_of(request)
-    found = service.library.get(model)
-    return {**described(service, found), **without_places(found)}
+    served = service.library.get(model)
+    return {**described(service, served), **without_places(served)}
 
 
 @router.get(
@@ -52,13 +52,13 @@ async def model_info(request: Request, model: Which = None) -> dict[str, Any]:
     responses={**responses(404), 200: {"content": {"application/octet-stream": {}}, "description": "The .onnx file."}},
 )
 async def model_file(request: Request, model: Which = None, inputs: Inputs = "optional") -> Response:
-    """The model itself, for whoever wants to draw on their own machine."""
-    found = service_of(request).library.get(model)
-    artifact = found.sampler.artifact
+    """The model's file, to sample on another machine."""
+    served = service_of(request).library.get(model)
+    artifact = served.sampler.artifact
     if inputs == "required":
-        artifact = await to_thread.run_sync(lambda: found.with_required_inputs)
+        artifact = await to_thread.run_sync(lambda: served.with_required_inputs)
     etag = f'"{artifact.sha256}"'
-    headers = {"etag": etag, "cache-control": "no-cache", **attachment(f"{found.name}.onnx")}
+    headers = {"etag": etag, "cache-control": "no-cache", **attachment(f"{served.name}.onnx")}
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(artifact.data, media_type="application/octet-stream", headers=headers)
@@ -72,18 +72,18 @@ async def plan(
     steps: Annotated[Steps | None, Query()] = None,
     eta: Annotated[Eta | None, Query()] = None,
 ) -> dict[str, Any]:
-    """The table of a sampler, float32 [rows, 9] in base64: what the graph's input `plan` takes."""
+    """The table of a sampler for the graph's input `plan`: float32 [rows, 9] in base64."""
     service = service_of(request)
-    found = service.library.get(model).sampler
-    recipe = found.recipe(sampler=sampler, steps=require_steps(service, steps), eta=eta)
+    served = service.library.get(model).sampler
+    recipe = served.recipe(sampler=sampler, steps=require_steps(service, steps), eta=eta)
     require_steps(service, recipe.steps)
-    table = found.table(recipe)
+    table = served.table(recipe)
     return {**recipe._asdict(), "rows": len(table), "table": base64.b64encode(table.astype("<f4").tobytes()).decode()}
 
 
 @router.post("/models", status_code=201, responses=responses(400, 413, 503), response_model=None)
 async def upload(request: Request, file: Annotated[UploadFile, File()]) -> Response | dict[str, Any]:
-    """Serve a model file of yours. It is checked in a process of its own before this one looks at it."""
+    """Serve an uploaded model file, after a check in a separate process."""
     service = service_of(request)
     if not service.settings.allow_uploads:
         return failure(403, "this server takes no model files; its owner can allow them with --allow-uploads")
@@ -100,10 +100,10 @@ def described(service: Service, model: ServedModel) -> dict[str, Any]:
     )
 
 
-def without_places(found: ServedModel) -> dict[str, Any]:
-    """What a file's manifest says of its making, less where the images lay on the machine that made it."""
-    artifact = found.sampler.artifact
-    manifest = copy.deepcopy({key: _object(artifact.manifest.get(key)) for key in SAID})
+def without_places(model: ServedModel) -> dict[str, Any]:
+    """Sections of a file's manifest, without the paths of the machine that made it."""
+    artifact = model.sampler.artifact
+    manifest = copy.deepcopy({key: _object(artifact.manifest.get(key)) for key in SECTIONS})
     for section in (manifest["config"].get("data"), manifest["training"]):
         if isinstance(section, dict) and "dataset" in section:
             section["dataset"] = description.dataset(artifact)
@@ -112,5 +112,5 @@ def without_places(found: ServedModel) -> dict[str, Any]:
 
 
 def _object(value: object) -> dict[str, Any]:
-    """A record that is none says nothing."""
+    """The value if it is a JSON object, else {}."""
     return value if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""What strangers send: images, measured before they are decoded; model files, tried in a process of their own."""
+"""Untrusted uploads: images, measured before they are decoded; model files, tried in a separate process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.onnx")
 def uploaded_image(data: bytes, shape: tuple[int, int, int], max_pixels: int) -> np.ndarray:
     """An uploaded image's first frame, upright, cropped and resized as `jaxgen latent` does: uint8 [H, W, C].
 
-    Raises UsageError on anything but a PNG, JPEG, GIF or WebP of at most `max_pixels`; none of more is decoded.
+    Raises UsageError on anything but a PNG, JPEG, GIF or WebP of at most `max_pixels`, before larger ones are decoded.
     """
     if _pixels(data) > max_pixels:
         raise UsageError(f"the image has too many pixels: at most {max_pixels} are read here")
@@ -42,38 +42,40 @@ def uploaded_image(data: bytes, shape: tuple[int, int, int], max_pixels: int) ->
 
 
 def _pixels(data: bytes) -> float:
-    """How many an image claims to have; inf: so many that Pillow does not open it."""
+    """How many pixels an image claims to have; inf: so many that Pillow does not open it."""
     try:
         with open_header(data, FORMATS) as image:
             return image.width * image.height
     except Image.DecompressionBombError:
         return math.inf
-    except Exception as err:  # Pillow's readers raise a dozen kinds
+    except Exception as err:  # Pillow's readers raise a dozen types
         raise UsageError(f"not an image that is read here; those are {', '.join(FORMATS)}") from err
 
 
 def unknown(word: str | None, data: bytes | None, shape: tuple[int, int, int], max_pixels: int) -> np.ndarray:
-    """What is to be drawn anew: bool [H, W], from a region's name or an uploaded image that is light there.
+    """The part to inpaint: bool [H, W], from a region's name or an uploaded image that is light there.
 
-    Raises UsageError unless it is one of the two, and a part of the image.
+    Raises UsageError unless exactly one is given and covers a part of the image.
     """
     if (word is None) == (data is None):
-        raise UsageError(f"give either mask, one of {', '.join(REGIONS)}, or mask_file, an image light where to draw")
+        raise UsageError(
+            f"give either mask, one of {', '.join(REGIONS)}, or mask_file, an image light where to inpaint"
+        )
     if word is not None:
-        if word not in REGIONS:  # and never a file of this machine, which `mask` would read
+        if word not in REGIONS:  # never a path, which `mask` would read from this machine
             raise UsageError(f"mask must be one of {', '.join(REGIONS)}, got {word[:60]!a}")
         return mask(word, shape)
     light = uploaded_image(data or b"", (shape[0], shape[1], 1), max_pixels)[..., 0] >= 128
     if light.all() or not light.any():
-        raise UsageError("mask_file must be light in some places, which are drawn, and dark in others, which are kept")
+        raise UsageError("mask_file must be light where to inpaint and dark elsewhere, with some of each")
     return light
 
 
 async def add_model(service: Service, file: UploadFile) -> dict[str, Any]:
-    """Check an uploaded model file, keep it and serve it: its name and hash. One at a time is read, and tried.
+    """Check, keep and serve an uploaded model file; returns its name and hash. Files are checked one at a time.
 
-    Raises JaxgenError if it is not one of jaxgen's that draws, UsageError on a name that is taken or no plain one,
-    Busy while others are tried.
+    Raises JaxgenError if it is not a jaxgen sampler, UsageError on a name that is taken or not plain, Busy while others
+    are checked.
     """
     trials = service.trials
     async with trials.turn(service.settings.deadline):
@@ -88,7 +90,7 @@ def _add_model(service: Service, file_name: str, data: bytes) -> dict[str, Any]:
         raise UsageError("the file must be called NAME.onnx, NAME being at most 64 letters, digits, '-' or '_'")
     if len(data) > settings.max_model:
         raise UsageError(f"a model file may have {settings.max_model} bytes here, got {len(data)}")
-    artifact = artifacts.parse(data, file_name)  # nothing of it has run yet
+    artifact = artifacts.parse(data, file_name)  # parsing runs no code of the file
     name, sha256 = file_name.removesuffix(".onnx"), artifact.sha256
     if _served(service, name) != sha256:
         _require_room(service, name)
@@ -110,7 +112,7 @@ def _require_room(service: Service, name: str) -> None:
         raise UsageError(f"there is another model {name!r} here; give the file another name")
     most = service.settings.max_models
     if sum(1 for _ in service.settings.uploads.glob("*/*.onnx")) >= most:
-        raise UsageError(f"this server keeps {most} uploaded models, and has them")
+        raise UsageError(f"this server keeps at most {most} uploaded models, and has that many")
 
 
 def _keep(service: Service, file_name: str, sha256: str, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""GET /app, the page's files, and onnxruntime's for browsers where this machine has them; GET /docs, Swagger UI."""
+"""GET /app: the page's files, and onnxruntime-web's if this machine has them; GET /docs: Swagger UI."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jaxgen_serve.web.npm_packages import ONNXRUNTIME
 
 PAGE = Path(__file__).resolve().parent.parent / "page"
 FILES = StaticFiles(directory=PAGE)
-SWAGGER = StaticFiles(directory=Path(fastapi_offline.__file__).with_name("static"))  # all that we need of it
+SWAGGER = StaticFiles(directory=Path(fastapi_offline.__file__).with_name("static"))  # only its files are used
 BASE = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 POLICY = "; ".join(
     (
@@ -36,23 +36,23 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",  # with the next one: threads in WebAssembly
     "cross-origin-embedder-policy": "require-corp",
     "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-cache",  # kept, but asked about each time: the answer is 304
+    "cache-control": "no-cache",  # cached, but revalidated each time: the answer is 304
 }
 for ending, kind in {".js": "text/javascript", ".wasm": "application/wasm", ".svg": "image/svg+xml"}.items():
-    mimetypes.add_type(kind, ending)  # which some systems know by other names, that browsers refuse
+    mimetypes.add_type(kind, ending)  # some systems map them to types that browsers refuse
 
 router = APIRouter(include_in_schema=False)  # pages, not a part of the API
 
 
 @router.api_route("/app", methods=["GET", "HEAD"])
 async def bare(request: Request) -> Response:
-    """With a slash, as its relative addresses need."""
+    """Redirect to the address with a slash, which relative links need."""
     return RedirectResponse(f"{request.scope.get('root_path', '')}/app/")
 
 
 @router.get("/app/ort/files.json")
 async def runtime_files() -> Response:
-    """Which files of onnxruntime-web are here: a browser that asked for one which is not would log an error."""
+    """List the files of onnxruntime-web that are here: a browser would log an error for each missing one."""
     folder = ONNXRUNTIME.folder()
     names = sorted(path.name for path in folder.iterdir()) if folder else []
     return JSONResponse({"files": names}, headers=HEADERS)
@@ -60,7 +60,7 @@ async def runtime_files() -> Response:
 
 @router.api_route("/app/ort/{name:path}", methods=["GET", "HEAD"])
 async def runtime(request: Request, name: str) -> Response:
-    """onnxruntime-web's files, for the switch 'draw on this device'."""
+    """onnxruntime-web's files, for sampling on the visitor's device."""
     folder = ONNXRUNTIME.folder()
     if folder is None:
         raise HTTPException(404, "onnxruntime-web is not on this machine; 'jaxgen export --web' fetches it")
@@ -74,7 +74,7 @@ async def file(request: Request, name: str) -> Response:
 
 @router.get("/docs")
 async def docs(request: Request) -> Response:
-    """The API, for people to read and to try. Each address in it is relative, since a proxy may add a prefix."""
+    """Swagger UI for the API. Its addresses are relative, since a proxy may add a prefix."""
     page = get_swagger_ui_html(
         openapi_url="openapi.json",
         title="jaxgen API",
@@ -98,7 +98,7 @@ async def swagger(request: Request, name: str) -> Response:
 
 
 async def _file(request: Request, files: StaticFiles, name: str) -> Response:
-    """A file of a folder, or 304 to a browser that has it; 404 for all else, whatever the name leads to."""
+    """A file of a folder, or 304 to a browser that has it; 404 for everything else."""
     response = await files.get_response(name, request.scope)
     response.headers.update(HEADERS)
     return response

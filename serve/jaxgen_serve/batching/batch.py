@@ -1,4 +1,4 @@
-"""Requests for images, put together for one call of the graph and advanced through their plan row by row."""
+"""A batch of requests that share calls of the graph, advanced through their plan in slices of rows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from jaxgen.inference.session import Stop
 from jaxgen_serve.batching.requests import SHARED, Array, Feeds, Part, picked
 from jaxgen_serve.models.registry import ServedModel
 
-FRAMES = 20  # at least, where somebody watches and the plan has as many rows
+FRAMES = 20  # at least, if somebody watches and the plan has as many rows
 
 
 class Batch:
-    """Parts that are drawn together; `row` of `rows` rows of their plan are behind them."""
+    """Parts that are sampled together; `row` of `rows` rows of their plan are done."""
 
     def __init__(self, parts: Sequence[Part], feeds: Feeds | None = None, row: int = 0) -> None:
-        """feeds, row: where others have brought these parts to; None: they start here."""
+        """feeds, row: the state of parts that are under way; None: they start here."""
         self.parts, self.row, self.rows = list(parts), row, parts[0].job.rows
         self.feeds = feeds if feeds is not None else _joined([part.feeds() for part in parts])
         self.images: Array | None = None  # uint8 [N, H, W, C] as of `row`
@@ -44,7 +44,7 @@ class Batch:
         return sum(part.count for part in self.parts)
 
     def drop_dead(self) -> None:
-        """Leave out those for whom nobody waits any more."""
+        """Drop the parts whose caller no longer waits."""
         alive = [part.job.alive for part in self.parts]
         if not all(alive):
             keep = np.repeat(alive, [part.count for part in self.parts])
@@ -62,7 +62,7 @@ class Batch:
         if "plan" in feeds:
             feeds["plan"] = feeds["plan"][self.row : end]
         begin = time.monotonic()
-        # Watched from outside, by `stop`. The deadline frees this thread if onnxruntime does not heed that.
+        # `stop` ends the run from outside. The deadline frees this thread if onnxruntime ignores it.
         left = max(part.job.until for part in self.parts) - begin + 1
         self.images, after = self.model.sampler.run(feeds, left, stop)
         self._seconds_per_row = (time.monotonic() - begin) / (end - self.row)
@@ -72,15 +72,15 @@ class Batch:
         return self._seconds_per_row / self.count
 
     def split(self) -> list[Batch]:
-        """Each part by itself, from where it is."""
+        """One batch per part, each from the current row."""
         return [Batch([part], picked(self.feeds, images), self.row) for part, images in self._slices()]
 
     def deliver(self) -> None:
-        """Show or hand over what has been drawn, and fail those whose numbers have come to be NaN."""
+        """Deliver frames or finished images, and fail the jobs whose images have become NaN."""
         for part, images in self._slices():
             try:
                 self._hand_over(part, images)
-            except Exception as err:  # its own watcher's, or no memory is left for it
+            except Exception as err:  # from on_frame, or out of memory
                 part.job.fail(err)
 
     def _hand_over(self, part: Part, span: slice) -> None:

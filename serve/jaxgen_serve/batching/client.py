@@ -1,7 +1,6 @@
-"""A model as one request sees it: each run of its graph goes through the engine, and all of them share a deadline.
+"""A model as one request uses it: each run of its graph goes through the engine, and all runs share a deadline.
 
-These stand before a model's own session. What `jaxgen.latent` does with a model it does with one that has such a
-session, in the request's own thread.
+These classes wrap a model's session, so that `jaxgen.latent` can work with the model in the request's own thread.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ T = TypeVar("T")
 
 
 class Caller:
-    """One request, that calls the engine as often as it needs, one call after the other."""
+    """One request that calls the engine several times, one call after the other."""
 
     def __init__(self, engine: Engine, deadline: float) -> None:
         """deadline: seconds from now, for all calls together."""
         self.engine = engine
-        self.since = time.monotonic()  # in each call it is as old as it is
+        self.since = time.monotonic()  # each call counts as this old
         self._until = self.since + deadline
         self._ticket: Ticket[Any] | None = None
         self._gone = False
 
     def left(self, sooner: float | None = None) -> float:
-        """Seconds to the deadline, or to one that is sooner."""
+        """Seconds to the deadline, or `sooner` if that is less."""
         left = self._until - time.monotonic()
         return left if sooner is None else min(left, sooner)
 
@@ -47,14 +46,14 @@ class Caller:
         return ticket.result()
 
     def cancel(self) -> None:
-        """From another thread: the client has gone. The call that runs is cancelled, and so is each later one."""
+        """Called from another thread when the client has gone: cancels the running call and each later one."""
         self._gone = True
         if self._ticket is not None:
             self._ticket.cancel()
 
 
 class QueuedModel:
-    """A model's session, whose runs take their turn in the engine. They may raise Busy and Late besides."""
+    """A model's session whose runs wait for their turn in the engine; they may also raise Busy and Late."""
 
     def __init__(self, model: ServedModel, caller: Caller) -> None:
         self._model, self._caller = model, caller
@@ -63,7 +62,7 @@ class QueuedModel:
     def run(
         self, outputs: Sequence[str], feeds: Feeds, deadline: float | None = None, stop: Stop | None = None
     ) -> list[np.ndarray]:
-        """See `jaxgen.inference.session.Session.run`; deadline: if it is to be shorter than the request's."""
+        """See `jaxgen.inference.session.Session.run`; deadline: used if it is shorter than the request's."""
         caller = self._caller
         ticket = caller.engine.run(self._model, dict(feeds), deadline=caller.left(deadline), since=caller.since)
         if stop:
@@ -73,7 +72,7 @@ class QueuedModel:
 
 
 class QueuedPredictor:
-    """An encoder's session, likewise; the engine runs it as a piece of work of its own."""
+    """An encoder's session, whose runs wait for their turn in the engine in the same way."""
 
     def __init__(self, reader: Predictor, caller: Caller) -> None:
         self._session, self._caller = reader.session, caller
@@ -82,7 +81,7 @@ class QueuedPredictor:
     def run(
         self, outputs: Sequence[str], feeds: Feeds, deadline: float | None = None, stop: Stop | None = None
     ) -> list[np.ndarray]:
-        """See `jaxgen.inference.session.Session.run`; deadline: if shorter than what is left of the request's."""
+        """See `jaxgen.inference.session.Session.run`; deadline: used if shorter than the rest of the request's."""
 
         def work(left: float) -> list[np.ndarray]:
             return self._session.run(outputs, feeds, left if deadline is None else min(left, deadline), stop)
@@ -91,7 +90,7 @@ class QueuedPredictor:
 
 
 class Within:
-    """A session whose runs have so many seconds from now, all together; then they raise JaxgenError."""
+    """A session whose runs share so many seconds from now; after that they raise JaxgenError."""
 
     def __init__(self, session: Session, seconds: float) -> None:
         self._session, self._end = session, time.monotonic() + seconds
@@ -113,15 +112,15 @@ def queued(model: ServedModel, caller: Caller) -> Model:
 
 
 def space(model: ServedModel, caller: Caller, **options: Any) -> Space:
-    """The latents of a model, as `jaxgen.latent.spaces.open_space`; options: those of `Noises`.
+    """The latent space of a model, as `jaxgen.latent.spaces.open_space` gives it; options: those of `Noises`.
 
     Raises UsageError for what the model does not have.
     """
-    seen = queued(model, caller)
-    if seen.inference.process is not None:
-        return Noises(seen, **options)
+    sampler = queued(model, caller)
+    if sampler.inference.process is not None:
+        return Noises(sampler, **options)
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"{model.name} draws in one evaluation: it takes no {', '.join(given)}")
+        raise UsageError(f"{model.name} samples in one evaluation: it takes no {', '.join(given)}")
     reader = Predictor(model.reader.artifact, QueuedPredictor(model.reader, caller)) if model.reader else None
-    return Codes(seen, reader, seen.artifact.path.with_name(model.name + ENCODER))
+    return Codes(sampler, reader, sampler.artifact.path.with_name(model.name + ENCODER))

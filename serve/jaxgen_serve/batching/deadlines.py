@@ -1,4 +1,4 @@
-"""Requests that have waited too long are told so, by a thread that does nothing else."""
+"""A thread that fails requests whose deadline has passed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Deadlines:
     """Fails each of `jobs` with Late when its time is over."""
 
     def __init__(self, lock: threading.Lock, jobs: Collection[Job], retry_after: Callable[[], float]) -> None:
-        """lock: under which `jobs` changes; retry_after: in how many seconds to come again, asked under the lock."""
+        """lock: guards `jobs`; retry_after: in how many seconds to try again, called under the lock."""
         self._jobs, self._retry_after = jobs, retry_after
         self._lock, self._earlier = lock, threading.Condition(lock)
         self._next = math.inf  # by time.monotonic
@@ -23,7 +23,7 @@ class Deadlines:
         self._thread.start()
 
     def mind(self, job: Job) -> None:
-        """It is one of them now. Under the lock."""
+        """Watch a job that was just added to `jobs`. Called under the lock."""
         if job.until < self._next:
             self._earlier.notify()
 
@@ -47,5 +47,5 @@ class Deadlines:
                     continue
                 retry_after = self._retry_after()
             for job in late:
-                what = f"{job.model.name}: not drawn" if job.model else "not done"
+                what = f"{job.model.name}: not sampled" if job.model else "not done"
                 job.fail(Late(f"{what} in time; try later, or ask for less", retry_after))

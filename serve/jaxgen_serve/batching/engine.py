@@ -1,8 +1,8 @@
-"""Requests for images, merged into as few calls of onnxruntime as may be: a queue, one worker, deadlines.
+"""The engine: merges requests for images into few calls of onnxruntime, with a queue, one worker and deadlines.
 
-One thread runs all graphs, so that they do not fight for the cores; a second one minds the deadlines. A plan is run in
-slices of rows, between which those that nobody waits for any more are dropped and other models get their turn. Noise is
-a function of seed and index, so what is drawn beside an image does not change it.
+One thread runs all graphs, so that they do not compete for the cores; a second one watches the deadlines. A plan is run
+in slices of rows; between slices, abandoned requests are dropped and other models get their turn. Noise is a function
+of seed and index, so the other images of a batch do not change an image.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Engine:
-    """The only one to run graphs in a server. All methods may be called from any thread."""
+    """Runs all graphs of a server. All methods may be called from any thread."""
 
     def __init__(
         self,
@@ -45,9 +45,9 @@ class Engine:
         slice_seconds: float = 0.25,
         metrics: Metrics | None = None,
     ) -> None:
-        """max_batch: images in one call; max_delay: seconds that a request waits for company where there is nothing
-        else to do, see `WaitPolicy`; max_queue: images asked for and not drawn yet; slice_seconds: about how long a
-        call may take."""
+        """max_batch: images in one call; max_delay: seconds that a request waits for others to join when the
+        engine is idle, see `WaitPolicy`; max_queue: images requested and not sampled yet; slice_seconds: about how long
+        a call may take."""
         self._max_batch, self._gathering = max_batch, WaitPolicy(max_batch, max_delay)
         self._max_queue, self._slice_seconds = max_queue, slice_seconds
         self._metrics = metrics or Metrics()
@@ -56,9 +56,9 @@ class Engine:
         self._work, self._gathered = (threading.Condition(self._lock) for _ in range(2))
         self._jobs: set[Job] = set()  # alive
         self._depth = 0  # their images
-        self._lanes: OrderedDict[ServedModel, ModelQueue] = OrderedDict()  # whose turn it is comes first
+        self._lanes: OrderedDict[ServedModel, ModelQueue] = OrderedDict()  # the next model's first
         self._errands: deque[Job] = deque()
-        self._models_turn = True  # and not the errands'
+        self._models_turn = True  # or else the errands'
         self._running: tuple[Batch, Stop] | None = None
         self._closing = False
         self._deadlines = Deadlines(self._lock, self._jobs, self._wait)
@@ -67,7 +67,7 @@ class Engine:
 
     @property
     def depth(self) -> int:
-        """Images asked for and not drawn yet."""
+        """Images requested and not sampled yet."""
         return self._depth
 
     def sample(
@@ -83,10 +83,10 @@ class Engine:
     ) -> Ticket[Sampled]:
         """What `jaxgen.inference.sampler.Model.sample` gives for the same arguments.
 
-        deadline: seconds from now, after which the ticket raises Late; since: when (time.monotonic) the request came
-        that this is a part of, None: now; on_frame(rows done, rows, images [N, H, W, C]): called by the worker in some
-        20 places of the plan or more, or after each row if it has fewer.
-        Raises at once Busy, or UsageError on values that the model does not take.
+        deadline: seconds from now, after which the ticket raises Late; since: when (time.monotonic) the whole
+        request came, None: now; on_frame(rows done, rows, images [N, H, W, C]): called by the worker
+        at 20 rows of the plan or more, or after each row if it has fewer.
+        Raises Busy at once, or UsageError on values that the model does not take.
         """
         feeds = model.sampler.feeds(seed, index, **inputs)
         return self.run(model, feeds, deadline=deadline, since=since, on_frame=on_frame)
@@ -100,7 +100,7 @@ class Engine:
         since: float | None = None,
         on_frame: OnFrame | None = None,
     ) -> Ticket[Sampled]:
-        """`draw` for what `jaxgen.inference.sampler.ServedModel.feeds` gave."""
+        """As `sample`, for the feeds of `jaxgen.inference.sampler.Model.feeds`."""
         count, sampler = len(feeds["seed"]), model.sampler
         if "plan" not in feeds and sampler.inference.process is not None:
             feeds = {**feeds, "plan": sampler.plan()}
@@ -109,11 +109,11 @@ class Engine:
         return self._admit(model, feeds, count, deadline, since, on_frame=on_frame)
 
     def call(self, work: Callable[[float], T], *, deadline: float) -> Ticket[T]:
-        """work(seconds left) in the worker, between two calls of graphs. Raises Busy at once."""
+        """Run work(seconds left) in the worker, between two calls of graphs. Raises Busy at once."""
         return self._admit(None, {}, 1, deadline, None, work=work)
 
     def close(self) -> None:
-        """Stop what runs, and end: whoever waits gets Busy, and so does whoever comes later."""
+        """Stop the running call and end; waiting and later requests get Busy."""
         with self._lock:
             self._closing = True
             if self._running:
@@ -160,18 +160,18 @@ class Engine:
         return Ticket(job.future)
 
     def _wait(self) -> float:
-        """About how many seconds everything that waits will take, from 1 to 60."""
+        """Estimated seconds that all waiting requests will take, from 1 to 60."""
         return min(60.0, max(1.0, self._gathering.seconds(self._jobs)))
 
     def _left(self, job: Job) -> None:
-        """A job is done: drawn, failed, late or cancelled."""
+        """Remove a job that is done: sampled, failed, late or cancelled."""
         with self._lock:
             self._jobs.discard(job)
             self._depth -= job.count
             if self._running and not any(part.job.alive for part in self._running[0].parts):
                 self._running[1]()
         if job.model and not job.future.cancelled() and job.future.exception() is None:
-            self._metrics.drew(job.model.name, job.count)
+            self._metrics.sampled(job.model.name, job.count)
 
     def _serve(self) -> None:
         while True:
@@ -184,11 +184,11 @@ class Engine:
                     self._run(turn)
                 else:
                     self._advance(*turn)
-            except Exception as err:  # out of memory, say: there is one worker, so it must go on
+            except Exception as err:  # such as out of memory: the only worker must go on
                 self._start_afresh(err)
 
     def _turn(self) -> Job | tuple[ModelQueue, Batch, Stop] | None:
-        """What is next; waits for something. None: the end."""
+        """The next piece of work; waits for one. None: the engine is closing."""
         while not self._closing:
             if self._errands and not (self._models_turn and self._lanes):
                 self._models_turn = True
@@ -204,11 +204,11 @@ class Engine:
         return None
 
     def _alone(self) -> bool:
-        """Whether all that waits is for one model."""
+        """Whether all waiting requests are for one model."""
         return len(self._lanes) == 1 and not self._errands
 
     def _models(self) -> tuple[ModelQueue, Batch, Stop] | None:
-        """What is next of the models; None: to be asked again."""
+        """The next batch of the models; None: call again."""
         model, lane = next(iter(self._lanes.items()))
         if self._alone():
             seconds = self._gathering.seconds_left(model, lane)
@@ -255,7 +255,7 @@ class Engine:
             self._running = None
             if error is None:
                 self._gathering.called(model, pace)
-                if batch.done:  # counted before anybody can be back
+                if batch.done:  # counted before any client can send the next request
                     group = batch.parts[0].job.group
                     self._gathering.company(group, batch.parts + lane.waiting(group))
         if error is None:
@@ -267,11 +267,11 @@ class Engine:
                 lane.finish(batch)
                 self._gathering.answered(model)
             elif error is not None and len(batch.parts) > 1:
-                lane.split(batch)  # one of them may be the cause; and those that have left are dropped
+                lane.split(batch)  # one part may be the cause; abandoned ones are dropped
 
 
 def _shown(err: Exception, name: str) -> JaxgenError:
-    """As it is if it was written to be read; else one line, the rest being for the log."""
+    """The error itself if it is a JaxgenError; else a one-line summary, with the details in the log."""
     if isinstance(err, JaxgenError):
         return err
     log.error("%s failed", name, exc_info=err)

@@ -1,4 +1,4 @@
-"""Which images are drawn next, of one model: the oldest request's first, with those that can share its calls."""
+"""The queue of one model: the oldest request comes first, with those that can share its calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxgen_serve.batching.requests import Job, Part
 
 
 class ModelQueue:
-    """What waits for a model and what is under way. To be used under the engine's lock."""
+    """Requests that wait for a model, and batches under way. Used under the engine's lock."""
 
     def __init__(self, max_batch: int) -> None:
         self._max_batch = max_batch
@@ -23,11 +23,11 @@ class ModelQueue:
             bisect.insort(parts, part, key=_since)
 
     def waiting(self, group: Hashable) -> list[Part]:
-        """What is not under way of a group, the oldest first."""
+        """The waiting parts of a group, the oldest first."""
         return self._waiting.get(group, [])
 
     def oldest(self) -> tuple[Hashable, list[Part]]:
-        """The group of what waits longest, and what waits of it: nothing if nobody waits."""
+        """The group that has waited longest, and its waiting parts: none if nobody waits."""
         self._drop_dead()
         group = min(self._waiting, key=lambda key: _since(self._waiting[key][0]), default=None)
         return group, self.waiting(group)
@@ -37,7 +37,7 @@ class ModelQueue:
         return bool(self._under_way)
 
     def next(self) -> Batch | None:
-        """The batch to be advanced now; None if nobody waits for any."""
+        """The batch to advance now; None if nobody waits for any."""
         group, waiting = self.oldest()
         oldest = min(self._under_way, key=lambda batch: batch.since, default=None)
         if waiting and (oldest is None or _since(waiting[0]) < oldest.since):
@@ -45,11 +45,11 @@ class ModelQueue:
         return oldest
 
     def finish(self, batch: Batch) -> None:
-        """It is at the end of its plan."""
+        """Remove a batch that is at the end of its plan."""
         self._under_way.remove(batch)
 
     def split(self, batch: Batch) -> None:
-        """Go on with each of its parts alone."""
+        """Continue with each part of a batch alone."""
         self._under_way.remove(batch)
         self._under_way += batch.split()
 
@@ -63,7 +63,7 @@ class ModelQueue:
         self._under_way = [batch for batch in self._under_way if batch.parts]
 
     def _start(self, group: Hashable) -> Batch:
-        """A batch of the oldest parts of a group, as many as there is room for."""
+        """Start a batch of the oldest parts of a group, as many as fit."""
         parts = self._waiting[group]
         taken = [parts.pop(0)]
         while parts and sum(part.count for part in taken) + parts[0].count <= self._max_batch:

@@ -1,4 +1,4 @@
-"""What a caller of the engine asks for, and what it holds meanwhile."""
+"""Requests to the engine: the ticket that a caller holds, and the job and its parts inside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = np.ndarray
 Feeds = dict[str, Array]
 OnFrame = Callable[[int, int, Array], None]
 
-SHARED = ("plan", "guidance")  # by all images of a call; of the other inputs each image has its own
+SHARED = ("plan", "guidance")  # by all images of a call; the other inputs differ for each image
 
 
 class Busy(JaxgenError):
@@ -37,27 +37,27 @@ class Late(Busy):
 
 @dataclass(frozen=True)
 class Ticket(Generic[T]):
-    """What will come of a request; `asyncio.wrap_future(ticket.future)` can be awaited, and cancels if it is."""
+    """A pending request; `asyncio.wrap_future(ticket.future)` can be awaited, and passes on a cancellation."""
 
     future: Future[T]
 
     def result(self) -> T:
-        """Waits. Raises what went wrong, CancelledError included."""
+        """Wait for the result. Raises the request's error, or CancelledError."""
         return self.future.result()
 
     def cancel(self) -> None:
-        """Nobody waits for it any more: it is not begun, not gone on with, and stopped if no other shares its run."""
+        """Abandon the request: it is not started or continued, and stopped if no other shares its run."""
         self.future.cancel()
 
 
 @dataclass(eq=False, kw_only=True)
 class Job:
-    """What one caller waits for, alive until its future is done: by a result, an error, the deadline or `cancel`."""
+    """One caller's request, alive until its future is done: by a result, an error, the deadline or `cancel`."""
 
-    model: ServedModel | None  # None: a piece of work of another sort
+    model: ServedModel | None  # None: other work
     feeds: Feeds
     count: int  # images
-    since: float  # when it was asked for, by time.monotonic
+    since: float  # when it was requested, by time.monotonic
     until: float  # the deadline, by time.monotonic
     work: Callable[[float], Any] | None = None
     on_frame: OnFrame | None = None
@@ -68,12 +68,12 @@ class Job:
 
     @property
     def rows(self) -> int:
-        """Of the plan."""
+        """Rows of the plan."""
         return len(self.feeds["plan"]) if "plan" in self.feeds else 1
 
     @cached_property
     def group(self) -> Hashable:
-        """Equal for those that can share a call."""
+        """Equal for jobs that can share a call."""
         shared = (self.feeds[name].tobytes() for name in SHARED if name in self.feeds)
         return tuple(sorted(self.feeds)), *shared
 
@@ -90,14 +90,14 @@ class Job:
             self.future.set_exception(error)
 
     def parts(self, size: int) -> list[Part]:
-        """In pieces of at most `size` images."""
+        """Split the job into parts of at most `size` images."""
         cuts = [*range(0, self.count, size), self.count]
         parts = [Part(self, start, stop) for start, stop in itertools.pairwise(cuts)]
         self.missing = len(parts)
         return parts
 
     def take(self, start: int, stop: int, images: Array, state: Array | None) -> None:
-        """The images of a part; the last part finishes the job."""
+        """Store the images of a part; the last part finishes the job."""
         if self.count == stop - start:
             self.images, self.state = images, state
         else:
@@ -114,7 +114,7 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Images `start` to `stop - 1` of a job: what is never torn apart."""
+    """Images `start` to `stop - 1` of a job, which are never split further."""
 
     job: Job
     start: int
@@ -129,7 +129,7 @@ class Part:
 
 
 def picked(feeds: Feeds, which: slice | Array) -> Feeds:
-    """Those of some images: the second axis of a state [2, N, ...] counts them, the first one of others."""
+    """The feeds of some images: along the second axis of a state [2, N, ...], the first axis of others."""
     return {
         name: value if name in SHARED else value[:, which] if name == "state" else value[which]
         for name, value in feeds.items()

@@ -1,4 +1,4 @@
-"""Each request counted and timed, under its route's pattern."""
+"""Middleware that counts and times each request under its route's pattern."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Counting:
-    """The outermost layer, so that what the others refuse is counted, too."""
+    """The outermost layer, so that requests refused by the others are counted too."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app, self.metrics = app, metrics
@@ -31,7 +31,7 @@ class Counting:
         try:
             await self.app(scope, receive, send_counted)
         finally:
-            route = getattr(scope.get("route"), "path", "other")  # no path of a client's making
+            route = getattr(scope.get("route"), "path", "other")  # never a path that a client made up
             method = scope["method"] if scope["method"] in METHODS else "other"
             self.metrics.answered(route, method, status, time.perf_counter() - start)
         return None

@@ -1,4 +1,4 @@
-"""Who may ask for what, and how much at a time: ASGI layers around the whole application, from the outside in."""
+"""ASGI middleware that checks origins, tokens and limits of requests, listed from the outside in."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from jaxgen_serve.errors import failure
 from jaxgen_serve.settings import MEGABYTE, Settings
 
 MODEL_UPLOAD = ("POST", "/models")
-SOAKED = 16  # times the limit: how much of a body that is too long is read
+SOAKED = 16  # times the limit: how much of a too long body is still read
 MAX_LOGIN = 4096  # bytes of a token and its JSON
-LOGIN_SECONDS = 3.0  # to send them in
-PAGES = ("/", "/app", "/docs")  # that another site's links may lead to, and what lies below /app/
+LOGIN_SECONDS = 3.0  # in which to send them
+PAGES = ("/", "/app", "/docs")  # that other sites may link to, besides all below /app/
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "cross-origin-resource-policy": "same-origin",  # what --cors names reads by fetch, which this leaves alone
+    "cross-origin-resource-policy": "same-origin",  # does not affect fetch, which --cors allows
 }
 
 
 def cookie_name(headers: Headers) -> str:
-    """With the port that was asked: browsers share cookies among the ports of a host, which may be other servers."""
+    """The cookie's name with the port: browsers share cookies among the ports of a host, which may be other servers."""
     port = headers.get("host", "").rpartition(":")[2]
     return f"jaxgen-{port}" if port.isdecimal() else "jaxgen"
 
 
 def ticket_of(token: str) -> str:
-    """What a browser keeps in place of the token: it cannot be turned back into it."""
+    """The cookie's value: a hash, from which the token cannot be recovered."""
     return hashlib.sha256(f"jaxgen cookie {token}".encode()).hexdigest()
 
 
 class AnswerHeaders:
-    """What browsers go by, on every answer that does not know better."""
+    """Adds security headers to every answer that does not set them itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -56,7 +56,7 @@ class AnswerHeaders:
 
 
 class Guard:
-    """Foreign hosts and origins, and requests without the token, refused."""
+    """Refuses foreign hosts and origins, and requests without the token."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app, self.settings = app, settings
@@ -73,13 +73,13 @@ class Guard:
         return await self.app(scope, receive, send)
 
     def refusal(self, scope: Scope) -> tuple[int, str, dict[str, str]] | None:
-        """Status, reason and headers for a request that goes no further; None: it may."""
+        """Status, reason and headers of a refusal; None: the request may pass."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if self.hosts is not None and _name(host) not in self.hosts:
-            return 403, "this server is asked by another name than its own; use http://localhost", {}
+            return 403, "the request's Host is not this server's name; use http://localhost", {}
         if self.foreign(scope, headers):
-            return 403, "the page of another site may not ask this server; its owner can allow it with --cors", {}
+            return 403, "pages of other sites may not use this server; its owner can allow them with --cors", {}
         if self.settings.token is None or _open(scope) or self.has_token(headers):
             return None
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
@@ -87,9 +87,9 @@ class Guard:
         return 401, "this server wants a token: Authorization: Bearer TOKEN", {"www-authenticate": "Bearer"}
 
     def foreign(self, scope: Scope, headers: Headers) -> bool:
-        """Whether the page of another site asks, whatever the method: an image in it is a GET that draws.
+        """Whether the page of another site sends the request; even a GET counts, since it may sample images.
 
-        Who leaves out both headers is no browser, or an old one. A proxy may have changed the scheme of an origin.
+        A client without both headers is no browser, or an old one. A proxy may have changed the scheme of an origin.
         """
         origin = headers.get("origin")
         if origin in self.settings.cors:
@@ -117,28 +117,28 @@ def _name(host: str) -> str:
 
 
 def _path(scope: Scope) -> str:
-    """As the routes have it, wherever a proxy has put the server."""
+    """The path as the routes know it, without a proxy's prefix."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))
 
 
 def _followed_link(scope: Scope, headers: Headers) -> bool:
-    """Whether somebody came from another site to one of the pages, in a window of its own."""
+    """Whether the request follows a link from another site to one of the pages."""
     path = _path(scope)
     page = scope["method"] in ("GET", "HEAD") and (path in PAGES or path.startswith("/app/"))
     return page and headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
 
 
 def _open(scope: Scope) -> bool:
-    """What needs no token: whether the server lives, the page's own files, and the way to log in."""
+    """Whether a request needs no token: /health, the page's own files and /login."""
     path = _path(scope)
     return scope["method"] == "OPTIONS" or path in ("/health", "/login", "/app") or path.startswith("/app/")
 
 
 class Limits:
-    """No more requests at a time than `max_open`, and of each no more bytes, or seconds to send them, than allowed.
+    """Limits the open requests, the bytes of each body and the seconds to send it in.
 
-    /health is answered all the same: whoever watches a server must not take a busy one for a dead one.
+    /health is exempt, so that monitoring does not take a busy server for a dead one.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -159,7 +159,7 @@ class Limits:
         return None
 
     def limits(self, scope: Scope) -> tuple[int, float]:
-        """Bytes of a body, and seconds to send it in. A form has some bytes of its own around the file."""
+        """Limits of a body: bytes, and seconds to send it in. A form adds some bytes around the file."""
         settings, path = self.settings, _path(scope)
         if path == "/login":  # open to strangers
             return MAX_LOGIN, min(LOGIN_SECONDS, settings.deadline)
@@ -168,7 +168,7 @@ class Limits:
 
 
 class Body:
-    """A request's body as it comes in: counted, whatever its header says, and timed."""
+    """Counts the bytes of a request's body, whatever its header says, and times it."""
 
     def __init__(self, scope: Scope, receive: Receive, limit: int, seconds: float) -> None:
         headers = Headers(scope=scope)
@@ -177,24 +177,24 @@ class Body:
         self._got, self._whole = 0, False
         self._open_ended = "transfer-encoding" in headers
         length = headers.get("content-length", "")
-        self._length = int(length) if length.isdecimal() else 0  # the HTTP parser refused what is no number
+        self._length = int(length) if length.isdecimal() else 0  # the HTTP parser refuses anything but a number
 
     async def receive(self) -> Message:
         """Raises HTTPException (413, 408) if the body is too long, or too slow."""
-        if self._whole:  # what is waited for now is that the client leaves
+        if self._whole:  # all that can still come is the client's disconnect
             return await self._receive()
         if self._length > SOAKED * self._limit:
             raise self._too_long()
         message = await self._next()
         if self._length > self._limit or self._got > self._limit:
-            # A client that is still sending hears no answer: the rest is taken in, within reason, and thrown away.
+            # A client does not read an answer while it sends: the rest is read, up to SOAKED, and dropped.
             while not self._whole and self._got < SOAKED * self._limit:
                 await self._next()
             raise self._too_long()
         return message
 
     def closing(self, send: Send) -> Send:
-        """`send`, with the connection closed after an answer to a body that may go on for ever."""
+        """A `send` that closes the connection after the answer if the body may never end."""
 
         async def send_closing(message: Message) -> None:
             endless = self._open_ended or self._length > self._limit

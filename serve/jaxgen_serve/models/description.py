@@ -1,4 +1,4 @@
-"""A model as GET /models, and a static site's site.json, describe it."""
+"""The description of a model in GET /models and in a static site's site.json."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from jaxgen.sampling.sampler_spec import samplers, unknown_part
 
 
 def described(sampler: Model, *, name: str, size: int, encoder: bool, max_steps: int) -> dict[str, Any]:
-    """What a client needs to know of a model. size: bytes of its file; encoder: whether it reads images, too;
-    max_steps: of a plan, where the model itself has no limit or a higher one.
+    """What a client needs to know about a model. size: bytes of its file; encoder: whether it also reads images;
+    max_steps: limit of a plan's steps, besides the model's own.
     """
     inference = sampler.inference
     codes = inference.process is None and len(sampler.noise_shape) == 1
@@ -36,11 +36,11 @@ def described(sampler: Model, *, name: str, size: int, encoder: bool, max_steps:
 
 
 def plans(sampler: Model, max_steps: int) -> dict[str, Any] | None:
-    """The samplers of a model, and what it does unless told otherwise; None: it has no plans."""
+    """The samplers of a model and its defaults; None: it has no plans."""
     process, default = sampler.inference.process, sampler.inference.plan
     if process is None or default is None:
         return None
-    most = default.steps if unknown_part(process) else process.max_steps  # of what is not known, its own plan alone
+    most = default.steps if unknown_part(process) else process.max_steps  # an unknown process has only its own plan
     return {
         "samplers": samplers(sampler.inference),
         "sampler": default.sampler,
@@ -51,7 +51,7 @@ def plans(sampler: Model, max_steps: int) -> dict[str, Any] | None:
 
 
 def dataset(artifact: Artifact) -> str:
-    """The name of what it was trained on; of a folder its last part, for the rest is one machine's."""
+    """The name of the training dataset; only the last part of a folder's path."""
     name = artifact.fact("data.dataset", str) or ""
     kind, colon, place = name.partition(":")
     return f"{kind}:{place.replace(chr(92), '/').rstrip('/').rpartition('/')[2]}" if colon else name

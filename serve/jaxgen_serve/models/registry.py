@@ -1,4 +1,4 @@
-"""Models by name, from files and folders that are watched: added, changed and removed while requests go on."""
+"""The served models by name, from watched files and folders; they may change while requests go on."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from jaxgen.inference.sampler import Model
 from jaxgen.latent.spaces import Codes
 
 ENCODER = ".encoder.onnx"
-Look = tuple[tuple[int, int, int] | None, ...]  # of a model's file and its encoder's: inode, bytes, time; None: no file
+FileState = tuple[tuple[int, int, int] | None, ...]  # of a model and its encoder: inode, bytes, time; None: no file
 
 log = logging.getLogger(__name__)
 
 
 class NotServed(UsageError):
-    """A name that no model has."""
+    """No model has this name."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ServedModel:
-    """A loaded file. The messages of `sampler` and `reader` know it by its name, and never by its path."""
+    """A loaded model file. Messages of `sampler` and `reader` use its name, never its path."""
 
     name: str
     sampler: Model
@@ -43,12 +43,12 @@ class ServedModel:
 
     @cached_property
     def with_required_inputs(self) -> Artifact:
-        """The same file without defaults, as browsers need it; made when it is first asked for."""
+        """The same file without defaults, as browsers need it; made on first use."""
         return with_required_inputs(self.sampler.artifact)
 
 
 class Library:
-    """The models of some files and folders; where two files have one name, the first of them in this order is meant."""
+    """The models of some files and folders; if two files have the same name, the first one is served."""
 
     def __init__(
         self,
@@ -58,25 +58,25 @@ class Library:
         extra: Path | None = None,
         **how: Unpack[How],
     ) -> None:
-        """places: model files, and folders whose *.onnx are meant; extra: a folder of uploads, in which a file may also
-        lie in a folder of its own; interval: seconds between looks; how: each model is run; threads where nothing is
-        said: one for those that draw in one evaluation, for others as many as the runtime thinks right."""
+        """places: model files, and folders of *.onnx; extra: a folder of uploads, with subfolders; interval: seconds
+        between looks; how: options of the runtime; threads default to one for models that sample in one
+        evaluation, and to the runtime's choice for others."""
         self._places, self._extra, self._interval, self._how = list(places), extra, interval, how
         self._files: dict[Path, _File] = {}
         self._models: dict[str, ServedModel] = {}
-        self.refused: dict[str, str] = {}  # file name -> one line why it is not served as it is now
+        self.refused: dict[str, str] = {}  # file name -> one line why it is not served
         self._looking = threading.Lock()
         self._closed = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="jaxgen-library", daemon=True)
         self.refresh()
 
     def models(self) -> list[ServedModel]:
-        """In the order of the places; alphabetical within a folder."""
+        """All models in the order of the places, alphabetical within a folder."""
         return list(self._models.values())
 
     def get(self, name: str | None) -> ServedModel:
-        """The model of a name; None: the first one. Raises NotServed, with the names that there are."""
-        models = self._models  # one table, whatever a look changes meanwhile
+        """The model of a name; None: the first one. Raises NotServed, which lists the names."""
+        models = self._models  # one table, even if a refresh replaces it meanwhile
         if not models:
             raise NotServed("no model is served here yet")
         if name is None:
@@ -87,9 +87,9 @@ class Library:
         return models[name]
 
     def refresh(self, *, patient: bool = False) -> None:
-        """Look for what was added, changed or removed, and load it; what is being drawn meanwhile is not disturbed.
+        """Load files that were added or changed and drop removed ones; running requests are not disturbed.
 
-        patient: believe only what two looks in a row have found, for a file may be in the middle of being written.
+        patient: load a file only if it has not changed between two calls, since it may still be being written.
         """
         with self._looking:
             models: dict[str, ServedModel] = {}
@@ -99,17 +99,17 @@ class Library:
             for path, file in (files | self._files).items():
                 if path.stem in taken:
                     if path in files:
-                        files[path] = _File(path)  # to be loaded if the name becomes free
+                        files[path] = _File(path)  # loaded if the name becomes free
                         refused[path.name] = f"the name {path.stem!a} is taken by another file; rename one of them"
                     continue
                 file.refresh(patient, self._how)
                 if file.there:
-                    files[path] = file  # where this look alone has not found it, too
+                    files[path] = file  # even if only this look has missed it
                     taken.add(path.stem)
                 if path in files:
                     refused |= file.complaints
                     models |= {path.stem: file.model} if file.model else {}
-            if patient:  # else it is asked for, and told, by somebody who reads `refused`
+            if patient:  # else the caller reads `refused`
                 for name in refused.keys() - self.refused.keys():
                     kept = (
                         "not replaced, the earlier file is still served" if Path(name).stem in models else "not served"
@@ -130,7 +130,7 @@ class Library:
         while not self._closed.wait(self._interval):
             try:
                 self.refresh(patient=True)
-            except Exception:  # whatever a file does, the next look comes
+            except Exception:  # go on looking, whatever a file causes
                 log.exception("looking for models failed")
 
     def _listed(self) -> list[Path]:
@@ -139,24 +139,24 @@ class Library:
 
 
 class _File:
-    """One path: what was found there, and the model that came of it."""
+    """One path: the state of its file, and the model loaded from it."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.beside = path, path.with_suffix(ENCODER)
         self.there = False
         self.model: ServedModel | None = None
         self.complaints: dict[str, str] = {}  # file name -> why
-        self._seen: Look | None = None  # at the last look
-        self._tried: Look | None = None  # as which it was loaded or refused
+        self._last: FileState | None = None  # state at the last refresh
+        self._loaded: FileState | None = None  # state when it was loaded or refused
 
     def refresh(self, patient: bool, how: How) -> None:
-        """Load the file if it is not what was tried last; a model that was there stays if that fails."""
-        look = _look(self.path), _look(self.beside)
-        settled = look == self._seen or not patient
-        self._seen = look
-        if not settled or look == self._tried:
+        """Load the file if it has changed since the last attempt; if that fails, an earlier model stays."""
+        state = _file_state(self.path), _file_state(self.beside)
+        settled = state == self._last or not patient
+        self._last = state
+        if not settled or state == self._loaded:
             return
-        self._tried, self.there, self.complaints = look, look[0] is not None, {}
+        self._loaded, self.there, self.complaints = state, state[0] is not None, {}
         if self.there:
             self._load(how)
         else:
@@ -178,18 +178,18 @@ class _File:
 
     @contextmanager
     def _noting(self, path: Path) -> Iterator[None]:
-        """Make a complaint of what is wrong with a file."""
+        """Record errors as complaints about a file."""
         try:
             yield
         except JaxgenError as err:
             self.complaints[path.name] = str(err)
-        except Exception as err:  # a file can make onnxruntime or NumPy fail in ways of their own
+        except Exception as err:  # a bad file can make onnxruntime or NumPy raise anything
             self.complaints[path.name] = f"cannot be loaded ({type(err).__name__})"
             log.exception("%s", path.name)
 
 
 def read(path: Path, name: str) -> Artifact:
-    """A model file, checked; messages call it `name`, and tell nobody where it lies. Raises JaxgenError."""
+    """Read and check a model file; messages call it `name` and do not show its path. Raises JaxgenError."""
     try:
         return artifacts.parse(read_bytes(path, artifacts.MAX_BYTES), name)
     except JaxgenError as err:
@@ -199,21 +199,21 @@ def read(path: Path, name: str) -> Artifact:
 def require_pair(sampler: Model, encoder: Predictor) -> None:
     """Raise JaxgenError unless `encoder` is this model's."""
     if sampler.inference.process is not None:
-        drawing, reading = sampler.artifact.path, encoder.artifact.path
-        raise JaxgenError(f"{reading}: {drawing} draws by a plan, which is run backwards: no encoder")
+        name = sampler.artifact.path
+        raise JaxgenError(f"{encoder.artifact.path}: {name} samples by a plan, which is run backwards: no encoder")
     Codes(sampler, encoder)  # raises if their weights differ
 
 
 def _sampler(artifact: Artifact, how: How) -> Model:
-    """One evaluation is too short to be shared by two threads, and a core that waits busily is one that answers lack;
-    a plan is long enough for both to pay (experiments/serving)."""
+    """Load a sampler. One evaluation is too short for several threads, and a spinning thread takes a core from the
+    server; a plan is long enough for both to pay off (experiments/serving)."""
     at_once = artifact.inference.process is None
     fitting: How = {**how, "threads": how.get("threads") or (1 if at_once else None), "spin": not at_once}
     return Model.of(artifact, **fitting)
 
 
 def _encoder(path: Path, sampler: Model, how: How) -> Predictor:
-    """Raises JaxgenError if the file is not the encoder of this model."""
+    """Load a model's encoder. Raises JaxgenError if the file is not this model's."""
     fitting: How = {**how, "threads": how.get("threads") or 1, "spin": False}
     reader = Predictor.of(read(path, path.name), **fitting)
     require_pair(sampler, reader)
@@ -228,9 +228,9 @@ def _onnx(folder: Path, pattern: str) -> list[Path]:
     )
 
 
-def _look(path: Path) -> tuple[int, int, int] | None:
+def _file_state(path: Path) -> tuple[int, int, int] | None:
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

@@ -1,4 +1,4 @@
-"""python -m jaxgen_serve.models.sandbox NAME KIND < FILE: load a stranger's model and run it once in little memory."""
+"""python -m jaxgen_serve.models.sandbox NAME KIND < FILE: load an untrusted model and run it once in limited memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from jaxgen.errors import JaxgenError
 if TYPE_CHECKING:
     from jaxgen.inference.model_file import Artifact
 
-DEEDS = {"sampler": "drew", "encoder": "read"}
+VERBS = {"sampler": "sampled", "encoder": "read"}
 MEMORY = 4 * 2**30  # bytes of address space
 
 
 def attempt(name: str, data: bytes, seconds: float, kind: str = "sampler") -> None:
-    """Load and run a file elsewhere, where it can take neither this process's memory nor its time.
+    """Load and run a file in another process, with limited memory and time.
 
     kind: 'sampler' or 'encoder', which the file must be. Raises JaxgenError if it fails there, or takes longer.
     """
@@ -28,19 +28,19 @@ def attempt(name: str, data: bytes, seconds: float, kind: str = "sampler") -> No
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as err:
-        raise JaxgenError(f"{name}: refused: it {DEEDS[kind]} no image in {seconds:g} seconds") from err
+        raise JaxgenError(f"{name}: refused: it {VERBS[kind]} no image in {seconds:g} seconds") from err
     if done.returncode:
-        said = done.stdout.decode(errors="replace").strip().splitlines()
-        raise JaxgenError(said[-1] if said else f"{name}: refused: it crashed, or took too much memory")
+        lines = done.stdout.decode(errors="replace").strip().splitlines()
+        raise JaxgenError(lines[-1] if lines else f"{name}: refused: it crashed, or took too much memory")
 
 
 def main(name: str, kind: str) -> int:
-    """0, or 3 with one line on stdout."""
+    """Returns 0, or 3 with one line on stdout."""
     limit()
     from jaxgen.inference.model_file import parse
 
     try:
-        {"sampler": _draw, "encoder": _read}[kind](parse(sys.stdin.buffer.read(), name))
+        {"sampler": _sample, "encoder": _read}[kind](parse(sys.stdin.buffer.read(), name))
     except JaxgenError as err:
         print(" ".join(str(err).split()))
         return 3
@@ -50,7 +50,7 @@ def main(name: str, kind: str) -> int:
     return 0
 
 
-def _draw(artifact: Artifact) -> None:
+def _sample(artifact: Artifact) -> None:
     import numpy as np
 
     from jaxgen.inference.sampler import Model
@@ -75,12 +75,12 @@ def _read(artifact: Artifact) -> None:
 
 
 def limit() -> None:
-    """At most MEMORY more than now from here on, where the system can be told so."""
+    """Allow this process MEMORY more than it has now, where the system supports it."""
     try:
         import resource
     except ImportError:  # Windows
         return
-    with contextlib.suppress(OSError, ValueError):  # some systems know no limit
+    with contextlib.suppress(OSError, ValueError):  # some systems support no limit
         now = psutil.Process().memory_info().vms
         resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

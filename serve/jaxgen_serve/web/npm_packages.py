@@ -1,4 +1,4 @@
-"""What pages take from npm: files of a few packages, fetched once into the user's cache, checked by SHA-256."""
+"""Files that the page takes from npm packages, fetched once into the user's cache and checked by SHA-256."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 from jaxgen.errors import JaxgenError, MissingExtra
 from jaxgen.files import cache_folder, write_atomically
 
-SECONDS = 600  # that npm may take for the 33 MB of the largest
+SECONDS = 600  # for npm to fetch the 33 MB of the largest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """place: the folder that pages know it by; files: our name -> the package's own, and its SHA-256."""
+    """place: its folder on the page; files: our name -> the package's own, and its SHA-256."""
 
     name: str
     version: str
@@ -28,12 +28,12 @@ class Package:
     files: Mapping[str, tuple[str, str]]
 
     def folder(self) -> Path | None:
-        """Where its files are on this machine; None: they have not been fetched."""
+        """The cache folder with its files; None: they have not been fetched."""
         cache = self._cache()
         return cache if all((cache / name).is_file() for name in self.files) else None
 
     def fetch(self, say: Callable[[str], object] = lambda line: None) -> Path:
-        """The folder with its files, fetched by npm if they are not there or not what they were.
+        """The folder with its files, fetched by npm if they are missing or changed.
 
         Raises MissingExtra without npm, JaxgenError if it fails or gives other files than expected.
         """
@@ -59,11 +59,11 @@ class Package:
         return cache
 
     def _cache(self) -> Path:
-        """In the user's cache, beside the prepared datasets."""
+        """Its folder in the user's cache, beside the prepared datasets."""
         return cache_folder() / f"{self.name}-{self.version}"
 
     def _packed(self, npm: str, folder: Path) -> Path:
-        """The package's archive, as npm gives it; nothing of it is run or installed."""
+        """The package's archive from npm; nothing in it is run or installed."""
         wanted = f"{self.name}@{self.version}"
         command = [npm, "pack", wanted, "--ignore-scripts", "--pack-destination", str(folder)]
         try:
@@ -97,7 +97,7 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-# The library is renamed: some static servers know no .mjs and say so wrongly. Its licence is not in the package.
+# The library is renamed: some static servers send a wrong type for .mjs. Its licence is not in the package.
 ONNXRUNTIME = Package(
     name="onnxruntime-web",
     version="1.30.0",
@@ -132,4 +132,4 @@ GIFENC = Package(
         "LICENSE": ("LICENSE.md", "47bc590c39d8ccccfc544875a9faebf44bafa828ef20315b396b5d0629f0cfd6"),
     },
 )
-SITE = (ONNXRUNTIME, FFLATE, GIFENC)  # what a static site is made of
+SITE = (ONNXRUNTIME, FFLATE, GIFENC)  # needed by a static site

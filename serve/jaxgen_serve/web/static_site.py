@@ -1,4 +1,4 @@
-"""The page, one model and what draws in browsers as a static site: any web server serves it, none draws."""
+"""Write a static site: the page, one model and onnxruntime-web, which samples in the browser."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from jaxgen_serve.web.npm_packages import ONNXRUNTIME, ONNXRUNTIME_LICENSE, SITE
 
 PAGE = Path(__file__).parents[1] / "page"
 DESCRIPTION = "site.json"
-STEPS = (5, 10, 20, 30, 50, 100, 200, 500, 1000)  # that a site offers, up to the model's own T
+STEPS = (5, 10, 20, 30, 50, 100, 200, 500, 1000)  # offered by a site, up to the model's own T
 MAP_SIDE = 15  # images
-NOT_KEPT = ("service-worker.js", "LICENSE")  # what the service worker leaves out: no page asks for it
+NOT_KEPT = ("service-worker.js", "LICENSE")  # not cached by the service worker: no page requests them
 API = re.compile(r'(<meta name="jaxgen-api" content=")[^"]*(">)')  # of index.html; empty: a static site
 KEPT = re.compile(r"const SITE = \{.*\};")  # of service-worker.js
 
@@ -40,7 +40,7 @@ def write_site(
 ) -> None:
     """Write the site of an exported model into `folder`, whole or not at all; an earlier site there is replaced.
 
-    name: of the model on the page; by default its file's. say: hears of what takes long.
+    name: of the model on the page; by default its file's. say: gets a line before each slow step.
     Raises UsageError if `folder` holds anything else, JaxgenError as `ServedModel.open` and `Package.fetch` do.
     """
     check_folder(folder)
@@ -80,18 +80,18 @@ def check_folder(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise UsageError(f"{folder}: expected a folder to write the site into, got a file")
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    foreign = sorted(found - _earlier(folder))
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    foreign = sorted(names - _earlier(folder))
     if foreign:
         raise UsageError(
-            f"{folder}: holds what is not of an earlier site ({foreign[0]}); name a new or an empty folder"
+            f"{folder}: holds files that are not of an earlier site ({foreign[0]}); name a new or an empty folder"
         )
 
 
 def plan_tables(sampler: Model) -> dict[str, dict[str, Any]]:
     """The plans that a page without a server offers: "ddim-50" -> {sampler, steps, eta, table}, float32 in base64."""
     process, own = sampler.process(), sampler.inference.plan
-    assert own  # whoever has a process has a plan
+    assert own  # a model with a process has a plan
     about = described(sampler, name="", size=0, encoder=False, max_steps=max(STEPS))["plan"]
     offered = {own: None}
     for name in about["samplers"]:
@@ -110,7 +110,7 @@ def _table(sampler: Model, recipe: SamplerSpec) -> dict[str, Any]:
 
 
 def _earlier(folder: Path) -> set[str]:
-    """The files of an earlier site, by its own account."""
+    """The files that an earlier site lists."""
     try:
         about = json.loads(read_bytes(folder / DESCRIPTION, 2**26))
         return set(about["files"]) if "jaxgen" in about else set()
@@ -120,12 +120,12 @@ def _earlier(folder: Path) -> set[str]:
 
 def _replaced(pattern: re.Pattern[str], by: str, content: bytes) -> bytes:
     text, count = pattern.subn(by, content.decode())
-    assert count == 1, f"expected one {pattern.pattern}, found {count}"
+    assert count == 1, f"expected one {pattern.pattern}, got {count}"
     return text.encode()
 
 
 def _version(files: dict[str, bytes]) -> str:
-    """Of these files together: what makes browsers that have kept others fetch these."""
+    """A hash of all files, by which browsers notice that a cached site has changed."""
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
@@ -133,7 +133,7 @@ def _version(files: dict[str, bytes]) -> str:
 
 
 def _write(files: dict[str, bytes], folder: Path) -> None:
-    """Aside, and then renamed."""
+    """Write the files to a new folder, then rename it to `folder`."""
     target = folder.resolve()
     mark = secrets.token_hex(8)
     aside, old = (target.parent / f".{mark}.{kind}.tmp" for kind in ("new", "old"))
