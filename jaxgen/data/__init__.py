@@ -1,7 +1,7 @@
-"""Datasets by name: images as uint8 arrays, and batches that are a function of the step.
+"""Datasets by name: images as uint8 arrays, and batches as a function of the step.
 
 >>> train = load("digits")  # train.images: uint8 [1497, 8, 8, 1]
->>> images, labels = batches(train, 64, seed=0)[1000]  # the same whenever it is asked for
+>>> images, labels = batches(train, 64, seed=0)[1000]  # always the same
 >>> large = batches("folder:holiday", 64, seed=0, size=64, channels=3)
 """
 

@@ -18,7 +18,7 @@ READ_AT_ONCE = 256  # native images in memory at a time
 
 
 class Batches(Protocol):
-    """Endless batches of one process. An epoch shows each image at most once: what fills no batch is left out."""
+    """Endless batches of one process. An epoch has each image at most once; images that fill no batch are left out."""
 
     @property
     def steps_per_epoch(self) -> int: ...
@@ -32,13 +32,13 @@ class Batches(Protocol):
         ...
 
     def __getitem__(self, step: int) -> Batch:
-        """This process' rows of batch `step`, counted from 0 over all epochs."""
+        """This process' rows of batch `step`, which counts from 0 over all epochs."""
         ...
 
 
 @dataclass(frozen=True)
 class Share:
-    """Which rows of each global batch this process reads: the process_index-th of process_count equal slices."""
+    """A process' share of each global batch: the process_index-th of process_count equal slices."""
 
     batch_size: int  # over all processes
     process_index: int = 0
@@ -57,9 +57,9 @@ class Share:
         return self.batch_size // self.process_count
 
     def steps(self, count: int) -> int:
-        """Whole batches in an epoch of `count` images. Raises UsageError if there is none."""
+        """The number of whole batches in an epoch of `count` images. Raises UsageError if it is 0."""
         if self.batch_size > count:
-            raise UsageError(f"batch_size {self.batch_size} is larger than the set, which has {count} images")
+            raise UsageError(f"batch_size {self.batch_size} is larger than the dataset, which has {count} images")
         return count // self.batch_size
 
     def rows(self, step_in_epoch: int) -> slice:
@@ -68,7 +68,7 @@ class Share:
 
 
 class ArrayBatches:
-    """Gathered from images in memory."""
+    """Batches of images in memory."""
 
     def __init__(self, data: Dataset, share: Share, *, seed: int) -> None:
         self._data = data
@@ -85,15 +85,15 @@ class ArrayBatches:
         return self._data.images[rows], self._data.labels[rows]
 
     def _order(self, epoch: int) -> np.ndarray:
-        known, order = self._epoch_order  # read and written as one value: threads may share this
-        if known != epoch:
+        cached, order = self._epoch_order  # read and written as one value: threads may share this
+        if cached != epoch:
             order = permutation(len(self._data), seed=self._seed, epoch=epoch)
             self._epoch_order = (epoch, order)
         return order
 
 
 class StreamedBatches:
-    """Read by Grain as they are asked for, for sets that do not fit in memory."""
+    """Batches read by Grain on demand, for datasets that do not fit in memory."""
 
     def __init__(self, images: Images, share: Share, *, seed: int, size: int, channels: int) -> None:
         with extra("train"):
@@ -104,9 +104,9 @@ class StreamedBatches:
         self.classes = images.classes
         self.shape = (size, size, channels)
         whole = slice(0, self.steps_per_epoch * share.batch_size)
-        # Grain shuffles epoch e of seed s as it does epoch 0 of seed s + e; scattered seeds do not meet that way.
+        # Grain shuffles epoch e of seed s like epoch 0 of seed s + e; scattered seeds keep the orders different.
         scattered = int(np.random.PCG64(seed).random_raw()) % 2**32
-        # Row numbers are batched, then read: the images of a batch are decoded together.
+        # Batches of row numbers are read at once, so that the images of a batch are decoded together.
         rows = grain.MapDataset.range(len(images)).shuffle(seed=scattered).slice(whole).batch(share.local_size)
         self._batches = rows.map(self._read)
 
@@ -119,7 +119,7 @@ class StreamedBatches:
 
 
 def read_all(source: Images, rows: Sequence[int], size: int, channels: int) -> Batch:
-    """The images of `rows`, made to measure: uint8 [N, size, size, channels], int32 [N]."""
+    """The images and labels of `rows`, cropped and resized: uint8 [N, size, size, channels], int32 [N]."""
     images = np.empty((len(rows), size, size, channels), np.uint8)
     labels = np.empty(len(rows), np.int32)
     for start in range(0, len(rows), READ_AT_ONCE):
@@ -132,7 +132,7 @@ def read_all(source: Images, rows: Sequence[int], size: int, channels: int) -> B
 def permutation(count: int, *, seed: int, epoch: int) -> np.ndarray:
     """The order of an epoch: int64 [count], a function of its arguments alone.
 
-    By sorting raw bits: NumPy promises that bit generators never change, and promises nothing for Generator methods.
+    It sorts raw bits, because NumPy guarantees stable bit generators, but not stable Generator methods.
     """
     return np.argsort(np.random.PCG64([seed, epoch]).random_raw(count), kind="stable")
 

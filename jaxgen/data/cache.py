@@ -1,4 +1,4 @@
-"""Where datasets are looked for, and where prepared ones are put."""
+"""The folders of prepared datasets."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 from jaxgen.errors import JaxgenError
 from jaxgen.files import cache_folder
 
-PREPARED = "dataset_info.json"  # TFDS writes it last, into every folder that holds a prepared set
+PREPARED = "dataset_info.json"  # TFDS writes it last, into every folder of a prepared dataset
 
 
 def user_folder(data_dir: Path | None) -> Path | None:
-    """The folder the user named, by argument or by JAXGEN_DATA_DIR; None: neither."""
+    """The user's folder, by argument or by JAXGEN_DATA_DIR, or None."""
     named = data_dir or os.environ.get("JAXGEN_DATA_DIR")
     return Path(named).expanduser() if named else None
 
 
 def roots(data_dir: Path | None) -> list[Path]:
-    """Where prepared sets may lie, first choice first."""
+    """The folders that may hold prepared datasets, first choice first."""
     named = user_folder(data_dir)
     return [cache_folder()] if named is None else [named, cache_folder()]
 
 
 def writable_root(name: str, data_dir: Path | None) -> Path:
-    """The first root that can be written to and holds no prepared set called `name` (in another format, say).
+    """The first writable root without a prepared dataset `name`, such as one in another format.
 
     Raises JaxgenError if there is none.
     """
@@ -35,11 +35,11 @@ def writable_root(name: str, data_dir: Path | None) -> Path:
         if not any(_versions(root / name)) and _is_writable(root):
             return root
     tried = ", ".join(map(str, roots(data_dir)))
-    raise JaxgenError(f"nowhere to put the prepared {name}: tried {tried}; pass --data-dir with a folder to write to")
+    raise JaxgenError(f"no writable folder for the prepared {name}: tried {tried}; pass a writable --data-dir")
 
 
 def _is_writable(folder: Path) -> bool:
-    """Meant to be written to, by its permission bits (root may write anyway), and able to be, by trying."""
+    """Whether the permission bits allow writing (root may write anyway) and a test file can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not folder.stat().st_mode & 0o222:
@@ -51,11 +51,11 @@ def _is_writable(folder: Path) -> bool:
 
 
 def find_prepared(name: str, data_dir: Path | None) -> Path | None:
-    """The newest prepared array_record set called `name` in the first root that has one; None: there is none."""
+    """The newest prepared array_record dataset `name` in the first root that has one, or None."""
     for root in roots(data_dir):
-        found = [folder for folder in _versions(root / name) if file_format(folder) == "array_record"]
-        if found:
-            return max(found, key=_version)
+        folders = [folder for folder in _versions(root / name) if file_format(folder) == "array_record"]
+        if folders:
+            return max(folders, key=_version)
     return None
 
 
@@ -68,7 +68,7 @@ def _version(folder: Path) -> tuple[int, ...]:
 
 
 def file_format(folder: Path) -> str:
-    """The record format of the TFDS set in `folder`, 'tfrecord' where it does not say.
+    """The record format of the TFDS dataset in `folder`, 'tfrecord' by default.
 
     Raises JaxgenError if its description cannot be read.
     """
@@ -76,4 +76,6 @@ def file_format(folder: Path) -> str:
     try:
         return str(json.loads(path.read_text(encoding="utf-8")).get("fileFormat", "tfrecord"))
     except (OSError, ValueError, AttributeError) as err:
-        raise JaxgenError(f"{path}: not a description of a TFDS set ({err}); remove its folder and try again") from err
+        raise JaxgenError(
+            f"{path}: not a description of a TFDS dataset ({err}); remove its folder and try again"
+        ) from err

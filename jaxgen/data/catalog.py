@@ -1,4 +1,4 @@
-"""Datasets by name: what there is, where it lies, its images and its batches."""
+"""The catalog of datasets: descriptions, preparation, images and batches by name."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ SOURCES: dict[str, Source] = {
     "fashion_mnist": FASHION_MNIST,
     "cryptopunks": CryptoPunks(),
 }
-DEFAULT_SIZE = 32  # of images that differ in size, where no size is asked for
-MEMORY_LIMIT = 2 * 10**9  # bytes of decoded images; larger sets are read as they are needed
+DEFAULT_SIZE = 32  # of images that differ in size
+MEMORY_LIMIT = 2 * 10**9  # bytes of decoded images; larger datasets are read on demand
 
 
 def names() -> list[str]:
-    """The datasets that jaxgen knows itself; 'folder:PATH' and the names of TFDS are accepted on top."""
+    """The names of the built-in datasets; 'folder:PATH' and the names of TFDS are accepted, too."""
     return list(SOURCES)
 
 
 def info(name: str, *, data_dir: Path | None = None) -> DatasetInfo:
-    """What is known about a dataset, without fetching it. Raises UsageError if the name is unknown."""
+    """The description of a dataset, without fetching it. Raises UsageError if the name is unknown."""
     return source(name).info(data_dir)
 
 
 def get(name: str, *, data_dir: Path | None = None) -> Path | None:
-    """Fetch, check and convert a dataset, once; the folder where it lies, None where it needs none (digits).
+    """Fetch, check and convert a dataset once; returns its folder, None if it needs none (digits).
 
-    data_dir: where to look first and to write, if it can be written to; None: JAXGEN_DATA_DIR, else the user's cache.
-    Raises JaxgenError if it cannot be had or its files have the wrong hash.
+    data_dir: the first folder to read and, if writable, to write; None: JAXGEN_DATA_DIR, else the user's cache.
+    Raises JaxgenError if the dataset cannot be fetched or its files have the wrong hash.
     """
     return source(name).get(data_dir)
 
@@ -53,9 +53,9 @@ def load(
     size: int | None = None,
     channels: int | None = None,
 ) -> Dataset:
-    """One split in memory, prepared first if need be; centre-cropped and resized to `size`, with 1 or 3 channels.
+    """One split in memory, prepared first if necessary; centre-cropped and resized to `size`, with 1 or 3 channels.
 
-    None keeps what the set has; images that differ among themselves become 32 x 32 and RGB.
+    None keeps the dataset's size or channels; images of different shapes become 32 x 32 and RGB.
     """
     _check_measures(size, channels)
     return _in_memory(source(name).open(split, data_dir), size, channels)
@@ -77,8 +77,8 @@ def batches(
     """Batches of a dataset, by name or loaded: batches(...)[step] gives uint8 images and int32 labels.
 
     batch_size: over all processes; this one gets the process_index-th slice of each batch. seed: in [0, 2^32).
-    Sets of more than memory_limit bytes are read as they are needed.
-    Raises UsageError if batch_size is larger than the set or no multiple of process_count.
+    Datasets of more than memory_limit bytes are read on demand.
+    Raises UsageError if batch_size is larger than the dataset or no multiple of process_count.
     """
     if not 0 <= seed < 2**32:
         raise UsageError(f"seed must be in [0, 2^32), got {seed}")
@@ -93,7 +93,7 @@ def batches(
 
 
 def source(name: str) -> Source:
-    """Who knows about `name`: jaxgen, a folder or TFDS (which says so if it does not)."""
+    """The source of a dataset: built in, a folder, or TFDS, which raises later if it does not know the name."""
     kind, colon, path = name.partition(":")
     if kind == "folder" and colon:
         return ImageFolder(path)
@@ -101,7 +101,7 @@ def source(name: str) -> Source:
 
 
 def measures(images: Images, size: int | None, channels: int | None) -> tuple[int, int]:
-    """The size and channels that `images` are served with."""
+    """The size and channels of the resized `images`."""
     height, width, depth = images.shape
     native = min(height, width) if height and width else DEFAULT_SIZE
     return size or native, channels or (1 if depth == 1 else 3)

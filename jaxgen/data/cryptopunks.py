@@ -1,4 +1,4 @@
-"""CryptoPunks: 10,000 faces of 24 x 24 pixels, cut from the one sheet they were published on."""
+"""CryptoPunks: 10,000 faces of 24 x 24 pixels, cut from the published sheet."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from jaxgen.errors import JaxgenError, extra, lookup
 SHEET = "punks.png"
 SHEET_SHA256 = "ac39af4793119ee46bbff351d8cb6b5f23da60222126add4268e261199a2921b"
 TILE = 24
-CANVAS = 32  # a power of two halves well, and a border leaves the pixels as they were drawn
+CANVAS = 32  # a power of two for the UNet; the border keeps the pixels unchanged
 BACKGROUND = (0x63, 0x85, 0x96)  # the blue-grey of the marketplace
 SPLITS = ("train", "test")
 TEST_EVERY = 10  # punks 9, 19, 29, ... are for testing
 
 
 class CryptoPunks:
-    """Prepared as RGBA tiles with their numbers; served on a 32 x 32 RGB canvas of the background colour."""
+    """Prepared as RGBA tiles with their numbers; loaded on a 32 x 32 RGB canvas of the background colour."""
 
     def __init__(self, sheet_sha256: str = SHEET_SHA256) -> None:
         self._sha256 = sheet_sha256
@@ -67,7 +67,7 @@ class CryptoPunks:
 
 
 def on_canvas(tiles: np.ndarray) -> np.ndarray:
-    """Composed on the background and centred: RGBA [N, 24, 24, 4] -> RGB [N, 32, 32, 3], no pixel blurred."""
+    """Compose tiles on the background, centred: RGBA [N, 24, 24, 4] -> RGB [N, 32, 32, 3], without resampling."""
     border = (CANVAS - TILE) // 2
     canvas = np.empty((len(tiles), CANVAS, CANVAS, 3), np.uint8)
     canvas[:] = BACKGROUND
@@ -108,7 +108,7 @@ def _examples(tiles: np.ndarray, split: str) -> Examples:
 
 
 def _builder_class() -> type:
-    """The TFDS description of the set. Made here because its base class is an optional package's."""
+    """The TFDS builder of the dataset, defined here because its base class is in an optional package."""
     with extra("train"):
         import tensorflow_datasets as tfds
     with tfds.core.registered.skip_registration():

@@ -1,4 +1,4 @@
-"""What the data package hands out: a description, an array of images, or images that are read on demand."""
+"""The types of the data package: descriptions, images in memory, images read on demand, and sources."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Protocol
 
 import numpy as np
 
-Shape = tuple[int | None, int | None, int | None]  # height, width, channels; None: differs, or not known yet
+Shape = tuple[int | None, int | None, int | None]  # height, width, channels; None: variable, or not known yet
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """What is known about a dataset before its images are read."""
+    """The description of a dataset, available before its images are read."""
 
     name: str
     title: str
-    source: str  # who made it, and its licence
-    shape: Shape  # as it comes, before any resizing
-    classes: tuple[str, ...] = ()  # () if it has no labels
-    splits: dict[str, int]  # images in each, as far as known
-    ready: bool  # can be loaded without a download
+    source: str  # the authors and the licence
+    shape: Shape  # before any resizing
+    classes: tuple[str, ...] = ()  # () without labels
+    splits: dict[str, int]  # number of images in each known split
+    ready: bool  # whether it can be loaded without a download
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images in memory. images: uint8 [N, H, W, C]; labels: int32 [N], -1 where there is none."""
+    """Images in memory. images: uint8 [N, H, W, C]; labels: int32 [N], -1 for none."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -38,7 +38,7 @@ class Dataset:
 
 
 class Images(Protocol):
-    """Images that are read on demand, by row."""
+    """Images read on demand, by row."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...
@@ -54,14 +54,14 @@ class Images(Protocol):
 
 
 class Source(Protocol):
-    """One way to come by a dataset. `data_dir` is the folder the user named, or None."""
+    """A source of a dataset. `data_dir` is the user's folder, or None."""
 
     def info(self, data_dir: Path | None) -> DatasetInfo: ...
 
     def get(self, data_dir: Path | None) -> Path | None:
-        """Fetch, check and convert whatever is needed, once; where it lies then, or None if it needs no place."""
+        """Fetch, check and convert the dataset once; returns its folder, or None if it needs none."""
         ...
 
     def open(self, split: str, data_dir: Path | None) -> Dataset | Images:
-        """One split at its native size, prepared first if need be."""
+        """One split at its native size, prepared first if necessary."""
         ...

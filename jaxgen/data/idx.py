@@ -1,4 +1,4 @@
-"""IDX files, the format MNIST came in: four files, each checked by the SHA-256 of what it holds.
+"""IDX files, the original format of MNIST: four files, each checked by the SHA-256 of its decompressed content.
 
 Format: two zero bytes, 0x08 for unsigned bytes, the number of axes, each axis as a big-endian uint32, the bytes.
 """
@@ -28,19 +28,19 @@ MAX_BYTES = 1 << 28  # of one file, decompressed; MNIST's largest has 47 million
 
 
 def find(folder: Path) -> dict[str, Path]:
-    """The IDX files of `folder` by stem: raw or .gz, with '-' or '.' before 'idx'; as many of the four as there are."""
-    found = {}
+    """Those of the four IDX files that are in `folder`, by stem: raw or .gz, with '-' or '.' before 'idx'."""
+    files = {}
     for stem in STEMS:
         spellings = (stem, stem.replace("-idx", ".idx"))
         paths = (folder / (spelling + suffix) for spelling in spellings for suffix in ("", ".gz"))
         path = next((path for path in paths if path.is_file()), None)
         if path is not None:
-            found[stem] = path
-    return found
+            files[stem] = path
+    return files
 
 
 def read(path: Path) -> bytes:
-    """What an IDX file holds, decompressed. Raises JaxgenError if it cannot be read."""
+    """The decompressed content of an IDX file. Raises JaxgenError if it cannot be read."""
     try:
         return decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error, ValueError) as err:
@@ -48,7 +48,7 @@ def read(path: Path) -> bytes:
 
 
 def decompress(content: bytes) -> bytes:
-    """`content`, gunzipped if it is gzip. Raises ValueError above MAX_BYTES, and what gzip raises."""
+    """`content`, decompressed if it is gzip. Raises ValueError above MAX_BYTES, and gzip's errors."""
     if not content.startswith(b"\x1f\x8b"):
         return content
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
@@ -62,11 +62,11 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def check(name: str, content: bytes, want: str) -> None:
-    """Raises JaxgenError, naming the file, unless the SHA-256 of its decompressed bytes is `want`."""
-    got = sha256(content)
-    if got != want:
-        raise JaxgenError(f"{name}: expected SHA-256 {want} (decompressed), got {got}; replace the file")
+def check(name: str, content: bytes, expected: str) -> None:
+    """Raise JaxgenError, naming the file, unless the SHA-256 of its decompressed bytes is `expected`."""
+    digest = sha256(content)
+    if digest != expected:
+        raise JaxgenError(f"{name}: expected SHA-256 {expected} (decompressed), got {digest}; replace the file")
 
 
 def parse(content: bytes, name: str) -> np.ndarray:
@@ -80,13 +80,13 @@ def parse(content: bytes, name: str) -> np.ndarray:
 
 
 def serialize(array: np.ndarray) -> bytes:
-    """The IDX file of a uint8 array: what `parse` reads back."""
+    """The IDX file of a uint8 array; the inverse of `parse`."""
     header = b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
     return header + np.ascontiguousarray(array, np.uint8).tobytes()
 
 
 def to_splits(contents: Mapping[str, bytes]) -> Splits:
-    """The four files' contents, by stem, as images and labels."""
+    """Parse the four files' contents, by stem, into images and labels."""
     splits = {}
     for split, (images, labels) in FILES.items():
         splits[split] = (parse(contents[images], images)[..., None], parse(contents[labels], labels).astype(np.int32))

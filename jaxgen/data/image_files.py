@@ -1,6 +1,6 @@
-"""Image files, folders of them and arrays, as a person names them on a command line, made to one measure.
+"""Reading image files, folders and arrays from a command line, at one common size.
 
-What is transparent becomes black behind a light drawing and white behind a dark one, so that either can be seen.
+Transparent pixels become black behind a light drawing and white behind a dark one, so that both stay visible.
 """
 
 from __future__ import annotations
@@ -15,56 +15,55 @@ from jaxgen.data.transforms import compose, fit, to_channels
 from jaxgen.errors import JaxgenError, UsageError, one_line
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
-LARGEST = 256  # pixels a side where nobody says how many
+LARGEST = 256  # pixels per side by default
 
 
 def read_images(paths: Iterable[Path], size: int | None = None, channels: int | None = None) -> np.ndarray:
-    """uint8 [N, size, size, channels] of image files, folders and .npy arrays (uint8 [N, H, W, C]), in this order.
+    """Read image files, folders and .npy arrays (uint8 [N, H, W, C]), in this order: uint8 [N, size, size, channels].
 
     size: None for the smallest side among them, at most LARGEST; channels: None for 3 if any has colour, else 1.
-    Raises UsageError if there is none, JaxgenError on a file that is no image.
+    Raises UsageError without any image, JaxgenError on a file that is no image.
     """
-    found = [flatten(_read(file)) for path in paths for file in named(path)]
-    if not found:
+    arrays = [flatten(_read(file)) for path in paths for file in named(path)]
+    if not arrays:
         raise UsageError("no images: name files, folders or .npy arrays, or a --dataset")
     if size is None:
-        size = min(LARGEST, *(min(image.shape[1:3]) for image in found))
+        size = min(LARGEST, *(min(array.shape[1:3]) for array in arrays))
     if channels is None:
-        channels = 3 if any(image.shape[-1] > 2 for image in found) else 1
-    return np.concatenate([fit(image, size, channels) for image in found])
+        channels = 3 if any(array.shape[-1] > 2 for array in arrays) else 1
+    return np.concatenate([fit(array, size, channels) for array in arrays])
 
 
 def below(folder: Path, pattern: str) -> list[Path]:
-    """The images of a folder that `pattern` ("*" or, subfolders included, "**/*") leads to, in one order everywhere;
-    relative to it, and without what systems leave behind: .git, ._x.png, __MACOSX."""
+    """The images of a folder that match `pattern` ("*", or "**/*" with subfolders), relative to it, in a fixed order and
+    without system files: .git, ._x.png, __MACOSX."""
     relative = (path.relative_to(folder) for path in folder.glob(pattern) if path.suffix.lower() in ENDINGS)
     shown = (path for path in relative if not any(part.startswith((".", "__MACOSX")) for part in path.parts))
     return sorted((path for path in shown if (folder / path).is_file()), key=lambda path: path.parts)
 
 
 def named(path: Path) -> list[Path]:
-    """The images directly in a folder; anything else is one file. Raises UsageError for a folder without any."""
+    """The images directly in a folder, or the path of a single file. Raises UsageError for a folder without images."""
     if not path.is_dir():
         return [path]
-    if found := below(path, "*"):
-        return [path / name for name in found]
+    if names := below(path, "*"):
+        return [path / name for name in names]
     if below(path, "**/*"):
         raise UsageError(f"{path}: its images lie in subfolders; to read these as classes: --dataset folder:{path}")
     raise UsageError(f"{path}: no images in this folder (looked for {', '.join(sorted(ENDINGS))})")
 
 
 def flatten(images: np.ndarray) -> np.ndarray:
-    """Without alpha, each on the one of black and white that its opaque part stands out from: uint8 [N, H, W, C]."""
+    """Compose images with alpha on black or white, whichever contrasts with their opaque part: uint8 [N, H, W, C]."""
     if images.shape[-1] not in (2, 4):
         return images
     grey, alpha = to_channels(images[..., :-1], 1)[..., 0], images[..., -1].astype(np.float64)
     light = (grey * alpha).sum((1, 2)) > 127.5 * alpha.sum((1, 2))
-    laid = [compose(image, (0 if on_black else 255,)) for image, on_black in zip(images, light, strict=True)]
-    return np.stack(laid)
+    return np.stack([compose(image, (0 if on_black else 255,)) for image, on_black in zip(images, light, strict=True)])
 
 
 def _read(path: Path) -> np.ndarray:
-    """Images [N, H, W, C] of one file."""
+    """The images [N, H, W, C] of one file."""
     if path.suffix.lower() != ".npy":
         return decode(path, str(path))[None]
     try:

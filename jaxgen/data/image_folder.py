@@ -1,4 +1,4 @@
-"""Anybody's own images: a folder of image files, its subfolders being the classes."""
+"""A folder of image files as a dataset, with its subfolders as classes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEST_EVERY = 10  # every tenth image, in the order of their paths, is for testin
 
 
 class FolderImages:
-    """Some of a folder's images; files are opened when they are read."""
+    """A selection of a folder's images, read on demand."""
 
     shape = (None, None, None)
 
@@ -41,7 +41,7 @@ class FolderImages:
 
 
 class ImageFolder:
-    """folder:PATH. Images directly in PATH have no label; those below belong to their first subfolder's class."""
+    """folder:PATH. Images directly in PATH have no label; the others have the class of their first subfolder."""
 
     def __init__(self, path: str) -> None:
         self._root = Path(path).expanduser()
@@ -70,7 +70,7 @@ class ImageFolder:
         return FolderImages(self._root, chosen, self._classes(paths))
 
     def _paths(self) -> list[Path]:
-        """Every image below the folder, relative to it, in one order everywhere. Raises if there is none."""
+        """All images below the folder, relative to it and in a fixed order. Raises if there is none."""
         if not self._root.is_dir():
             raise UsageError(f"folder:{self._root}: there is no such folder")
         paths = below(self._root, "**/*")
@@ -89,5 +89,5 @@ class ImageFolder:
 
 
 def class_of(path: Path) -> str | None:
-    """The first folder of a relative path; None for a file that lies in no subfolder."""
+    """The first folder of a relative path; None for a file without a subfolder."""
     return path.parts[0] if len(path.parts) > 1 else None

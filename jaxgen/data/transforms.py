@@ -1,4 +1,4 @@
-"""Images of any size and number of channels made to measure."""
+"""Cropping, resizing and channel conversion of images."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from PIL import Image
 
 from jaxgen.errors import JaxgenError
 
-CHUNK = 4096  # images resized in one go: bounds the memory of the copies
-TINY = 32  # images up to this size grow by repeating pixels, where the factor is a whole number
-BACKGROUND = 255  # shows through where an image with alpha is transparent
+CHUNK = 4096  # images resized at a time: bounds the memory of the copies
+TINY = 32  # images up to this size grow by repeating pixels, for whole-number factors
+BACKGROUND = 255  # behind transparent pixels
 
 
 def fit(images: np.ndarray, size: int | None = None, channels: int | None = None) -> np.ndarray:
-    """Centre-crop to squares, resize, convert: uint8 [N, H, W, C] -> [N, size, size, channels].
+    """Centre-crop to squares, resize and convert: uint8 [N, H, W, C] -> [N, size, size, channels].
 
-    None leaves that property as it is; channels: 1 or 3. Alpha is composed on white.
+    None keeps the size or the channels; channels: 1 or 3. Alpha is composed on white.
     """
     if channels is not None:
         images = to_channels(images, channels)
@@ -41,7 +41,7 @@ def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
 
 
 def compose(images: np.ndarray, background: tuple[int, ...]) -> np.ndarray:
-    """Lay images whose last channel is alpha on one colour: uint8 [..., C + 1] -> [..., C], rounded."""
+    """Compose images, whose last channel is alpha, on one colour: uint8 [..., C + 1] -> [..., C], rounded."""
     color, alpha = images[..., :-1].astype(np.uint32), images[..., -1:].astype(np.uint32)
     mixed = color * alpha + np.array(background, np.uint32) * (255 - alpha)
     return ((mixed + 127) // 255).astype(np.uint8)
@@ -56,9 +56,9 @@ def center_crop(images: np.ndarray) -> np.ndarray:
 
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:
-    """Squares of one size to another: uint8 [N, S, S, C] -> [N, size, size, C], pixel for pixel what Pillow gives.
+    """Resize squares, with the same pixels as Pillow: uint8 [N, S, S, C] -> [N, size, size, C].
 
-    Whole-number shrinking averages (BOX), whole-number growth of tiny images repeats (NEAREST), all else is LANCZOS.
+    Whole-number shrinking averages (BOX), whole-number growth of tiny images repeats (NEAREST), others use LANCZOS.
     """
     side = images.shape[1]
     if side == size:
@@ -79,9 +79,9 @@ def _resampling(side: int, size: int) -> Image.Resampling:
 
 
 def _resize_chunk(images: np.ndarray, size: int, resampling: Image.Resampling) -> np.ndarray:
-    """Pillow resizes rows, then columns, so images stacked along the other axis do not see each other.
+    """Pillow resizes rows, then columns, so images stacked along the other axis do not mix.
 
-    Two calls a chunk and not one an image: 60,000 images from 28 to 16 pixels take 0.3 s and not 3 s.
+    Two calls per chunk instead of one per image: 60,000 images from 28 to 16 pixels take 0.3 s instead of 3 s.
     """
     n, side, _, channels = images.shape
     stacked = images.reshape(n * side, side, channels)
@@ -91,6 +91,6 @@ def _resize_chunk(images: np.ndarray, size: int, resampling: Image.Resampling) -
 
 
 def _pillow_resize(image: np.ndarray, width: int, height: int, resampling: Image.Resampling) -> np.ndarray:
-    """uint8 [H, W, C] -> [height, width, C]; each channel alone, so that alpha has no say in colour."""
+    """uint8 [H, W, C] -> [height, width, C]; channels are separate, so that alpha does not affect colour."""
     planes = [Image.fromarray(np.ascontiguousarray(image[..., c])) for c in range(image.shape[-1])]
     return np.stack([np.asarray(plane.resize((width, height), resampling)) for plane in planes], axis=-1)

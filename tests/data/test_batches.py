@@ -91,7 +91,7 @@ def test_small_folder_is_read_into_memory_and_gives_the_same_images(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"batch_size": COUNT + 1}, "larger than the set, which has 23"),
+        ({"batch_size": COUNT + 1}, "larger than the dataset, which has 23"),
         ({"batch_size": 0}, ">= 1"),
         ({"process_count": 3}, "multiple of the 3 processes"),
         ({"process_index": 2, "process_count": 2}, "process_index"),

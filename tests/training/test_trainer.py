@@ -150,7 +150,7 @@ def test_weights_that_overflow_are_not_saved_even_if_their_loss_was_finite(small
 def test_refused_command_leaves_nothing_that_refuses_the_mended_one(small, tmp_path):
     run = tmp_path / "run"
     for setting, words in [
-        ("training.batch_size=5000", "larger than the set"),
+        ("training.batch_size=5000", "larger than the dataset"),
         ("model.classes=7", "has 10 classes; set model.classes=10"),
     ]:
         with pytest.raises(UsageError, match=words):
