@@ -35,8 +35,10 @@ def read_images(paths: Iterable[Path], size: int | None = None, channels: int | 
 
 
 def below(folder: Path, pattern: str) -> list[Path]:
-    """The images of a folder that match `pattern` ("*", or "**/*" with subfolders), relative to it, in a fixed order and
-    without system files: .git, ._x.png, __MACOSX."""
+    """The images of a folder that match `pattern` ("*", or "**/*" with subfolders), relative to it, in a fixed order.
+
+    System files are left out: .git, ._x.png, __MACOSX.
+    """
     relative = (path.relative_to(folder) for path in folder.glob(pattern) if path.suffix.lower() in ENDINGS)
     shown = (path for path in relative if not any(part.startswith((".", "__MACOSX")) for part in path.parts))
     return sorted((path for path in shown if (folder / path).is_file()), key=lambda path: path.parts)
