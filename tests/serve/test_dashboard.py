@@ -34,7 +34,7 @@ def test_form_has_every_key_of_the_config_and_changes_what_it_is_told(name):
 def test_uploads_are_one_drawing_file_and_its_encoder_or_refused_in_a_line(family, restamped):
     vae = family("vae")
     classifier = restamped(vae.encoder, manifest=lambda entries: entries["inference"].update(kind="classifier"))
-    drawing, encoder = models.received(
+    drawing, encoder = models.parse_uploads(
         [("v.encoder.onnx", vae.encoder.read_bytes()), ("v.onnx", vae.onnx.read_bytes())]
     )
     assert (drawing.sha256, encoder.sha256) == tuple(model_file.read(path).sha256 for path in (vae.onnx, vae.encoder))
@@ -47,7 +47,7 @@ def test_uploads_are_one_drawing_file_and_its_encoder_or_refused_in_a_line(famil
     }
     for line, files in bad.items():
         with pytest.raises(JaxgenError, match=line) as refused:
-            models.received(files)
+            models.parse_uploads(files)
         assert "\n" not in str(refused.value)
 
 

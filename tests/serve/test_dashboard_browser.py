@@ -156,7 +156,7 @@ def watch_it(page, metrics: Path) -> None:
     """What is written is shown within a second."""
     wait(lambda: newest_step(metrics) > 0, "the first metrics", 120)
     page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first.wait_for()
-    page.get_by_text("drawn at step").wait_for()
+    page.get_by_text("sampled at step").wait_for()
     lags, written = [], newest_step(metrics)
     for _ in range(5):
         written = wait(lambda before=written: (now := newest_step(metrics)) > before and now, "more metrics", 20)

@@ -86,7 +86,7 @@ def test_train_page_shows_progress_curve_and_newest_samples(page, trained):
     app = clean(page("train", trained))
     assert app.selectbox(key="watched").value == "short"
     assert "finished" in app.get("progress")[0].proto.text and "step 40 of 40" in app.get("progress")[0].proto.text
-    assert [image.proto.imgs[0].caption for image in app.get("image")] == ["drawn at step 40"]
+    assert [image.proto.imgs[0].caption for image in app.get("image")] == ["sampled at step 40"]
     assert len(app.get("vega_lite_chart")) >= 1
     assert app.text_input[-1].value != "short"  # a name that is free
 

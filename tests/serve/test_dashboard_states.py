@@ -135,7 +135,7 @@ def test_export_under_way_is_not_shown_as_done(page, tmp_path):
         assert not app.get("status")  # which ends in a check mark
 
 
-@pytest.mark.parametrize(("preset", "said"), [("vae-digits", "Nothing yet."), ("classifier-digits", "draws nothing")])
+@pytest.mark.parametrize(("preset", "said"), [("vae-digits", "Nothing yet."), ("classifier-digits", "no samples")])
 def test_run_without_images_says_whether_there_will_be_some(preset, said, page, tmp_path):
     make_run(tmp_path / "x", preset, step=20)
     assert any(said in caption.value for caption in page("runs").caption)

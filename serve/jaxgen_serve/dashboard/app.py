@@ -1,4 +1,4 @@
-"""The dashboard's entry: `jaxgen dashboard` runs it, and so may any host of Streamlit apps."""
+"""The dashboard's Streamlit app, for `jaxgen dashboard` or any host of Streamlit apps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 from jaxgen_serve.dashboard.views import explore, generate, runs, train
 
-# Streamlit's own Stop, which stops a page and not a run, must not be taken for that of a run.
+# Streamlit's own Stop button stops a page, not a run; it is hidden so that nobody confuses the two.
 STYLE = """<style>
 [data-testid='stStatusWidget'] {display: none}
 .st-key-images img {image-rendering: pixelated}
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def _icon() -> Image.Image:
-    """A disc that noise takes hold of. Not one of Streamlit's icons, which a browser would fetch from another host."""
+    """A disc that dissolves into noise. A browser would fetch Streamlit's own icons from another host."""
     y, x = np.mgrid[-3.5:4, -3.5:4]
     shares = np.clip(4.2 - np.hypot(x, y), 0, 1) * np.where(np.random.default_rng(3).random((8, 8)) < x / 8, 0.3, 1)
     pixels = shares[..., None] * (109, 102, 245) + (1 - shares[..., None]) * (20, 20, 36)

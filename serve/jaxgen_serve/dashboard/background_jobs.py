@@ -1,7 +1,7 @@
-"""Commands of jaxgen as processes of their own: started, found again, stopped. They outlive whoever started them.
+"""Start, find and stop jaxgen commands as separate processes, which outlive the process that started them.
 
-A job holds a lock on its log for as long as it lives: the log is its output, and a lock belongs to the open file that a
-process inherits. So whether a job runs does not hang on its process id, which another process may have by then.
+A job holds a lock on its log while it runs: the log is its output, and a lock belongs to the open file that a process
+inherits. So the check for a running job does not depend on its process id, which the system may reuse.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from jaxgen.errors import JaxgenError, UsageError, one_line
 from jaxgen.files import write_atomically
 
 FOLDER = ".dashboard"  # in the folder of runs: a run's own folder must be empty when it starts
-MAX_LOG = 2**16  # bytes of a log that are read: its end
-PATIENCE = 1.0  # seconds to wait for a lock that somebody may only be looking at
+MAX_LOG = 2**16  # bytes read from the end of a log
+PATIENCE = 1.0  # seconds to wait for a lock that a reader may hold briefly
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A command that was started: its process, when, and whether it has been asked to stop."""
+    """A started command: its process, its start time, and whether it has been asked to stop."""
 
     name: str
     pid: int
@@ -41,8 +41,8 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Activity:
-    """Whether a job of the dashboard's trains a run, or a process that was started elsewhere, in a terminal say; and
-    whether that job has been asked to stop."""
+    """What trains a run: a job of the dashboard, or a process that was started elsewhere, such as in a terminal;
+    stopping: whether the job has been asked to stop."""
 
     here: bool
     elsewhere: bool
@@ -60,7 +60,7 @@ class Jobs:
     runs: Path
 
     def start(self, name: str, arguments: Sequence[str]) -> Job:
-        """`jaxgen ARGUMENTS` in the background, in a session of its own.
+        """Start `jaxgen ARGUMENTS` in the background, in a new session.
 
         Raises UsageError for a name that fits no file, or if a job of this name is running.
         """
@@ -86,7 +86,7 @@ class Jobs:
             job = Job(name=name, pid=process.pid, started=time.time(), command=command)
             self._write(job)
         finally:
-            os.close(log)  # the process has its own
+            os.close(log)  # the process has its own copy
         return job
 
     def find(self, name: str) -> Job | None:
@@ -102,7 +102,7 @@ class Jobs:
         return self._log(name).exists() and is_locked(self._log(name))
 
     def activity(self, name: str) -> Activity:
-        """Who trains a run now."""
+        """What trains a run now."""
         here, job = self.running(name), self.find(name)
         return Activity(
             here=here,
@@ -111,11 +111,11 @@ class Jobs:
         )
 
     def names(self) -> list[str]:
-        """Every job that was started, alphabetically."""
+        """The names of all started jobs, alphabetically."""
         return sorted(path.name.removesuffix(".json") for path in (self.runs / FOLDER).glob("*.json"))
 
     def stop(self, name: str) -> None:
-        """Ask a job to save and end, once: a second signal would end it at once and unsaved.
+        """Ask a job to save and end. It is asked only once: a second signal would end it without saving.
 
         Raises UsageError if none is running, or if the process with its number is not the one that was started.
         """
@@ -131,7 +131,7 @@ class Jobs:
             os.kill(job.pid, signal.SIGTERM)
 
     def log(self, name: str, *, since: float = 0.0) -> str:
-        """What a job has printed, its last 64 KB; '' if nothing, or nothing since a time, in seconds since 1970."""
+        """The last 64 KB of a job's output; '' if there is none, or none since a time in seconds since 1970."""
         try:
             with self._log(name).open("rb") as file:
                 if os.fstat(file.fileno()).st_mtime < since:
@@ -152,8 +152,8 @@ class Jobs:
 
 
 def run(arguments: Sequence[str], *, deadline: float) -> str:
-    """`jaxgen ARGUMENTS`, waited for; its standard output. Raises JaxgenError with its own line if it fails, or after
-    `deadline` seconds."""
+    """Run `jaxgen ARGUMENTS` and return its standard output. Raises JaxgenError with the command's error line if it
+    fails, or after `deadline` seconds."""
     command = [sys.executable, "-m", "jaxgen", *arguments]
     try:
         done = subprocess.run(
@@ -167,7 +167,7 @@ def run(arguments: Sequence[str], *, deadline: float) -> str:
 
 
 def complaint(log: str) -> str:
-    """The one line with which a command said why it ended, without "jaxgen: "; '' if it did not."""
+    """The error line of a command's output, without "jaxgen: "; '' if there is none."""
     lines = [line for line in log.splitlines() if line.startswith("jaxgen: ")]
     return lines[-1].removeprefix("jaxgen: ").strip() if lines else ""
 
@@ -187,7 +187,7 @@ def is_locked(path: Path) -> bool:
 
 
 def command_of(pid: int) -> tuple[str, ...] | None:
-    """The command line of a process, None if there is none of this number, or it has ended."""
+    """The command line of a process, None if there is none with this id, or it has ended."""
     try:
         return tuple(psutil.Process(pid).cmdline()) or None
     except psutil.Error:
@@ -195,7 +195,7 @@ def command_of(pid: int) -> tuple[str, ...] | None:
 
 
 def _lock(handle: int, patience: float, shared: bool = False) -> bool:
-    """Lock an open file, trying for `patience` seconds; whether it went."""
+    """Try for `patience` seconds to lock an open file; returns whether it is locked."""
     import fcntl  # not on Windows
 
     end = time.monotonic() + patience

@@ -1,4 +1,4 @@
-"""Models loaded once for all who look, by their hash; and where a person chooses one."""
+"""Load models once for all visitors, by their hash; and the widgets to choose one."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from jaxgen_serve.models import registry, sandbox
 from jaxgen_serve.models.registry import ENCODER
 
 UPLOAD = "Upload a file"
-TRIAL_SECONDS = 60.0  # that an uploaded file may take to draw its first image
+TRIAL_SECONDS = 60.0  # for an uploaded file to sample its first image
 
 
 @st.cache_resource(max_entries=6, show_spinner="Loading the model")
 def sampler(sha256: str, _artifact: Artifact) -> Model:
-    """Loaded into onnxruntime, once."""
+    """Load a model into onnxruntime, once."""
     return Model(_artifact)
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
 def artifact(path: str, name: str, changed: int, size: int) -> Artifact:
-    """A file, read and checked again only when it has changed."""
+    """Read and check a file, again only when it has changed."""
     return registry.read(Path(path), name)
 
 
 @st.cache_resource(max_entries=64, show_spinner="Trying the file")
-def tried(sha256: str, _artifact: Artifact) -> None:
-    """A stranger's file, run in a process of its own before it is loaded into this one; once.
+def check_upload(sha256: str, _artifact: Artifact) -> None:
+    """Run an untrusted file in a separate process before it is loaded into this one, once.
 
     Raises JaxgenError if it fails there.
     """
@@ -44,12 +44,12 @@ def load(path: Path, name: str) -> ServedModel:
     """A model file, and the encoder beside it."""
     beside = path.with_name(path.stem + ENCODER)
     encoder = read(beside, f"{name}{ENCODER}") if beside.exists() else None
-    drawing = read(path, f"{name}.onnx")
-    return ServedModel(name=name, sampler=sampler(drawing.sha256, drawing), encoder=encoder, file=_as_given(path))
+    artifact = read(path, f"{name}.onnx")
+    return ServedModel(name=name, sampler=sampler(artifact.sha256, artifact), encoder=encoder, file=_as_given(path))
 
 
 def choose(*, key: str) -> ServedModel | None:
-    """A model, chosen from those that are there or uploaded; None as long as there is none.
+    """Let the user choose a model or upload one; None as long as there is none.
 
     Raises JaxgenError if the file is refused.
     """
@@ -58,47 +58,47 @@ def choose(*, key: str) -> ServedModel | None:
     if name != UPLOAD:
         return load(files[name], name)
     uploaded = st.file_uploader(
-        f"A model.onnx of jaxgen's, and for a VAE its .encoder.onnx too; {MAX_UPLOAD} MB at most",
+        f"A jaxgen model.onnx, and for a VAE also its .encoder.onnx; {MAX_UPLOAD} MB at most",
         type=["onnx"], accept_multiple_files=True, key=f"{key} upload",
     )  # fmt: skip
     if not uploaded:
         if not files:
             st.info("There is no model yet: train one and export it on the page Runs, or upload a file here.")
         return None
-    drawing, encoder = models.received([(file.name, file.getvalue()) for file in uploaded])
-    for file in (drawing, encoder):
+    model, encoder = models.parse_uploads([(file.name, file.getvalue()) for file in uploaded])
+    for file in (model, encoder):
         if file:
-            tried(file.sha256, file)
-    loaded = sampler(drawing.sha256, drawing)
-    return ServedModel(name=drawing.path.stem, sampler=loaded, encoder=encoder, file=str(drawing.path))
+            check_upload(file.sha256, file)
+    loaded = sampler(model.sha256, model)
+    return ServedModel(name=model.path.stem, sampler=loaded, encoder=encoder, file=str(model.path))
 
 
 def describe(model: ServedModel) -> None:
-    """What it is, in a line, with its hash."""
+    """Show a model's facts in one line, and its hash."""
     file = model.sampler.artifact
     height, width, channels = model.sampler.shape
     classes = f"{len(model.sampler.classes)} classes" if model.sampler.classes else "no classes"
     colour = "colour" if channels == 3 else "grey"
     name, family, made_for = file.fact("name", str), file.fact("family", str), model.dataset
-    said = [
+    facts = [
         f"**{name}**" if name else None, family, f"{height}x{width} {colour}", classes,
         f"made for {made_for}" if made_for else None, f"{len(file.data) / 1e6:.1f} MB",
     ]  # fmt: skip
-    st.caption(f"{' · '.join(filter(None, said))}  \nSHA-256 `{file.sha256}`")
+    st.caption(f"{' · '.join(filter(None, facts))}  \nSHA-256 `{file.sha256}`")
     if model.sampler.untrained:
-        st.warning("These are untrained, fresh weights: what they draw means nothing.", icon=":material/warning:")
+        st.warning("These are untrained, fresh weights: their samples mean nothing.", icon=":material/warning:")
 
 
 def _as_given(path: Path) -> str:
-    """Seen from where the dashboard was started, for a file among the runs."""
+    """The path as a user would type it: relative to where the dashboard was started, for a file among the runs."""
     runs = runs_folder()
     return str(Path(runs_as_given()) / path.relative_to(runs) if path.is_relative_to(runs) else path)
 
 
 def read(path: Path, name: str) -> Artifact:
-    """A file's artifact, from memory if the file has not changed."""
+    """A file's artifact, cached while the file does not change."""
     try:
-        about = path.stat()
+        stat = path.stat()
     except OSError as err:
         raise JaxgenError(f"{name}: cannot be read: {err.strerror}") from err
-    return artifact(str(path), name, about.st_mtime_ns, about.st_size)
+    return artifact(str(path), name, stat.st_mtime_ns, stat.st_size)

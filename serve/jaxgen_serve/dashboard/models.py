@@ -1,4 +1,4 @@
-"""Model files that can be drawn from: where they lie, and which were uploaded."""
+"""Find model files that can sample, and parse uploaded ones."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ MAX_UPLOAD = 64  # MB
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ServedModel:
-    """A model that is loaded, and the encoder that belongs to it, if there is one.
-
-    file: what somebody at a terminal calls it.
-    """
+    """A loaded model, and its encoder if there is one. file: its path in a terminal."""
 
     name: str
     sampler: Model
@@ -29,13 +26,12 @@ class ServedModel:
 
     @property
     def dataset(self) -> str | None:
-        """What it was made for, as far as its file records it."""
+        """The dataset that it was trained on, if its file records it."""
         return self.sampler.artifact.fact("data.dataset", str)
 
 
 def places(runs: Path) -> list[Path]:
-    """The folders in which models are looked for: that of the runs, each run's own, and where `jaxgen serve` keeps its
-    own."""
+    """The folders to search for models: the runs folder, each run's folder, and the models folder of `jaxgen serve`."""
     try:
         own = sorted(folder for folder in runs.iterdir() if folder.is_dir() and not folder.name.startswith("."))
     except OSError:
@@ -44,22 +40,22 @@ def places(runs: Path) -> list[Path]:
 
 
 def model_files(runs: Path) -> dict[str, Path]:
-    """What a person calls each .onnx file that may draw -> the file. A run's own export has the run's name."""
-    found: dict[str, Path] = {}
+    """Each model file by its display name. A run's own export has the run's name."""
+    files: dict[str, Path] = {}
     for folder in places(runs):
         for path in sorted(folder.glob("*.onnx")):
             if path.name.endswith(ENCODER):
                 continue
             in_run = folder.parent == runs
             name = f"{folder.name}/{path.stem}" if in_run and path.stem != "model" else path.stem
-            found.setdefault(folder.name if in_run and path.stem == "model" else name, path)
-    return found
+            files.setdefault(folder.name if in_run and path.stem == "model" else name, path)
+    return files
 
 
-def received(files: list[tuple[str, bytes]]) -> tuple[Artifact, Artifact | None]:
-    """What was uploaded, as (name, bytes) each: one model that draws, and its encoder if that came with it.
+def parse_uploads(files: list[tuple[str, bytes]]) -> tuple[Artifact, Artifact | None]:
+    """Parse uploads, (name, bytes) each: one model that samples, and its encoder if that is among them.
 
-    Raises UsageError if there is none or more than one of a kind, JaxgenError for a file that is none of jaxgen's.
+    Raises UsageError if there is none or more than one of a kind, JaxgenError for a file that is not jaxgen's.
     """
     kinds: dict[str, Artifact] = {}
     for name, data in files:

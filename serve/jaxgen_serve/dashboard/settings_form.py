@@ -1,4 +1,4 @@
-"""The settings of a config as they stand in its dataclasses: which there are, of what kind, and what they mean."""
+"""The settings of a config for the form: their keys, kinds and meanings, taken from the dataclasses."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from jaxgen.config import Config, schema
 from jaxgen.config.presets import PRESETS, families
 
 FIELD = re.compile(r"^    (\w+): [^#\n]*(?:#\s*(.+))?$", re.MULTILINE)  # a line of a dataclass and the comment after it
-WORDS = {"lr": "learning rate", "ema": "EMA", "dtype": "number type"}  # where a key is short for more
+WORDS = {"lr": "learning rate", "ema": "EMA", "dtype": "number type"}  # for abbreviated keys
 FIRST = ("training.steps", "training.epochs", "training.batch_size", "training.lr")  # what people change most
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """key: dotted; kind: 'choice', 'integer', 'number' or 'text', which a list of integers is too; value: as it is."""
+    """key: dotted; kind: 'choice', 'integer', 'number' or 'text' (also lists of integers); value: the current one."""
 
     key: str
     kind: str
@@ -35,18 +35,18 @@ class Setting:
 
 
 def settings(config: Config) -> dict[str, list[Setting]]:
-    """Every setting of a config by its section, all from the dataclasses."""
-    found = {}
+    """Every setting of a config, by its section."""
+    result = {}
     for name, hint in get_type_hints(type(config)).items():
         if dataclasses.is_dataclass(hint):
-            found[name] = _section(name, getattr(config, name))
-    return found
+            result[name] = _section(name, getattr(config, name))
+    return result
 
 
 def changes(config: Config, values: Mapping[str, Any]) -> list[str]:
     """The values that differ from the config's own, as KEY=VALUE for --set.
 
-    Raises UsageError, with the line of `jaxgen train`, if the config does not take them.
+    Raises UsageError, with the message of `jaxgen train`, if the config rejects them.
     """
     before = {setting.key: setting for group in settings(config).values() for setting in group}
     changed = [f"{key}={_text(value)}" for key, value in values.items() if value != before[key].value]
@@ -60,14 +60,14 @@ def datasets() -> list[str]:
 
 
 def presets_for(dataset: str) -> list[str]:
-    """The presets that are made for a dataset; for another one, the words that `--model` takes."""
+    """The presets that are made for a dataset; for any other dataset, the values of `--model`."""
     return [name for name, config in PRESETS.items() if config.data.dataset == dataset] or families()
 
 
 def _section(section: str, values: Any) -> list[Setting]:
     kind = type(values)
     notes = _comments(kind)
-    found = []
+    result = []
     for name, hint in get_type_hints(kind).items():
         value = getattr(values, name)
         if get_origin(hint) is Literal:
@@ -78,12 +78,12 @@ def _section(section: str, values: Any) -> list[Setting]:
             sort = {int: "integer", float: "number"}.get(hint, "text")
         choices = get_args(hint) if sort == "choice" else ()
         meaning = notes.get(name, "")
-        found.append(Setting(key=f"{section}.{name}", kind=sort, value=value, choices=choices, meaning=meaning))
-    return found
+        result.append(Setting(key=f"{section}.{name}", kind=sort, value=value, choices=choices, meaning=meaning))
+    return result
 
 
 def _comments(kind: type) -> dict[str, str]:
-    """What the source says of each field, after it; nothing where there is no source."""
+    """The comment after each field in the source; {} if there is no source."""
     try:
         return {name: note for name, note in FIELD.findall(inspect.getsource(kind)) if note}
     except OSError:
@@ -91,7 +91,7 @@ def _comments(kind: type) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """A value as --set takes it; '1, 2' is a list of integers."""
+    """A value in the syntax of --set; '1, 2' is a list of integers."""
     if isinstance(value, str):
         numbers = [word.strip() for word in value.strip("[]() ").split(",") if word.strip()]
         return f"[{', '.join(numbers)}]" if all(word.isdecimal() for word in numbers) else value

@@ -1,4 +1,4 @@
-"""How Streamlit is told to serve the dashboard. Light: `jaxgen dashboard` asks before Streamlit is there."""
+"""Streamlit's options for the dashboard. This module must not import Streamlit, which may not be installed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 OPTIONS = {
     "browser.gatherUsageStats": "false",
-    "logger.hideWelcomeMessage": "true",  # the command says where it serves
+    "logger.hideWelcomeMessage": "true",  # the command prints the address
     "logger.level": "warning",
-    "server.headless": "true",  # no browser is opened, and nobody is asked for an e-mail address
+    "server.headless": "true",  # opens no browser and does not ask for an e-mail address
     "server.maxUploadSize": "64",
     "server.fileWatcherType": "none",
     "client.toolbarMode": "viewer",
@@ -35,8 +35,8 @@ OPTIONS = {
 
 
 def arguments(host: str, port: int) -> list[str]:
-    """What follows `python -m` to serve the dashboard there."""
+    """The arguments of `python -m` that serve the dashboard."""
     options = [*OPTIONS.items(), ("server.address", host), ("server.port", str(port))]
-    if host in LOOPBACK:  # a page elsewhere whose name leads here gets nothing
+    if host in LOOPBACK:  # rejects foreign pages whose host name resolves to this machine
         options += [("server.allowedHosts", name) for name in ("localhost", "127.0.0.1", "[::1]")]
     return ["jaxgen_serve.dashboard", "run", str(APP), *(f"--{name}={value}" for name, value in options)]

@@ -1,4 +1,4 @@
-"""How the dashboard is served and looks: options of `streamlit run`, curves, and what every page needs."""
+"""What all dashboard pages share: the runs folder, error boxes, titles, images and curves."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from jaxgen.errors import JaxgenError
 from jaxgen.plots import Curves
 from jaxgen_serve.dashboard.streamlit_options import RUNS_VARIABLE
 
-WIDE = 20  # the share of largest to smallest from which curves are drawn on a logarithmic axis
-MOST_POINTS = 400  # of a curve that is drawn: as many as there are pixels for
+WIDE = 20  # ratio of largest to smallest above which curves are drawn on a logarithmic axis
+MOST_POINTS = 400  # of a drawn curve: about one per pixel
 NAMES = {"loss": "training", "test_loss": "test"}
 
 
 def runs_as_given() -> str:
-    """Where the runs lie, as `jaxgen dashboard --runs` named it: seen from where that was started."""
+    """The runs folder as given to `jaxgen dashboard --runs`, relative to where that was started."""
     return os.environ.get(RUNS_VARIABLE) or "runs"
 
 
 def runs_folder() -> Path:
-    """Where the runs lie."""
+    """The runs folder as an absolute path."""
     return Path(runs_as_given()).absolute()
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """What goes wrong inside is one line on the page, the one that the command would give."""
+def show_errors() -> Iterator[None]:
+    """Show a JaxgenError as one line on the page, with the message that the command would print."""
     try:
         yield
     except JaxgenError as err:
@@ -46,12 +46,12 @@ def title(name: str, what: str) -> None:
 
 
 def show_image(image: Any, caption: str | list[str] | None = None, *, width: Any = "stretch") -> None:
-    """Images as they are: Streamlit would make JPEGs of them."""
+    """Show images as PNG, since Streamlit would send JPEGs."""
     st.image(image, caption=caption, width=width, output_format="PNG")
 
 
 def chart(lines: Mapping[str, Curves], names: Sequence[str], *, height: int = 300) -> None:
-    """Curves of one or more runs, by the run's name; names: which of their numbers."""
+    """Draw curves of one or more runs, by the run's name; names: which metrics."""
     rows = []
     for run, curves in lines.items():
         for name in names:

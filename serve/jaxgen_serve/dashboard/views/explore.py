@@ -13,7 +13,7 @@ from jaxgen.errors import JaxgenError, MissingExtra, UsageError
 from jaxgen_serve.dashboard import background_jobs, loading
 from jaxgen_serve.dashboard.commands import Command, answer
 from jaxgen_serve.dashboard.models import ServedModel
-from jaxgen_serve.dashboard.ui import show_image, title, told
+from jaxgen_serve.dashboard.ui import show_errors, show_image, title
 
 DATA_SECONDS = 60.0
 MAPPED = 1000  # images on a map
@@ -25,7 +25,7 @@ OWN_FILE = "my own image"
 def page() -> None:
     """The whole page."""
     title("Explore", "Behind each image lies a point: the code of a VAE or GAN, or the noise of a diffusion model.")
-    with told():
+    with show_errors():
         left, right = st.columns([1, 2], vertical_alignment="bottom")
         with left:
             model = loading.choose(key="explore")

@@ -21,7 +21,7 @@ from jaxgen.sampling.process import MAX_GUIDANCE
 from jaxgen_serve.dashboard import loading
 from jaxgen_serve.dashboard.commands import Command, answer
 from jaxgen_serve.dashboard.models import ServedModel
-from jaxgen_serve.dashboard.ui import show_image, title, told
+from jaxgen_serve.dashboard.ui import show_errors, show_image, title
 
 MOST = 256  # images at once
 SINGLY = 40  # images that are shown one by one; more are shown as a sheet
@@ -47,7 +47,7 @@ def page() -> None:
     title("Generate", "The same file, seed and settings draw the same images, here and anywhere else.")
     left, right = st.columns([4, 8], gap="large")
     model = None
-    with left, told():
+    with left, show_errors():
         with st.container(border=True):
             model = loading.choose(key="generate")
             asked = _ask(model) if model else None
@@ -56,7 +56,7 @@ def page() -> None:
         if asked:
             st.session_state["drawing"] = asked
             st.session_state.pop("moving", None)
-    with right, told():
+    with right, show_errors():
         drawing: Drawing | None = st.session_state.get("drawing")
         if drawing and model and drawing.sha256 == model.sampler.artifact.sha256:
             _show(drawing, model)

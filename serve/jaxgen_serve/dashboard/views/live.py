@@ -1,4 +1,4 @@
-"""A run as it is now: how far it is, its loss, what it draws, and the buttons to stop it and to go on."""
+"""The live panel of a run: its progress, loss and samples, and the buttons to stop and resume it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.metrics import Tail
 from jaxgen.runs.status import Status, config_of, last_written, read_status, sample_sheets
 from jaxgen_serve.dashboard.background_jobs import Activity, Jobs, complaint
-from jaxgen_serve.dashboard.ui import chart, runs_folder, show_image, told
+from jaxgen_serve.dashboard.ui import chart, runs_folder, show_errors, show_image
 
-EVERY = 0.5  # seconds between looks: what is shown is at most a second old
-EXPORT = ".export"  # what the name of a job that exports a run ends with
+EVERY = 0.5  # seconds between updates: what is shown is at most a second old
+EXPORT = ".export"  # suffix of the name of a job that exports a run
 
 
 def watch(name: str) -> None:
-    """The panel of one run, which renews itself while the run goes on."""
+    """Show the panel of one run, which updates itself while the run goes on."""
     going_on = Jobs(runs_folder()).activity(name).going_on
     st.fragment(_panel, run_every=EVERY if going_on else None)(name, going_on)
 
@@ -29,7 +29,7 @@ def _panel(name: str, was_going_on: bool) -> None:
     jobs, run = Jobs(runs_folder()), RunFolder(runs_folder() / name)
     activity = jobs.activity(name)
     if activity.going_on != was_going_on:
-        st.rerun()  # it has ended, and the page stops looking; or it was started in a terminal
+        st.rerun()  # the run has ended, or was started in a terminal
     log = newest_log(jobs, run, activity)
     curves, config = curves_of(run), config_of(run)
     _headline(jobs, run, read_status(run, curves), activity, log, newest_loss(curves))
@@ -45,7 +45,7 @@ def _panel(name: str, was_going_on: bool) -> None:
     if newest and right:
         step, sheet = newest
         with right:
-            show_image(sheet, f"drawn at step {step:,}")
+            show_image(sheet, f"sampled at step {step:,}")
     _numbers(config, curves)
 
 
@@ -63,15 +63,15 @@ def _headline(
         words = f":{colour}-badge[{state}] &nbsp;" + " · ".join(detail for detail in details if detail)
         if now.total or not now.step:
             st.progress(now.share, text=words)
-        else:  # epochs of a set whose size is not known, from a terminal
+        else:  # a terminal's run over epochs of a dataset of unknown size
             st.markdown(words)
-    with button, told():
+    with button, show_errors():
         _further(jobs, run, now) if done else _button(jobs, run, activity)
     if activity.elsewhere:
         st.caption("It was started in a terminal: stop it there with Ctrl-C, which saves.")
     elif not activity.here and (line := complaint(log)):
-        said = st.info if line.startswith("interrupted") else st.error
-        said(line.replace(str(run.path), run.name).partition("; go on with")[0])
+        box = st.info if line.startswith("interrupted") else st.error
+        box(line.replace(str(run.path), run.name).partition("; go on with")[0])
 
 
 def _button(jobs: Jobs, run: RunFolder, activity: Activity) -> None:
@@ -87,7 +87,7 @@ def _button(jobs: Jobs, run: RunFolder, activity: Activity) -> None:
 
 
 def state_of(now: Status, activity: Activity) -> tuple[str, str]:
-    """In a word, and its colour."""
+    """The state of a run in one word, and its colour."""
     if activity.stopping:
         return "saving", "orange"
     if activity.going_on:
@@ -98,7 +98,7 @@ def state_of(now: Status, activity: Activity) -> tuple[str, str]:
 
 
 def _further(jobs: Jobs, run: RunFolder, now: Status) -> None:
-    """A finished run may be trained for longer."""
+    """The button to train a finished run for longer."""
     with st.popover("Train for longer", icon=":material/add:"):
         total = st.number_input("Steps in all", min_value=now.total + 1, value=2 * now.total, key=f"more {run.name}")
         if st.button("Go on", key=f"further {run.name}"):
@@ -107,7 +107,7 @@ def _further(jobs: Jobs, run: RunFolder, now: Status) -> None:
 
 
 def _numbers(config: Config | None, curves: Curves) -> None:
-    """The other curves, small, by kind; drawn only while somebody looks, for a browser takes its time over each."""
+    """The other curves, small; only drawn while the expander is open, since each is slow in a browser."""
     others = [name for name in curves if name not in ("loss", "test_loss") and "/" not in name]
     if not others:
         return
@@ -122,7 +122,7 @@ def _numbers(config: Config | None, curves: Curves) -> None:
 
 
 def _newest(run: RunFolder) -> tuple[int, bytes] | None:
-    """The newest sheet, read at once: the run may replace it."""
+    """The newest sheet of samples; read at once, since the run may replace the file."""
     sheets = sample_sheets(run)
     if not sheets:
         return None
@@ -134,13 +134,13 @@ def _newest(run: RunFolder) -> tuple[int, bytes] | None:
 
 
 def curves_of(run: RunFolder) -> Curves:
-    """What it has written, by one reader a tab and run, so that only what is new is read."""
+    """The curves of a run, by one reader per tab and run, so that only new lines are read."""
     tails = st.session_state.setdefault("tails", {})
     return tails.setdefault(str(run.path), Tail(run.metrics_file)).read()
 
 
 def newest_log(jobs: Jobs, run: RunFolder, activity: Activity) -> str:
-    """What its job prints, or printed; '' if it has gone on since without the dashboard."""
+    """The output of a run's job; '' if the run has continued since without the dashboard."""
     return jobs.log(run.name, since=0.0 if activity.here else last_written(run))
 
 
@@ -150,15 +150,15 @@ def newest_loss(curves: Curves) -> float | None:
 
 
 def export_of(run: RunFolder) -> Path:
-    """Where the dashboard exports a run to."""
+    """The file to which the dashboard exports a run."""
     return run.path / "model.onnx"
 
 
 def seconds_since(start: float) -> str:
-    """In words."""
+    """The time since `start`, in words."""
     return duration(max(0, time.time() - start))
 
 
 def duration(seconds: float) -> str:
-    """In words."""
+    """A duration in words."""
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""Runs: what there is, curves side by side, checkpoints, what was drawn on the way, and the export."""
+"""The page Runs: all runs, their curves side by side, samples, checkpoints and export."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.status import config_of, read_status, runs_in, sample_sheets, saved_checkpoints, sheet_kinds
 from jaxgen_serve.dashboard import loading
 from jaxgen_serve.dashboard.background_jobs import Jobs, complaint
-from jaxgen_serve.dashboard.ui import chart, runs_as_given, runs_folder, show_image, title, told
+from jaxgen_serve.dashboard.ui import chart, runs_as_given, runs_folder, show_errors, show_image, title
 from jaxgen_serve.dashboard.views.live import EXPORT, curves_of, export_of, newest_loss, seconds_since, state_of
 
-EXPORT_SECONDS = 1800.0  # after which an export is stopped
-EVERY = 2.0  # seconds between looks at the runs
-NOTHING = "\N{EN DASH}"  # in a table, where there is no number
+EXPORT_SECONDS = 1800.0  # until an export is stopped
+EVERY = 2.0  # seconds between updates of the table
+NOTHING = "\N{EN DASH}"  # in a table, for a missing number
 MB = 2**20
-MOST_COMPARED = 4  # runs that are compared until somebody says which
+MOST_COMPARED = 4  # runs that are compared by default
 
 
 def page() -> None:
-    """The whole page."""
-    title("Runs", "Compare runs, look at what they drew on the way, and make one file of each.")
+    """Show the page."""
+    title("Runs", "Compare runs, look at their samples, and export each to one file.")
     runs = runs_in(runs_folder())
     if not runs:
         st.info("No runs yet: start one on the page Train.")
@@ -44,14 +44,14 @@ def page() -> None:
     with left:
         _samples(run)
         _checkpoints(run)
-    with right, told():
+    with right, show_errors():
         _export(run)
     _tensorboard()
 
 
 def _table(runs: list[RunFolder]) -> None:
     if set(runs_in(runs_folder())) != set(runs):
-        st.rerun()  # the rest of the page does not know the new ones
+        st.rerun()  # to show new runs on the rest of the page
     rows = [_row(run) for run in runs]
     form: dict[str, Any] = {
         "progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
@@ -90,17 +90,17 @@ def _compare(runs: list[str], first: list[str], all_curves: dict[str, Curves]) -
 
 
 def _alike(runs: list[RunFolder]) -> list[str]:
-    """The newest run and those that can be compared with it: of its family, on its dataset."""
+    """The newest runs with the family and dataset of the newest one."""
     kinds = [(config.family, config.data.dataset) if (config := config_of(run)) else None for run in runs]
     return [run.name for run, kind in zip(runs, kinds, strict=True) if kind == kinds[0]][:MOST_COMPARED]
 
 
 def _samples(run: RunFolder) -> None:
-    st.subheader("Drawn on the way", anchor=False)
+    st.subheader("Samples during training", anchor=False)
     kinds = sheet_kinds(run)
     if not kinds:
         config = config_of(run)
-        st.caption("Nothing yet." if config is None or config.is_generator else "A classifier draws nothing.")
+        st.caption("Nothing yet." if config is None or config.is_generator else "A classifier makes no samples.")
         return
     kind = kinds[0]
     if len(kinds) > 1:
@@ -118,11 +118,11 @@ def _samples(run: RunFolder) -> None:
 
 def _checkpoints(run: RunFolder) -> None:
     st.subheader("Checkpoints", anchor=False)
-    found = saved_checkpoints(run)
-    if not found:
+    checkpoints = saved_checkpoints(run)
+    if not checkpoints:
         st.caption("None yet.")
         return
-    rows = [{"step": point.step, "test loss": point.score, "size, MB": point.size / MB} for point in found]
+    rows = [{"step": point.step, "test loss": point.score, "size, MB": point.size / MB} for point in checkpoints]
     form: dict[str, Any] = {
         "test loss": st.column_config.NumberColumn(format="%.5g"),
         "size, MB": st.column_config.NumberColumn(format="%.1f"),
@@ -132,7 +132,7 @@ def _checkpoints(run: RunFolder) -> None:
 
 def _export(run: RunFolder) -> None:
     st.subheader("Export", anchor=False)
-    st.caption("One ONNX file that draws the same images anywhere, checked against JAX before it is written.")
+    st.caption("One ONNX file that samples the same images anywhere, checked against JAX before it is written.")
     jobs, name = Jobs(runs_folder()), f"{run.name}{EXPORT}"
     active = jobs.running(name)
     steps = [str(point.step) for point in saved_checkpoints(run)]
@@ -164,7 +164,7 @@ def _exporting(name: str) -> None:
 
 def _exported(run: RunFolder) -> None:
     export = export_of(run)
-    model = loading.load(export, run.name) if _draws(run) else None
+    model = loading.load(export, run.name) if _is_generator(run) else None
     file = model.sampler.artifact if model else loading.read(export, f"{run.name}.onnx")
     names = [path for path in (export, export.with_suffix(".encoder.onnx")) if path.exists()]
     with st.container(horizontal=True):
@@ -179,13 +179,13 @@ def _exported(run: RunFolder) -> None:
     _certificate(file)
 
 
-def _draws(run: RunFolder) -> bool:
+def _is_generator(run: RunFolder) -> bool:
     config = config_of(run)
     return config is not None and config.is_generator
 
 
 def _certificate(file: Artifact) -> None:
-    st.markdown("**Certificate**: how far others are from JAX on this model, measured when it was exported")
+    st.markdown("**Certificate**: how far other runtimes are from JAX on this model, measured at its export")
     rows = [
         {
             "runtime": backend,
@@ -196,13 +196,13 @@ def _certificate(file: Artifact) -> None:
         for backend, row in worst(file.value("certificate", dict)).items()
     ]
     st.dataframe(rows, hide_index=True, width="stretch")
-    if st.button("Verify here", icon=":material/verified:", help="Draw the certificate's images on this machine."):
-        with st.spinner("Drawing the certificate's images", show_time=True):
+    if st.button("Verify here", icon=":material/verified:", help="Sample the certificate's images on this machine."):
+        with st.spinner("Sampling the certificate's images", show_time=True):
             result = verify(opened(file))
         (st.success if result["same"] else st.error)(result["line"])
 
 
 def _tensorboard() -> None:
     with st.expander("TensorBoard"):
-        st.caption("Every run writes for it, too. To look, where this dashboard was started:")
+        st.caption("Every run also writes its logs. Run this where the dashboard was started:")
         st.code(f"pip install tensorboard\ntensorboard --logdir {shlex.quote(runs_as_given())}", language="console")

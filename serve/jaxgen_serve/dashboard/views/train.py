@@ -1,4 +1,4 @@
-"""Train: choose, start, watch, stop, go on."""
+"""The page Train: start a run, watch it, stop it and resume it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.runs.status import runs_in
 from jaxgen_serve.dashboard import background_jobs, settings_form
 from jaxgen_serve.dashboard.background_jobs import Jobs
-from jaxgen_serve.dashboard.ui import runs_folder, show_image, title, told
+from jaxgen_serve.dashboard.ui import runs_folder, show_errors, show_image, title
 from jaxgen_serve.dashboard.views import live
 
 FOLDER = "folder of images"
@@ -22,7 +22,7 @@ TITLES = {"data": "Data", "model": "Network", "training": "Training"}
 
 
 def page() -> None:
-    """The whole page."""
+    """Show the page."""
     title("Train", "Each run is a process of its own: closing this tab does not stop it.")
     left, right = st.columns([5, 7], gap="large")
     with left, st.container(border=True):
@@ -36,13 +36,13 @@ def _new_run() -> None:
     dataset = st.selectbox("Dataset", [*settings_form.datasets(), FOLDER], key="dataset")
     if dataset == FOLDER:
         path = st.text_input("Its path on the machine that trains; subfolders are classes", key="folder").strip()
-        if not path:  # it would be the folder in which this was started
+        if not path:  # it would mean the current folder
             return
         dataset = f"folder:{path}"
     names = settings_form.presets_for(dataset)
     own = dataset.startswith("folder:")
     chosen = st.selectbox("Model" if own else "Preset", names, index=_usual(names), key=f"preset of {dataset}")
-    with told():
+    with show_errors():
         config = presets.for_dataset(chosen, dataset) if own else presets.preset(chosen)
         values = _values(config, chosen)
         name = st.text_input("Name of the run", _free_name(config.name), key=f"name of {config.name}")
@@ -59,7 +59,7 @@ def _new_run() -> None:
 
 
 def _values(config: Config, prefix: str) -> dict[str, Any]:
-    """What the widgets say, by key: those that people change most, and in an expander all others."""
+    """The widgets' values by key: first the most used settings, and all others in an expander."""
     groups = settings_form.settings(config)
     every = {setting.key: setting for group in groups.values() for setting in group}
     first = [key for key in settings_form.FIRST if key in every]
@@ -94,7 +94,7 @@ def _widget(setting: settings_form.Setting, prefix: str, disabled: bool = False)
 
 
 def _checked(config: Config, values: dict[str, Any]) -> tuple[list[str], str]:
-    """The changes for --set, or what is wrong with them."""
+    """The changes for --set, and the error message if they are invalid."""
     try:
         return settings_form.changes(config, {key: value for key, value in values.items() if value is not None}), ""
     except JaxgenError as err:
@@ -113,14 +113,16 @@ def _start(name: str, chosen: str, dataset: str | None, changes: list[str]) -> N
 
 
 def _untrained(place: Any, preset: str) -> None:
-    """What a network draws before it has learned anything, by a command of its own: nothing here imports JAX."""
-    drawn = st.session_state.setdefault("untrained", {})
-    if place.button("Draw untrained", icon=":material/casino:", width="stretch", help="Fresh weights, for comparison."):
+    """Sample from an untrained network with a separate command, since nothing here imports JAX."""
+    sheets = st.session_state.setdefault("untrained", {})
+    if place.button(
+        "Sample untrained", icon=":material/casino:", width="stretch", help="Fresh weights, for comparison."
+    ):
         with st.spinner("Making a network of fresh weights, which takes half a minute", show_time=True):
-            drawn.clear()
-            drawn[preset] = _untrained_sheet(preset)
-    if preset in drawn:
-        show_image(drawn[preset], f"{preset}, untrained: these images mean nothing")
+            sheets.clear()
+            sheets[preset] = _untrained_sheet(preset)
+    if preset in sheets:
+        show_image(sheets[preset], f"{preset}, untrained: these images mean nothing")
 
 
 def _untrained_sheet(preset: str) -> bytes:
@@ -139,13 +141,13 @@ def _watched() -> None:
     if not names:
         st.info("No runs yet. Start one on the left: the digits need no download and take a few minutes.")
         return
-    names.sort(key=lambda name: not jobs.running(name))  # those that run come first
+    names.sort(key=lambda name: not jobs.running(name))  # running ones come first
     if "next" in st.session_state:
         st.session_state["watched"] = st.session_state.pop("next")
     if st.session_state.get("watched") not in names:
         st.session_state.pop("watched", None)
     name = st.selectbox("Run", names, key="watched")
-    with told():
+    with show_errors():
         live.watch(name)
 
 
