@@ -58,19 +58,19 @@ def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, outp
     jaxgen latent interpolate model.onnx seven.png one.png -o walk.gif
     jaxgen latent interpolate conditional.onnx seven.png one.png --label 7,1
     """
-    from jaxgen.inference import latent_output as outputs
+    from jaxgen.inference import writers
     from jaxgen.latent import interpolation
     from jaxgen.latent.interpolation import PATHS
 
     way = PATHS[path]
-    outputs.checked(output, ".png", ".gif", ".npy")
+    writers.checked(output, ".png", ".gif", ".npy")
     by_seed = not (asked["images"] or asked["dataset"])
     made: dict[str, Any] = {"frames": frames, "path": path}
     images, found = None, {}
     if by_seed:
         refuse("this is of a walk between images, and none are named", *OF_IMAGES, "refine")
         chosen = interpolation.seed_numbers(seeds)
-        outputs.require_room(output, rows * (len(chosen) - 1), frames)
+        writers.require_room(output, rows * (len(chosen) - 1), frames)
         space = open_space(model, asked, exact=False)
         walked = interpolation.between_seeds(space, chosen, rows, frames, way, space.labels(rows, asked["label"]))
         made |= {"seeds": chosen, "rows": rows}
@@ -78,7 +78,7 @@ def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, outp
         refuse("this is of a walk between seeds, and images are named", "seeds", "rows")
         space = open_space(model, asked)
         images = read_images(space, asked)
-        outputs.require_room(output, len(images) - 1, frames)
+        writers.require_room(output, len(images) - 1, frames)
         walked = interpolation.between_images(
             space, images.images, frames, way, space.labels(len(images), asked["label"], images)
         )
@@ -103,14 +103,14 @@ def reconstruct(model: Path, output: Path, **asked: Any) -> None:
     import numpy as np
 
     from jaxgen.images import side_by_side
-    from jaxgen.inference import latent_output as outputs
+    from jaxgen.inference import writers
 
-    is_sheet = outputs.checked(output, ".png", ".npy").suffix.lower() == ".png"
+    is_sheet = writers.checked(output, ".png", ".npy").suffix.lower() == ".png"
     space = open_space(model, asked)
     images = read_images(space, asked)
     columns = min(len(images), 16)
     if is_sheet:
-        outputs.require_room(output, 2 * -(-len(images) // columns), columns)
+        writers.require_room(output, 2 * -(-len(images) // columns), columns)
     label = space.labels(len(images), asked["label"], images)
     again = space.decode(space.encode(images.images, label), label)
     error = np.abs(again.astype(float) - images.images).mean((1, 2, 3)) / 255
@@ -137,13 +137,13 @@ def encode(model: Path, output: Path, **asked: Any) -> None:
     jaxgen latent encode model.onnx --dataset mnist -o latents.npy
     jaxgen latent encode model.onnx seven.png -o noise.npy
     """
-    from jaxgen.inference import latent_output as outputs
+    from jaxgen.inference import writers
 
-    outputs.checked(output, ".npy")
+    writers.checked(output, ".npy")
     space = open_space(model, asked)
     images = read_images(space, asked)
     latents = space.encode(images.images, space.labels_to_encode(images, asked["label"]))
-    outputs.write_array(output, latents)
+    writers.write_array(output, latents)
     said = {"shape": list(latents.shape), "mean": float(latents.mean()), "deviation": float(latents.std())}
     say(asked, output, {"model": space.model.artifact.sha256, **said, "images": images.names})
 
@@ -170,14 +170,14 @@ def traverse(
     jaxgen latent traverse model.onnx --reach 3 -o traversal.png
     jaxgen latent traverse model.onnx seven.png -o traversal.gif
     """
-    from jaxgen.inference import latent_output as outputs
+    from jaxgen.inference import writers
     from jaxgen.latent import interpolation
 
-    outputs.checked(output, ".png", ".gif", ".npy")
+    writers.checked(output, ".png", ".gif", ".npy")
     space = open_space(model, asked)
     codes = space.codes()
     chosen = None if dimensions is None else interpolation.dimension_numbers(dimensions, codes.shape[0])
-    outputs.require_room(output, len(chosen or range(min(codes.shape[0], interpolation.DIMENSIONS))), frames)
+    writers.require_room(output, len(chosen or range(min(codes.shape[0], interpolation.DIMENSIONS))), frames)
     images = read_start(space, asked)
     if seed is None and images is None and space.model.inference.likelihood is None:
         seed = 0  # a GAN never saw the middle of its prior, and draws nothing there
@@ -217,10 +217,10 @@ def inpaint(
     import numpy as np
 
     from jaxgen.images import BACKGROUND
-    from jaxgen.inference import latent_output as outputs
+    from jaxgen.inference import writers
     from jaxgen.latent import inpainting, inputs
 
-    outputs.checked(output, ".png", ".npy")
+    writers.checked(output, ".png", ".npy")
     space = open_space(model, asked, exact=False).noises()
     found = inputs.Images.from_files([image], space.model.shape, invert=invert)
     if len(found) > 1:

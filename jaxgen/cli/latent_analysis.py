@@ -12,6 +12,7 @@ from jaxgen.cli.latent_options import (
     NAMED,
     OF_IMAGES,
     SEEDS,
+    aligned,
     count_option,
     dataset_option,
     encoder_option,
@@ -55,10 +56,10 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
     import numpy as np
 
     from jaxgen.evaluation import metrics
-    from jaxgen.inference import latent_output as outputs
+    from jaxgen.inference import writers
     from jaxgen.latent import anomaly
 
-    outputs.checked(output, ".png")
+    writers.checked(output, ".png")
     space = open_space(model, asked)
     codes = space.codes()
     codes.require_way_back()
@@ -83,7 +84,7 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
     if not asked["as_json"]:
         shown = [said["scores"][i] for i in top]
         rounded = [[f"{cell:.1f}" if isinstance(cell, float) else cell for cell in line.values()] for line in shown]
-        click.echo(outputs.aligned(list(shown[0]), rounded))
+        click.echo(aligned(list(shown[0]), rounded))
         if odd is not None:
             click.echo(f"AUROC of class {images.called(odd)} against the rest: {said['auroc']:.4f}")
     said["shown"] = [images.names[i] for i in top]
@@ -107,10 +108,10 @@ def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked:
     \b
     jaxgen latent cluster model.onnx --dataset mnist
     """
-    from jaxgen.inference import latent_output as outputs
+    from jaxgen.inference import writers
     from jaxgen.latent import probes
 
-    outputs.checked(output, ".png")
+    writers.checked(output, ".png")
     space = open_space(model, asked)
     images = read_images(space, asked)
     latents = space.encode(images.images, space.labels_to_encode(images, asked["label"]))
@@ -126,7 +127,7 @@ def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked:
         for line, (size, label, right) in zip(table, rows, strict=True):
             line += [images.called(label), f"{right / size:.3f}" if size else "-"]
     if not asked["as_json"]:
-        click.echo(outputs.aligned(["cluster", "size", "class", "purity"][: 4 if labelled else 2], table))
+        click.echo(aligned(["cluster", "size", "class", "purity"][: 4 if labelled else 2], table))
         if labelled:
             click.echo(f"purity {said['purity']:.4f}")
     titles = [f"cluster {i}: {size} images" for i, (size, _, _) in enumerate(rows)]
@@ -157,7 +158,6 @@ def classify(model: Path, shrinkage: float, **asked: Any) -> None:
     \b
     jaxgen latent classify model.onnx --dataset mnist
     """
-    from jaxgen.inference import latent_output as outputs
     from jaxgen.latent import probes
 
     if not asked["dataset"]:
@@ -183,7 +183,7 @@ def classify(model: Path, shrinkage: float, **asked: Any) -> None:
         click.echo(json.dumps({"model": space.model.artifact.sha256, **said}))
         return
     table = [[name, len(part), f"{part.mean():.3f}"] for name, part in each.items() if len(part)]
-    click.echo(outputs.aligned(["class", "images", "accuracy"], table))
+    click.echo(aligned(["class", "images", "accuracy"], table))
     click.echo(f"accuracy {said['accuracy']:.4f}, fitted to {said['trained_on']} latents")
 
 
@@ -211,17 +211,17 @@ def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **
     jaxgen latent map model.onnx --dataset mnist --method tsne -o map.png
     jaxgen latent map model.onnx --method manifold -o manifold.png
     """
-    from jaxgen.inference import latent_output as outputs
+    from jaxgen.inference import writers
     from jaxgen.latent import projection
 
-    outputs.checked(output, ".png", ".npy")
+    writers.checked(output, ".png", ".npy")
     space = open_space(model, asked)
     method = method or projection.default(space)
     if method != "tsne":
         refuse("this is of --method tsne", "seed")
     if method == "manifold":
         refuse("a manifold is of the model alone, and reads no images", *OF_IMAGES)
-        outputs.require_room(output, side, side)
+        writers.require_room(output, side, side)
         rows = projection.manifold(space.codes(), side, space.labels(1, asked["label"]))
         write(space, output, rows, asked, {"method": method, "side": side})
         return
@@ -231,7 +231,7 @@ def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **
     latents = space.encode(images.images, space.labels_to_encode(images, asked["label"]))
     points, title = place(latents.reshape(len(latents), -1), seed)
     if output.suffix.lower() == ".npy":
-        outputs.write_array(output, points)
+        writers.write_array(output, points)
     else:
         projection.write_scatter(output, points, images, title, provenance(space, images, {"method": method}))
     say(asked, output, {"model": space.model.artifact.sha256, "method": method, "points": len(points), "title": title})

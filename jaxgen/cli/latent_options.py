@@ -141,6 +141,8 @@ def provenance(space: Space, images: Images | None, made: dict[str, Any]) -> dic
     images: what it is of, if anything, named unless a dataset's numbers do; made: what completes the options that
     were given, None being nothing of that name.
     """
+    from jaxgen.inference.provenance import LatentProvenance
+
     context = click.get_current_context()
     dataset = context.params.get("dataset")
     asked = {
@@ -149,8 +151,9 @@ def provenance(space: Space, images: Images | None, made: dict[str, Any]) -> dic
         if name not in NOT_TOLD and ((dataset and name in OF_DATASETS) or _given(name))
     }
     of = {} if dataset or images is None else {"images": images.names[:NAMED]}
-    how = {"model": space.model.artifact.sha256, "latent": context.info_name, **asked, **space.settings, **of, **made}
-    return {name: value for name, value in how.items() if value is not None}
+    settings = asked | space.settings | of | made
+    command = context.info_name or ""
+    return LatentProvenance(model=space.model.artifact.sha256, command=command, settings=settings).record()
 
 
 def write(
@@ -158,7 +161,7 @@ def write(
     images: Images | None = None, titles: Sequence[str] | None = None, found: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Rows of images, each with its title; images, made: see `provenance`; found: what there is to say besides."""
-    from jaxgen.inference.latent_output import write_rows
+    from jaxgen.inference.writers import write_rows
 
     write_rows(output, rows, provenance(space, images, made), titles)
     say(asked, output, {"model": space.model.artifact.sha256} | made | (found or {}))
@@ -167,3 +170,15 @@ def write(
 def say(asked: dict[str, Any], output: Path, found: dict[str, Any]) -> None:
     """Where the result lies, and for programs what it is."""
     click.echo(json.dumps({"output": str(output), **found}) if asked["as_json"] else output)
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table as text: the first column to the left, the others to the right."""
+    lines = [[*head], *([cell if isinstance(cell, str) else f"{cell:g}" for cell in row] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in lines
+    )

@@ -19,7 +19,7 @@ def plot(run: Path, output: Path | None) -> None:
     jaxgen plot runs/ddpm-mnist
     """
     from jaxgen.images import save_png
-    from jaxgen.inference.latent_output import checked
+    from jaxgen.inference.writers import checked
     from jaxgen.plots import draw_curves
     from jaxgen.runs.metrics import read_curves
 

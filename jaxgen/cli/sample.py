@@ -146,8 +146,9 @@ def replay(image: Path, model: Path, threads: int | None, output: Path | None) -
         check_writable(output)
     provenance = read_provenance(image)
     if "latent" in provenance:
-        command = f"jaxgen latent {provenance['latent']}"[:60]
-        raise JaxgenError(f"{image} was drawn by {command!a}, which replay does not repeat")
+        tool = provenance["latent"]
+        made_by = f"{f'jaxgen latent {tool}'[:60]!a}" if isinstance(tool, str) else "decoding a latent"
+        raise JaxgenError(f"{image} was made by {made_by}, which replay does not repeat")
     again, same = writers.replay(image, provenance, model, threads)
     if output:
         save_png(output, again, provenance_text(provenance))

@@ -1,17 +1,85 @@
-"""How an image was made, as the text that its PNG carries."""
+"""The provenance of an image: how it was made, in the terms of the API and as the text that a PNG carries."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from jaxgen.errors import JaxgenError
 from jaxgen.images import png_text
+from jaxgen.sampling.process import SamplerSpec
 
 PROVENANCE_KEY = "jaxgen"  # of the PNG text chunk
 MAX_PROVENANCE_CHARS = 2**16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What sampled images depend on; an image that is sampled from it again is the same."""
+
+    model: str  # SHA-256 of its file
+    seed: int | None  # None: a latent was given, and no noise was needed
+    index: int = 0  # of the first image
+    count: int = 1
+    label: int | Literal["all"] = -1  # -1: no class
+    guidance: float | None = None
+    plan: SamplerSpec | None = None  # None: the model samples in one evaluation
+    latent: tuple[float, ...] | None = None
+    untrained: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """As PNGs carry it, and as `jaxgen replay` reads it."""
+        if self.latent is not None:
+            return {"model": self.model, "label": self.label, "latent": list(self.latent)}
+        return {
+            "model": self.model,
+            "seed": self.seed,
+            "index": self.index,
+            "count": self.count,
+            "label": self.label,
+            "guidance": self.guidance,
+            "plan": self.plan._asdict() if self.plan else None,
+            **({"untrained": True} if self.untrained else {}),
+        }
+
+    def fields(self) -> dict[str, Any]:
+        """As the API and the gallery name it."""
+        return {
+            "sha256": self.model,
+            "seed": self.seed,
+            "index": self.index,
+            "label": None if self.label == -1 else self.label,
+            "guidance": self.guidance,
+            "sampler": self.plan.sampler if self.plan else None,
+            "steps": self.plan.steps if self.plan else None,
+            "eta": self.plan.eta if self.plan else None,
+            "untrained": self.untrained,
+            "latent": None if self.latent is None else list(self.latent),
+        }
+
+    @property
+    def file_name(self) -> str:
+        """Of a PNG of this one image."""
+        mark = "untrained-" if self.untrained else ""
+        label = "" if self.label == -1 else f"-class{self.label}"
+        return f"{mark}{'latent' if self.seed is None else f'seed{self.seed}'}-{self.index:06d}{label}.png"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentProvenance:
+    """How a latent tool made an image; `jaxgen replay` does not repeat it."""
+
+    model: str  # SHA-256 of its file
+    command: str  # of `jaxgen latent`
+    settings: Mapping[str, Any] = field(default_factory=dict)  # None: left out
+
+    def record(self) -> dict[str, Any]:
+        """As PNGs carry it."""
+        made = {"model": self.model, "latent": self.command, **self.settings}
+        return {name: value for name, value in made.items() if value is not None}
 
 
 def provenance_text(provenance: Mapping[str, Any]) -> dict[str, str]:

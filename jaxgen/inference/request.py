@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference.provenance import Provenance
 from jaxgen.inference.sampler import Label, Model
 from jaxgen.sampling.process import MAX_GUIDANCE, SamplerSpec
 
@@ -98,21 +99,15 @@ class Request:
             plan=self.plan(model), batch_size=batch_size,
         )  # fmt: skip
 
-    def provenance(self, model: Model, index: int, count: int = 1) -> dict[str, Any]:
-        """What a PNG of images `index` ... says of itself."""
+    def provenance(self, model: Model, index: int, count: int = 1) -> Provenance:
+        """Of images `index` to `index + count - 1`."""
         label = self.label
         if label == "all" and count == 1:
             label = index % len(model.classes)
-        return {
-            "model": model.artifact.sha256,
-            "seed": self.seed,
-            "index": index,
-            "count": count,
-            "label": label,
-            "guidance": self.guidance,
-            "plan": self.recipe._asdict() if self.recipe else None,
-            **({"untrained": True} if model.untrained else {}),
-        }
+        return Provenance(
+            model=model.artifact.sha256, seed=self.seed, index=index, count=count, label=label, guidance=self.guidance,
+            plan=self.recipe, untrained=model.untrained,
+        )  # fmt: skip
 
 
 def _typed(table: Mapping[str, Any], key: str, *kinds: type) -> Any:

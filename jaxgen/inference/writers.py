@@ -1,11 +1,10 @@
-"""From a request to a file: sheets, folders, arrays and GIFs, each of which can say how it was drawn."""
+"""Writers of what commands make: sheets, folders, arrays and GIFs, with their provenance where the format has room."""
 
 from __future__ import annotations
 
-import math
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,15 +12,16 @@ import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import check_writable, write_atomically
-from jaxgen.images import MAX_PIXELS, captioned, grid, read_png, save_gif, save_jpeg, save_png
+from jaxgen.images import grid, read_png, save_gif, save_jpeg, save_png
+from jaxgen.inference import sheets
 from jaxgen.inference.provenance import provenance_text
 from jaxgen.inference.request import Request
 from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import compare_images, same_images
 
-MAX_SHEET = 4096  # images on one PNG
 MAX_MOVING = 256  # images in a GIF
-FRAMES = 40
+FRAMES = 40  # of the way from noise to images
+FRAME_MS = 90  # of a walk
 
 Writer = Callable[[Model, Request, int, str], None]
 
@@ -34,13 +34,13 @@ def writer_for(output: str, count: int) -> Writer:
     if output == "-":
         if sys.stdout.isatty():
             raise UsageError("-o - writes a PNG to stdout, which is a terminal; redirect it: > grid.png")
-        return _limited(_write_stdout, count, MAX_SHEET, "a sheet")
+        return _limited(_write_stdout, count, sheets.MAX_IMAGES, "a sheet")
     kinds: dict[str, tuple[Writer, int, str]] = {
-        ".png": (_write_sheet, MAX_SHEET, "a sheet"),
-        ".npy": (_write_array, sys.maxsize, "an array"),
+        ".png": (_write_sheet, sheets.MAX_IMAGES, "a sheet"),
+        ".npy": (_write_images, sys.maxsize, "an array"),
         ".gif": (_write_gif, MAX_MOVING, "a GIF"),
-        ".jpg": (_write_jpeg, MAX_SHEET, "a sheet"),
-        ".jpeg": (_write_jpeg, MAX_SHEET, "a sheet"),
+        ".jpg": (_write_jpeg, sheets.MAX_IMAGES, "a sheet"),
+        ".jpeg": (_write_jpeg, sheets.MAX_IMAGES, "a sheet"),
     }
     path, ending = Path(output), Path(output).suffix.lower()
     if output.endswith(("/", os.sep)) or (output and path.is_dir() and ending not in kinds):
@@ -53,10 +53,10 @@ def writer_for(output: str, count: int) -> Writer:
 
 
 def replay(image: Path, provenance: Mapping[str, Any], model_path: Path, threads: int | None) -> tuple[np.ndarray, str]:
-    """Draw again what a PNG says it shows: the image [H, W, C], and a sentence on how the two compare.
+    """Sample again what a PNG says it shows: the image [H, W, C], and a sentence on how the two compare.
 
-    The PNG may be of the file that this one was made from, which draws the same. Raises JaxgenError if it is of another
-    model, its provenance is not understood, or the images differ.
+    The PNG may be of the file that this one was made from, which samples the same images. Raises JaxgenError if it is
+    of another model, its provenance is not understood, or the images differ.
     """
     before = read_png(image)
     model = Model.open(model_path, threads=threads)
@@ -67,10 +67,10 @@ def replay(image: Path, provenance: Mapping[str, Any], model_path: Path, threads
         )
     try:
         request = Request.from_provenance(model, provenance)
-        _require_sheet(model, request.count)
+        sheets.require_capacity(model.shape, request.count)
     except JaxgenError as err:
         raise JaxgenError(f"{image}: its provenance is not understood: {err}") from err
-    again = sheet(model, request, 64)
+    again = sheets.sheet(_images(model, request, 64))
     if not same_images(again, before):
         raise JaxgenError(
             f"{image} is not what {model_path} draws here: either it was changed after it was drawn, "
@@ -83,23 +83,15 @@ def replay(image: Path, provenance: Mapping[str, Any], model_path: Path, threads
     return again, f"the same: {line}"
 
 
-def sheet(model: Model, request: Request, batch_size: int) -> np.ndarray:
-    """All images of a request on one, [H, W, C]; a single one is itself, not magnified."""
-    images = np.concatenate(list(request.batches(model, batch_size)))
-    return images[0] if request.count == 1 else grid(images)
+def _images(model: Model, request: Request, batch_size: int) -> np.ndarray:
+    """All images of a request: uint8 [N, H, W, C]."""
+    return np.concatenate(list(request.batches(model, batch_size)))
 
 
 def _limited(writer: Writer, count: int, most: int, what: str) -> Writer:
     if count > most:
         raise UsageError(f"{what} holds at most {most} images, got -n {count}; write to FOLDER/ or FILE.npy")
     return writer
-
-
-def _require_sheet(model: Model, count: int) -> None:
-    """Raise UsageError for a sheet that could not be read back, before anything is drawn."""
-    height, width, _ = grid(np.zeros((1, *model.shape), np.uint8)).shape  # of an image, magnified, with its frame
-    most = min(MAX_SHEET, math.isqrt(MAX_PIXELS // (height * width)) ** 2)
-    _limited(_write_sheet, count, most, "a sheet of this model")
 
 
 def _check_folder(folder: Path) -> None:
@@ -112,19 +104,14 @@ def _check_folder(folder: Path) -> None:
 
 
 def _write_sheet(model: Model, request: Request, batch_size: int, output: str | BinaryIO) -> None:
-    _require_sheet(model, request.count)
-    text = provenance_text(request.provenance(model, request.first, request.count))
-    save_png(output, _marked(sheet(model, request, batch_size), model), text)
+    sheets.require_capacity(model.shape, request.count)
+    text = provenance_text(request.provenance(model, request.first, request.count).record())
+    save_png(output, sheets.sheet(_images(model, request, batch_size), untrained=model.untrained), text)
 
 
 def _write_jpeg(model: Model, request: Request, batch_size: int, output: str) -> None:
-    _require_sheet(model, request.count)
-    save_jpeg(output, _marked(sheet(model, request, batch_size), model))
-
-
-def _marked(image: np.ndarray, model: Model) -> np.ndarray:
-    """As it is, or saying so where the weights that drew it have learned nothing."""
-    return captioned(image, "untrained weights") if model.untrained else image
+    sheets.require_capacity(model.shape, request.count)
+    save_jpeg(output, sheets.sheet(_images(model, request, batch_size), untrained=model.untrained))
 
 
 def _write_stdout(model: Model, request: Request, batch_size: int, output: str) -> None:
@@ -142,14 +129,12 @@ def _write_folder(model: Model, request: Request, batch_size: int, output: str) 
         except OSError as err:
             raise JaxgenError(f"{output}: cannot be written: {err.strerror}") from err
         for image in images:
-            made = request.provenance(model, index)
-            label = f"-class{made['label']}" if made["label"] != -1 else ""
-            name = f"{'untrained-' if model.untrained else ''}seed{request.seed}-{index:06d}{label}.png"
-            save_png(folder / name, image, provenance_text(made))
+            provenance = request.provenance(model, index)
+            save_png(folder / provenance.file_name, image, provenance_text(provenance.record()))
             index += 1
 
 
-def _write_array(model: Model, request: Request, batch_size: int, output: str) -> None:
+def _write_images(model: Model, request: Request, batch_size: int, output: str) -> None:
     """Batch by batch, so that a million images need no more memory than one batch."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (request.count, *model.shape)}
 
@@ -162,15 +147,59 @@ def _write_array(model: Model, request: Request, batch_size: int, output: str) -
 
 
 def _write_gif(model: Model, request: Request, batch_size: int, output: str) -> None:
-    _require_sheet(model, request.count)
+    sheets.require_capacity(model.shape, request.count)
     plan = request.plan(model)
     if plan is None:
         raise UsageError(
-            f"{model.artifact.path} draws in one evaluation, so there is no way from noise to images to show; "
+            f"{model.artifact.path} samples in one evaluation, so there is no way from noise to images to show; "
             "for a walk between two images: jaxgen latent interpolate -o walk.gif"
         )
     frames = model.frames(
         request.count, FRAMES, seed=request.seed, first=request.first, label=request.label,
         guidance=request.guidance, plan=plan,
     )  # fmt: skip
-    save_gif(output, np.stack([_marked(grid(images), model) for images in frames]))
+    save_gif(output, np.stack([sheets.marked(grid(images), untrained=model.untrained) for images in frames]))
+
+
+# --- rows of images, which latent tools make
+
+
+def checked(output: Path, *endings: str) -> Path:
+    """`output`, if it ends in one of these and can be written; UsageError or JaxgenError otherwise."""
+    if output.suffix.lower() not in endings:
+        raise UsageError(f"-o takes {' or '.join(f'FILE{ending}' for ending in endings)}, got '{output}'")
+    check_writable(output)
+    return output
+
+
+def require_room(output: Path, rows: int, columns: int) -> None:
+    """Raise UsageError, before anything is sampled, for more images than a file holds."""
+    most, widest = sheets.MAX_IMAGES, sheets.MAX_COLUMNS
+    if rows * columns > most:
+        raise UsageError(f"a file holds at most {most} images, this would be {rows * columns}; ask for fewer")
+    if output.suffix.lower() == ".png" and columns > widest:
+        raise UsageError(
+            f"rows of {columns} images are too wide for a PNG (at most {widest}); write to FILE.gif or FILE.npy"
+        )
+
+
+def write_rows(
+    output: Path, rows: np.ndarray, provenance: Mapping[str, Any], titles: Sequence[str] | None = None
+) -> None:
+    """uint8 [R, K, H, W, C] as the ending says: R rows of K images, below the row's title if it has one (.png); K
+    frames of R images each, there and back again (.gif); all of them one after the other (.npy)."""
+    if output.suffix.lower() == ".npy":
+        write_array(output, rows.reshape(-1, *rows.shape[2:]))
+    elif output.suffix.lower() == ".gif":
+        frames = np.stack([grid(frame) for frame in rows.swapaxes(0, 1)])
+        there_and_back = np.concatenate([frames, frames[-2:0:-1]])  # it is shown again and again, and must not jump
+        save_gif(output, there_and_back, duration_ms=FRAME_MS, hold_last_ms=FRAME_MS)
+    else:
+        save_png(output, sheets.sheet_of_rows(rows, titles), provenance_text(provenance))
+
+
+def write_array(output: Path, array: np.ndarray) -> None:
+    def write(stream: BinaryIO) -> None:
+        np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+
+    write_atomically(output, write)

@@ -59,7 +59,7 @@ def test_folder_of_the_data_is_nobodys_business(latent, family, tmp_path):
 def test_replay_says_what_drew_the_image(latent, family, refused):
     latent("interpolate", family("gan").onnx, "--frames", 2, "-o", "a.png")
     line = refused(3, "replay", "a.png", "--model", family("gan").onnx)
-    assert line == "a.png was drawn by 'jaxgen latent interpolate', which replay does not repeat"
+    assert line == "a.png was made by 'jaxgen latent interpolate', which replay does not repeat"
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_request_has_no_plan_and_no_guidance(gan):
 
 @pytest.mark.parametrize("wish", [{"steps": 3}, {"sampler": "ddim"}, {"eta": 0.5}])
 def test_plan_is_refused_in_one_line(gan, wish):
-    with pytest.raises(UsageError, match="draws in one evaluation: it has no plan"):
+    with pytest.raises(UsageError, match="samples in one evaluation: it has no plan"):
         ask(gan, **wish)
 
 
@@ -97,7 +97,7 @@ def test_sheet_replays_and_gif_is_refused(jaxgen, family, tmp_path):
 
 
 def test_png_of_a_plan_is_not_understood_by_a_model_without(family, gan):
-    words = Request(count=1).provenance(gan, 0) | {"plan": {"sampler": "ddim", "steps": 3, "eta": 0.0}}
+    words = Request(count=1).provenance(gan, 0).record() | {"plan": {"sampler": "ddim", "steps": 3, "eta": 0.0}}
     with pytest.raises(JaxgenError, match="no plan"):
         Request.from_provenance(gan, words)
 
@@ -143,7 +143,7 @@ def test_caption_is_above_the_image_and_leaves_it_as_it_is():
 
 
 def test_sampler_and_reader_refuse_each_others_files(family):
-    with pytest.raises(JaxgenError, match="draws nothing: it is an encoder"):
+    with pytest.raises(JaxgenError, match="generates no images: it is an encoder"):
         Model.open(family("vae").encoder)
     with pytest.raises(JaxgenError, match=r"reads no images.*second file"):
         Predictor.open(family("vae").onnx)

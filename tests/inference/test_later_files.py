@@ -118,7 +118,7 @@ def test_unknown_process_runs_the_files_own_plan(unknown):
         model, seed=SEED, first=5, count=4, label="all", guidance=None, sampler=None, steps=None, eta=None
     )  # fmt: skip
     np.testing.assert_array_equal(np.concatenate(list(request.batches(model, 3))), IMAGES["default"])
-    again = Request.from_provenance(model, request.provenance(model, 5, 4))
+    again = Request.from_provenance(model, request.provenance(model, 5, 4).record())
     assert again == request
     assert len(list(model.frames(1, 3, label=0, plan=model.plan()))) == 3
     assert verify(model)["same"]

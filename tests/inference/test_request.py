@@ -57,14 +57,14 @@ def test_guidance_outside_its_range_is_refused(classy, guidance):
 def test_provenance_gives_the_request_back(classy, wishes):
     """Through JSON, as a PNG keeps it; class 1 is called "2", which must not come back as class 2."""
     request = ask(classy, **wishes)
-    text = provenance_text(request.provenance(classy, request.first, request.count))
+    text = provenance_text(request.provenance(classy, request.first, request.count).record())
     assert Request.from_provenance(classy, json.loads(text["jaxgen"])) == request
 
 
 def test_provenance_of_one_image_names_its_own_class(classy):
     request = ask(classy, label="all", first=3)
-    assert [request.provenance(classy, index)["label"] for index in (3, 4, 5)] == [0, 1, 2]
-    assert request.provenance(classy, 3, 4)["label"] == "all"
+    assert [request.provenance(classy, index).label for index in (3, 4, 5)] == [0, 1, 2]
+    assert request.provenance(classy, 3, 4).label == "all"
 
 
 GOOD = {"seed": 1, "index": 2, "count": 3, "label": -1, "guidance": None}
@@ -91,7 +91,7 @@ def test_broken_provenance_is_the_images_fault(plain, key, value):
 @pytest.mark.parametrize("key", ["guidance", "plan"])
 def test_provenance_of_a_conditional_model_is_complete(classy, key):
     """An image is not redrawn with whatever the model's default is where it does not say."""
-    words = ask(classy).provenance(classy, 0) | {key: None}
+    words = ask(classy).provenance(classy, 0).record() | {key: None}
     with pytest.raises(JaxgenError):
         Request.from_provenance(classy, words)
 

@@ -75,7 +75,7 @@ class Large:
 def test_sheet_that_could_not_be_read_back_is_refused_before_it_is_drawn(tmp_path):
     request = Request(count=4096, recipe=SamplerSpec("ddim", 1))
     write = writers.writer_for(str(tmp_path / "a.png"), 4096)
-    with pytest.raises(UsageError, match="a sheet of this model holds at most 3600 images, got -n 4096"):
+    with pytest.raises(UsageError, match="a sheet of this model holds at most 3600 images, got 4096"):
         write(Large(), request, 64, str(tmp_path / "a.png"))
     assert 3600 * (64 + 4) ** 2 < 2**24 < 61**2 * (64 + 4) ** 2  # 2^24 pixels are what read_png takes
 

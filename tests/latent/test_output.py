@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from jaxgen.errors import UsageError
-from jaxgen.inference.latent_output import require_room, write_rows
+from jaxgen.inference.writers import require_room, write_rows
 
 
 @pytest.fixture

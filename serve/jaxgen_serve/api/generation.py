@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from fastapi import Request as HTTPRequest
 
 from jaxgen.errors import UsageError
-from jaxgen.images import MAX_PIXELS, captioned, grid, png_bytes, save_gif
-from jaxgen.inference.provenance import provenance_text
+from jaxgen.images import grid, png_bytes, save_gif
+from jaxgen.inference import sheets
+from jaxgen.inference.provenance import Provenance, provenance_text
 from jaxgen.inference.request import Request
-from jaxgen.inference.writers import FRAMES, MAX_SHEET
+from jaxgen.inference.writers import FRAMES
 from jaxgen_serve.api.dependencies import Service, answered, service_of
 from jaxgen_serve.api.schemas import Draw, Several
 from jaxgen_serve.batching.engine import Ticket
@@ -61,41 +61,18 @@ class GenerationRequest:
             on_frame=on_frame,
         )
 
-    def label(self, index: int) -> int | None:
-        """Of one image; None: it was drawn without a class."""
-        label = self.request.label
-        number = index % len(self.model.sampler.classes) if label == "all" else label
-        return None if number == -1 else int(number)
-
-    def class_name(self, index: int) -> str | None:
-        label = self.label(index)
-        return None if label is None else self.model.sampler.classes[label]
-
-    def used(self, count: int = 1) -> dict[str, Any]:
-        """What the API says of images: `schemas.Used`."""
-        request, recipe, sampler = self.request, self.request.recipe, self.model.sampler
-        several = count > 1 and request.label == "all"
-        return {
-            "model": self.model.name,
-            "sha256": sampler.artifact.sha256,
-            "seed": request.seed if self.latent is None else None,
-            "index": request.first,
-            "label": "all" if several else self.label(request.first),
-            "class_name": None if several else self.class_name(request.first),
-            "guidance": request.guidance,
-            "sampler": recipe.sampler if recipe else None,
-            "steps": recipe.steps if recipe else None,
-            "eta": recipe.eta if recipe else None,
-            "untrained": sampler.untrained,
-            "latent": self.latent,
-        }
-
-    def provenance(self, index: int, count: int = 1) -> dict[str, str]:
-        """The text chunk of a PNG of images `index` ...: what `jaxgen replay` reads, unless a code was drawn."""
+    def provenance(self, index: int, count: int = 1) -> Provenance:
+        """Of images `index` to `index + count - 1` of the seed, or of the latent that was given."""
         made = self.request.provenance(self.model.sampler, index, count)
-        if self.latent is not None:
-            made = {key: made[key] for key in ("model", "label")} | {"latent": self.latent}
-        return provenance_text(made)
+        return made if self.latent is None else replace(made, seed=None, latent=tuple(self.latent))
+
+    def used(self, index: int | None = None, count: int = 1) -> dict[str, Any]:
+        """What the API says of images, by default from the first one on: `schemas.Used`."""
+        fields = self.provenance(self.request.first if index is None else index, count).fields()
+        return {"model": self.model.name, **fields, "class_name": self.class_name(fields["label"])}
+
+    def class_name(self, label: int | str | None) -> str | None:
+        return self.model.sampler.classes[label] if isinstance(label, int) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,45 +84,37 @@ class GenerationResult:
     milliseconds: float
 
     def used(self, i: int) -> dict[str, Any]:
-        """Of image i alone: sent back, it draws this one."""
-        index = self.asked.number(i)
-        label, name = self.asked.label(index), self.asked.class_name(index)
-        return {**self.asked.used(), "index": index, "label": label, "class_name": name}
+        """Of image i alone: sent back, it samples this one."""
+        return self.asked.used(self.asked.number(i))
+
+    def provenance(self, i: int) -> Provenance:
+        return self.asked.provenance(self.asked.number(i))
 
     def png(self, i: int) -> bytes:
-        return png_bytes(self.images[i], self.asked.provenance(self.asked.number(i)))
-
-    def file_name(self, i: int) -> str:
-        """As `jaxgen sample -o FOLDER/` names it."""
-        index = self.asked.number(i)
-        label = self.asked.label(index)
-        mark = "untrained-" if self.asked.model.sampler.untrained else ""
-        ending = "" if label is None else f"-class{label}"
-        return f"{mark}seed{self.asked.request.seed}-{index:06d}{ending}.png"
+        return png_bytes(self.images[i], provenance_text(self.provenance(i).record()))
 
     def sheet(self) -> bytes:
-        """All of them on one PNG, as `jaxgen sample` writes it; a single one is itself. See `require_sheet`.
+        """All of them on one PNG, as `jaxgen sample` writes it; see `require_sheet`.
 
-        It says how it was drawn if they follow one another: so `jaxgen replay` understands it.
+        It carries its provenance if the images follow one another, so that `jaxgen replay` understands it.
         """
-        count = len(self.images)
-        image = self.images[0] if count == 1 else grid(self.images)
-        text = self.asked.provenance(self.asked.request.first, count) if self.asked.indices is None else None
-        return png_bytes(self._marked(image), text)
+        first, count = self.asked.request.first, len(self.images)
+        text = provenance_text(self.asked.provenance(first, count).record()) if self.asked.indices is None else None
+        return png_bytes(sheets.sheet(self.images, untrained=self.untrained), text)
 
     def gif(self, frames: Sequence[np.ndarray]) -> bytes:
         """The way to them, each frame [N, H, W, C], as `jaxgen sample` writes it."""
         buffer = io.BytesIO()
-        save_gif(buffer, np.stack([self._marked(grid(images)) for images in frames]))
+        save_gif(buffer, np.stack([sheets.marked(grid(images), untrained=self.untrained) for images in frames]))
         return buffer.getvalue()
 
-    def _marked(self, image: np.ndarray) -> np.ndarray:
-        return captioned(image, "untrained weights") if self.asked.model.sampler.untrained else image
+    @property
+    def untrained(self) -> bool:
+        return self.asked.model.sampler.untrained
 
     def one(self, i: int) -> dict[str, Any]:
         """`schemas.OneOf`."""
-        used = self.used(i)
-        return {"image": base64_png(self.png(i)), **{key: used[key] for key in ("index", "label", "class_name")}}
+        return {"image": base64_png(self.png(i)), **one_of(self.used(i))}
 
     def all(self) -> list[dict[str, Any]]:
         return [self.one(i) for i in range(len(self.images))]
@@ -194,11 +163,8 @@ def require_steps(service: Service, steps: int | None) -> int | None:
 
 
 def require_sheet(model: ServedModel, count: int) -> None:
-    """Raise UsageError, before anything is drawn, for a sheet that nobody could read back."""
-    height, width, _ = grid(np.zeros((1, *model.sampler.shape), np.uint8)).shape  # magnified, with its frame
-    most = min(MAX_SHEET, math.isqrt(MAX_PIXELS // (height * width)) ** 2)
-    if count > most:
-        raise UsageError(f"a sheet of this model holds at most {most} images, got {count}; ask for list or zip")
+    """Raise UsageError, before anything is sampled, for a sheet that nobody could read back."""
+    sheets.require_capacity(model.sampler.shape, count, instead="ask for list or zip")
 
 
 def require_moving(service: Service, model: ServedModel, count: int) -> None:
@@ -220,6 +186,11 @@ async def drawn(http: HTTPRequest, asked: GenerationRequest, on_frame: OnFrame |
     start = time.perf_counter()
     images, _ = await answered(http, asked.submit(service_of(http), on_frame))
     return GenerationResult(asked=asked, images=images, milliseconds=round((time.perf_counter() - start) * 1000, 2))
+
+
+def one_of(used: dict[str, Any]) -> dict[str, Any]:
+    """What tells an image from the others of its answer: `schemas.OneOf` without the image."""
+    return {key: used[key] for key in ("index", "label", "class_name")}
 
 
 def base64_png(png: bytes) -> str:

@@ -68,7 +68,7 @@ async def generate_batch(
         require_moving(service, asked.model, count)
         return await animated(request, asked)
     made = await drawn(request, asked)
-    used = {**asked.used(count), "milliseconds": made.milliseconds}
+    used = {**asked.used(count=count), "milliseconds": made.milliseconds}
     if format == "zip":
         content = await off_loop(made.images.size, lambda: zipped(made))
         return file_response(asked, content, "application/zip")
@@ -96,7 +96,7 @@ def zipped(made: GenerationResult) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for i in range(len(made.images)):
             # With the earliest date that a ZIP can hold: equal requests give equal bytes.
-            archive.writestr(zipfile.ZipInfo(made.file_name(i)), made.png(i))
+            archive.writestr(zipfile.ZipInfo(made.provenance(i).file_name), made.png(i))
     return buffer.getvalue()
 
 
@@ -116,7 +116,7 @@ def header(used: Mapping[str, Any]) -> dict[str, str]:
 
 def file_response(asked: GenerationRequest, content: bytes, media_type: str) -> Response:
     name = f"{asked.model.name}-seed{asked.request.seed}.{media_type.rpartition('/')[2]}"
-    headers = {**header(asked.used(asked.request.count)), **attachment(name)}
+    headers = {**header(asked.used(count=asked.request.count)), **attachment(name)}
     return Response(content, media_type=media_type, headers=headers)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.errors import UsageError
-from jaxgen.inference.provenance import provenance_text
+from jaxgen.inference.provenance import LatentProvenance, provenance_text
 from jaxgen.inference.request import Request
 from jaxgen.latent.interpolation import PATHS, drawn, walk
 from jaxgen.latent.spaces import Noises, Space
@@ -50,8 +50,9 @@ class InterpolationPath:
 
     def provenance(self) -> dict[str, str]:
         """The text chunk of the frames' PNGs: less the codes, which would be longer than the images."""
-        used = {key: value for key, value in self.used().items() if key != "latents"}
-        return provenance_text({**used, "model": used["sha256"], "latent": "interpolate"})
+        settings = {key: value for key, value in self.used().items() if key not in ("model", "sha256", "latents")}
+        sha256 = self.model.sampler.artifact.sha256
+        return provenance_text(LatentProvenance(model=sha256, command="interpolate", settings=settings).record())
 
     def used(self) -> dict[str, Any]:
         """`schemas.Walked` without the images."""

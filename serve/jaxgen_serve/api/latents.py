@@ -12,13 +12,13 @@ from fastapi.responses import JSONResponse
 
 from jaxgen.errors import UsageError
 from jaxgen.images import grid, png_bytes, save_gif
-from jaxgen.inference.latent_output import FRAME_MS
-from jaxgen.inference.provenance import provenance_text
+from jaxgen.inference.provenance import LatentProvenance, provenance_text
+from jaxgen.inference.writers import FRAME_MS
 from jaxgen.latent import anomaly as anomalies, inpainting, projection
 from jaxgen.latent.spaces import Codes
 from jaxgen_serve.api import interpolation
 from jaxgen_serve.api.dependencies import in_thread, service_of
-from jaxgen_serve.api.generation import GenerationRequest, ask, base64_png
+from jaxgen_serve.api.generation import GenerationRequest, ask, base64_png, one_of
 from jaxgen_serve.api.images import header, png_response
 from jaxgen_serve.api.schemas import (
     Anomaly,
@@ -135,14 +135,14 @@ async def inpaint(
         shape = asked.model.sampler.shape
         known, hole = uploaded_image(sent, shape, most), unknown(mask, masked, shape, most)
         images = _inpainted(asked, caller, known, hole, resample)
-        used = {**asked.used(num_images), "resample": resample}
-        text = provenance_text({**used, "model": used["sha256"], "latent": "inpaint"})
+        used = {**asked.used(count=num_images), "resample": resample}
+        settings = {key: value for key, value in used.items() if key not in ("model", "sha256", "latent")}
+        made = LatentProvenance(model=used["sha256"], command="inpaint", settings=settings)
+        text = provenance_text(made.record())
         return {
             **used,
             "images": [
-                {"image": base64_png(png_bytes(image, text)), "index": i, "label": asked.label(i)}
-                | {"class_name": asked.class_name(i)}
-                for i, image in enumerate(images)
+                {"image": base64_png(png_bytes(image, text)), **one_of(asked.used(i))} for i, image in enumerate(images)
             ],
         }
 
@@ -168,8 +168,9 @@ async def latent_map(
     def work(caller: Caller) -> tuple[bytes, float]:
         codes = space(found, caller).codes()
         image, reach = projection.sheet(codes, size, codes.labels(1, label))
-        made = {"model": found.sampler.artifact.sha256, "latent": "map", "method": "manifold", "side": size}
-        return png_bytes(image, provenance_text({**made, "label": label})), reach
+        settings = {"method": "manifold", "side": size, "label": label}
+        made = LatentProvenance(model=found.sampler.artifact.sha256, command="map", settings=settings)
+        return png_bytes(image, provenance_text(made.record())), reach
 
     png, reach = await _calling(request, work)
     return Response(png, media_type="image/png", headers={"X-Jaxgen-Reach": f"{reach:.6f}"})

@@ -89,7 +89,7 @@ class Events(StreamingResponse):
         made = GenerationResult(
             asked=self.asked, images=images, milliseconds=round((self.loop.time() - self.start) * 1000, 2)
         )
-        used = {**self.asked.used(len(images)), "milliseconds": made.milliseconds}
+        used = {**self.asked.used(count=len(images)), "milliseconds": made.milliseconds}
         yield event("done", {**used, "images": await off_loop(images.size, made.all)})
 
 
