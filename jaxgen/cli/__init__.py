@@ -1,4 +1,4 @@
-"""The `jaxgen` command. Modules here import click alone; what a command needs it imports in its body."""
+"""The `jaxgen` command. Modules here import only click at the top; commands import the rest in their bodies."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from jaxgen.errors import Interrupted, JaxgenError, one_line
 @click.version_option(__version__, prog_name="jaxgen")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def cli(debug: bool) -> None:
-    """Train small generative image models in JAX; export each as one ONNX file; draw from it anywhere.
+    """Train small generative image models in JAX, export each as one ONNX file, and sample from it anywhere.
 
     \b
     jaxgen train --model ddpm --out runs/digits     train on the embedded digits
     jaxgen export runs/digits -o model.onnx         one file: seed in, images out
-    jaxgen verify model.onnx                        same images here as there?
-    jaxgen sample model.onnx -n 64 -o grid.png      needs numpy and onnxruntime alone
+    jaxgen verify model.onnx                        check that this machine gives the same images
+    jaxgen sample model.onnx -n 64 -o grid.png      needs only NumPy and onnxruntime
     """
 
 
@@ -48,7 +48,7 @@ for command in COMMANDS:
 
 
 def main() -> NoReturn:
-    """Run the command; a failure is one line on stderr and an exit code, and a traceback only with --debug."""
+    """Run the command; a failure prints one line on stderr and sets the exit code, with a traceback only by --debug."""
     try:
         code = cli.main(prog_name="jaxgen", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -56,7 +56,7 @@ def main() -> NoReturn:
         err.show()
         sys.exit(err.exit_code)
     except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody left to flush to.
+        # The reader of our output is gone; flushing at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (Exception, KeyboardInterrupt) as err:
@@ -65,14 +65,14 @@ def main() -> NoReturn:
         message, code = _in_one_line(err)
         click.echo(f"jaxgen: {message}", err=True)
         if isinstance(err, Interrupted):
-            # Work that was abandoned may still be running in a thread; it must not hold up the exit.
+            # Abandoned work may still run in a thread; it must not delay the exit.
             sys.stdout.flush()
             os._exit(code)
         sys.exit(code)
 
 
 def _in_one_line(err: BaseException) -> tuple[str, int]:
-    """What to print for a failure, and the exit code."""
+    """The message and the exit code of a failure."""
     if isinstance(err, JaxgenError):
         return str(err), err.exit_code
     if isinstance(err, click.ClickException):
@@ -81,6 +81,6 @@ def _in_one_line(err: BaseException) -> tuple[str, int]:
         return "interrupted", 130
     if isinstance(err, OSError):
         return f"{err.filename or ''}: {err.strerror or err}".lstrip(": "), 3
-    if isinstance(err, MemoryError) or "RESOURCE_EXHAUSTED" in str(err):  # XLA's word for it
-        return "out of memory; ask for smaller batches", 3
+    if isinstance(err, MemoryError) or "RESOURCE_EXHAUSTED" in str(err):  # XLA's status
+        return "out of memory; use smaller batches", 3
     return f"internal error: {type(err).__name__}: {one_line(err)}; 'jaxgen --debug ...' shows where", 1

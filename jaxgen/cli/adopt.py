@@ -9,15 +9,15 @@ import click
 
 @click.command()
 @click.argument("file", metavar="FILE.onnx", type=click.Path(path_type=Path))
-@click.option("--resign", is_flag=True, help="It is one of jaxgen's that another tool rewrote.")
+@click.option("--resign", is_flag=True, help="FILE is a jaxgen model file that another tool rewrote.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The new file.  [default: FILE itself]")
 def adopt(file: Path, resign: bool, output: Path | None) -> None:
-    """Make a file that another tool wrote one that jaxgen opens.
+    """Turn a file that another tool wrote into one that jaxgen opens.
 
-    With --resign: a model file that an optimiser, a converter or onnx.save rewrote, so that its hash is no longer that
-    in its manifest. Its inputs and outputs are checked, the images of its certificate are sampled in onnxruntime, and
-    if they are the same, it gets a new certificate, a new hash, and a note of what rewrote it. A file that lost an
-    input or gives other images is refused. Its path goes to stdout.
+    --resign takes a model file that an optimiser, a converter or onnx.save rewrote, so that its hash no longer matches
+    its manifest. Its inputs and outputs are checked and the images of its certificate are sampled in onnxruntime. If
+    they are the same, the file gets a new certificate, a new hash and a note of the tool. A file that lost an input or
+    gives other images is refused. Its path goes to stdout.
 
     \b
     jaxgen adopt --resign optimised.onnx -o model.onnx

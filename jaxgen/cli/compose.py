@@ -11,17 +11,17 @@ PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("network", metavar="NET.onnx", type=PATH)
-@click.option("--like", type=PATH, required=True, help="The model file whose network it is, or was.")
+@click.option("--like", type=PATH, required=True, help="The model file that the network came from.")
 @click.option("-o", "--output", type=PATH, required=True, help="The new model file.")
 @click.option(
-    "--batch-dependent", is_flag=True, help="Take a network whose images depend on what else is in their batch."
+    "--batch-dependent", is_flag=True, help="Accept a network whose images depend on the rest of their batch."
 )
 def compose(network: Path, like: Path, output: Path, batch_dependent: bool) -> None:
-    """Put a network back into its whole sampler: one that was quantised, pruned or converted to float16.
+    """Put a quantised, pruned or converted network back into its whole sampler.
 
-    NET.onnx is what 'jaxgen export --network' wrote, changed by a tool of your choice. The new file has the noise, the
-    plan and the pixels of --like around it, and a certificate of its own: its images in onnxruntime, which 'jaxgen
-    verify' must find elsewhere. How far they are from those of --like goes to stderr and into the manifest.
+    NET.onnx is a file of 'jaxgen export --network' that a tool of your choice has changed. The new file has the noise,
+    the plan and the pixel conversion of --like, and its own certificate: its images in onnxruntime, which 'jaxgen
+    verify' must reproduce elsewhere. Their distance from those of --like goes to stderr and into the manifest.
 
     \b
     jaxgen compose net.int8.onnx --like model.onnx -o model.int8.onnx

@@ -15,15 +15,15 @@ import click
     "--runs",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("runs"),
-    help="The folder that holds the runs; it is made if need be.",
+    help="The folder of the runs; it is created if missing.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=8501)
-@click.option("--host", default="127.0.0.1", help="The address to listen on; anybody who reaches it may train.")
+@click.option("--host", default="127.0.0.1", help="The address to listen on; anybody who can reach it may train.")
 def dashboard(runs: Path, port: int, host: str) -> None:
-    """Train, compare, draw and explore in a browser.
+    """Train, compare, sample and explore in a browser.
 
-    Training goes on in a process of its own when the page is closed, and when this command ends. Drawing needs the
-    base install and jaxgen[dashboard] alone; training needs jaxgen[train] besides, and exporting jaxgen[export].
+    Training continues in its own process when the page is closed and when this command ends. Sampling needs only the
+    base install and jaxgen[dashboard]; training also needs jaxgen[train], and exporting jaxgen[export].
 
     \b
     jaxgen dashboard
@@ -32,7 +32,7 @@ def dashboard(runs: Path, port: int, host: str) -> None:
     from jaxgen.errors import JaxgenError, extra
 
     with extra("dashboard"):
-        importlib.import_module("streamlit")  # told here if it is missing, and used by the process that follows
+        importlib.import_module("streamlit")  # used by the new process; fails here with a hint if it is missing
     from jaxgen_serve.dashboard import streamlit_options
     from jaxgen_serve.sockets import listening, url
 
@@ -40,9 +40,9 @@ def dashboard(runs: Path, port: int, host: str) -> None:
         runs.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise JaxgenError(f"{runs}: cannot be made: {err.strerror}; choose another --runs") from err
-    listening(host, port).close()  # if it cannot be had, this says so: Streamlit would, but after the address
+    listening(host, port).close()  # raises if the port is taken; Streamlit would fail only after the address is printed
     if host not in streamlit_options.LOOPBACK:
-        click.echo(f"warning: whoever reaches {host}:{port} may train and draw here; there is no password", err=True)
+        click.echo(f"warning: whoever reaches {host}:{port} may train and sample here; there is no password", err=True)
     click.echo(f"jaxgen dashboard: {url(host, port)}", err=True)
     environment = {**os.environ, streamlit_options.RUNS_VARIABLE: str(runs)}
     sys.stderr.flush()

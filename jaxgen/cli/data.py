@@ -13,14 +13,14 @@ from jaxgen.cli.options import data_dir_option, json_option
 
 @click.group()
 def data() -> None:
-    """Datasets: what there is, what it is, and how to get it."""
+    """List, describe and fetch datasets."""
 
 
 @data.command("list")
 @data_dir_option
 @json_option
 def list_(data_dir: Path | None, as_json: bool) -> None:
-    """List the datasets that are known by name.
+    """List the datasets with a built-in name.
 
     \b
     jaxgen data list
@@ -42,26 +42,26 @@ def list_(data_dir: Path | None, as_json: bool) -> None:
 @data_dir_option
 @json_option
 def info(name: str, data_dir: Path | None, as_json: bool) -> None:
-    """Say what a dataset is.
+    """Describe a dataset.
 
     \b
     jaxgen data info mnist
     """
     from jaxgen import data as datasets
 
-    found = datasets.info(name, data_dir=data_dir)
+    description = datasets.info(name, data_dir=data_dir)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(found), indent=2))
+        click.echo(json.dumps(dataclasses.asdict(description), indent=2))
         return
-    splits = ", ".join(f"{split} {count:,}" for split, count in found.splits.items())
+    splits, classes = description.splits, description.classes
     rows = {
-        "name": found.name,
-        "title": found.title,
-        "source": found.source,
-        "images": _shape(found.shape),
-        "splits": splits or "not known before it is prepared",
-        "classes": f"{len(found.classes)}: {', '.join(found.classes)}" if found.classes else "none",
-        "ready": "yes" if found.ready else f"no; run: jaxgen data get {name}",
+        "name": description.name,
+        "title": description.title,
+        "source": description.source,
+        "images": _shape(description.shape),
+        "splits": ", ".join(f"{split} {count:,}" for split, count in splits.items()) or "unknown until it is prepared",
+        "classes": f"{len(classes)}: {', '.join(classes)}" if classes else "none",
+        "ready": "yes" if description.ready else f"no; run: jaxgen data get {name}",
     }
     for key, value in rows.items():
         click.echo(f"{key:10} {value}")
@@ -78,8 +78,8 @@ def get(name: str, data_dir: Path | None) -> None:
     """
     from jaxgen import data as datasets
 
-    where = datasets.get(name, data_dir=data_dir)
-    click.echo(where if where else f"{name} needs nothing: it is ready")
+    folder = datasets.get(name, data_dir=data_dir)
+    click.echo(folder if folder else f"{name} is ready: it needs no download")
 
 
 def _shape(shape: tuple[int | None, int | None, int | None] | None) -> str:

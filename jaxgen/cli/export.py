@@ -15,18 +15,18 @@ PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("run", type=PATH)
 @click.option("-o", "--output", type=PATH, help="The ONNX file.  [default: model.onnx; none with --web alone]")
-@click.option("--encoder", type=PATH, help="A VAE's encoder, an ONNX file too.  [default: beside it, .encoder.onnx]")
-@click.option("--network", type=PATH, help="Write the network alone, one evaluation, as an ONNX file, too.")
-@click.option("--network-batch", type=click.IntRange(1, 4096), help="The one batch size that it takes.  [default: any]")
-@click.option("--torchscript", type=PATH, help="Write a TorchScript file, too.")
-@click.option("--safetensors", type=PATH, help="Write the weights by PyTorch's names, too.")
-@click.option("--torch", type=PATH, help="Write them as a PyTorch state dict, too.")
-@click.option("--web", type=PATH, metavar="DIR", help="Write a static site that draws in the browser, too.")
+@click.option("--encoder", type=PATH, help="A VAE's encoder, as ONNX.  [default: beside the model, .encoder.onnx]")
+@click.option("--network", type=PATH, help="Also write the network alone, one evaluation, as an ONNX file.")
+@click.option("--network-batch", type=click.IntRange(1, 4096), help="Fixed batch size of --network.  [default: any]")
+@click.option("--torchscript", type=PATH, help="Also write a TorchScript file.")
+@click.option("--safetensors", type=PATH, help="Also write the weights by PyTorch's names.")
+@click.option("--torch", type=PATH, help="Also write them as a PyTorch state dict.")
+@click.option("--web", type=PATH, metavar="DIR", help="Also write a static site that samples in the browser.")
 @click.option(
     "--inputs",
     type=click.Choice(["optional", "required"]),
     default="optional",
-    help="required: no input has a default; for clients that cannot override one (README, 'The file').",
+    help="required: inputs have no defaults, for clients that cannot override them (README, 'The file').",
 )
 @click.option("--checkpoint", default="last", metavar="last|best|STEP", help="Which weights; best: lowest test loss.")
 def export(
@@ -44,13 +44,13 @@ def export(
 ) -> None:
     """Turn a run into one ONNX file: seed in, images out (or images in, for a classifier).
 
-    The certificate inside it says how far JAX, PyTorch, TorchScript and onnxruntime are apart on this model;
-    if they do not draw the same images, no file is written. A VAE's encoder is a second file beside it.
-    The path of the ONNX file goes to stdout, as that of a site does; those of the files beside it go to stderr.
-    --network writes what other tools quantise, convert and run: the denoiser, decoder or generator in float operators,
-    without the loop and the noise; 'jaxgen compose' puts it back.
-    --web needs npm once, for onnxruntime's WebAssembly build. An exported .onnx in place of a run becomes a site by
-    --web, or by --inputs required another file.
+    The certificate in the file records the differences between JAX, PyTorch, TorchScript and onnxruntime on this
+    model; if they do not sample the same images, no file is written. A VAE's encoder is a second file beside it.
+    The paths of the ONNX file and of a site go to stdout, those of other files to stderr.
+    --network writes a file for other tools to quantise, convert and run: the denoiser, decoder or generator in float
+    operators, without the loop and the noise; 'jaxgen compose' puts it back.
+    --web needs npm once, for onnxruntime's WebAssembly build. Instead of a run, an exported .onnx can be turned into a
+    site by --web, or into a file without defaults by --inputs required.
 
     \b
     jaxgen export runs/ddpm-digits -o model.onnx
@@ -78,17 +78,19 @@ def export(
     if output is None and web is None:
         output = Path("model.onnx")
     _check_places({"-o": output} | beside)
-    # Idle threads of PyTorch sleep and do not spin: on a busy machine the certificate takes seconds and not minutes.
+    # Let PyTorch's idle threads sleep: on a busy machine the certificate then takes seconds instead of minutes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with extra("export"):
+        from jaxgen.training.environment import keep_compiled
         from jaxgen.training.restore import load_trained
         from jaxgen_export.export import OutputPaths, export_model
         from jaxgen_export.torch_models import encoder_core
 
+    keep_compiled()
     trained = load_trained(run, checkpoint, say)
     config = trained.config
     if web and not config.is_generator:
-        raise UsageError(f"--web: {run} is a {config.family}, which draws nothing")
+        raise UsageError(f"--web: {run} is a {config.family}, which generates no images")
     if network and not config.is_generator:
         raise UsageError(f"--network: {run} is a {config.family}, whose file is one evaluation already")
     if encoder_core(config):
@@ -113,7 +115,7 @@ def export(
 
 
 def _check_site(web: Path, places: Mapping[str, Path | None], say: Callable[[str], None]) -> None:
-    """Raise what would stop a site from being written, and fetch what it needs."""
+    """Raise the errors that would stop a site from being written, and fetch its npm packages."""
     from jaxgen.errors import UsageError
     from jaxgen_serve.web import npm_packages, static_site
 
@@ -133,7 +135,7 @@ def _from_file(
     beside: Mapping[str, Path | None],
     say: Callable[[str], None],
 ) -> None:
-    """What is made of a file that was exported before; needs no JAX."""
+    """Write a site or a file without defaults from an exported file, without JAX."""
     from jaxgen.errors import UsageError
     from jaxgen.files import write_atomically
     from jaxgen.inference import model_file as artifacts
@@ -156,20 +158,20 @@ def _write_site(model: Path, web: Path, name: str, say: Callable[[str], None]) -
     from jaxgen_serve.web.static_site import write_site
 
     write_site(model, web, name=name, say=say)
-    say(f"a web server that serves {web} is all it needs: python -m http.server -d {web}")
+    say(f"serve {web} with any web server: python -m http.server -d {web}")
     click.echo(web)
 
 
 def _check_places(places: Mapping[str, Path | None]) -> None:
-    """Raise a UsageError where two are the same file, a JaxgenError where one cannot be written."""
+    """Raise UsageError if two paths are the same file, JaxgenError if one cannot be written."""
     from jaxgen.errors import UsageError
     from jaxgen.files import check_writable
 
-    seen: dict[Path, str] = {}
+    options: dict[Path, str] = {}
     for option, path in places.items():
         if path is None:
             continue
-        if other := seen.get(path.resolve()):
+        if other := options.get(path.resolve()):
             raise UsageError(f"{other} and {option} name the same file, {path}")
-        seen[path.resolve()] = option
+        options[path.resolve()] = option
         check_writable(path)

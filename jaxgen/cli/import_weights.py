@@ -11,16 +11,16 @@ import click
 
 @click.command("import")
 @click.argument("weights", type=click.Path(path_type=Path))
-@click.option("--preset", metavar="NAME", help="The architecture, by a preset that has it.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Or by a TOML file.")
-@click.option("--map", "names", multiple=True, metavar="THEIRS=OURS", help="Another name, or how names begin.")
+@click.option("--preset", metavar="NAME", help="A preset with the architecture of the weights.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Or a TOML config with it.")
+@click.option("--map", "names", multiple=True, metavar="THEIRS=OURS", help="Rename a weight, or a prefix of names.")
 @click.option("-o", "--output", required=True, metavar="RUN", type=click.Path(path_type=Path), help="The run's folder.")
 def import_(weights: Path, preset: str | None, config_file: Path | None, names: tuple[str, ...], output: Path) -> None:
-    """Make a run of weights that PyTorch trained: a state dict (.pth) or .safetensors of the same architecture.
+    """Make a run from PyTorch weights: a state dict (.pth) or .safetensors of the same architecture.
 
-    A state dict inside a checkpoint, as {"state_dict": ...}, is found where it is the only one.
+    A state dict inside a checkpoint, as {"state_dict": ...}, is used if it is the only one.
 
-    Images are then drawn in PyTorch from the file and in JAX from the run, and compared. A file that holds more than
+    Images are then sampled in PyTorch from the file and in JAX from the run, and compared. A file that holds more than
     tensors is refused: nothing in it is executed.
 
     \b
@@ -34,7 +34,7 @@ def import_(weights: Path, preset: str | None, config_file: Path | None, names: 
     from jaxgen.inference.model_file import MAX_BYTES
 
     if bool(preset) == bool(config_file):
-        raise UsageError("give --preset or --config: the architecture that the weights are of")
+        raise UsageError("give --preset or --config: the architecture of the weights")
     config = preset_named(preset) if preset else configs.load(config_file or Path())
     mapping = {}
     for name in names:
@@ -55,5 +55,5 @@ def import_(weights: Path, preset: str | None, config_file: Path | None, names: 
     classes = data.info(config.data.dataset).classes if config.classes else ()
     source = {"file": weights.name, "sha256": hashlib.sha256(read_bytes(weights, MAX_BYTES)).hexdigest()}
     start_run(config, params, output, classes=classes, source=source)
-    click.echo(f"JAX makes of them what PyTorch makes: {line}", err=True)
+    click.echo(f"JAX and PyTorch agree on these weights: {line}", err=True)
     click.echo(output)

@@ -1,4 +1,4 @@
-"""jaxgen info, verify, bench: what a model file is, whether it draws here what it drew there, and how fast."""
+"""jaxgen info, verify and bench: a model file's description, its check on this machine, and its speed."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 @model_argument
 @json_option
 def info(model: Path, as_json: bool) -> None:
-    """Say what a model file is: its manifest, in short or as JSON.
+    """Describe a model file: its manifest, as a summary or as JSON.
 
-    What it does and with what comes first; below "recorded" is the config that it was trained with, as the jaxgen that
-    trained it wrote it. Nothing reads that to run the file.
+    The first lines describe the model. "recorded" is its training config, as the jaxgen that trained it wrote it; it is
+    not needed to run the file.
 
     \b
     jaxgen info model.onnx
@@ -47,10 +47,10 @@ def info(model: Path, as_json: bool) -> None:
 @provider_option
 @json_option
 def verify(model: Path, threads: int | None, runtime: str, provider: str | None, as_json: bool) -> None:
-    """Draw the certificate's images here and compare them with those in the file.
+    """Sample the certificate's images here and compare them with those in the file.
 
-    Exit code 3 if they are not the same: at least 99.5 % of pixels equal, none off by more than 2. An encoder or a
-    classifier reads the certificate's images instead, and gives the same numbers within 1e-4.
+    The same means at least 99.5 % of pixels equal and none off by more than 2, else the exit code is 3. An encoder or a
+    classifier reads the certificate's images instead, and must give the same numbers within 1e-4.
 
     \b
     jaxgen verify model.onnx
@@ -67,12 +67,12 @@ def verify(model: Path, threads: int | None, runtime: str, provider: str | None,
     elif result["same"]:
         click.echo(f"verified: {result['line']}")
     if not result["same"]:
-        raise JaxgenError(f"{model} does not give on this machine what its certificate says: {result['line']}")
+        raise JaxgenError(f"{model} does not reproduce its certificate on this machine: {result['line']}")
 
 
 @click.command()
 @model_argument
-@click.option("--batch-sizes", default="1,8,64", metavar="N,N,...", help="Images a call.")
+@click.option("--batch-sizes", default="1,8,64", metavar="N,N,...", help="Images per call.")
 @click.option("--steps", default="10,50", metavar="S,S,...", help="Steps of the plan, for models that have one.")
 @click.option("--repeats", type=click.IntRange(1, 100), default=5, help="Runs of each; the median is printed.")
 @threads_option
@@ -91,9 +91,9 @@ def bench(
     only_onnxruntime: bool,
     as_json: bool,
 ) -> None:
-    """Measure samples per second, beside PyTorch, TorchScript and JAX where they are installed.
+    """Measure samples per second, in onnxruntime and, if installed, PyTorch, TorchScript and JAX.
 
-    Another --runtime or --provider gets a row of its own beside onnxruntime's.
+    Another --runtime or --provider gets its own row.
 
     \b
     jaxgen bench model.onnx
@@ -121,7 +121,7 @@ def bench(
             say("preparing PyTorch, TorchScript and JAX")
             runtimes |= rival_samplers(sampler, threads)
         except MissingExtra:
-            say("onnxruntime alone; for PyTorch, TorchScript and JAX beside it: pip install 'jaxgen[export]'")
+            say("onnxruntime only; for PyTorch, TorchScript and JAX: pip install 'jaxgen[export]'")
     result = benches.bench(
         sampler, runtimes, batch_sizes=sizes, steps=counts, repeats=repeats, threads=threads, say=say
     )  # fmt: skip
@@ -129,7 +129,7 @@ def bench(
 
 
 def _summary(artifact: Artifact) -> dict[str, str]:
-    """A model file in a dozen lines, and what it records of its training."""
+    """A summary of a model file, with its recorded training config."""
     inference = artifact.inference
     rows = {
         "model": _model(artifact),
@@ -154,14 +154,14 @@ def _summary(artifact: Artifact) -> dict[str, str]:
 
 
 def _deed(inference: Inference) -> str:
-    deeds = {"sampler": "draws", "network": "one evaluation of the network, of which images come outside it"}
+    deeds = {"sampler": "generates images", "network": "evaluates the network once; the sampling loop is outside"}
     return deeds.get(inference.kind) or f"reads images: {inference.kind}"
 
 
 def _object(artifact: Artifact, key: str) -> Mapping[str, Any]:
-    """An entry of the manifest that is no part of its inference section: {} if it is none."""
-    found = artifact.manifest.get(key)
-    return found if isinstance(found, dict) else {}
+    """An object of the manifest outside its inference section; {} if it is missing."""
+    value = artifact.manifest.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _model(artifact: Artifact) -> str:
@@ -172,7 +172,7 @@ def _model(artifact: Artifact) -> str:
 
 
 def _process(process: Process) -> str:
-    """What a process is, in a few words."""
+    """A short description of a process."""
     from jaxgen.sampling.process import Diffusion, Unknown
 
     if isinstance(process, Unknown):
@@ -196,7 +196,7 @@ def _default(inference: Inference) -> str:
 def _training(artifact: Artifact) -> str:
     facts, dataset = _object(artifact, "training"), artifact.fact("data.dataset", str) or "unknown data"
     if facts.get("untrained"):
-        return f"nothing: these are fresh weights (made for {dataset})"
+        return f"nothing: its weights are untrained (made for {dataset})"
     steps, loss = _number(facts.get("steps"), ","), _number(facts.get("test_loss"), ".4f")
     here = f"{dataset}, {steps or 'unknown'} steps, test loss {loss or 'not measured'}"
     source = facts.get("imported")
@@ -207,7 +207,7 @@ def _training(artifact: Artifact) -> str:
 
 
 def _history(artifact: Artifact) -> dict[str, str]:
-    """Where a file that is no longer as it was exported came from."""
+    """The origin of a file that was composed or rewritten after its export."""
     rows, parent, resigned = {}, _object(artifact, "parent"), artifact.manifest.get("resigned")
     if parent:
         network = parent.get("network")
@@ -224,19 +224,19 @@ def _history(artifact: Artifact) -> dict[str, str]:
 
 
 def _certificate(artifact: Artifact) -> str:
-    """The worst row of a file's certificate, in words."""
+    """A summary of a file's certificate, with its largest errors."""
     from jaxgen.inference.verify import worst
 
     certificate = _object(artifact, "certificate")
     if not certificate:
         return "none"
-    draws, trajectories = artifact.inference.kind == "sampler", certificate.get("trajectories") or []
+    is_sampler, trajectories = artifact.inference.kind == "sampler", certificate.get("trajectories") or []
     try:
-        if draws and not trajectories:
+        if is_sampler and not trajectories:
             raise ValueError("it compares no images")
         rows = list(worst(certificate).values())
         other = certificate.get("reference", "JAX")
-        if not draws:
+        if not is_sampler:
             return f"one evaluation within {max(row['relative'] for row in rows):.1e} of {other}'s"
         rows = [row for row in rows if "identical" in row]
         identical, off_by = min(row["identical"] for row in rows), max(row["off_by"] for row in rows)
@@ -249,7 +249,7 @@ def _certificate(artifact: Artifact) -> str:
 
 
 def _record(artifact: Artifact) -> dict[str, str]:
-    """The training config as the file records it, a line a section; nothing depends on it."""
+    """The recorded training config, one line per section."""
     rows, loose = {}, []
     for key, value in artifact.config.items():
         if isinstance(value, dict):

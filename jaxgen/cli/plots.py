@@ -31,13 +31,13 @@ def plot(run: Path, output: Path | None) -> None:
 
 @click.command("noise-gif")
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--dataset", metavar="NAME", help="Images of a dataset, in place of files.")
+@click.option("--dataset", metavar="NAME", help="Images of a dataset instead of files.")
 @data_dir_option
-@click.option("-n", "--count", type=click.IntRange(1, 256), default=16, help="How many of the dataset.")
+@click.option("-n", "--count", type=click.IntRange(1, 256), default=16, help="Number of images of the dataset.")
 @click.option("--schedule", default="linear", metavar="NAME", help="linear, cosine or sigmoid.")
 @click.option("--steps", type=click.IntRange(1, 100_000), default=1000, help="T, the steps from image to noise.")
-@click.option("--frames", type=click.IntRange(2, 500), default=40, help="Of the GIF.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of the noise.")
+@click.option("--frames", type=click.IntRange(2, 500), default=40, help="Frames of the GIF.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of the noise.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("noise.gif"), help="The GIF.")
 def noise_gif(
     images: tuple[Path, ...],
@@ -50,7 +50,7 @@ def noise_gif(
     seed: int,
     output: Path,
 ) -> None:
-    """Show how images become noise: what a diffusion model learns to undo.
+    """Show how images become noise, the process that a diffusion model learns to reverse.
 
     \b
     jaxgen noise-gif photo.png -o noise.gif

@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 @click.option(
     "--preset",
     metavar="NAME",
-    help="With --untrained, in place of MODEL.onnx: fresh weights of this preset. Needs jaxgen[export].",
+    help="With --untrained, instead of MODEL.onnx: untrained weights of this preset. Needs jaxgen[export].",
 )
-@click.option("--untrained", is_flag=True, help="Fresh weights are meant: what they draw means nothing, and says so.")
-@click.option("-n", "--count", type=click.IntRange(1, 1_000_000), default=64, help="How many images.")
+@click.option("--untrained", is_flag=True, help="Sample with untrained weights; the images are marked as such.")
+@click.option("-n", "--count", type=click.IntRange(1, 1_000_000), default=64, help="Number of images.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Same seed, same images, everywhere.")
 @click.option("--first", type=click.IntRange(0, 2**32 - 1), default=0, help="Index of the first image of the seed.")
 @click.option(
     "--label",
     metavar="CLASS",
-    help="A class by number or name, or 'all' in turn.  [default: none, or all where a model needs one]",
+    help="A class by number or name, or 'all' in turn.  [default: none, or all if the model requires a class]",
 )
 @click.option("--guidance", type=click.FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
 @click.option("--sampler", metavar="NAME", help="ddim, dpmpp-2m, ancestral; euler.  [default: the model's]")
 @click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
 @click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim, 0 to 1.  [default: the model's]")
-@click.option("--batch-size", type=click.IntRange(1, 4096), default=64, help="Images a call.")
+@click.option("--batch-size", type=click.IntRange(1, 4096), default=64, help="Images per call.")
 @threads_option
 @runtime_option
 @provider_option
-@click.option("--gif", is_flag=True, help="From noise to images: short for -o denoise.gif.")
+@click.option("--gif", is_flag=True, help="Show the denoising: short for -o denoise.gif.")
 @click.option("-o", "--output", metavar="PATH", help="FILE.png, .jpg, .npy, .gif, FOLDER/ or -.  [default: grid.png]")
 def sample(
     model: Path | None,
@@ -58,11 +58,11 @@ def sample(
     gif: bool,
     output: str | None,
 ) -> None:
-    """Draw images from a model file, which needs NumPy and onnxruntime alone; --runtime takes others.
+    """Sample images from a model file, with only NumPy and onnxruntime, or with another --runtime.
 
-    The ending of -o decides what is written: one sheet (.png, or - for stdout), a folder of images (it ends in /),
-    an array uint8 [N, H, W, C] (.npy), or the way from noise to images (.gif). JPEGs (.jpg) are sheets, too, but are
-    not exact and cannot be replayed.
+    The ending of -o selects the format: one sheet (.png, or - for stdout), a folder of images (ending in /), an array
+    uint8 [N, H, W, C] (.npy), or an animation from noise to images (.gif). JPEGs (.jpg) are sheets, too, but are not
+    exact and cannot be replayed.
 
     \b
     jaxgen sample model.onnx -n 64 --seed 7 -o grid.png
@@ -84,7 +84,7 @@ def sample(
         raise UsageError("give a MODEL.onnx, or --preset NAME with --untrained")
     writer = writers.writer_for(output, count)
     if preset:
-        click.echo(f"untrained: fresh weights of {preset}; what they draw means nothing", err=True)
+        click.echo(f"untrained: the weights of {preset} are random, so the images are meaningless", err=True)
     how = How(threads=threads, runtime=runtime, provider=provider)
     loaded = Model.of(read(model) if model else _fresh(preset or ""), **how)
     request = writers.Request.checked(
@@ -104,7 +104,7 @@ def sample(
 
 
 def _fresh(preset_name: str) -> Artifact:
-    """A model of fresh weights, in memory alone."""
+    """An untrained model of a preset, in memory only."""
     import tempfile
 
     from jaxgen.config.presets import preset
@@ -113,7 +113,7 @@ def _fresh(preset_name: str) -> Artifact:
 
     config = preset(preset_name)
     if not config.is_generator:
-        raise UsageError(f"{preset_name} draws nothing: it reads images")
+        raise UsageError(f"{preset_name} generates no images: it reads them")
     with extra("export"):
         from jaxgen.models.network import fresh
         from jaxgen_export.export import export_model
@@ -127,11 +127,11 @@ def _fresh(preset_name: str) -> Artifact:
 
 @click.command()
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option("--model", required=True, type=click.Path(path_type=Path), metavar="MODEL.onnx", help="What drew it.")
+@click.option("--model", required=True, type=click.Path(path_type=Path), metavar="MODEL.onnx", help="Its model.")
 @threads_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the new image here.")
 def replay(image: Path, model: Path, threads: int | None, output: Path | None) -> None:
-    """Draw an image again from what its PNG says of itself, and compare.
+    """Sample an image again from the provenance in its PNG, and compare.
 
     \b
     jaxgen replay grid.png --model model.onnx
@@ -149,7 +149,7 @@ def replay(image: Path, model: Path, threads: int | None, output: Path | None) -
         tool = provenance["latent"]
         made_by = f"{f'jaxgen latent {tool}'[:60]!a}" if isinstance(tool, str) else "decoding a latent"
         raise JaxgenError(f"{image} was made by {made_by}, which replay does not repeat")
-    again, same = writers.replay(image, provenance, model, threads)
+    resampled, comparison = writers.replay(image, provenance, model, threads)
     if output:
-        save_png(output, again, provenance_text(provenance))
-    click.echo(same)
+        save_png(output, resampled, provenance_text(provenance))
+    click.echo(comparison)

@@ -12,23 +12,26 @@ from jaxgen.cli.options import provider_option, runtime_option, threads_option
 
 @click.command()
 @click.argument("models", metavar="[MODEL.onnx|NAME|FOLDER]...", nargs=-1)
-@click.option("--host", default="127.0.0.1", help="Address to listen at; this machine alone reaches 127.0.0.1.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0: one that is free.")
-@click.option("--token", envvar="JAXGEN_TOKEN", show_envvar=True, help="What requests must show to be answered.")
-@click.option("--cors", multiple=True, metavar="ORIGIN", help="Another site whose pages may ask; may be repeated.")
+@click.option("--host", default="127.0.0.1", help="Address to listen at; only this machine reaches 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0: any free port.")
+@click.option("--token", envvar="JAXGEN_TOKEN", show_envvar=True, help="The token that requests must send.")
+@click.option("--cors", multiple=True, metavar="ORIGIN", help="Another site whose pages may send requests; repeatable.")
 @click.option("--allow-uploads", is_flag=True, help="Let users add model files, which are checked first.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
     envvar="JAXGEN_HOME",
     show_envvar=True,
-    help="Where models, uploads and the gallery lie.  [default: ~/.local/share/jaxgen]",
+    help="The folder of models, uploads and the gallery.  [default: ~/.local/share/jaxgen]",
 )
-@click.option("--max-batch", type=click.IntRange(1, 4096), default=64, help="Images of one call.")
+@click.option("--max-batch", type=click.IntRange(1, 4096), default=64, help="Most images per call.")
 @click.option(
-    "--max-delay-ms", type=click.FloatRange(0, 1000), default=2.0, help="How long a request waits for others."
+    "--max-delay-ms",
+    type=click.FloatRange(0, 1000),
+    default=2.0,
+    help="How long a request waits for others to batch with.",
 )
-@click.option("--max-queue", type=click.IntRange(1, 100_000), default=1024, help="Images that wait; more are refused.")
+@click.option("--max-queue", type=click.IntRange(1, 100_000), default=1024, help="Waiting images; more are refused.")
 @click.option("--deadline", type=click.FloatRange(0.1, 3600), default=60.0, help="Seconds that a request may take.")
 @threads_option
 @runtime_option
@@ -49,10 +52,10 @@ def serve(
     runtime: str,
     provider: str | None,
 ) -> None:
-    """Draw over HTTP, for programs and for people: the page is at /app.
+    """Serve models over HTTP, with an API for programs and a page for people at /app.
 
-    NAME is a model in the data folder's 'models', which is served whole if nothing is named. Files are watched: one
-    that is added or changed is served a moment later. Ctrl-C ends it.
+    NAME is a model in the data folder's 'models'; by default all of them are served. The files are watched: new and
+    changed ones are served a moment later. Ctrl-C stops the server.
 
     \b
     jaxgen serve model.onnx
@@ -63,7 +66,7 @@ def serve(
     from jaxgen.inference.runtime import How
 
     with extra("serve"):
-        import python_multipart  # noqa: F401  (FastAPI, which needs it, names no module where it is missing)
+        import python_multipart  # noqa: F401  (FastAPI needs it, but its error names no module)
 
         from jaxgen_serve.server import serve as run
         from jaxgen_serve.settings import Settings, data_folder
@@ -81,6 +84,6 @@ def serve(
         deadline=deadline,
         how=How(threads=threads, runtime=runtime, provider=provider),
     )
-    with contextlib.suppress(KeyboardInterrupt):  # which does not come each time that Ctrl-C has ended the loop
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C does not always raise it
         run(settings, models, say=click.echo, warn=lambda line: click.echo(f"jaxgen: {line}", err=True))
     click.echo("stopped", err=True)

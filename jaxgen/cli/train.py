@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     "--model",
     "family",
     metavar="FAMILY",
-    help="The preset for the dataset of: vae, cvae, gan, cgan, dcgan, ddpm, cddpm, flow, classifier. "
-    "Without --dataset: for the digits, or where there is none, the first of 'jaxgen presets'.",
+    help="The family: vae, cvae, gan, cgan, dcgan, ddpm, cddpm, flow, classifier; selects its preset for the dataset. "
+    "Without --dataset, its preset for the digits, or else its first in 'jaxgen presets'.",
 )
 @click.option("--preset", metavar="NAME", help="A named configuration; see 'jaxgen presets'.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file, over the preset.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file that overrides the preset.")
 @click.option("--dataset", metavar="NAME", help="digits, mnist, ..., folder:PATH; see 'jaxgen data list'.")
 @data_dir_option
 @click.option(
     "--classifier",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="A classifier's run, to watch which classes a GAN draws.",
+    help="A classifier's run, to watch the classes of a GAN's samples.",
 )
 @click.option(
     "--teacher",
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key; may be repeated.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/PRESET]")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run, bit for bit.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run, bit for bit.")
 def train(
     family: str | None,
     preset: str | None,
@@ -52,7 +52,7 @@ def train(
     out: Path | None,
     resume: Path | None,
 ) -> None:
-    """Train a model. The same command again goes on where it stopped.
+    """Train a model. Repeating the command continues an interrupted run.
 
     \b
     jaxgen train --model ddpm
@@ -63,11 +63,12 @@ def train(
 
     if resume and (family or preset or config_file or dataset or out):
         raise UsageError(
-            "--resume takes the run's own config; with it go --set, --data-dir, --classifier and --teacher alone"
+            "--resume takes the run's own config; it combines only with --set, --data-dir, --classifier and --teacher"
         )
     with extra("train"):
         from jaxgen.runs.folder import RunFolder
         from jaxgen.training import distributed
+        from jaxgen.training.environment import keep_compiled
         from jaxgen.training.signals import Stop
         from jaxgen.training.trainer import train as run_training
     stop = Stop()
@@ -79,6 +80,7 @@ def train(
         else:
             config = _chosen(family, preset, config_file, dataset, data_dir, settings)
             run = RunFolder(out or Path("runs") / config.name)
+        keep_compiled()
         distributed.initialize()
         last = run_training(
             config, run.path, data_dir=data_dir, classifier=classifier, teacher=teacher, stop=stop,
@@ -95,7 +97,7 @@ def _chosen(
     data_dir: Path | None,
     settings: tuple[str, ...],
 ) -> Config:
-    """The config that the options name, from the general to the particular."""
+    """The config of the options; specific options override general ones."""
     from dataclasses import replace
 
     from jaxgen import config as configs
@@ -114,7 +116,7 @@ def _chosen(
         raise UsageError("give --model, --preset or --config; 'jaxgen presets' lists the presets")
     if config_file and (preset or family):
         config = configs.load(config_file, config)
-    if dataset and dataset.startswith("folder:"):  # of the run, wherever it is resumed from
+    if dataset and dataset.startswith("folder:"):  # absolute, so that the run can be resumed from anywhere
         dataset = f"folder:{Path(dataset.removeprefix('folder:')).expanduser().absolute()}"
     if dataset:
         config = replace(config, data=replace(config.data, dataset=dataset))
@@ -122,7 +124,7 @@ def _chosen(
 
 
 def _first_dataset(family: str) -> str:
-    """The digits if the family has a preset for them, else the set of its first preset."""
+    """The digits if the family has a preset for them, else the dataset of its first preset."""
     from jaxgen.config.presets import PRESETS
 
     own = [config.data.dataset for name, config in PRESETS.items() if name.startswith(f"{family}-")]
@@ -130,7 +132,7 @@ def _first_dataset(family: str) -> str:
 
 
 def _for_dataset(family: str, dataset: str, data_dir: Path | None) -> Config:
-    """The family's preset for a dataset, or one made to the dataset's measure."""
+    """The family's preset for a dataset, or one adapted to the dataset's size, channels and classes."""
     from jaxgen import data
     from jaxgen.config import presets
 
@@ -142,7 +144,7 @@ def _for_dataset(family: str, dataset: str, data_dir: Path | None) -> Config:
 
 
 def _resumed(config: Config, settings: tuple[str, ...]) -> Config:
-    """A run's config with changes to how it is trained; what it is cannot change any more."""
+    """A run's config with changed training settings; other keys cannot change on resume."""
     from jaxgen import config as configs
     from jaxgen.errors import UsageError
     from jaxgen.runs.folder import may_change

@@ -55,7 +55,7 @@ def test_own_images_are_described(command, images):
 
 def test_get_prints_where_the_images_lie(command, images):
     assert command("data", "get", f"folder:{images}").out == f"{images}\n"
-    assert command("data", "get", "digits").out == "digits needs nothing: it is ready\n"
+    assert command("data", "get", "digits").out == "digits is ready: it needs no download\n"
 
 
 @pytest.mark.parametrize("verb", ["info", "get"])

@@ -120,7 +120,7 @@ def test_command_verifies_another_runtime_and_tells_how_far_it_is(jaxgen, family
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["relative"] < 1e-5
     done = jaxgen("verify", restamped(family("vae").onnx, manifest=changed_probe), "--runtime", "reference")
-    assert done.returncode == 3 and "does not give on this machine what its certificate says" in done.stderr
+    assert done.returncode == 3 and "does not reproduce its certificate on this machine" in done.stderr
 
 
 def test_command_measures_another_runtime_beside_the_usual_one(jaxgen):
