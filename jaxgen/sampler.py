@@ -1,4 +1,4 @@
-"""The name that the loaded model had in jaxgen 0.1: `from jaxgen.sampler import Sampler`. It is `jaxgen.Model` now."""
+"""The old name of `jaxgen.Model`, from jaxgen 0.1: `from jaxgen.sampler import Sampler`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from jaxgen.inference.sampler import Model
 
 
 class Sampler(Model):
-    """`jaxgen.Model`, whose `sample` was called `draw`."""
+    """`jaxgen.Model` with `draw`, the old name of `sample`."""
 
     draw = Model.sample

@@ -1,4 +1,4 @@
-"""The configuration of a run: frozen dataclasses, validated once, written to and read from TOML."""
+"""The configuration of a run: frozen dataclasses, validated once, stored as TOML."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ DEFAULT = "ddpm"  # the family of a config that names none
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """Nested plain dict, as JSON and TOML take it."""
+    """The config as a nested dict of JSON and TOML values."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:
-    """The inverse of `to_dict`; keys that are left out keep their defaults.
+    """The inverse of `to_dict`; missing keys keep their defaults.
 
-    Raises UsageError on an unknown key (the nearest one is named), a value of the wrong type or out of range.
+    Raises UsageError on an unknown key (and names the nearest one), or a value of the wrong type or out of range.
     """
     family = values.get("family", DEFAULT)
     kind = _family(family)
@@ -50,7 +50,7 @@ def _family(name: Any) -> type[Config]:
 
 
 def _unknown(key: str, family: str) -> UsageError:
-    """Names the nearest key of this family, and the families that have the one that was given."""
+    """The error for an unknown key, with the nearest key of this family, or the families that have this key."""
     err = schema.unknown(key, all_keys(family))
     owners = [name for name in FAMILIES if any(k == key or k.startswith(f"{key}.") for k in all_keys(name))]
     if not owners or family in owners:
@@ -59,12 +59,12 @@ def _unknown(key: str, family: str) -> UsageError:
 
 
 def all_keys(family: str = DEFAULT) -> list[str]:
-    """Every settable key of a family, dotted: 'training.lr', 'model.channels', ..."""
+    """All settable keys of a family, dotted: 'training.lr', 'model.channels', ..."""
     return schema.keys(_family(family))
 
 
 def override(config: Config, settings: Iterable[str]) -> Config:
-    """`config` with each 'section.key=value' applied; values are written as in TOML, strings may go bare.
+    """`config` with each 'section.key=value' applied; values are TOML, and strings need no quotes.
 
     Raises UsageError on a malformed setting, an unknown key or a bad value.
     """
@@ -85,7 +85,7 @@ def override(config: Config, settings: Iterable[str]) -> Config:
 
 
 def dumps(config: Config) -> str:
-    """The config as TOML text that `load` reads back equal."""
+    """The config as TOML text; `load` returns an equal config."""
     values = to_dict(config)
     lines = [f"{key} = {schema.format_value(value)}" for key, value in values.items() if not isinstance(value, dict)]
     for section, table in values.items():
@@ -95,10 +95,9 @@ def dumps(config: Config) -> str:
 
 
 def load(path: Path, base: Config | None = None, *, renames: Say | None = None) -> Config:
-    """Read a TOML file; keys that it leaves out come from `base`, or from the defaults.
+    """Read a TOML file; missing keys come from `base`, or from the defaults.
 
-    renames: given, the file is one that an earlier jaxgen wrote: keys that have other names today, or none, are read
-    as `jaxgen.config.renames` says, and this hears of each in a line.
+    renames: accept the old keys in `jaxgen.config.renames`, and call this with a line for each.
     Raises UsageError if the file cannot be read or holds an unknown key or a bad value.
     """
     try:
@@ -114,7 +113,7 @@ def load(path: Path, base: Config | None = None, *, renames: Say | None = None) 
     family = values.get("family", base.family if base else DEFAULT)
     if base and family != base.family:
         raise UsageError(f"{path}: family is {family!r}, but {base.name} is of family {base.family!r}")
-    merged = to_dict(base or _family(family)())  # type: ignore[call-arg]  # every family has a default for all
+    merged = to_dict(base or _family(family)())  # type: ignore[call-arg]  # all fields of a family have defaults
     for key, value in values.items():
         section = merged.get(key)
         merged[key] = {**section, **value} if isinstance(value, dict) and isinstance(section, dict) else value
@@ -122,7 +121,7 @@ def load(path: Path, base: Config | None = None, *, renames: Say | None = None) 
 
 
 def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-    """The dotted keys in which two configs differ, each with its old and new value; None where a family has no such."""
+    """The dotted keys that differ between two configs, with old and new values; None if a family has no such key."""
     a, b = _flat(to_dict(old)), _flat(to_dict(new))
     return {key: (a.get(key), b.get(key)) for key in a | b if a.get(key) != b.get(key)}
 

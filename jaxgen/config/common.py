@@ -1,4 +1,4 @@
-"""The sections of a config, each validated once."""
+"""The config sections that all families share."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LARGEST = 2**31 - 1  # step counters are int32 on the device
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    dataset: str = "digits"  # a name that `jaxgen data list` knows, or folder:PATH
-    size: int = 8  # pixels a side; images are resized to it when they are loaded
+    dataset: str = "digits"  # a name of `jaxgen data list`, or folder:PATH
+    size: int = 8  # pixels per side; images are resized to it on loading
     channels: Literal[1, 3] = 1
-    without: tuple[int, ...] = ()  # numbers of classes that are left out, as anomaly detection needs
+    without: tuple[int, ...] = ()  # numbers of classes to leave out, for anomaly detection
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -29,7 +29,7 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    steps: int = 0  # optimiser steps; 0: `epochs` decides
+    steps: int = 0  # optimiser steps; 0: from `epochs`
     epochs: int = 100
     batch_size: int = 128  # over all devices
     optimizer: Literal["adam", "adamw", "lion", "sgd"] = "adam"
@@ -40,17 +40,17 @@ class TrainingConfig:
     warmup: int = 0  # steps of linear warm-up
     weight_decay: float = 0.0  # adamw and lion
     grad_clip: float = 1.0  # global norm; 0: off
-    ema: float = 0.999  # decay of the averaged weights, the ones that are sampled and exported; 0: off
+    ema: float = 0.999  # decay of the averaged weights, which are used for sampling and export; 0: off
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # of the computation; auto: bfloat16 on GPU and TPU
-    scan_steps: int = 0  # optimiser steps inside one compiled call; 0: as many as are fast on this device
+    scan_steps: int = 0  # optimiser steps in one compiled call; 0: a fast number for this device
     seed: int = 0
     log_every: int = 50
-    checkpoint_every: int = 0  # steps; 0: `checkpoint_epochs` decides
+    checkpoint_every: int = 0  # steps; 0: from `checkpoint_epochs`
     checkpoint_epochs: int = 5
-    keep: int = 3  # newest checkpoints kept, besides the best
+    keep: int = 3  # number of newest checkpoints to keep, besides the best
     sample_every: int = 0  # steps between sample grids; 0: each epoch
     sample_count: int = 64
-    test_images: int = 512  # on which the test loss is measured, at most; 0: all
+    test_images: int = 512  # most images of the test loss; 0: all
 
     def __post_init__(self) -> None:
         for key in ("batch_size", "epochs", "log_every", "checkpoint_epochs", "keep", "sample_count"):

@@ -1,7 +1,7 @@
-"""The families, each as the config of a whole run: its sections, and what others may know without asking its name.
+"""The families, each as the config of a whole run: its sections, and the properties that other modules use.
 
-A family is one entry here and one on each floor above: its network (jaxgen.models.network), how it is trained
-(jaxgen.training.families), its PyTorch twin (jaxgen_export.torch_models).
+A family has one entry here and one in each layer above: its network (jaxgen.models.network), its training
+(jaxgen.training.families) and its PyTorch model (jaxgen_export.torch_models).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NetworkConfig = UNetConfig | VAEConfig | GANConfig | ClassifierConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything that a run depends on, besides the data itself: what all families have."""
+    """The config of a run, which determines it together with the data: the part that all families share."""
 
     name: str = "custom"
     family: str
@@ -34,51 +34,51 @@ class Config:
 
     @property
     def classes(self) -> int:
-        """How many the model is told of; 0: it is unconditional."""
+        """The number of classes; 0: unconditional."""
         return self.model.classes
 
     @property
     def process(self) -> Process | None:
-        """What its plans are made from; None where an image is one evaluation of the network on noise index 0."""
+        """The process of its plans; None if an image is one evaluation of the network on noise index 0."""
         section = self.sampling
         return section.process if section else None
 
     @property
     def plan(self) -> SamplerSpec | None:
-        """The recipe of the plan that an exported file runs unless told otherwise; None where there is no process."""
+        """The recipe of an exported file's default plan; None without a process."""
         section = self.sampling
         return section.plan if section else None
 
     @property
     def guidance(self) -> float:
-        """The classifier-free guidance scale of that plan; 1 where there is none."""
+        """The classifier-free guidance scale of the default plan; 1 without a process."""
         section = self.sampling
         return section.guidance if section else 1.0
 
     @property
     def sampling(self) -> DiffusionConfig | FlowConfig | None:
-        """The section that says by which process it is trained and sampled, if there is one."""
+        """The section of the process for training and sampling, or None."""
         return None
 
     @property
     def likelihood(self) -> tuple[str, float] | None:
-        """The likelihood of an image given its latent, and the deviation sigma that a Gaussian one has; None: the
-        family has no likelihood."""
+        """The likelihood of an image given its latent, and the deviation sigma of a Gaussian one; None: the family has
+        no likelihood."""
         return None
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """Of an image's normals: a draw of them, for models that draw."""
+        """The shape of one image's noise, for generative models."""
         return self.data.shape
 
     @property
     def is_generator(self) -> bool:
-        """Whether the model makes images; else it reads them."""
+        """Whether the model generates images; else it reads them."""
         return True
 
     @property
     def null_class(self) -> bool:
-        """Whether a conditional model also draws without a class (label -1)."""
+        """Whether a conditional model can also sample without a class (label -1)."""
         return self.process is not None
 
     @property
@@ -93,7 +93,7 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class UNetRun(Config):
-    """What the families around a UNet share."""
+    """The part of the config that UNet families share."""
 
     model: UNetConfig = field(default_factory=UNetConfig)
 
@@ -143,7 +143,7 @@ class Flow(UNetRun):
 
 @dataclass(frozen=True, kw_only=True)
 class VAE(Config):
-    """Variational autoencoder (Kingma & Welling 2014), conditional where the model has classes."""
+    """Variational autoencoder (Kingma & Welling 2014), conditional if the model has classes."""
 
     family: Literal["vae"] = "vae"
     model: VAEConfig = field(default_factory=VAEConfig)
@@ -168,7 +168,7 @@ class VAE(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class GAN(Config):
-    """Generative adversarial network (Goodfellow et al. 2014), conditional where the model has classes."""
+    """Generative adversarial network (Goodfellow et al. 2014), conditional if the model has classes."""
 
     family: Literal["gan"] = "gan"
     model: GANConfig = field(default_factory=GANConfig)
@@ -181,8 +181,8 @@ class GAN(Config):
         multiple = f"a multiple of gan.critic_steps ({steps}), as {batch * steps} is"
         require(batch % steps == 0, "training.batch_size", multiple, batch)
         plain = self.gan.loss != "wgan-gp" or self.model.discriminator_norm == "none"
-        want = "'none' for wgan-gp, whose penalty is of each image alone (--set model.discriminator_norm=none)"
-        require(plain, "model.discriminator_norm", want, self.model.discriminator_norm)
+        expected = "'none' for wgan-gp, whose penalty is of each image alone (--set model.discriminator_norm=none)"
+        require(plain, "model.discriminator_norm", expected, self.model.discriminator_norm)
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
@@ -191,7 +191,7 @@ class GAN(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class Classifier(Config):
-    """Tells classes apart; it draws nothing, and the evaluation of the other families uses it."""
+    """An image classifier, which the evaluation of the other families uses."""
 
     family: Literal["classifier"] = "classifier"
     model: ClassifierConfig = field(default_factory=ClassifierConfig)

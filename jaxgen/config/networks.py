@@ -12,8 +12,8 @@ from jaxgen.config.schema import require
 class UNetConfig:
     channels: int = 32  # width of the first level
     multipliers: tuple[int, ...] = (1, 2)  # width of each level, in units of `channels`; each level halves the size
-    blocks: int = 2  # residual blocks a level
-    attention: tuple[int, ...] = ()  # image sizes at which levels attend to themselves
+    blocks: int = 2  # residual blocks per level
+    attention: tuple[int, ...] = ()  # sizes of the levels with self-attention
     heads: int = 4
     groups: int = 8  # of GroupNorm
     dropout: float = 0.0
@@ -45,7 +45,7 @@ class VAEConfig:
     hidden: tuple[int, ...] = (400,)  # widths of the encoder's linear layers
     convolutions: tuple[int, ...] = ()  # widths of stride-2 convolutions before them
     activation: Literal["relu", "tanh", "silu"] = "relu"
-    classes: int = 0  # 0: unconditional; else the decoder is told the class, one-hot
+    classes: int = 0  # 0: unconditional; else the decoder also takes the one-hot class
 
     def __post_init__(self) -> None:
         require(1 <= self.latent <= 4096, "model.latent", "from 1 to 4096", self.latent)
@@ -61,13 +61,13 @@ class GANConfig:
 
     latent: int = 100
     widths: tuple[int, ...] = (128, 64, 32)  # channels of the generator's maps; one transposed convolution each
-    doublings: int = 2  # how many of those double the size (the first ones); the others keep it
+    doublings: int = 2  # number of the first ones that double the size; the others keep it
     generator_norm: Literal["none", "batch"] = "none"
     discriminator_norm: Literal["none", "batch"] = "batch"
     dropout: float = 0.3  # of the discriminator
     classes: int = 0  # 0: unconditional
     embedding: int = 32  # features of a class in the generator (classes > 0)
-    conditioning: Literal["projection", "embedding"] = "projection"  # how the discriminator is told the class
+    conditioning: Literal["projection", "embedding"] = "projection"  # of the discriminator
 
     def __post_init__(self) -> None:
         require(1 <= self.latent <= 4096, "model.latent", "from 1 to 4096", self.latent)
@@ -82,7 +82,7 @@ class GANConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierConfig:
-    """Stride-2 convolutions, a linear layer (the features), class scores."""
+    """Stride-2 convolutions, a linear layer (the features), and class scores."""
 
     widths: tuple[int, ...] = (32, 64)
     features: int = 128

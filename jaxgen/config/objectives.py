@@ -1,4 +1,4 @@
-"""What a network is trained to do, and how it is sampled: a section of its own for each family."""
+"""The config sections of each family's training objective and sampling."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class DiffusionConfig:
     prediction: Literal["eps", "x0", "v"] = "eps"
     weighting: Literal["simple", "min-snr"] = "simple"
     min_snr_gamma: float = 5.0
-    # The plan that an exported file runs unless told otherwise.
+    # The default plan of an exported file.
     sampler: Literal["ancestral", "ddim", "dpmpp-2m"] = "ddim"
     sampler_steps: int = 50
     eta: float = 0.0
@@ -54,8 +54,8 @@ class DiffusionConfig:
 class FlowConfig:
     """Rectified flow: x_t = (1 - t) x_0 + t eps, and the network predicts eps - x_0 (Liu et al. 2023)."""
 
-    time_scale: float = 1000.0  # the network is told t * time_scale
-    times: Literal["uniform", "logit-normal"] = "uniform"  # how training times are drawn; the latter: Esser et al. 2024
+    time_scale: float = 1000.0  # the network's timestep is t * time_scale
+    times: Literal["uniform", "logit-normal"] = "uniform"  # distribution of training times; latter: Esser et al. 2024
     sampler: Literal["euler"] = "euler"
     sampler_steps: int = 50
     guidance: float = 1.0  # classifier-free guidance scale (model.classes > 0)
@@ -80,11 +80,11 @@ class FlowConfig:
 @dataclass(frozen=True, kw_only=True)
 class VAEObjective:
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
-    sigma: float = 0.1  # of the Gaussian likelihood, pixels being in [0, 1]
+    sigma: float = 0.1  # of the Gaussian likelihood, for pixels in [0, 1]
     beta: float = 1.0  # weight of the KL term (Higgins et al. 2017)
-    free_bits: float = 0.0  # nats of KL a latent dimension that cost nothing (Kingma et al. 2016)
+    free_bits: float = 0.0  # free nats of KL per latent dimension (Kingma et al. 2016)
     samples: int = 1  # importance samples; more than 1: the bound of the IWAE (Burda et al. 2016)
-    binarization: Literal["none", "dynamic"] = "none"  # dynamic: pixels are drawn afresh, each time they are seen
+    binarization: Literal["none", "dynamic"] = "none"  # dynamic: pixels are resampled in each step
 
     def __post_init__(self) -> None:
         require(self.sigma > 0, "vae.sigma", "> 0", self.sigma)
@@ -99,7 +99,7 @@ class VAEObjective:
 class GANObjective:
     loss: Literal["non-saturating", "hinge", "wgan-gp"] = "non-saturating"
     gradient_penalty: float = 10.0  # wgan-gp only
-    critic_steps: int = 1  # discriminator steps for each step of the generator, each on its own part of the batch
+    critic_steps: int = 1  # discriminator steps per generator step, each on its own part of the batch
     discriminator_lr: float = 0.0  # 0: training.lr
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The named experiments: FAMILY-DATASET[-variant] -> Config. `jaxgen presets` lists them."""
+"""The presets: FAMILY-DATASET[-variant] -> Config. `jaxgen presets` lists them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _MINI = DDPM(
     ),
 )
 
-# The three configurations for 16x16 MNIST that DDPM tutorials publish: they differ in T, learning rate and beta.
+# Three configurations for 16x16 MNIST from DDPM tutorials, which differ in T, learning rate and beta.
 _MNIST16 = DDPM(
     name="ddpm-mnist16-baseline",
     data=replace(MNIST, size=16),
@@ -84,7 +84,7 @@ _FLOW_DIGITS = Flow(
     name="flow-digits", data=DIGITS, model=_DDPM_DIGITS.model, flow=FlowConfig(), training=_DDPM_DIGITS.training
 )
 
-# Losses of VAEs are sums over pixels, so their gradients are large and are not clipped.
+# VAE losses are sums over pixels, so their gradients are large and are not clipped.
 _MLP = TrainingConfig(
     epochs=50, batch_size=128, lr=1e-3, grad_clip=0.0, log_every=100, sample_every=2340, test_images=0
 )
@@ -167,21 +167,20 @@ PRESETS: dict[str, Config] = {
 
 
 def preset(name: str) -> Config:
-    """The preset of that name, or a UsageError that names the nearest."""
+    """The preset of a name. Raises UsageError, with the nearest name, if there is none."""
     return lookup(PRESETS, name, "preset")
 
 
 def families() -> list[str]:
-    """The words that `--model` takes."""
+    """The values of `--model`."""
     return sorted({name.split("-")[0] for name in PRESETS})
 
 
 def for_dataset(family: str, dataset: str, *, size: int = 32, channels: int = 3, classes: int = 0) -> Config:
-    """The family's preset for a dataset; where there is none, FAMILY-mnist, else the last listed, at the
-    dataset's own size.
+    """The family's preset for a dataset, else FAMILY-mnist or the family's last preset, adapted to the dataset.
 
-    size, channels, classes: of the dataset, used only where no preset names it; sizes are rounded to what the networks
-    can halve, and are at most 64, beyond which they are too small to be of use. Conditional models get the dataset's
+    size, channels, classes: of the dataset, used only without its own preset; sizes are rounded so that the networks
+    can halve them, and limited to 64, beyond which the networks are too small. Conditional models get the dataset's
     classes. Raises UsageError if there is no such family, or none of its presets fits.
     """
     lookup(dict.fromkeys(families()), family, "model")

@@ -1,6 +1,6 @@
-"""Keys of a config that have had other names: what run folders and model files of an earlier jaxgen are read with.
+"""Renamed and dropped config keys, for reading run folders and model files of earlier jaxgen versions.
 
-Whoever renames a key adds a line here, and one for a key that is dropped; so neither orphans what people have.
+Add a line here for each key that is renamed or dropped, so that existing files stay readable.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ Say = Callable[[str], object]
 
 
 class Rename(NamedTuple):
-    """What has become of a key: its name today, None if it was dropped, and the version of jaxgen that did it."""
+    """The change of a key: its new name, None if it was dropped, and the jaxgen version of the change."""
 
     new: str | None
     version: str
 
 
-# By the old key, dotted: 'training.lr', or 'training' for the whole section. In the order in which they came: what was
+# By the old key, dotted: 'training.lr', or 'training' for the whole section. In chronological order: a key that was
 # renamed twice has two lines.
 RENAMES: dict[str, Rename] = {"training.test_pictures": Rename("training.test_images", "0.2.0")}
 
 
 class Change(NamedTuple):
-    """One entry of the table that a config had a use for."""
+    """A rename that was applied to a config."""
 
     old: str
     new: str | None
     version: str
 
     def covers(self, key: str) -> bool:
-        """Whether this is of a key, or of a section that it stands in; key: by its new name."""
+        """Whether this rename is of a key or its section; key: by its new name."""
         return key == self.new or key.startswith(f"{self.new}.")
 
     def __str__(self) -> str:
@@ -44,9 +44,9 @@ class Change(NamedTuple):
 def renamed(
     values: Mapping[str, Any], table: Mapping[str, Rename] | None = None
 ) -> tuple[dict[str, Any], list[Change]]:
-    """A config's nested plain dict by today's keys, and what was changed for it; `values` stays as it is.
+    """A copy of a config's nested dict with current keys, and the list of changes.
 
-    table: None for RENAMES. Where the new key is there already, it counts, and the old one is left out.
+    table: None for RENAMES. If the new key is present as well, it takes precedence.
     """
     result, changes = _copied(values), []
     for old, (new, version) in (RENAMES if table is None else table).items():
@@ -56,7 +56,7 @@ def renamed(
         value = section.pop(leaf)
         if new is not None:
             target, leaf = _section(result, new, make=True)
-            if target is None:  # a value stands where a section must be
+            if target is None:  # a value is in the place of a section
                 section[old.rpartition(".")[2]] = value
                 continue
             target.setdefault(leaf, value)
@@ -69,16 +69,16 @@ def _copied(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _section(values: dict[str, Any], key: str, *, make: bool = False) -> tuple[dict[str, Any] | None, str]:
-    """The section that a dotted key stands in, None if it is not there, and the last part of the key."""
+    """The section of a dotted key, None if it is missing, and the last part of the key."""
     *sections, leaf = key.split(".")
-    found: Any = values
+    section: Any = values
     for name in sections:
-        found = found.setdefault(name, {}) if make else found.get(name)
-        if not isinstance(found, dict):
+        section = section.setdefault(name, {}) if make else section.get(name)
+        if not isinstance(section, dict):
             return None, leaf
-    return found, leaf
+    return section, leaf
 
 
 def to_stderr(line: str) -> None:
-    """Where a person hears what was read as what, unless a caller has a better place."""
+    """Print a line to stderr: the default report of renames."""
     print(line, file=sys.stderr)

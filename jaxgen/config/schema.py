@@ -1,4 +1,4 @@
-"""Frozen dataclasses from plain values: it knows types and names, and not what is configured with them.
+"""Building frozen dataclasses from plain values, with checks of names and types.
 
 A dataclass may hold integers, numbers, strings, tuples of integers, Literals, and dataclasses of these as sections.
 """
@@ -16,37 +16,37 @@ from jaxgen.errors import UsageError, nearest
 T = TypeVar("T")
 
 
-def require(condition: bool, key: str, want: str, got: object) -> None:
-    """Raise UsageError with 'KEY must be WANT, got GOT' unless the condition holds."""
+def require(condition: bool, key: str, expected: str, value: object) -> None:
+    """Raise UsageError with 'KEY must be EXPECTED, got VALUE' unless the condition holds."""
     if not condition:
-        raise UsageError(f"{key} must be {want}, got {got!r}")
+        raise UsageError(f"{key} must be {expected}, got {value!r}")
 
 
 def keys(kind: type) -> list[str]:
-    """Every key of a dataclass that can be set, those in sections dotted: 'name', 'training.lr', ..."""
-    found = []
+    """All settable keys of a dataclass, dotted in sections: 'name', 'training.lr', ..."""
+    names = []
     for name, hint in get_type_hints(kind).items():
-        found += [f"{name}.{key}" for key in keys(hint)] if _is_section(hint) else [name]
-    return found
+        names += [f"{name}.{key}" for key in keys(hint)] if _is_section(hint) else [name]
+    return names
 
 
 def build(kind: type[T], values: Mapping[str, Any]) -> T:
-    """An instance of `kind` from nested dicts; what they leave out keeps its default.
+    """An instance of `kind` from nested dicts; missing keys keep their defaults.
 
-    Raises UsageError on an unknown key (the nearest one is named), a value of the wrong type, or what `kind` refuses.
+    Raises UsageError on an unknown key (and names the nearest one), or a value of the wrong type or refused by `kind`.
     """
     return _section(kind, values, "", keys(kind))
 
 
 def unknown(key: str, known: list[str]) -> UsageError:
-    """Names the nearest key; one that is right but for its section ('lr') counts as near."""
+    """The error for an unknown key, with the nearest key; a key without its section ('lr') counts as near."""
     same_leaf = [other for other in known if other.rpartition(".")[2] == key.rpartition(".")[2]]
     hint = f" (did you mean {' or '.join(map(repr, same_leaf))}?)" if same_leaf else nearest(key, known)
     return UsageError(f"unknown config key {key!r}{hint}")
 
 
 def parse_value(text: str) -> Any:
-    """A value as TOML writes it; what is none is a string."""
+    """Parse a TOML value; other text is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
@@ -54,8 +54,8 @@ def parse_value(text: str) -> Any:
 
 
 def format_value(value: Any) -> str:
-    """A value as TOML writes it."""
-    # JSON's notation is TOML's too, but for DEL, and for the surrogate pairs that ASCII JSON would use.
+    """Format a value as TOML."""
+    # JSON is valid TOML here, except for DEL and for the surrogate pairs of ASCII JSON.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -68,13 +68,13 @@ def _section(kind: type[T], values: Mapping[str, Any], prefix: str, known: list[
 
 
 def _convert(value: Any, hint: Any, key: str, known: list[str]) -> Any:
-    """`value` as the annotated type of `key`, or a UsageError."""
+    """Convert `value` to the annotated type of `key`. Raises UsageError."""
     if _is_section(hint):
         require(isinstance(value, Mapping), key, "a table", value)
         return _section(hint, value, key + ".", known)
     if get_origin(hint) is Literal:
         choices = get_args(hint)
-        chosen = any(value == choice and type(value) is type(choice) for choice in choices)  # 1, and not True or 1.0
+        chosen = any(value == choice and type(value) is type(choice) for choice in choices)  # 1 is not True or 1.0
         require(chosen, key, f"one of {', '.join(map(str, choices))}", value)
         return value
     if get_origin(hint) is tuple:
@@ -94,5 +94,5 @@ def _is_section(hint: Any) -> TypeGuard[type]:
 
 
 def _is_unicode(text: str) -> bool:
-    """False for the lone surrogates that undecodable bytes of a command line become, which TOML cannot hold."""
+    """Whether a text has no lone surrogates, which come from undecodable command lines and are invalid in TOML."""
     return not any("\ud800" <= character <= "\udfff" for character in text)

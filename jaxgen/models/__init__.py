@@ -1,1 +1,1 @@
-"""Networks in Flax NNX (NHWC), and the JAX loop that samples from them."""
+"""Networks in Flax NNX (NHWC), and the sampling loop in JAX."""

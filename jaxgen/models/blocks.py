@@ -1,4 +1,4 @@
-"""The parts of the networks, in Flax NNX; images are [B, H, W, C], embeddings [B, E]."""
+"""Building blocks of the networks, in Flax NNX; images are [B, H, W, C], embeddings [B, E]."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def sinusoids(t: Array, features: int) -> Array:
 
 
 class GroupNorm(nnx.Module):
-    """Wu & He 2018, statistics in float32.
+    """Group normalisation (Wu & He 2018) with statistics in float32.
 
-    Reduces over space first and over a group's channels after, then applies one scale and shift: on CPU that is
-    a tenth of a training step faster than flax's own. Deviations are squared after centring, since E[x^2] - E[x]^2
-    loses everything on constant images.
+    It reduces over space first, then over a group's channels, and applies one scale and shift: on CPU this makes a
+    training step a tenth faster than flax's own. Deviations are squared after centring, because E[x^2] - E[x]^2 loses
+    all precision on constant images.
     """
 
     def __init__(self, channels: int, groups: int, *, dtype: jnp.dtype) -> None:
@@ -47,7 +47,7 @@ class GroupNorm(nnx.Module):
         return (wide * scale[:, None, None] + shift[:, None, None]).astype(self.dtype)
 
     def _over_group(self, channels: Array) -> Array:
-        """Mean over each group's channels, given back to every channel: [B, C] -> [B, C]."""
+        """Mean over each group's channels, repeated for every channel: [B, C] -> [B, C]."""
         grouped = channels.reshape(channels.shape[0], self.groups, -1)
         return jnp.broadcast_to(grouped.mean(-1, keepdims=True), grouped.shape).reshape(channels.shape)
 
@@ -55,17 +55,17 @@ class GroupNorm(nnx.Module):
 def conv3x3(
     inputs: int, outputs: int, *, stride: int = 1, zero: bool = False, dtype: jnp.dtype, rngs: nnx.Rngs
 ) -> nnx.Conv:
-    """Padded by one on each side whatever the stride, as torch does; `zero` starts it at nothing."""
+    """A 3x3 convolution, padded by one on each side for any stride, as in torch; zero: initialise the kernel to 0."""
     init: dict[str, Any] = {"kernel_init": ZEROS} if zero else {}
     return nnx.Conv(inputs, outputs, (3, 3), strides=stride, padding=((1, 1), (1, 1)), dtype=dtype, rngs=rngs, **init)
 
 
 @jax.custom_vjp
 def conv2x2(x: Array, kernel: Array) -> Array:
-    """Stride 1, no padding: [B, H, W, C] with [2, 2, C, O] -> [B, H - 1, W - 1, O].
+    """Convolve with stride 1 and no padding: [B, H, W, C] with [2, 2, C, O] -> [B, H - 1, W - 1, O].
 
-    XLA's CPU backend takes three to five times as long for the weights' gradient as for the input's, so that one is
-    a matrix product here.
+    The weights' gradient is a matrix product, because XLA's CPU backend takes three to five times as long for it as for
+    the input's gradient.
     """
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
@@ -87,16 +87,16 @@ conv2x2.defvjp(_conv2x2_forward, _conv2x2_backward)
 
 
 def conv4x4(inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.Conv:
-    """To half the size."""
+    """A 4x4 convolution to half the size."""
     return nnx.Conv(inputs, outputs, (4, 4), strides=2, padding=((1, 1), (1, 1)), dtype=dtype, rngs=rngs)
 
 
 class Doubling(nnx.Module):
-    """A transposed convolution with kernel 4, stride 2 and torch's padding 1: to twice the size.
+    """A transposed convolution to twice the size, with kernel 4, stride 2 and torch's padding 1.
 
-    The kernel is flax's: y[2u + p] is the sum over m of x[u - 1 + p + m] kernel[p + 2m], which torch writes with the
-    kernel turned by half a circle. Computed as a 2x2 convolution to four neighbours at once: stride 1
-    has gradients that XLA's CPU backend does ten times faster than those of a spread-out input (experiments/gan-mnist).
+    The kernel is flax's: y[2u + p] is the sum over m of x[u - 1 + p + m] kernel[p + 2m]; torch rotates the kernel by
+    180 degrees. It is computed as a 2x2 convolution to four neighbours at once, because XLA's CPU backend computes
+    gradients at stride 1 ten times faster than those of a dilated input (experiments/gan-mnist).
     """
 
     def __init__(self, inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
@@ -117,10 +117,10 @@ class Doubling(nnx.Module):
 
 
 class Transposed3x3(nnx.Module):
-    """A transposed convolution with kernel 3, stride 1 and torch's padding 1: at the same size.
+    """A transposed convolution at the same size, with kernel 3, stride 1 and torch's padding 1.
 
-    The kernel is flax's, as in `Doubling`. Each pixel adds its nine products to its neighbours: to few
-    channels, as a generator's last layer goes, that is one matrix product, and so are its gradients.
+    The kernel is flax's, as in `Doubling`. Each pixel adds its nine products to its neighbours. With few output
+    channels, as in a generator's last layer, this is one matrix product, and so are its gradients.
     """
 
     def __init__(self, inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
@@ -139,7 +139,7 @@ class Transposed3x3(nnx.Module):
 
 
 def flat_map(x: Array) -> Array:
-    """[B, H, W, C] -> [B, C * H * W], in PyTorch's order, so that the linear layer after it can cross as it is."""
+    """[B, H, W, C] -> [B, C * H * W], in PyTorch's order, so that the next linear layer exports unchanged."""
     return x.transpose(0, 3, 1, 2).reshape(len(x), -1)
 
 
@@ -150,7 +150,7 @@ def map_of(x: Array, shape: tuple[int, int, int]) -> Array:
 
 
 class BatchNorm(nnx.BatchNorm):
-    """Ioffe & Szegedy 2015; the running statistics are among the weights, as `mean` and `var`."""
+    """Batch normalisation (Ioffe & Szegedy 2015); the running statistics are the weights `mean` and `var`."""
 
     def __init__(self, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         super().__init__(channels, momentum=0.9, epsilon=1e-5, use_fast_variance=False, dtype=dtype, rngs=rngs)
@@ -176,7 +176,7 @@ class Attention(nnx.Module):
 
 
 class ResidualBlock(nnx.Module):
-    """Norm, SiLU, convolution, twice, the embedding added in between; then attention if asked for (Ho et al. 2020)."""
+    """Norm, SiLU and convolution, twice, with the embedding in between; then optional attention (Ho et al. 2020)."""
 
     def __init__(
         self,
@@ -211,7 +211,7 @@ class ResidualBlock(nnx.Module):
 
 
 class Upsample(nnx.Module):
-    """Nearest neighbour to twice the size, then a convolution."""
+    """Nearest-neighbour upsampling to twice the size, then a convolution."""
 
     def __init__(self, inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         self.conv = conv3x3(inputs, outputs, dtype=dtype, rngs=rngs)

@@ -1,4 +1,4 @@
-"""A small classifier: what tells whether an image shows the class that it should."""
+"""A small image classifier."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxgen.models.blocks import conv4x4, flat_map
 
 
 class Classifier(nnx.Module):
-    """Stride-2 convolutions, a linear layer (the features), class scores."""
+    """Stride-2 convolutions, a linear layer (the features), and class scores."""
 
     def __init__(self, config: ClassifierConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         maps = [channels, *config.widths]

@@ -1,4 +1,4 @@
-"""Generator and discriminator, as DCGAN has them (Radford et al. 2016), sized by the config."""
+"""Generator and discriminator of a DCGAN (Radford et al. 2016), sized by the config."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxgen.models.blocks import BatchNorm, Doubling, Transposed3x3, conv3x3, co
 
 
 class Generator(nnx.Module):
-    """Noise, and the class's embedding where there are classes, to images in [-1, 1]."""
+    """Maps noise, and the class's embedding in conditional models, to images in [-1, 1]."""
 
     def __init__(self, config: GANConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         side = size >> config.doublings
@@ -33,7 +33,7 @@ class Generator(nnx.Module):
         )
 
     def __call__(self, z: Array, label: Array, *, train: bool = False) -> Array:
-        """z: [B, latent]; label: [B] int -> [B, H, W, C]; train: norms by the batch's own statistics."""
+        """z: [B, latent]; label: [B] int -> [B, H, W, C]; train: norms use the batch's own statistics."""
         if self.label is not None:
             z = jnp.concatenate([z, self.label(jnp.maximum(label, 0))], axis=-1)
         h = map_of(self.linear(z), self.map)
@@ -44,10 +44,10 @@ class Generator(nnx.Module):
 
 
 class Discriminator(nnx.Module):
-    """Images to a score [B]: large for real ones."""
+    """Maps images to scores [B], which are large for real images."""
 
     def __init__(self, config: GANConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
-        # Of whole channels (Tompson et al. 2015): neighbouring pixels tell of each other, and on CPU a mask for each
+        # Drop whole channels (Tompson et al. 2015): neighbouring pixels are correlated, and on CPU a mask for each
         # pixel takes a sixth of a training step.
         self.dropout = nnx.Dropout(config.dropout, broadcast_dims=(1, 2))
         self.side = size
@@ -60,7 +60,7 @@ class Discriminator(nnx.Module):
                 for i in range(len(config.widths))
             ]
         )
-        # Not after the first layer: there it would hide the pixels' own statistics (Radford et al. 2016, section 3).
+        # No norm after the first layer, where it would hide the pixels' statistics (Radford et al. 2016, section 3).
         batch = config.discriminator_norm == "batch"
         self.norms = nnx.List([BatchNorm(width, dtype=dtype, rngs=rngs) for width in maps[2:]] if batch else [])
         features = maps[-1] * (size >> config.doublings) ** 2
@@ -88,7 +88,7 @@ class Discriminator(nnx.Module):
 
 
 class GAN(nnx.Module):
-    """`generate` and `discriminate`; called, it draws."""
+    """Generator and discriminator; a call generates images."""
 
     def __init__(self, config: GANConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         self.generator = Generator(config, size, channels, dtype=dtype, rngs=rngs)

@@ -1,7 +1,6 @@
-"""A network as pure functions of its parameters, which are one flat dict: dotted name -> array.
+"""Networks as pure functions of their parameters, which are one flat dict: dotted name -> array.
 
-The names are what checkpoints hold and what crosses to PyTorch, so they are the same everywhere. The running statistics
-of norms are among them.
+Checkpoints and the PyTorch models use the same names. The parameters include the running statistics of norms.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from jaxgen.models.vae import VAE
 
 Params = dict[str, Array]
 
-# module(config.model, size, channels, dtype=, rngs=); called, it is what sampling evaluates.
+# module(config.model, size, channels, dtype=, rngs=); sampling evaluates its __call__.
 MODULES: dict[type, Callable[..., nnx.Module]] = {
     UNetConfig: UNet,
     VAEConfig: VAE,
@@ -36,10 +35,10 @@ MODULES: dict[type, Callable[..., nnx.Module]] = {
 
 @dataclass(frozen=True)
 class Network:
-    """`apply(params, *inputs, method=..., **options)` -> what the module's method gives; nothing is remembered.
+    """`apply(params, *inputs, method=..., **options)` returns the output of the module's method, without side effects.
 
-    `train` is the same and gives the parameters' running statistics besides, as they are after the call.
-    `trainable` are the names of what gradients change: all but running statistics.
+    `train` also returns the updated running statistics. `trainable` holds the names of all other parameters, which
+    gradients change.
     """
 
     init: Callable[[Array], Params]
@@ -49,7 +48,7 @@ class Network:
 
 
 def build(config: Config, dtype: str = "float32") -> Network:
-    """The network that a config describes; parameters are float32 whatever the computation's dtype."""
+    """The network of a config; parameters are float32 for every dtype of the computation."""
 
     def module(key: Array) -> nnx.Module:
         make = MODULES[type(config.model)]
@@ -65,11 +64,11 @@ def build(config: Config, dtype: str = "float32") -> Network:
         return _flat(module(key))
 
     def merged(params: Params) -> nnx.Module:
-        # A GAN draws without its discriminator: a part that is left out whole is one that the method does not read.
+        # A GAN samples without its discriminator: a part may be missing as a whole if the method does not read it.
         absent = leaves.keys() - params.keys()
         if parts := {_part(name) for name in absent} & {_part(name) for name in params}:
             raise JaxgenError(f"weights are incomplete: {min(n for n in absent if _part(n) in parts)!r} is missing")
-        # NaN, so that one that is read after all is seen.
+        # NaN, so that reading a missing part shows.
         whole = params | {name: jnp.full(leaves[name].shape, jnp.nan) for name in absent}
         return nnx.merge(graph, nnx.from_flat_state([(_path(name), kinds[name](whole[name])) for name in leaves]))
 
@@ -86,7 +85,7 @@ def build(config: Config, dtype: str = "float32") -> Network:
 
 
 def fresh(config: Config, seed: int = 0) -> dict[str, np.ndarray]:
-    """The weights that a run starts from, NumPy float32."""
+    """The initial weights of a run, NumPy float32."""
     init = jax.jit(build(config).init)
     return {name: np.asarray(value) for name, value in init(jax.random.key(seed)).items()}
 

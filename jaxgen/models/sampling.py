@@ -1,4 +1,4 @@
-"""The sampling loop in JAX: a plan's rows one after the other; each image's noise is a function of its name."""
+"""The sampling loop in JAX: it runs the rows of a plan; an image's noise is a function of its seed and index."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ State = tuple[Array, Array]  # x and the last x0, each [N, H, W, C]
 
 @partial(jax.jit, static_argnames="shape")
 def image_noise(seed: Array, index: Array, noise_index: Array | int, shape: tuple[int, ...]) -> Array:
-    """Standard normals [N, *shape] of images `index` [N] of seeds `seed` [N], uint32; as `jaxgen.sampling.prng`'s."""
+    """Standard normals [N, *shape] of images `index` [N] of seeds `seed` [N], uint32; as in `jaxgen.sampling.prng`."""
 
     def one(seed: Array, index: Array) -> Array:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), index), noise_index)
         return jax.random.normal(key, shape, jnp.float32)
 
-    with jax.threefry_partitionable(True):  # whatever the environment's JAX_ variables ask for
+    with jax.threefry_partitionable(True):  # regardless of the environment's JAX_ variables
         return jax.vmap(one)(seed, index)
 
 
@@ -42,7 +42,7 @@ def advance(
     *,
     guided: bool,
 ) -> State:
-    """One row [9] of a plan (columns: see jaxgen.sampling.plan)."""
+    """Run one row [9] of a plan (columns: see jaxgen.sampling.plan)."""
     x, x0_prev = state
     t, x0_x, x0_out, clip, to_x, to_x0, to_x0_prev, to_noise, noise_index = row
     times = jnp.full(len(x), t)
@@ -73,12 +73,12 @@ def run_plan(
 ) -> Array:
     """Images [N, H, W, C] in about [-1, 1] of seeds and indices [N] (uint32) and labels [N] (int32, -1 for none).
 
-    start: x to begin with, in place of each image's own noise.
+    start: the initial x, instead of each image's own noise.
 
-    guidance: how far to go from the prediction without the label to the one with it (Ho & Salimans 2022, equation 6,
-    whose w is `guidance` - 1); 1 evaluates the network once a row, anything else twice.
+    guidance: the scale from the prediction without the label to the one with it (Ho & Salimans 2022, equation 6, whose
+    w is `guidance` - 1); 1 evaluates the network once per row, other values twice.
 
-    The rows are calls from Python, not a `lax.scan`: XLA's CPU backend runs convolutions inside a loop some thirty
+    The rows are calls from Python, not a `lax.scan`: XLA's CPU backend runs convolutions inside a loop about thirty
     times slower, and on an accelerator the calls are dispatched ahead of the work.
     """
     start = image_noise(seed, index, 0, shape) if start is None else jnp.array(start)
@@ -103,9 +103,9 @@ def sample(
     guidance: float | None = None,
     start: Array | np.ndarray | None = None,
 ) -> Array:
-    """Images [N, H, W, C] in about [-1, 1], whatever the family: by a plan, or by one evaluation on noise index 0.
+    """Images [N, H, W, C] in about [-1, 1] of any family: by a plan, or by one evaluation on noise index 0.
 
-    plan, guidance: None for the config's own; start: in place of each image's own noise. See `run_plan`.
+    plan, guidance: None for the config's own; start: instead of each image's own noise. See `run_plan`.
     """
     if config.process is None:
         noise = image_noise(seed, index, 0, config.noise_shape) if start is None else jnp.asarray(start)

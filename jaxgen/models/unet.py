@@ -1,4 +1,4 @@
-"""The UNet of Ho et al. 2020, sized by its config, with one skip connection a residual block."""
+"""The UNet of Ho et al. 2020, sized by its config, with one skip connection per residual block."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxgen.models.blocks import GroupNorm, ResidualBlock, Upsample, conv3x3, si
 
 
 class Level(nnx.Module):
-    """The residual blocks of one size, and the way on to the next one (None at the end)."""
+    """The residual blocks of one size, and the resizing to the next one (None at the end)."""
 
     def __init__(self, blocks: list[ResidualBlock], resize: nnx.Module | None) -> None:
         self.blocks = nnx.List(blocks)
@@ -22,7 +22,7 @@ class Level(nnx.Module):
 
 
 class UNet(nnx.Module):
-    """Predicts eps, x0 or v (whatever it was trained for) from a noisy image, its time and its class.
+    """Predicts eps, x0 or v, as trained, from a noisy image, its timestep and its class.
 
     Widths are `config.channels * m` for m in `config.multipliers`; level i works at `size / 2^i` pixels.
     """
@@ -40,7 +40,7 @@ class UNet(nnx.Module):
 
         self.time1 = nnx.Linear(config.channels, embedding, dtype=dtype, rngs=rngs)
         self.time2 = nnx.Linear(embedding, embedding, dtype=dtype, rngs=rngs)
-        # One class more than the data has: the null class, for images of no class in particular.
+        # One class more than the data has: the null class, for "no class".
         self.label = nnx.Embed(config.classes + 1, embedding, dtype=dtype, rngs=rngs) if config.classes else None
         self.conv_in = conv(channels, widths[0])
 
@@ -59,7 +59,7 @@ class UNet(nnx.Module):
         self.conv_out = conv(widths[0], channels, zero=True)
 
     def embed(self, t: Array, label: Array) -> Array:
-        """Time and class as one vector: [B], [B] -> [B, 4 * channels], already activated."""
+        """The embedding of timestep and class: [B], [B] -> [B, 4 * channels], after the activation."""
         embedding = self.time2(nnx.silu(self.time1(sinusoids(t, self.config.channels))))
         if self.label is not None:
             embedding = embedding + self.label(jnp.where(label < 0, self.config.classes, label))
@@ -68,7 +68,7 @@ class UNet(nnx.Module):
     def __call__(self, x: Array, t: Array, label: Array, *, key: Array | None = None) -> Array:
         """x: [B, H, W, C]; t: [B]; label: [B] int, -1 for none -> [B, H, W, C] float32.
 
-        key: of the dropout while training; None: no dropout.
+        key: of the dropout in training; None: no dropout.
         """
         count = self.config.blocks * 2 * len(self.config.multipliers) + 2
         keys = iter([None] * count if key is None else jax.random.split(key, count))

@@ -1,4 +1,4 @@
-"""The variational autoencoder of Kingma & Welling 2014: linear layers, with convolutions before them if asked for."""
+"""The variational autoencoder of Kingma & Welling 2014: linear layers, with optional convolutions before them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nnx.relu, "tanh": jn
 
 
 class Encoder(nnx.Module):
-    """Images to the mean and the log-variance of q(z | x)."""
+    """Maps images to the mean and the log-variance of q(z | x)."""
 
     def __init__(self, config: VAEConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         self.activation = ACTIVATIONS[config.activation]
@@ -30,7 +30,7 @@ class Encoder(nnx.Module):
         self.log_variance = nnx.Linear(widths[-1], config.latent, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> tuple[Array, Array]:
-        """x: [B, H, W, C] in [-1, 1] -> two of [B, latent]."""
+        """x: [B, H, W, C] in [-1, 1] -> mean and log-variance, [B, latent] each."""
         h = (x + 1) / 2
         for convolution in self.convolutions:
             h = self.activation(convolution(h))
@@ -41,7 +41,7 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """Latents, and the class one-hot where there are classes, to the logits of pixels in [0, 1]."""
+    """Maps latents, and the one-hot class in conditional models, to the logits of pixels in [0, 1]."""
 
     def __init__(self, config: VAEConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         self.activation = ACTIVATIONS[config.activation]
@@ -66,7 +66,7 @@ class Decoder(nnx.Module):
 
 
 class VAE(nnx.Module):
-    """`encode` and `decode`; called, it draws: the pixels that a latent most likely means."""
+    """Encoder and decoder; a call decodes latents to the mean image."""
 
     def __init__(self, config: VAEConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         self.encoder = Encoder(config, size, channels, dtype=dtype, rngs=rngs)

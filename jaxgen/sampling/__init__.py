@@ -1,1 +1,1 @@
-"""The mathematics of sampling: NumPy alone, no files and no frameworks."""
+"""The mathematics of sampling, in NumPy, without files and frameworks."""

@@ -1,4 +1,4 @@
-"""From an image to noise: what a diffusion model learns to undo."""
+"""The forward process: adding noise to images, which a diffusion model learns to reverse."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jaxgen.sampling.prng import image_noise
 
 
 def noising(images: np.ndarray, alpha_bar: np.ndarray, frame_count: int, *, seed: int = 0) -> Iterator[np.ndarray]:
-    """Images on their way to noise, from t = 0 (nothing added) to T: uint8 [N, H, W, C] a frame.
+    """Images with increasing noise, from t = 0 (none) to T: uint8 [N, H, W, C] per frame.
 
-    images: uint8 [N, H, W, C]; alpha_bar: [T]; each image keeps one noise, number 0 of its index, all the way, so
-    that the frames follow each other (Ho et al. 2020, equation 4).
+    images: uint8 [N, H, W, C]; alpha_bar: [T]; each image keeps the same noise, number 0 of its index, so that the
+    frames are continuous (Ho et al. 2020, equation 4).
     """
     x0 = to_unit(images)
     eps = image_noise(seed, np.arange(len(images)), 0, images.shape[1:])

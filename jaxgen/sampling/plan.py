@@ -1,12 +1,12 @@
-"""Noise schedules and samplers: a sampler is a table, one row a network evaluation.
+"""Noise schedules and samplers: a sampler is a table with one row per network evaluation.
 
-In each row the network is told `t` and gives `out`; then
+In each row the network takes `t` and gives `out`; then
 
     x0 = clip(x0_x * x + x0_out * out, -clip, clip)
-    x  = x * x + x0 * x0 + x0_prev * (x0 of the row before) + noise * (normal number `draw`)
+    x  = x * x + x0 * x0 + x0_prev * (x0 of the row before) + noise * (noise number `noise_index`)
 
-where the names on the left of each product are the row's `COLUMNS`. Tables are made once, in float64, and handed out as
-float32 [S, 9]; every backend runs the same table with the loop that `run` spells out.
+where the names on the left of each product are the row's `COLUMNS`. Tables are computed once, in float64, and returned
+as float32 [S, 9]; every backend runs the same table with the loop of `run`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ COLUMNS = ("t", "x0_x", "x0_out", "clip", "x", "x0", "x0_prev", "noise", "noise_
 MAX_ROWS = 100_000
 MAX_NOISE_INDEX = 2**24  # float32 holds every integer up to here
 
-# alpha_bar stays within these, so that it and every coefficient made of it are ordinary float32 numbers. Only schedules
-# of many thousand steps, or with betas near 0 or 1, ever touch them.
+# Limits of alpha_bar, within which it and all coefficients are normal float32 numbers. Only schedules of many thousand
+# steps, or with betas near 0 or 1, reach them.
 _LEAST, _MOST = 1e-30, 1 - 1e-12
 
 
 def alpha_bar(schedule: str, steps: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Array:
     """Signal power kept after each step of the forward process: [T] float64 in (0, 1), never increasing.
 
-    schedule: 'linear' (Ho et al. 2020; alone in reading the betas, 0 < start <= end < 1), 'cosine' (Nichol & Dhariwal
-    2021) or 'sigmoid' (Jabri et al. 2022: from -3 to 3, tau 1); steps: T >= 1. Anything else raises UsageError.
+    schedule: 'linear' (Ho et al. 2020; only it reads the betas, 0 < start <= end < 1), 'cosine' (Nichol & Dhariwal
+    2021) or 'sigmoid' (Jabri et al. 2022: from -3 to 3, tau 1); steps: T >= 1. Raises UsageError on other values.
     """
     if steps < 1:
         raise UsageError(f"a noise schedule needs at least 1 step, got {steps}")
@@ -53,7 +53,7 @@ def _linear_betas(steps: int, beta_start: float, beta_end: float) -> Array:
 
 
 def _betas(signal: Callable[[Array], Array], steps: int) -> Array:
-    """The betas of a schedule given as signal power over time in [0, 1]; at most 0.999, as the papers cut them."""
+    """The betas of a schedule given as signal power over time in [0, 1]; at most 0.999, as in the papers."""
     kept = signal(np.arange(steps + 1) / steps)
     return np.minimum(1 - kept[1:] / kept[:-1], 0.999)
 
@@ -70,9 +70,9 @@ def _sigmoid(time: Array) -> Array:
 
 
 def timesteps(total: int, steps: int) -> Array:
-    """The `steps` of the `total` training steps that a sampler visits: int64 [S], from total - 1 down, no two equal.
+    """The `steps` timesteps of a sampler out of `total` training steps: int64 [S], from total - 1 down, no two equal.
 
-    'Trailing' spacing, so that a sampler starts where the noise does. Raises UsageError unless 1 <= steps <= total.
+    'Trailing' spacing, so that a sampler starts at pure noise. Raises UsageError unless 1 <= steps <= total.
     Source: Lin et al. 2023, Table 2.
     """
     if not 1 <= steps <= total:
@@ -81,7 +81,7 @@ def timesteps(total: int, steps: int) -> Array:
 
 
 class Update(NamedTuple):
-    """What makes the next x, each [S] float64: the columns of the same names."""
+    """The coefficients of the next x, [S] float64 each: the columns of the same names."""
 
     x: Array
     x0: Array
@@ -90,9 +90,9 @@ class Update(NamedTuple):
 
 
 def ancestral(a: Array, a_next: Array, eta: float = 0.0) -> Update:
-    """DDPM: a sample of q(x_next | x, x0), its variance beta-tilde ('fixed small'). `eta` is DDIM's alone.
+    """DDPM: a sample of q(x_next | x, x0) with variance beta-tilde ('fixed small'). `eta` is only for DDIM.
 
-    a, a_next: alpha_bar here and where the row leads, [S]. Source: Ho et al. 2020, equations 6 and 7.
+    a, a_next: alpha_bar before and after each row, [S]. Source: Ho et al. 2020, equations 6 and 7.
     """
     alpha = a / a_next
     beta = 1 - alpha
@@ -102,24 +102,24 @@ def ancestral(a: Array, a_next: Array, eta: float = 0.0) -> Update:
 
 
 def ddim(a: Array, a_next: Array, eta: float = 0.0) -> Update:
-    """DDIM: deterministic at eta 0, equal to `ancestral` at eta 1. eps is re-derived from the clipped x0.
+    """DDIM: deterministic at eta 0, equal to `ancestral` at eta 1. eps is derived again from the clipped x0.
 
-    a, a_next: alpha_bar here and where the row leads, [S]. Source: Song et al. 2021, equations 12 and 16.
+    a, a_next: alpha_bar before and after each row, [S]. Source: Song et al. 2021, equations 12 and 16.
     """
-    share = eta**2 * (1 - a / a_next) / (1 - a)  # of the next noise's variance, how much is drawn afresh
+    share = eta**2 * (1 - a / a_next) / (1 - a)  # fresh share of the next noise's variance
     direction = np.sqrt((1 - a_next) * (1 - share))  # times eps = (x - sqrt(a) x0) / sqrt(1 - a)
     x = direction / np.sqrt(1 - a)
     return Update(x, np.sqrt(a_next) - x * np.sqrt(a), np.zeros_like(a), np.sqrt((1 - a_next) * share))
 
 
 def dpmpp_2m(a: Array, a_next: Array, eta: float = 0.0) -> Update:
-    """DPM-Solver++ 2M (multistep, data prediction); first order in the first and the last row. `eta` is DDIM's alone.
+    """DPM-Solver++ 2M (multistep, data prediction); first order in the first and the last row. `eta` is only for DDIM.
 
-    a, a_next: alpha_bar here and where the row leads, [S]. Source: Lu et al. 2022, algorithm 2.
+    a, a_next: alpha_bar before and after each row, [S]. Source: Lu et al. 2022, algorithm 2.
     """
     h = np.diff(np.log(a / (1 - a)) / 2)  # [S - 1] steps of lambda, half the log-SNR
-    # 1 / (2 r) of the paper. The first row has no row before it and the last one's h is infinite: 0 there is first
-    # order, and so it is after a step that went nowhere (h = 0, where a schedule is flat).
+    # 1 / (2 r) of the paper. It is 0, which means first order, in the first row, which has no row before it, in the
+    # last row, whose h is infinite, and after a row with h = 0, where a schedule is flat.
     extrapolation = np.zeros_like(a)
     extrapolation[1:-1] = np.divide(h[1:], 2 * h[:-1], out=np.zeros_like(h[1:]), where=h[:-1] > 0)
     x = np.sqrt((1 - a_next) / (1 - a))
@@ -133,7 +133,7 @@ SAMPLERS: dict[str, Callable[[Array, Array, float], Update]] = {
     "dpmpp-2m": dpmpp_2m,
 }
 
-# alpha_bar -> (x0_x, x0_out): x0 from x and what the network predicts.
+# alpha_bar -> (x0_x, x0_out): x0 from x and the network's prediction.
 PREDICTIONS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
     "eps": lambda a: (1 / np.sqrt(a), -np.sqrt((1 - a) / a)),
     "x0": lambda a: (np.zeros_like(a), np.ones_like(a)),
@@ -150,11 +150,11 @@ def make_plan(
     prediction: str = "eps",
     clip: float = 1.0,
 ) -> Array:
-    """The table of a sampler: float32 [steps, 9], the columns named in `COLUMNS`.
+    """The table of a sampler: float32 [steps, 9], with the columns `COLUMNS`.
 
-    alpha_bar: [T] as `alpha_bar` gives it; sampler: of SAMPLERS; steps: 1 to T; eta: in [0, 1], DDIM only;
-    prediction: of PREDICTIONS; clip: > 0, inf for none. Anything else raises UsageError. Row k has noise index k + 1,
-    also where its noise is 0; noise index 0 is the starting noise. The last row leads to x0 itself and adds no noise.
+    alpha_bar: [T], from `alpha_bar`; sampler: of SAMPLERS; steps: 1 to T; eta: in [0, 1], DDIM only; prediction: of
+    PREDICTIONS; clip: > 0, inf for none. Raises UsageError on other values. Row k has noise index k + 1, even without
+    noise; noise index 0 is the initial noise. The last row gives x0 itself and adds no noise.
     """
     kept = np.asarray(alpha_bar, np.float64)
     good = kept.ndim == 1 and kept.size and np.all((kept >= _LEAST) & (kept <= _MOST)) and np.all(np.diff(kept) <= 0)
@@ -172,30 +172,30 @@ def make_plan(
 
 
 def euler(steps: int, time_scale: float) -> Array:
-    """The table of a rectified flow's Euler steps, from t = 1 to 0 in equal strides: float32 [steps, 9].
+    """The table of a rectified flow's Euler steps, from t = 1 to 0 in equal steps: float32 [steps, 9].
 
-    The network predicts v = eps - x0 and is told t * time_scale, so x0 = x - t v, and x + (t_next - t) v is the
-    recurrence below. x0 is not clipped, which Euler's method does not do. Source: Liu et al. 2023, section 2.1.
+    The network takes t * time_scale and predicts v = eps - x0, so x0 = x - t v, and x + (t_next - t) v is the
+    recurrence below. Euler's method does not clip x0. Source: Liu et al. 2023, section 2.1.
     """
     if not 1 <= steps <= MAX_ROWS:
         raise UsageError(f"sampling steps must be from 1 to {MAX_ROWS}, got {steps}")
     t = np.arange(steps, 0, -1) / steps
     kept = (t - 1 / steps) / t
-    kept[-1] = 0.0  # the last step leads to x0 itself
+    kept[-1] = 0.0  # the last step gives x0 itself
     zero = np.zeros(steps)
     columns = [t * time_scale, zero + 1, -t, zero + np.inf, kept, 1 - kept, zero, zero, np.arange(1, steps + 1)]
     return validate(np.stack(columns, axis=1))
 
 
 def validate(plan: Any) -> Array:
-    """`plan` as float32 [S, 9], or a UsageError that names what is wrong with it: the gate for tables from outside.
+    """Check a table from outside and return it as float32 [S, 9]. Raises UsageError that names the wrong value.
 
-    1 <= S <= 100,000; clip > 0 (inf: no clipping); every other column finite; draw an integer from 0 to 2^24.
+    1 <= S <= 100,000; clip > 0 (inf: no clipping); other columns finite; noise_index an integer from 0 to 2^24.
     """
     try:
         with np.errstate(over="ignore"):  # too large for float32 becomes inf and is refused below
             table = np.asarray(plan)
-            if table.dtype.kind not in "iuf":  # of a complex number a cast would drop a part, and read text as numbers
+            if table.dtype.kind not in "iuf":  # a cast would accept complex numbers and text
                 raise TypeError(f"got {table.dtype}")
             table = table.astype(np.float32)
     except (TypeError, ValueError) as err:
@@ -210,10 +210,10 @@ def validate(plan: Any) -> Array:
     )
     if not good.all():
         row, column = np.argwhere(~good)[0]
-        want = {"clip": "> 0", "noise_index": f"an integer from 0 to {MAX_NOISE_INDEX}"}.get(
-            COLUMNS[column], "a finite number"
-        )
-        raise UsageError(f"plan row {row}: {COLUMNS[column]} must be {want}, got {table[row, column]}")
+        name = COLUMNS[column]
+        special = {"clip": "> 0", "noise_index": f"an integer from 0 to {MAX_NOISE_INDEX}"}
+        expected = special.get(name, "a finite number")
+        raise UsageError(f"plan row {row}: {name} must be {expected}, got {table[row, column]}")
     return table
 
 
@@ -224,10 +224,10 @@ def run(
     noise: Callable[[int], Array],
     x0_prev: Array | None = None,
 ) -> tuple[Array, Array]:
-    """Draw: the loop that every backend runs, in the precision of `x` (float32 or float64, any shape).
+    """The sampling loop that every backend runs, in the precision of `x` (float32 or float64, any shape).
 
-    network(x, t) gives `out` like x; noise(draw) gives the normals of that number, like x. Returns (x, last x0), which
-    go into the next rows where a plan was cut: run(plan[:k]) and then run(plan[k:]) equals run(plan).
+    network(x, t) returns `out`, and noise(noise_index) the normals of that number, both like x. Returns (x, last x0),
+    the inputs of the next rows of a split plan: run(plan[:k]) and then run(plan[k:]) equals run(plan).
     """
     x0_prev = np.zeros_like(x) if x0_prev is None else x0_prev
     for t, x0_x, x0_out, clip, to_x, to_x0, to_x0_prev, to_noise, noise_index in plan:

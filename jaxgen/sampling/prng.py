@@ -1,7 +1,7 @@
-"""Noise as a function of (seed, image, draw): JAX's Threefry-2x32 and its normals, in NumPy.
+"""Noise as a function of (seed, image index, noise index): JAX's Threefry-2x32 and its normals, in NumPy.
 
 Equal to `jax.random` with its default settings (threefry2x32, partitionable): bits exactly, normals within 2e-5.
-Every function is vectorised over a batch of keys; a key is uint32 [..., 2].
+All functions are vectorised over a batch of keys; a key is uint32 [..., 2].
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def threefry2x32(key: Array, counts: Array) -> Array:
     key, counts = np.asarray(key, np.uint32), np.asarray(counts, np.uint32)
     k0, k1 = key[..., 0], key[..., 1]
     schedule = (k0, k1, k0 ^ k1 ^ np.uint32(PARITY))
-    with np.errstate(over="ignore"):  # sums are modulo 2^32; NumPy warns of that for scalars
+    with np.errstate(over="ignore"):  # sums are modulo 2^32, of which NumPy warns for scalars
         x0, x1 = counts[..., 0] + k0, counts[..., 1] + k1
         for block in range(5):
             for rotation in ROTATIONS[block % 2]:
@@ -51,16 +51,16 @@ def threefry2x32(key: Array, counts: Array) -> Array:
 
 
 def key(seed: Integers) -> Array:
-    """The key of a seed, as `jax.random.key` makes it: uint32 [*seed.shape, 2].
+    """The key of a seed, as in `jax.random.key`: uint32 [*seed.shape, 2].
 
-    seed: 0 <= seed < 2^32, one or an array of them; anything else raises UsageError.
+    seed: integers from 0 to 2^32 - 1. Raises UsageError on other values.
     """
     low = _uint32(seed, "seed")
     return np.stack([np.zeros_like(low), low], axis=-1)
 
 
 def fold_in(key: Array, data: Integers) -> Array:
-    """A new key for each pair of key and number, as `jax.random.fold_in` makes it.
+    """A new key for each pair of key and number, as in `jax.random.fold_in`.
 
     key: uint32 [..., 2]; data: 0 <= data < 2^32 (else UsageError), broadcast against the keys. Returns uint32 [..., 2].
     """
@@ -69,9 +69,9 @@ def fold_in(key: Array, data: Integers) -> Array:
 
 
 def bits(key: Array, shape: tuple[int, ...]) -> Array:
-    """32 random bits an element: uint32 [*keys, *shape] for keys of shape [*keys, 2].
+    """32 random bits per element: uint32 [*keys, *shape] for keys of shape [*keys, 2].
 
-    Element i of a draw (in row-major order) encrypts the 64-bit count i, whatever the shape around it.
+    Element i (in row-major order) encrypts the 64-bit count i, independently of the shape.
     """
     key = np.asarray(key, np.uint32)
     index = np.arange(math.prod(shape), dtype=np.uint64)
@@ -81,15 +81,15 @@ def bits(key: Array, shape: tuple[int, ...]) -> Array:
 
 
 def normal(key: Array, shape: tuple[int, ...]) -> Array:
-    """Standard normals, float32 [*keys, *shape], as `jax.random.normal` draws them (within 2e-5)."""
+    """Standard normals, float32 [*keys, *shape], as from `jax.random.normal` (within 2e-5)."""
     return np.float32(math.sqrt(2)) * erfinv(_uniform(bits(key, shape)))
 
 
 def image_noise(seed: Integers, index: Integers, noise_index: int, shape: tuple[int, ...]) -> Array:
-    """Normal number `draw` of each image `index` of its `seed`: float32 [N, *shape].
+    """Noise number `noise_index` of each image `index` of its `seed`: float32 [N, *shape].
 
     seed, index: ints or int arrays [N], broadcast against each other, in [0, 2^32); else UsageError. An image's noise
-    depends on its own seed and index alone, so any batch and any machine draws the same.
+    depends only on its own seed and index, so it is the same in every batch and on every machine.
     """
     image_keys = fold_in(key(np.atleast_1d(seed)), index)  # [N, 2]
     return normal(fold_in(image_keys, noise_index), shape)
@@ -99,7 +99,7 @@ def erfinv(u: Array) -> Array:
     """The inverse error function of float32 values in (-1, 1), within 2e-5.
 
     Source: Giles 2010, single precision: one polynomial for the centre, one for the tails. `1 - u * u` is rounded as in
-    JAX; the paper's (1 - u)(1 + u) is nearer the truth, and 2.2e-5 away from JAX at u = 0.9998.
+    JAX; the paper's (1 - u)(1 + u) is more exact, but 2.2e-5 away from JAX at u = 0.9998.
     """
     w = -np.log(np.float32(1) - u * u)
     central = _horner(ERFINV_CENTRAL, w - np.float32(2.5))
@@ -115,7 +115,7 @@ def _horner(coefficients: tuple[float, ...], w: Array) -> Array:
 
 
 def _uniform(random_bits: Array) -> Array:
-    """float32 in (-1, 1) from the upper 23 bits, rounded as JAX rounds: from -(1 - 2^-24) to 1 - 3 * 2^-24."""
+    """float32 in (-1, 1) from the upper 23 bits, rounded as in JAX: from -(1 - 2^-24) to 1 - 3 * 2^-24."""
     mantissa = random_bits >> np.uint32(9)
     unit = (mantissa | np.uint32(0x3F800000)).view(np.float32) - np.float32(1)  # [0, 1)
     return np.float32(2) * unit + np.nextafter(np.float32(-1), np.float32(0))

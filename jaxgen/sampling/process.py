@@ -1,6 +1,6 @@
-"""What a model learned to undo: from a process, `jaxgen.sampling.sampler_spec` makes the plans that a file can run.
+"""The processes that models learn to reverse, from which `jaxgen.sampling.sampler_spec` makes plans.
 
-A config makes one (`Config.process`), and so does a file's manifest; neither knows of the other.
+Both a config (`Config.process`) and a file's manifest describe one, independently of each other.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SCHEDULES = ("linear", "cosine", "sigmoid")  # those of `jaxgen.sampling.plan.al
 
 
 class SamplerSpec(NamedTuple):
-    """What a person may say of a plan."""
+    """The recipe of a plan."""
 
     sampler: str
     steps: int
@@ -23,24 +23,24 @@ class SamplerSpec(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Diffusion:
-    """Noise added in steps (Ho et al. 2020). A schedule or prediction that is not known here makes no plans."""
+    """Noise added in steps (Ho et al. 2020). An unknown schedule or prediction makes no plans."""
 
     steps: int  # T
     schedule: str = "linear"
     beta_start: float = 1e-4  # linear schedule only
     beta_end: float = 0.02
-    prediction: str = "eps"  # what the network says: of `jaxgen.sampling.plan.PREDICTIONS`
-    clip: float = 1.0  # x0 is clipped to [-clip, clip]; inf: not at all
+    prediction: str = "eps"  # the network's output: of `jaxgen.sampling.plan.PREDICTIONS`
+    clip: float = 1.0  # x0 is clipped to [-clip, clip]; inf: no clipping
 
     @property
     def max_steps(self) -> int:
-        """The most that a plan of it can have."""
+        """The most steps of a plan."""
         return self.steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """Straight paths from images to noise (Liu et al. 2023); the network is told t * time_scale, t in [0, 1]."""
+    """Straight paths from images to noise (Liu et al. 2023); the network takes t * time_scale, t in [0, 1]."""
 
     time_scale: float = 1000.0
 
@@ -51,7 +51,7 @@ class Flow:
 
 @dataclass(frozen=True, kw_only=True)
 class Unknown:
-    """A process of a kind that a newer jaxgen knows: the file's own plan runs, and no other can be made."""
+    """A process of a newer jaxgen: only the file's own plan can run."""
 
     kind: str
 

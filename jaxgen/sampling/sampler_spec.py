@@ -1,4 +1,4 @@
-"""From what a model was trained for to the plans it can run: each a recipe, and the table that the recipe makes."""
+"""The plans of a model: which recipes its process allows, and the table of each recipe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ USUAL_STEPS = 50
 
 
 class Source(Protocol):
-    """What has a process and a plan of its own: a config, one of its sections, the inference section of a file."""
+    """An object with a process and a default plan: a config, one of its sections, or a file's inference section."""
 
     @property
     def process(self) -> Process | None: ...
@@ -28,8 +28,8 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Kind:
-    """What the recipes of one kind of process are: the samplers, the table of a recipe, those that every file names;
-    and the shares of x0 and of noise in x at the times [S] that the network is told, [S] each.
+    """The recipes of one kind of process: its samplers, the table of a recipe, the recipes that every file names, and
+    the scales of x0 and of the noise in x at the network's timesteps [S], [S] each.
     """
 
     samplers: Collection[str]
@@ -39,7 +39,7 @@ class Kind:
 
 
 def schedule_of(diffusion: Diffusion) -> np.ndarray:
-    """The `alpha_bar` of a diffusion: [T] float64."""
+    """The `alpha_bar` of a diffusion process: [T] float64."""
     return alpha_bar(diffusion.schedule, diffusion.steps, diffusion.beta_start, diffusion.beta_end)
 
 
@@ -84,7 +84,7 @@ KINDS: dict[type, Kind] = {
 
 
 def unknown_part(process: Process) -> str | None:
-    """What of a process this jaxgen does not know, in words; None: nothing, and plans can be made."""
+    """The part of a process that this jaxgen does not know, in words; None if plans can be made."""
     if isinstance(process, Unknown):
         return f"process {process.kind!r}"
     if isinstance(process, Diffusion) and process.schedule not in SCHEDULES:
@@ -95,7 +95,7 @@ def unknown_part(process: Process) -> str | None:
 
 
 def samplers(source: Source) -> list[str]:
-    """Those that a source's plans may take, its own among them; [] where there is no process."""
+    """The samplers of a source's plans, including its own; [] without a process."""
     process, own = source.process, source.plan
     if process is None or own is None:
         return []
@@ -109,7 +109,7 @@ def can_make(process: Process, recipe: SamplerSpec) -> bool:
 
 
 def kind_of(process: Process) -> Kind:
-    """Raises UsageError for a process, or a part of it, that this jaxgen does not know."""
+    """The kind of a process. Raises UsageError if this jaxgen does not know the process or a part of it."""
     if unknown := unknown_part(process):
         raise UsageError(
             f"jaxgen {__version__} does not know the model's {unknown}: it runs the file's own plan and can make no "
@@ -121,10 +121,10 @@ def kind_of(process: Process) -> Kind:
 def choose(
     source: Source, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None
 ) -> SamplerSpec:
-    """The recipe that a model asks for; what is given here replaces the choice of its own plan.
+    """The recipe of a model's own plan, with the given settings replaced.
 
-    'ancestral' takes all T steps unless `steps` says otherwise; another sampler as many as the own plan, unless that
-    is ancestral. Raises UsageError where there is no process.
+    By default, 'ancestral' takes all T steps, and another sampler as many as the own plan, unless that is ancestral.
+    Raises UsageError without a process.
     """
     process, own = source.process, source.plan
     if process is None or own is None:
@@ -146,8 +146,8 @@ def _steps_of_another(process: Process, own: SamplerSpec, sampler: str) -> int:
 def table(process: Process, recipe: SamplerSpec) -> np.ndarray:
     """The plan of a recipe, float32 [S, 9]; see `jaxgen.sampling.plan`.
 
-    Raises UsageError for a process that is not known here, a sampler that it does not have, steps outside 1 to T, eta
-    outside [0, 1], or one above 0 for a sampler other than 'ddim'.
+    Raises UsageError for an unknown process or sampler, steps outside 1 to T, eta outside [0, 1], or eta above 0 for a
+    sampler other than 'ddim'.
     """
     return kind_of(process).table(process, recipe)
 
@@ -155,12 +155,12 @@ def table(process: Process, recipe: SamplerSpec) -> np.ndarray:
 def from_config(
     source: Source, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None
 ) -> np.ndarray:
-    """`table` of what `choose` chooses; source: a config, or one of its sections."""
+    """The `table` of the recipe that `choose` returns; source: a config, or one of its sections."""
     recipe = choose(source, sampler=sampler, steps=steps, eta=eta)
-    assert source.process is not None  # `choose` said so
+    assert source.process is not None  # `choose` raises otherwise
     return table(source.process, recipe)
 
 
 def named(process: Process) -> dict[str, SamplerSpec]:
-    """The plans that every exported file names, for clients that cannot compute one."""
+    """The recipes of the plans in every exported file, for clients that cannot compute plans."""
     return {f"{recipe.sampler}-{recipe.steps}": recipe for recipe in kind_of(process).named(process)}
