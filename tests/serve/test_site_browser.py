@@ -36,7 +36,7 @@ SEED = 4_000_000_007  # beyond int32
 COUNT = 5
 SLOW = 30_000  # milliseconds that a busy machine may take
 
-# Opens the site's model with the page's own modules: draw(request) with a named plan, as one JSON-able value.
+# Opens the site's model with the page's own modules: sample(request) with a named plan, as one JSON-able value.
 OPEN = """async () => {
   const device = await import("./wasm-runtime.js");
   const site = await (await fetch("site.json")).json();
@@ -123,7 +123,7 @@ def test_diffusion_model_in_the_browser_draws_what_python_draws(browser, diffusi
     with opened(browser, diffusion_site) as (page, _):
         asked = {"seed": seed, "index": index, "plan": "ddim-8"}  # the model's own
         seen = page.evaluate(
-            "(asked) => ask('draw', asked)",
+            "(asked) => ask('sample', asked)",
             asked | {"label": label, "guidance": 2.5, "plan": "ancestral-10", "watch": True},
         )
         plan = model.plan(sampler="ancestral", steps=10)
@@ -137,7 +137,7 @@ def test_diffusion_model_in_the_browser_draws_what_python_draws(browser, diffusi
         assert_same(np.array(seen["frames"][3][2], np.uint8).reshape(want.shape), early)
 
         # What is left out is the model's own: its guidance and no class.
-        assert_same(pixels(page.evaluate("(asked) => ask('draw', asked)", asked)), model.sample(**ours)[0])
+        assert_same(pixels(page.evaluate("(asked) => ask('sample', asked)", asked)), model.sample(**ours)[0])
 
 
 def test_walk_in_the_browser_is_pythons(browser, diffusion_site, conditional):
@@ -189,19 +189,19 @@ def test_site_of_a_run_draws_offline_once_it_has_been_visited(browser, plane_sit
     asked = {"seed": seed.tolist(), "index": index.tolist()}
     want, _ = model.sample(seed, index)
     with opened(browser, plane_site) as (page, server):
-        assert_same(pixels(page.evaluate("(asked) => ask('draw', asked)", asked)), want)
+        assert_same(pixels(page.evaluate("(asked) => ask('sample', asked)", asked)), want)
         page.evaluate("() => navigator.serviceWorker.ready")
         server.shutdown()
         server.server_close()
         page.context.set_offline(True)
         page.reload()
         page.evaluate(OPEN)
-        assert_same(pixels(page.evaluate("(asked) => ask('draw', asked)", asked)), want)
+        assert_same(pixels(page.evaluate("(asked) => ask('sample', asked)", asked)), want)
         assert page.evaluate("crossOriginIsolated") is True  # threads are allowed, without a header of the server's
 
         latent = np.array([[0.5, -1.25], [2, 0]], np.float32)
         decoded = page.evaluate(
-            "(asked) => ask('draw', asked)", {"seed": [0, 0], "index": [0, 0], "latent": latent.tolist()}
+            "(asked) => ask('sample', asked)", {"seed": [0, 0], "index": [0, 0], "latent": latent.tolist()}
         )
         assert_same(pixels(decoded), model.sample([0, 0], [0, 0], latent=latent)[0])
         ends = {"seed": [7, SEED], "index": [0, 2], "frames": 4, "path": "linear"}

@@ -2,12 +2,12 @@
 
 export class Refused extends Error {
   constructor(status, line) {
-    super(line ?? ""); // none: the server did not answer
+    super(line ?? ""); // no line: the server did not answer
     this.status = status;
   }
 }
 
-/** base: where the API is; logIn(): resolves when the server's cookie is there, for a server that wants a token. */
+/** base: the API's address; logIn(): resolves once the browser has the cookie of a server that requires a token. */
 export function connect(base, logIn) {
   const root = new URL(base, document.baseURI);
 
@@ -19,11 +19,13 @@ export function connect(base, logIn) {
     return at.href;
   }
 
-  async function ask(path, { method = "GET", query, body, form, signal, accept = "application/json", open = false } = {}) {
+  async function ask(path, options = {}) {
+    const { method = "GET", query, body, form, signal, accept = "application/json", open = false } = options;
     const headers = { Accept: accept };
     if (body !== undefined) headers["Content-Type"] = "application/json";
-    const content = form ?? (body === undefined ? undefined : JSON.stringify(given(body)));
-    const response = await whole(fetch(url(path, query), { method, headers, body: content, signal, cache: "no-cache" }));
+    const content = form ?? (body === undefined ? undefined : JSON.stringify(withoutNulls(body)));
+    const init = { method, headers, body: content, signal, cache: "no-cache" };
+    const response = await whole(fetch(url(path, query), init));
     if (response.status === 401 && !open) {
       await logIn();
       return ask(path, { method, query, body, form, signal, accept });
@@ -37,7 +39,7 @@ export function connect(base, logIn) {
     return response.status === 204 ? null : whole(response.json());
   }
 
-  /** Calls onEvent(name, data) for each event until `done`, the last; an `error` event is raised. */
+  /** Calls onEvent(name, data) for each event up to `done`, the last one; throws on an `error` event. */
   async function events(path, query, onEvent, signal) {
     const response = await ask(path, { query, signal, accept: "text/event-stream" });
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -59,10 +61,10 @@ export function connect(base, logIn) {
   return { ask, json, events, url };
 }
 
-/** What is null is left to the server. */
-const given = (body) => Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null && value !== undefined));
+/** The body without nulls, whose values the server chooses. */
+const withoutNulls = (body) => Object.fromEntries(Object.entries(body).filter(([, value]) => (value ?? null) !== null));
 
-/** What is read; a connection that fails, or ends before its time, is a server that does not answer. */
+/** Awaits `reading`; a connection that fails or ends early counts as a server that does not answer. */
 export async function whole(reading) {
   try {
     return await reading;

@@ -1,4 +1,4 @@
-// The settings of a drawing: model, class, count, seed, sampler. What a model does not have is not shown.
+// The settings of a request: model, class, count, seed, sampler. Settings that a model lacks are hidden.
 
 import { $, el, fillList, fillSegments, roving, setIcon } from "./dom.js";
 import { MOST_SEED, isWrong, put, wholeNumber } from "./fields.js";
@@ -6,18 +6,18 @@ import { hasWords, number, onLanguage, samplerWords, t } from "./i18n.js";
 import { change, newSeed, state, watch } from "./state.js";
 
 const COUNTS = [1, 4, 5, 16, 64];
-const MOST_BUTTONS = 20; // classes; more are a list
+const MOST_BUTTONS = 20; // more classes are shown as a list
 
 let settleClasses = () => {};
 
-/** draw(): what a class's button and the main button do. */
-export function setUpControls(draw) {
+/** sample(): called by a class's button and the main button. */
+export function setUpControls(sample) {
   $("model").addEventListener("change", (event) => chooseModel(event.target.value));
   $("controls").addEventListener("submit", (event) => {
     event.preventDefault();
-    draw();
+    sample();
   });
-  setUpClasses(draw);
+  setUpClasses(sample);
   setUpCounts();
   setUpSeed();
   setUpPlan();
@@ -31,7 +31,7 @@ export function showModels(models, refused) {
   $("refused").replaceChildren(...why.map((line) => el("p", { class: "detail", lang: "en" }, line)));
 }
 
-/** Makes a model the current one, with its own choice of sampler, steps and guidance. */
+/** Makes a model the current one, with its default sampler, steps and guidance. */
 export function chooseModel(name) {
   const model = state.models.find((one) => one.name === name) ?? state.models[0];
   const plan = model.plan;
@@ -45,14 +45,14 @@ export function chooseModel(name) {
   });
 }
 
-function setUpClasses(draw) {
+function setUpClasses(sample) {
   const columns = () => 5;
   settleClasses = roving($("classes"), "button", { columns });
   $("classes").addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
     change({ label: button.value === "" ? null : Number(button.value) });
-    draw();
+    sample();
   });
   $("class-list").addEventListener("change", (event) => {
     change({ label: event.target.value === "" ? null : Number(event.target.value) });
@@ -82,7 +82,9 @@ function setUpPlan() {
     const steps = sampler === "ancestral" ? plan.max_steps : Math.min(plan.steps, plan.max_steps);
     change({ sampler, steps: nearestStep(sampler, steps), eta: sampler === plan.sampler ? plan.eta : 0 });
   });
-  for (const id of ["steps-slide", "steps-list"]) $(id).addEventListener("input", (event) => change({ steps: Number(event.target.value) }));
+  for (const id of ["steps-slide", "steps-list"]) {
+    $(id).addEventListener("input", (event) => change({ steps: Number(event.target.value) }));
+  }
   $("steps").addEventListener("input", () => {
     const steps = wholeNumber($("steps"), 1, state.model.plan.max_steps);
     if (steps !== null) change({ steps });
@@ -92,7 +94,7 @@ function setUpPlan() {
   $("guidance").addEventListener("input", (event) => change({ guidance: Number(event.target.value) }));
 }
 
-/** A static site has some plans and no others: of those with this sampler, the nearest. */
+/** The nearest number of steps that a static site has a plan for, with this sampler. */
 function nearestStep(sampler, steps) {
   const listed = Object.values(state.model.plans ?? {}).filter((plan) => plan.sampler === sampler);
   if (!listed.length) return steps;
@@ -119,7 +121,7 @@ function show(changed) {
   showValues(["model", "sampler", "steps"].some((key) => changed.has(key)));
 }
 
-/** newSteps: otherwise a wrong number of steps stays where it was typed. */
+/** newSteps: whether to overwrite the steps field; otherwise a wrong number stays as typed. */
 function showValues(newSteps) {
   const { steps, eta, guidance } = state;
   for (const id of ["steps-slide", "steps-list"]) if (document.activeElement !== $(id)) $(id).value = steps ?? "";
@@ -148,7 +150,7 @@ function showModel(model) {
   fillClasses($("class-list"), model, any);
 }
 
-/** Puts a model's classes into a list; `none`: the words for no class, null: one must be chosen. */
+/** Fills a list with a model's classes; `none`: the words for no class, null: a class must be chosen. */
 export function fillClasses(list, model, none) {
   fillList(list, [...(none === null ? [] : [["", none]]), ...model.classes.map((name, n) => [n, name])]);
 }

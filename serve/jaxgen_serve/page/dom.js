@@ -17,24 +17,24 @@ export function el(tag, props = {}, ...children) {
   return node;
 }
 
-/** Fills a list with [value, words] each; what was chosen stays chosen if it is still there. */
+/** Fills a list with [value, words] each; the chosen value stays chosen if it is still there. */
 export function fillList(list, options) {
   const before = list.value;
   list.replaceChildren(...options.map(([value, words]) => el("option", { value }, words)));
   if (options.some(([value]) => String(value) === before)) list.value = before;
 }
 
-/** Fills a box with buttons of which one is chosen: [value, words] each; that of before, or `first`. */
+/** Fills a box with radio buttons, [value, words] each; the earlier choice stays, by default `first`. */
 export function fillSegments(box, name, options, first) {
   const chosen = box.querySelector(":checked")?.value ?? String(first);
   const radio = (value) => el("input", { type: "radio", name, value, checked: String(value) === chosen });
   box.replaceChildren(...options.map(([value, words]) => el("label", { id: `${name}-${value}` }, radio(value), words)));
 }
 
-/** The value of the one that is chosen. */
+/** The value of the checked radio button. */
 export const picked = (box) => box.querySelector(":checked").value;
 
-/** One of the drawings that index.html defines. */
+/** One of the icons that index.html defines. */
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
@@ -48,15 +48,15 @@ export function setIcon(button, name) {
   button.querySelector("use").setAttribute("href", `#i-${name}`);
 }
 
-/** Says something to screen readers, and to nobody else. */
+/** Announces a text to screen readers only. */
 export function announce(text) {
   $("live").textContent = "";
   requestAnimationFrame(() => ($("live").textContent = text));
 }
 
-let timer = 0; // of the toast that is there
+let timer = 0; // of the current toast
 
-/** A message at the foot of the page for some seconds; `action`: {text, run, over}, such as undo; over(): too late. */
+/** Shows a message at the foot of the page for some seconds; action: {text, run(), over()}, over() when it expires. */
 export function toast(text, action = null, seconds = 8) {
   const note = el("div", { class: "toast", role: "status" }, el("span", {}, text));
   const close = () => {
@@ -85,7 +85,7 @@ export function toast(text, action = null, seconds = 8) {
   return note;
 }
 
-/** Takes away what was only news. */
+/** Removes messages without an action. */
 export function endNews() {
   for (const note of $("toasts").children) if (!note.querySelector("button")) note.remove();
 }
@@ -112,14 +112,14 @@ export function roving(box, selector, { columns = () => 1, follow = null } = {})
     next.focus();
     follow?.(next);
   });
-  /** To be called when the elements have changed: one of them must be reachable. */
+  /** Call it when the elements have changed: one of them must stay reachable by Tab. */
   return (chosen = null) => {
     const all = items();
     settle(all.includes(chosen) ? chosen : (all.find((item) => item.tabIndex === 0) ?? all[0]));
   };
 }
 
-/** The newest call wins: an earlier one is told to stop. Returns run(work(signal)). */
+/** Returns run(work(signal)), of which only the newest call goes on: it aborts an earlier one. */
 export function newest() {
   let current = null;
   const run = async (work) => {

@@ -1,8 +1,8 @@
-// The paper of the By hand panel: pen, eraser and mask for pointer and keyboard, with undo.
+// The drawing canvas of the By hand panel: pen, eraser and mask for pointer and keyboard, with undo.
 
 import { $, ARROWS } from "./dom.js";
 
-const SIZE = 280; // pixels a side; what is sent is fitted to the model by the server
+const SIZE = 280; // pixels a side; the server resizes the image for the model
 const MOST_UNDO = 40;
 
 const COLOUR = { pen: "#fff", eraser: "#000", mask: "#ff5a1f" };
@@ -13,8 +13,8 @@ export function easel({ tool, brush, changed }) {
   const mask = $("mask").getContext("2d", { willReadFrequently: true });
   const cursor = $("cursor").getContext("2d");
   const history = [];
-  let rough = false; // drawn by hand since it was put right
-  let last = null; // where the pointer was while it is down
+  let rough = false; // drawn by hand since it was last centred or cleared
+  let last = null; // the last position of a pressed pointer
   let at = { x: SIZE / 2, y: SIZE / 2 }; // the keyboard's cursor
 
   const layer = () => (tool() === "mask" ? mask : paper);
@@ -121,7 +121,7 @@ export function easel({ tool, brush, changed }) {
       changed();
     },
 
-    /** Puts an image on the paper: as large as it fits, its middle in the middle. */
+    /** Puts an image on the canvas: centred, and scaled to fill it. */
     async put(src, smooth) {
       const image = new Image();
       image.src = src;
@@ -135,18 +135,19 @@ export function easel({ tool, brush, changed }) {
       changed();
     },
 
-    /** As the images of MNIST are: the strokes a `share` of the paper, their centre of mass in the middle if it fits. */
+    /** Centres as MNIST does: scales the strokes to a `share` of the canvas, their centre of mass in the middle. */
     centre(share = 20 / 28) {
-      const found = extent(paper.getImageData(0, 0, SIZE, SIZE).data);
-      if (!found) return;
+      const box = extent(paper.getImageData(0, 0, SIZE, SIZE).data);
+      if (!box) return;
       remember();
       const copy = Object.assign(document.createElement("canvas"), { width: SIZE, height: SIZE });
       copy.getContext("2d").drawImage($("paper"), 0, 0);
-      const scale = (SIZE * share) / Math.max(found.right - found.left, found.bottom - found.top);
-      const shift = (middle, least, most) => Math.max(-least * scale, Math.min(SIZE - most * scale, SIZE / 2 - middle * scale));
+      const scale = (SIZE * share) / Math.max(box.right - box.left, box.bottom - box.top);
+      const shift = (middle, least, most) =>
+        Math.max(-least * scale, Math.min(SIZE - most * scale, SIZE / 2 - middle * scale));
       wipe();
       paper.imageSmoothingEnabled = true;
-      const [x, y] = [shift(found.x, found.left, found.right), shift(found.y, found.top, found.bottom)];
+      const [x, y] = [shift(box.x, box.left, box.right), shift(box.y, box.top, box.bottom)];
       paper.setTransform(scale, 0, 0, scale, x, y);
       paper.drawImage(copy, 0, 0);
       paper.resetTransform();
@@ -158,10 +159,10 @@ export function easel({ tool, brush, changed }) {
     rough: () => rough,
     past: () => history.length > 0,
 
-    /** The paper as a PNG, a Blob. */
+    /** The canvas as a PNG, a Blob. */
     image: () => new Promise((done) => $("paper").toBlob(done, "image/png")),
 
-    /** White where the mask is painted, a Blob. */
+    /** The mask as a PNG, white where it is painted, a Blob. */
     mask() {
       const copy = Object.assign(document.createElement("canvas"), { width: SIZE, height: SIZE });
       const context = copy.getContext("2d");
@@ -177,7 +178,7 @@ export function easel({ tool, brush, changed }) {
   };
 }
 
-/** The box and the centre of mass of what is drawn on black; null: nothing is. */
+/** The bounding box and centre of mass of the drawing on black; null: it is empty. */
 function extent(rgba) {
   const box = { left: SIZE, top: SIZE, right: 0, bottom: 0, x: 0, y: 0 };
   let mass = 0;

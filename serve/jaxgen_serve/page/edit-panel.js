@@ -1,4 +1,4 @@
-// The By hand panel: a drawing or an upload that a model reconstructs, scores or draws a part of anew.
+// The By hand panel: a drawing or an upload that a model reconstructs, scores or inpaints.
 
 import { $, announce, el, fillList, fillSegments, newest, picked } from "./dom.js";
 import { chooseModel, fillClasses } from "./controls.js";
@@ -10,14 +10,14 @@ import { newSeed, settings, state, watch } from "./state.js";
 
 const TOOLS = ["pen", "eraser", "mask"];
 const REGIONS = ["bottom", "top", "left", "right", "center", "painted"];
-const VERSIONS = 3; // of an image whose part is drawn anew
+const VERSIONS = 3; // of an inpainted image
 
 const STROKES = { mnist: 20 / 28, digits: 1 }; // how much of an image a digit takes up in these datasets
 
 const run = newest();
 let backend = null;
 let paper = null;
-let found = null; // what the model made of it, to be shown in another language too
+let result = null; // the model's newest result, kept to show it again in another language
 
 export function setUpHand(current) {
   backend = current;
@@ -62,11 +62,11 @@ async function upload(event) {
 
 async function read(what) {
   const share = STROKES[state.model.dataset];
-  if (share && paper.rough()) paper.centre(share); // these models know digits in the middle alone; "Undo" brings it back
+  if (share && paper.rough()) paper.centre(share); // these models only know centred digits; "Undo" reverts it
   await working(async (signal) => {
-    const fields = { file: await paper.image(), model: state.model.name, label: told() };
-    const said = await backend().reading.read(what, fields, signal);
-    found = { what, of: state.model.name, ...said };
+    const fields = { file: await paper.image(), model: state.model.name, label: chosenClass() };
+    const answer = await backend().reading.read(what, fields, signal);
+    result = { what, of: state.model.name, ...answer };
   });
 }
 
@@ -77,12 +77,13 @@ async function inpaint() {
     const region = $("region").value;
     const place = region === "painted" ? { mask_file: await paper.mask() } : { mask: region };
     const seed = state.locked ? state.seed : newSeed();
-    const fields = { file: await paper.image(), model, label: told(), sampler, steps, guidance, seed, num_images: VERSIONS, ...place };
-    found = { what: "inpaint", of: model, images: await backend().reading.inpaint(fields, signal) };
+    const chosenSettings = { model, label: chosenClass(), sampler, steps, guidance, seed, num_images: VERSIONS };
+    const fields = { file: await paper.image(), ...chosenSettings, ...place };
+    result = { what: "inpaint", of: model, images: await backend().reading.inpaint(fields, signal) };
   });
 }
 
-const told = () => (state.model.classes.length && $("hand-class").value !== "" ? $("hand-class").value : null);
+const chosenClass = () => (state.model.classes.length && $("hand-class").value !== "" ? $("hand-class").value : null);
 
 async function working(work) {
   if (paper.empty()) return problem(t("hand.blank"));
@@ -96,21 +97,22 @@ async function working(work) {
 }
 
 function showFindings() {
-  if (!found) return $("findings").replaceChildren();
+  if (!result) return $("findings").replaceChildren();
   const { png } = backend().reading;
-  const figure = (src, words) => el("figure", {}, el("img", { src, alt: words, class: "pixel" }), el("figcaption", {}, words));
-  if (found.what === "inpaint") {
-    return $("findings").replaceChildren(...found.images.map((src, i) => figure(src, t("image", { n: i + 1 }))));
+  const figure = (src, words) =>
+    el("figure", {}, el("img", { src, alt: words, class: "pixel" }), el("figcaption", {}, words));
+  if (result.what === "inpaint") {
+    return $("findings").replaceChildren(...result.images.map((src, i) => figure(src, t("image", { n: i + 1 }))));
   }
-  const images = [figure(png(found.original), t("hand.seen")), figure(png(found.reconstruction), t("hand.rebuilt"))];
-  if (found.what === "anomaly") images.push(figure(png(found.heat), t("hand.heat")));
-  return $("findings").replaceChildren(...(found.what === "anomaly" ? [score()] : []), ...images);
+  const images = [figure(png(result.original), t("hand.seen")), figure(png(result.reconstruction), t("hand.rebuilt"))];
+  if (result.what === "anomaly") images.push(figure(png(result.heat), t("hand.heat")));
+  return $("findings").replaceChildren(...(result.what === "anomaly" ? [score()] : []), ...images);
 }
 
 function score() {
-  const parts = t("hand.parts", { reconstruction: found.reconstruction_nats, kl: found.kl });
+  const parts = t("hand.parts", { reconstruction: result.reconstruction_nats, kl: result.kl });
   const meaning = el("p", {}, `${parts} ${t("hand.meaning")}`);
-  return el("div", { class: "score" }, el("strong", {}, t("hand.nats", { score: found.score })), meaning);
+  return el("div", { class: "score" }, el("strong", {}, t("hand.nats", { score: result.score })), meaning);
 }
 
 function showTools() {
@@ -131,16 +133,17 @@ function showModel() {
   $("hand-read").hidden = !able.read;
   $("hand-inpaint").hidden = !able.inpaint;
   $("tool-mask").hidden = !able.inpaint;
-  if (!able.inpaint && $("tool-mask").querySelector("input").checked) $("tool-pen").querySelector("input").checked = true;
+  const masking = $("tool-mask").querySelector("input").checked;
+  if (!able.inpaint && masking) $("tool-pen").querySelector("input").checked = true;
   $("hand-class-row").hidden = !model.classes.length;
   fillClasses($("hand-class"), model, model.label_optional ? t("any.none") : null);
-  if (found && found.of !== model.name) found = null;
+  if (result && result.of !== model.name) result = null;
   showFindings();
   const others = state.models.filter((one) => one.encoder || one.plan);
   elsewhere("hand-none", able.read || able.inpaint, t("hand.unable", { name: model.name }), others);
 }
 
-/** What a panel shows in place of itself for a model that cannot do this: why, and the models that can. */
+/** Shows, in place of a panel that the model does not support, the reason and the models that do. */
 export function elsewhere(id, able, why, others) {
   $(id).hidden = able;
   const choose = (name) => {

@@ -1,21 +1,21 @@
-// The one error that the page shows: in the reader's words by the answer's status, the server's own line as the detail.
+// The page's error banner: a translated message for the answer's status, with the server's line as the detail.
 
 import { Refused } from "./api.js";
 import { $, el } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
 
-const KNOWN = [401, 404, 409, 413, 422, 503]; // statuses that the catalogue has words for
+const KNOWN = [401, 404, 409, 413, 422, 503]; // statuses that the catalogue has messages for
 let shown = null;
 
-/** Shows what failed, an Error or words, above the panels until the next success; null hides it. */
+/** Shows an Error or a text above the panels until the next success; null hides it. */
 export function problem(what) {
-  if (what?.name === "AbortError") return; // whoever stopped it knows
+  if (what?.name === "AbortError") return; // the user stopped it
   shown = what;
   explain($("problem"), what);
-  if (what) $("problem").scrollIntoView({ block: "nearest" }); // on a phone, what failed is far below
+  if (what) $("problem").scrollIntoView({ block: "nearest" }); // on a phone, the failed control is far below
 }
 
-/** Whether `work()` went well; what failed is shown. */
+/** Runs `work()` and shows its error; returns whether it succeeded. */
 export async function attempt(work) {
   try {
     await work();
@@ -26,7 +26,7 @@ export async function attempt(work) {
   }
 }
 
-/** Puts what failed into `node`, which is hidden for null. */
+/** Puts an error into `node`, which is hidden for null. */
 export function explain(node, what) {
   node.hidden = !what;
   node.replaceChildren(...(what ? parts(what) : []));

@@ -1,4 +1,4 @@
-// Fields that take whole numbers: what is none is said beside them, in #ID-wrong, and is not acted on.
+// Fields for whole numbers: an invalid value is explained beside the field, in #ID-wrong, and not used.
 
 import { $ } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
@@ -6,7 +6,7 @@ import { onLanguage, t } from "./i18n.js";
 export const MOST_SEED = 2 ** 32 - 1;
 const wrong = new Map(); // field -> [least, most]
 
-/** The number from `least` to `most` that `field` holds; null: it holds none, being empty or wrong. */
+/** The number from `least` to `most` in `field`; null: the field is empty or invalid. */
 export function wholeNumber(field, least, most) {
   const text = field.value.trim();
   const empty = text === "" && !field.validity.badInput;
@@ -15,7 +15,7 @@ export function wholeNumber(field, least, most) {
   return right ? Number(text) : null;
 }
 
-/** Puts a value into a field, which is right then. */
+/** Puts a valid value into a field. */
 export function put(field, value) {
   field.value = value;
   mark(field, null);
@@ -23,7 +23,7 @@ export function put(field, value) {
 
 export const isWrong = (field) => wrong.has(field);
 
-/** Whether everything in `form` can be meant; the first field that cannot has the focus then. */
+/** Whether all fields of `form` are valid; otherwise focuses the first invalid one. */
 export function ready(form) {
   const field = form.querySelector("[aria-invalid=true]");
   field?.focus();

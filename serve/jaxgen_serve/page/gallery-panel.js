@@ -1,4 +1,4 @@
-// The gallery: images that were kept, found by model, class and seed.
+// The gallery: kept images, searched by model, class and seed.
 
 import { $, announce, el, fillList, icon, roving, save, toast } from "./dom.js";
 import { MOST_SEED, isWrong, wholeNumber } from "./fields.js";
@@ -8,19 +8,19 @@ import { attempt, problem } from "./error-banner.js";
 import { newSeed, state, watch } from "./state.js";
 
 const PAGE = 60;
-const WAIT = 200; // milliseconds after a key in the search
+const WAIT = 200; // milliseconds from the last key to the search
 
 let backend = null;
-let again = null; // draws what a row says, and more
+let again = null; // samples again with a row's settings
 let rows = [];
 let next = null;
-let total = 0; // of what was found, on all pages
-let asked = 0; // the newest search wins
-const deleted = []; // rows that can be brought back, the newest last
+let total = 0; // number of matches on all pages
+let searches = 0; // counts searches, of which the newest one wins
+const deleted = []; // rows that can be restored, the newest last
 
-/** redraw(row, {seed, index, count}): draws with a row's settings and shows the Draw panel; start(): shows it alone. */
-export function setUpGallery(current, redraw, start) {
-  [backend, again] = [current, redraw];
+/** resample(row, {seed, index, count}): samples with a row's settings on the Draw panel; start(): shows that panel. */
+export function setUpGallery(current, resample, start) {
+  [backend, again] = [current, resample];
   let timer = 0;
   $("search").addEventListener("submit", (event) => event.preventDefault());
   $("search").addEventListener("input", (event) => {
@@ -45,7 +45,7 @@ export async function openGallery() {
 }
 
 async function load(before) {
-  const mine = ++asked;
+  const mine = ++searches;
   const seed = wholeNumber($("find-seed"), 0, MOST_SEED);
   if (isWrong($("find-seed"))) {
     [rows, next, total] = [[], null, 0];
@@ -61,7 +61,7 @@ async function load(before) {
   };
   await attempt(async () => {
     const page = await backend().gallery.list(query);
-    if (mine !== asked) return;
+    if (mine !== searches) return;
     rows = before === null ? page.images : [...rows, ...page.images];
     [next, total] = [page.next, page.total];
     problem(null);
@@ -74,7 +74,8 @@ function show() {
   showTotal();
   $("more").hidden = next === null;
   $("no-cards").hidden = rows.length > 0;
-  const filtered = [...$("search").querySelectorAll("select, input")].some((field) => (field.type === "checkbox" ? field.checked : field.value));
+  const isSet = (field) => (field.type === "checkbox" ? field.checked : field.value);
+  const filtered = [...$("search").querySelectorAll("select, input")].some(isSet);
   $("no-cards").querySelector("p").textContent = t(filtered ? "gallery.nothing" : "gallery.empty");
 }
 
@@ -88,6 +89,7 @@ function card(row) {
     const label = { title: t(key), "aria-label": `${t(key)}: ${words}`, "aria-pressed": pressed };
     return el("button", { class: "icon deed", type: "button", ...label, on: { click } }, icon(image));
   };
+  const same = { seed: row.seed, index: row.index, count: 1, sha256: row.sha256 };
   const box = el(
     "article",
     { class: "card", "data-id": row.id },
@@ -97,7 +99,7 @@ function card(row) {
       "div",
       { class: "deeds" },
       deed("gallery.favourite", "heart", (event) => favourite(row, event.currentTarget), String(row.favourite)),
-      deed("gallery.again", "again", () => again(row, { seed: row.seed, index: row.index, count: 1, sha256: row.sha256 })),
+      deed("gallery.again", "again", () => again(row, same)),
       deed("gallery.vary", "vary", () => again(row, { seed: newSeed(), index: 0, count: 5 })),
       deed("gallery.save", "save", () => download(row)),
       deed("gallery.delete", "delete", () => remove(row, box)),
@@ -126,7 +128,7 @@ async function remove(row, box) {
   if (!rows.length) await load(null);
 }
 
-/** As long as it is there, it brings back what was deleted, one after the other. */
+/** Shows a toast that restores deleted images, one after the other. */
 function offerUndo() {
   const action = { text: t("undo"), run: restore, over: () => deleted.splice(0) };
   return toast(t("gallery.deleted", { n: deleted.length }), action, 12);
@@ -142,8 +144,9 @@ async function restore() {
   (undo ?? deedOf(row) ?? document.querySelector("[role=tab][aria-selected=true]")).focus();
 }
 
-/** Where the focus goes to an image; nothing: it is not shown. */
-const deedOf = (row) => $("panel-gallery").hidden ? null : $("cards").querySelector(`[data-id="${row.id}"] .deed:last-child`);
+/** The button of an image that takes the focus; null: the image is not shown. */
+const deedOf = (row) =>
+  $("panel-gallery").hidden ? null : $("cards").querySelector(`[data-id="${row.id}"] .deed:last-child`);
 
 async function download(row) {
   const name = `${row.model}-seed${row.seed}-${row.index}.png`;
@@ -157,7 +160,8 @@ function fillFilters() {
 
 function fillLabels() {
   const chosen = state.models.filter(({ name }) => !$("find-model").value || name === $("find-model").value);
-  const { classes } = chosen.reduce((most, one) => (one.classes.length > most.classes.length ? one : most), { classes: [] });
+  const larger = (most, one) => (one.classes.length > most.classes.length ? one : most);
+  const { classes } = chosen.reduce(larger, { classes: [] });
   fillList($("find-label"), [["", t("all")], ...classes.map((name) => [name, name])]);
 }
 

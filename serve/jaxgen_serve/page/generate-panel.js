@@ -1,4 +1,4 @@
-// What the Draw panel does: draw, keep in the gallery, save as files.
+// The actions of the Draw panel: sample images, keep them in the gallery, save them as files.
 
 import { $, announce, newest, save, toast } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
@@ -7,8 +7,8 @@ import { problem } from "./error-banner.js";
 import { abandon, addFrame, chosen, expect, fileName, onStage, present, stage } from "./results.js";
 import { change, newSeed, settings, state, watch } from "./state.js";
 
-const CHANGED = 409; // the model is no longer the one that drew the image
-// Kind of file: what the backend calls it, its ending and its media type.
+const CHANGED = 409; // the model has changed since the image was sampled
+// Kind of file: the backend's format, the ending and the media type.
 const FILES = {
   png: ["grid", "-sheet.png", "image/png"],
   zip: ["zip", ".zip", "application/zip"],
@@ -18,8 +18,8 @@ const run = newest();
 let backend = null;
 let readModels = null;
 
-/** backend(): the one in use, the server's or this device's; reread(): learns what the models are by now. */
-export function setUpStudio(current, reread) {
+/** current(): the backend in use, the server's or this device's; reread(): reads the list of models again. */
+export function setUpGenerate(current, reread) {
   [backend, readModels] = [current, reread];
   $("keep").addEventListener("click", keep);
   for (const kind of Object.keys(FILES)) $(`save-${kind}`).addEventListener("click", () => saveAs(kind));
@@ -34,8 +34,8 @@ export function setUpStudio(current, reread) {
   watch((changed) => changed.has("model") && run.stop());
 }
 
-/** Draws with the settings as they are. `more` replaces or adds some: a seed, an index, a file's hash. */
-export async function draw(more = {}) {
+/** Samples with the current settings. `more` replaces or adds some: a seed, an index, a file's hash. */
+export async function sample(more = {}) {
   if (!state.locked && more.seed === undefined) change({ seed: newSeed() });
   const { model, count } = state;
   const request = { ...settings(), seed: state.seed, index: 0, count, quick: model.quick, ...more };
@@ -44,10 +44,10 @@ export async function draw(more = {}) {
       showGo();
       expect(request, model);
       const onFrame = (row, rows, sources) => signal.aborted || addFrame(row, rows, sources);
-      const drawing = await backend().draw(request, { onFrame, signal });
+      const result = await backend().sample(request, { onFrame, signal });
       signal.throwIfAborted();
       problem(null);
-      present(drawing, model);
+      present(result, model);
     });
   } catch (error) {
     if (!run.busy()) abandon();
@@ -58,11 +58,11 @@ export async function draw(more = {}) {
 }
 
 async function failed(error) {
-  if (error.status === CHANGED) await readModels().catch(() => {}); // what is said is the line below
+  if (error.status === CHANGED) await readModels().catch(() => {}); // the error itself is shown below
   problem(error);
 }
 
-export const stopDrawing = () => run.stop();
+export const stopSampling = () => run.stop();
 
 function showGo() {
   $("go").classList.toggle("working", run.busy());
@@ -78,7 +78,7 @@ function showActions() {
   $("save-zip").hidden = images.length < 2;
 }
 
-/** Keeps the selected images, or all, in the gallery: the server draws them again, which gives the same. */
+/** Keeps the selected images, or all, in the gallery: the server samples them again, which gives the same images. */
 export async function keep() {
   if (!stage.used || !backend().gallery) return;
   const images = chosen();
@@ -103,8 +103,8 @@ async function saveAs(kind) {
   const places = images.map((image) => stage.images.indexOf(image));
   const frames = stage.frames.map((frame) => places.map((i) => frame[i]));
   try {
-    const shown = single && !here; // and says already how it was drawn
-    const data = await (shown ? bytesOf(images[0].src) : backend().file(format, { used, model, images, frames }));
+    const complete = single && !here; // the server's PNG already carries its provenance
+    const data = await (complete ? bytesOf(images[0].src) : backend().file(format, { used, model, images, frames }));
     save(data, single ? fileName(used, images[0]) : name, type);
   } catch (error) {
     await failed(error);

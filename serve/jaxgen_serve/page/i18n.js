@@ -1,4 +1,4 @@
-// Words: one catalogue, strings.json, with the same keys in each language.
+// Translations: one catalogue, strings.json, with the same keys in each language.
 
 const FALLBACK = "en";
 let catalogue = {};
@@ -22,18 +22,18 @@ export function setLanguage(chosen) {
   for (const listener of listeners) listener();
 }
 
-/** Calls `listener()` whenever the language has changed: for text that is put together from values. */
+/** Calls `listener()` when the language has changed, for texts that are built from values. */
 export function onLanguage(listener) {
   listeners.add(listener);
 }
 
-/** Whether there are words for a key: of a family that a newer jaxgen has there are none. */
+/** Whether there is a text for a key: there is none for a family of a newer jaxgen. */
 export const hasWords = (key) => key in (catalogue[language] ?? {});
 
-/** What a sampler is called: its own name if it is one of a newer jaxgen. */
+/** A sampler's translated name; its own name if it is one of a newer jaxgen. */
 export const samplerWords = (name) => (hasWords(`sampler.${name}`) ? t(`sampler.${name}`) : name);
 
-/** The words of a key; {name} in them is replaced by values.name, and `n` chooses between key.one and key.other. */
+/** The text of a key; {name} in it is replaced by values.name, and `n` chooses between key.one and key.other. */
 export function t(key, values = {}) {
   const words = catalogue[language] ?? {};
   let text = words[key];
@@ -41,20 +41,23 @@ export function t(key, values = {}) {
     text = words[`${key}.${new Intl.PluralRules(language).select(values.n) === "one" ? "one" : "other"}`];
   }
   if (text === undefined) return key;
-  return text.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? number(values[name]) : (values[name] ?? "")));
+  const shown = (value) => (typeof value === "number" ? number(value) : (value ?? ""));
+  return text.replace(/\{(\w+)\}/g, (_, name) => shown(values[name]));
 }
 
-/** A number as the language writes it. Identifiers such as seeds are no quantities: pass them as strings. */
+/** A number in the language's format. Identifiers such as seeds are not quantities: pass them as strings. */
 export function number(value, digits = 3) {
-  return new Intl.NumberFormat(language, { maximumSignificantDigits: digits, useGrouping: value >= 10_000 }).format(value);
+  const options = { maximumSignificantDigits: digits, useGrouping: value >= 10_000 };
+  return new Intl.NumberFormat(language, options).format(value);
 }
 
-/** With so many places after the point, always. */
+/** A number with a fixed count of decimal places. */
 export function decimal(value, places = 2) {
-  return new Intl.NumberFormat(language, { minimumFractionDigits: places, maximumFractionDigits: places }).format(value);
+  const options = { minimumFractionDigits: places, maximumFractionDigits: places };
+  return new Intl.NumberFormat(language, options).format(value);
 }
 
-/** Fills the elements below `root` that name their words: data-t the text, data-t-label the label and the tooltip. */
+/** Translates the elements below `root`: data-t names their text, data-t-label their label and tooltip. */
 export function translate(root) {
   for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
   for (const node of root.querySelectorAll("[data-t-label]")) {

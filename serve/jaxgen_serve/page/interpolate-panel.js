@@ -1,4 +1,4 @@
-// The Blend panel: the way between two images.
+// The Blend panel: interpolates between two images.
 
 import { $, announce, el, fillSegments, newest, picked, save } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
@@ -9,13 +9,13 @@ import { className, newSeed, settings, state, watch } from "./state.js";
 
 const FRAMES = [8, 16, 32];
 const PATHS = ["spherical", "linear"];
-const STRIP = 12; // images in the row below
+const STRIP = 12; // images in the strip below
 
 const run = newest();
 let backend = null;
 let ends = []; // [{src, seed, index, label}], at most two
-let request = null; // the settings they were drawn with
-let walked = null; // what the frames were drawn from
+let request = null; // the settings they were sampled with
+let walked = null; // the request of the frames
 let frames = [];
 let show = null;
 
@@ -39,7 +39,7 @@ export function setUpBlend(current) {
   });
 }
 
-/** Two images of the stage, and what they were drawn from; their way is drawn at once. */
+/** Interpolates at once between two images of the stage; used: their request. */
 export function blend(images, used) {
   const { model, sampler, steps, guidance } = used;
   setEnds(images.map((image) => ({ ...image, seed: used.seed })), { model, sampler, steps, guidance });
@@ -48,19 +48,19 @@ export function blend(images, used) {
 
 export const togglePlay = () => frames.length && show.toggle();
 
-/** Two fresh images of the chosen class, and the way between them. */
+/** Samples two new images of the chosen class, and interpolates between them. */
 async function twoNew() {
   const { eta, label, ...chosen } = settings();
-  const drawn = { ...chosen, count: 1, index: 0, label, eta, quick: state.model.quick };
+  const base = { ...chosen, count: 1, index: 0, label, eta, quick: state.model.quick };
   await working(async (signal) => {
-    const found = [];
+    const images = [];
     for (let i = 0; i < 2; i++) {
       const seed = newSeed();
-      const index = label === null && !state.model.label_optional ? i : 0; // classes come in turn: not twice the same
-      const { images } = await backend().draw({ ...drawn, seed, index }, { signal });
-      found.push({ ...images[0], seed });
+      const index = label === null && !state.model.label_optional ? i : 0; // two indices give two classes
+      const answer = await backend().sample({ ...base, seed, index }, { signal });
+      images.push({ ...answer.images[0], seed });
     }
-    setEnds(found, chosen);
+    setEnds(images, chosen);
   });
   if (ends.length === 2) await walk();
 }
@@ -68,12 +68,12 @@ async function twoNew() {
 async function walk() {
   if (ends.length < 2) return twoNew();
   await working(async (signal) => {
-    const asked = { ...request, frames: Number(picked($("blend-frames"))), path: picked($("blend-path")), ends };
-    const found = await backend().walk(asked, { signal });
-    if (!found) throw new Error(t("blend.unable"));
-    walked = asked;
-    setFrames(found);
-    announce(t("blend.ready", { n: found.length }));
+    const body = { ...request, frames: Number(picked($("blend-frames"))), path: picked($("blend-path")), ends };
+    const sources = await backend().walk(body, { signal });
+    if (!sources) throw new Error(t("blend.unable"));
+    walked = body;
+    setFrames(sources);
+    announce(t("blend.ready", { n: sources.length }));
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) show.toggle();
   });
 }
@@ -84,8 +84,8 @@ async function working(work) {
   $("blend-go").classList.toggle("working", run.busy());
 }
 
-function setEnds(images, drawnWith) {
-  [ends, request] = [images, drawnWith];
+function setEnds(images, settingsUsed) {
+  [ends, request] = [images, settingsUsed];
   setFrames([]);
   showEnds();
 }
@@ -104,7 +104,8 @@ function setFrames(sources) {
 
 function showFrame(i) {
   $("blend-image").src = frames[i];
-  const text = new Intl.NumberFormat(document.documentElement.lang, { style: "percent" }).format(i / (frames.length - 1));
+  const percent = new Intl.NumberFormat(document.documentElement.lang, { style: "percent" });
+  const text = percent.format(i / (frames.length - 1));
   $("blend-image").alt = t("blend.at", { share: text });
   $("blend-text").textContent = text;
   $("blend-share").setAttribute("aria-valuetext", text);

@@ -1,4 +1,4 @@
-// The Map panel: the plane of a VAE with two latents, and the point of it that is decoded.
+// The Map panel: the latent plane of a VAE with two latents, and a decoded point of it.
 
 import { $, ARROWS, save } from "./dom.js";
 import { fillClasses } from "./controls.js";
@@ -10,12 +10,12 @@ import { attempt, problem } from "./error-banner.js";
 import { fit } from "./results.js";
 import { state, watch } from "./state.js";
 
-const EDGE = 0.004; // of the plane, which goes on for ever
+const EDGE = 0.004; // margin, as a share of the infinite plane
 
 let backend = null;
 let share = { x: 0.5, y: 0.5 }; // of the map's width and height, from the top left
-let shown = ""; // the model and class whose map is there
-let asking = false; // one point at a time; the newest one waits
+let shown = ""; // the model and class of the shown map
+let decoding = false; // one point at a time; the newest one waits
 let waiting = false;
 
 export function setUpMap(current) {
@@ -47,7 +47,7 @@ export function setUpMap(current) {
   onLanguage(() => !$("panel-map").hidden && openMap());
 }
 
-/** Whether the model has a plane to walk over; a static site has it only if it was drawn in advance. */
+/** Whether the model has a latent plane to show; a static site needs a prepared map image. */
 export const hasMap = (model) => model.latent === 2 && !model.plan && !(backend().static && !model.map);
 
 /** Shows the map of the chosen model, if it has one. */
@@ -87,12 +87,12 @@ function moveTo(x, y) {
   decode();
 }
 
-/** Equal shares of a normal lie between the map's lines, rows from the top. */
+/** The latent of the point: the map's axes are quantiles of the standard normal, rows from the top. */
 const latent = () => [quantile(share.x), quantile(1 - share.y)];
 
 async function decode() {
-  if (asking) return void (waiting = true);
-  asking = true;
+  if (decoding) return void (waiting = true);
+  decoding = true;
   const { model } = state;
   const label = model.classes.length ? Number($("map-class").value) : null;
   waiting = false;
@@ -101,7 +101,7 @@ async function decode() {
     $("decoded").src = src;
     $("decoded").alt = t("map.image", { x: decimal(latent()[0]), y: decimal(latent()[1]) });
   });
-  asking = false;
+  decoding = false;
   if (waiting && decoded) decode();
 }
 

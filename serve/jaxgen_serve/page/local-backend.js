@@ -1,14 +1,14 @@
-// Drawing on this device: wasm-runtime.js runs the model's file, and this makes images of what comes out. It is the whole
-// backend of a static site, and takes the place of the server's drawing where the switch says so.
+// Sampling on this device: wasm-runtime.js runs the model's file, and this module makes images of its outputs. It is
+// the whole backend of a static site, and replaces the server's sampling when the device switch is on.
 
 import { t } from "./i18n.js";
 import { sources } from "./png.js";
 import { className, newSeed } from "./state.js";
 
-const opened = new Map(); // url and hash of a model -> the promise of what wasm-runtime.js made of it
+const opened = new Map(); // url and hash of a model -> the promise of its wasm-runtime.js session
 let device = null;
 
-/** Whether images can be drawn here: onnxruntime's files are there, and the browser can run them. */
+/** Whether this device can sample: onnxruntime's files are there, and the browser can run them. */
 export async function localAvailable() {
   try {
     device = await import("./wasm-runtime.js");
@@ -18,8 +18,8 @@ export async function localAvailable() {
   }
 }
 
-/** models: of GET /models or site.json; planOf(request): {rows, table} where a file's own list has none. */
-export function localDrawing(models, planOf = null) {
+/** models: of GET /models or site.json; planOf(request): {rows, table} for a plan that the model does not list. */
+export function localSampling(models, planOf = null) {
   const byName = (name) => models().find((model) => model.name === name);
 
   async function open(model) {
@@ -28,7 +28,7 @@ export function localDrawing(models, planOf = null) {
     try {
       return await opened.get(key);
     } catch (error) {
-      opened.delete(key); // so that the next time tries again
+      opened.delete(key); // so that the next call tries again
       throw error;
     }
   }
@@ -44,7 +44,7 @@ export function localDrawing(models, planOf = null) {
   }
 
   return {
-    async draw({ count, quick, sha256 = null, ...request }, { onFrame = null, signal = null } = {}) {
+    async sample({ count, quick, sha256 = null, ...request }, { onFrame = null, signal = null } = {}) {
       const model = byName(request.model);
       if (sha256 !== null && sha256 !== model.sha256) throw new Error(t("changed", { name: model.name }));
       const index = Array.from({ length: count }, (_, i) => (request.index ?? 0) + i);
@@ -53,9 +53,9 @@ export function localDrawing(models, planOf = null) {
       const shape = [count, ...model.shape];
       const shown = onFrame && ((row, rows, images) => onFrame(row, rows, sources(images, shape)));
       const plan = await planFor(model, request);
-      const { draw } = await open(model);
-      const asked = { seed: index.map(() => seed), index, label: labels, guidance: request.guidance ?? null, plan };
-      const { images, milliseconds } = await draw({ ...asked, latent: null, onFrame: shown, signal });
+      const { sample } = await open(model);
+      const inputs = { seed: index.map(() => seed), index, label: labels, guidance: request.guidance ?? null, plan };
+      const { images, milliseconds } = await sample({ ...inputs, latent: null, onFrame: shown, signal });
       const used = { ...request, sha256: model.sha256, seed, index: index[0], untrained: model.untrained };
       const named = sources(images, shape).map((src, i) => {
         const label = labels && labels[i] >= 0 ? labels[i] : null;
@@ -66,9 +66,9 @@ export function localDrawing(models, planOf = null) {
 
     async decode({ model: name, latent, label }, { signal = null } = {}) {
       const model = byName(name);
-      const { draw } = await open(model);
-      const asked = { seed: [0], index: [0], label: labelsFor(model, label, [0]), guidance: null, plan: null };
-      const { images, milliseconds } = await draw({ ...asked, latent: [latent], onFrame: null, signal });
+      const { sample } = await open(model);
+      const inputs = { seed: [0], index: [0], label: labelsFor(model, label, [0]), guidance: null, plan: null };
+      const { images, milliseconds } = await sample({ ...inputs, latent: [latent], onFrame: null, signal });
       return { src: sources(images, [1, ...model.shape])[0], milliseconds };
     },
 
@@ -78,8 +78,9 @@ export function localDrawing(models, planOf = null) {
       if (!interpolate) return null;
       const column = (key) => ends.map((end) => end[key]);
       const label = model.classes.length ? ends.map((end) => end.label ?? -1) : null;
-      const asked = { seed: column("seed"), index: column("index"), label, frames, path, guidance: request.guidance ?? null };
-      const { images, shape } = await interpolate({ ...asked, plan: await planFor(model, request) });
+      const guidance = request.guidance ?? null;
+      const inputs = { seed: column("seed"), index: column("index"), label, frames, path, guidance };
+      const { images, shape } = await interpolate({ ...inputs, plan: await planFor(model, request) });
       return sources(images, shape);
     },
   };
@@ -91,17 +92,17 @@ export async function siteBackend() {
   const models = site.models.map((model) => ({ ...model, url: new URL(model.file, document.baseURI).href }));
   return {
     static: true,
-    ...localDrawing(() => models),
+    ...localSampling(() => models),
     models: async () => ({ models, refused: {} }),
     map: async (model) => (model.map ? { src: new URL(model.map.file, document.baseURI).href } : null),
-    file: async (...asked) => (await import("./site-files.js")).fileOf(...asked),
-    walkFile: async (...asked) => (await import("./site-files.js")).walkFileOf(...asked),
+    file: async (...args) => (await import("./site-files.js")).fileOf(...args),
+    walkFile: async (...args) => (await import("./site-files.js")).walkFileOf(...args),
     reading: null,
     gallery: null,
   };
 }
 
-/** One label an image; -1: none; null: the model knows none. */
+/** One label per image; -1: no class; null: the model has no classes. */
 function labelsFor(model, label, index) {
   if (!model.classes.length) return null;
   if (label !== null && label !== undefined) return index.map(() => label);

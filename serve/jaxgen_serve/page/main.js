@@ -1,4 +1,4 @@
-// The page from the start: words, models, panels; then whoever uses it takes over.
+// The page's entry: loads texts and models, and sets up the panels and shortcuts.
 
 import * as blending from "./interpolate-panel.js";
 import { chooseModel, setUpControls, showModels } from "./controls.js";
@@ -7,7 +7,7 @@ import { ready } from "./fields.js";
 import { openGallery, setUpGallery } from "./gallery-panel.js";
 import { setUpHand } from "./edit-panel.js";
 import { browserLanguage, loadWords, setLanguage, t } from "./i18n.js";
-import { localAvailable, localDrawing, siteBackend } from "./local-backend.js";
+import { localAvailable, localSampling, siteBackend } from "./local-backend.js";
 import { hasMap, openMap, setUpMap } from "./latent-map-panel.js";
 import { goTo, setUpPanels, showPanel } from "./panels.js";
 import { explain, problem } from "./error-banner.js";
@@ -15,16 +15,16 @@ import { serverBackend } from "./server-backend.js";
 import { setUpShortcuts } from "./shortcuts.js";
 import { chosen, setUpStage, stage, togglePlay } from "./results.js";
 import { change, newSeed, restore, state, watch } from "./state.js";
-import { draw, keep, setUpStudio, stopDrawing } from "./generate-panel.js";
+import { keep, sample, setUpGenerate, stopSampling } from "./generate-panel.js";
 
-const POLL = 3000; // milliseconds until a server without models is asked again
-const FEW = 5; // images that a model with a plan draws at first
-const SECOND = 40_000; // pixels times evaluations that take about a second for so many, on two cores
+const POLL = 3000; // milliseconds until the next request to a server without models
+const FEW = 5; // first images of a model with a plan
+const SECOND = 40_000; // pixels times evaluations that take about a second on two cores
 
 let backend = null; // the server's, or the static site's
-let here = null; // the same, but drawing on this device
+let here = null; // the same, but sampling on this device
 
-/** Whichever the switch says. */
+/** The backend that the device switch selects. */
 const current = () => (state.device && here ? here : backend);
 
 async function start() {
@@ -35,16 +35,16 @@ async function start() {
   watch((changed) => changed.has("language") && setLanguage(state.language));
   const base = document.querySelector('meta[name="jaxgen-api"]').content;
   backend = base ? serverBackend(base, logIn) : await siteBackend();
-  setUpGallery(current, redraw, () => goTo("draw"));
+  setUpGallery(current, resample, () => goTo("draw"));
   setUpPanels({
     hand: { there: () => backend.reading },
     map: { there: () => !state.models.length || state.models.some(hasMap), open: openMap },
     gallery: { there: () => backend.gallery, open: openGallery },
   });
-  for (const setUp of [setUpStage, setUpStudio, blending.setUpBlend, setUpHand, setUpMap]) setUp(current, readModels);
-  setUpControls(drawReady);
+  for (const setUp of [setUpStage, setUpGenerate, blending.setUpBlend, setUpHand, setUpMap]) setUp(current, readModels);
+  setUpControls(sampleIfValid);
   $("to-blend").addEventListener("click", blendSelected);
-  setUpShortcuts(DEEDS, drawDigit);
+  setUpShortcuts(ACTIONS, sampleClass);
   const language = state.language ?? browserLanguage();
   $("language").value = language;
   setLanguage(language);
@@ -55,12 +55,14 @@ async function openModels() {
   change({ seed: newSeed() });
   await firstModel(new URLSearchParams(location.search).get("model"));
   await offerDevice();
-  if (stage.asked || stage.used) return; // somebody has drawn meanwhile
-  if (state.model.quick) await draw();
-  else if (!backend.static && !$("panel-draw").hidden && small(state.model)) await draw({ count: Math.min(FEW, state.count) });
+  if (stage.request || stage.used) return; // the user has sampled meanwhile
+  if (state.model.quick) await sample();
+  else if (!backend.static && !$("panel-draw").hidden && small(state.model)) {
+    await sample({ count: Math.min(FEW, state.count) });
+  }
 }
 
-/** Waits until there is a model: a server may start before its models do, and a page before its server. */
+/** Waits until there is a model: a server may start before its models are there, and a page before its server. */
 async function firstModel(wanted, failed = false) {
   try {
     await readModels(wanted);
@@ -75,20 +77,20 @@ async function firstModel(wanted, failed = false) {
   await firstModel(wanted, failed);
 }
 
-/** Whether a few images are there in about a second. */
+/** Whether a few images take about a second. */
 function small({ shape: [height, width], plan, guidance }) {
   return height * width * plan.steps * (guidance ? 2 : 1) <= SECOND;
 }
 
-/** Learns what the models are by now. */
+/** Reads the list of models again. */
 async function readModels(wanted = state.model?.name) {
   const { models, refused } = await backend.models();
-  if (models.length || !state.known) change({ models, known: true }); // none as before: nothing to show anew
+  if (models.length || !state.known) change({ models, known: true }); // no change if there is still no model
   showModels(models, refused);
   if (models.length) chooseModel(wanted);
 }
 
-/** A switch where there is a server; a static site has no choice. */
+/** Offers the device switch if there is a server; a static site always samples on this device. */
 async function offerDevice() {
   const able = await localAvailable();
   if (backend.static) {
@@ -96,7 +98,7 @@ async function offerDevice() {
     return;
   }
   if (!able) return;
-  here = { ...backend, ...localDrawing(() => state.models, backend.plan) };
+  here = { ...backend, ...localSampling(() => state.models, backend.plan) };
   change({ able: true });
   $("device").addEventListener("change", (event) => change({ device: event.target.checked }));
 }
@@ -107,35 +109,35 @@ function blendSelected() {
   blending.blend(chosen(), stage.used);
 }
 
-/** From the gallery: with a row's settings, on the Draw panel. */
-async function redraw(row, more) {
+/** Samples again with the settings of a gallery row, on the Draw panel. */
+async function resample(row, more) {
   if (!state.models.some(({ name }) => name === row.model)) return problem(t("gallery.gone", { name: row.model }));
   chooseModel(row.model);
   const { label, sampler, steps, eta, guidance } = row;
   change({ label, sampler, steps, eta, guidance, seed: more.seed });
   goTo("draw");
-  return draw(more);
+  return sample(more);
 }
 
-/** Draws, unless a field says what cannot be meant. */
-const drawReady = (more) => ready($("controls")) && draw(more);
+/** Samples, unless a field is invalid. */
+const sampleIfValid = (more) => ready($("controls")) && sample(more);
 
-function drawDigit(n) {
+function sampleClass(n) {
   if ($("panel-draw").hidden || !state.model || n >= state.model.classes.length) return;
   change({ label: n });
-  drawReady();
+  sampleIfValid();
 }
 
-const onDraw = (deed) => () => $("panel-draw").hidden || deed();
-const DEEDS = {
-  a: onDraw(() => {
+const onDrawPanel = (action) => () => $("panel-draw").hidden || action();
+const ACTIONS = {
+  a: onDrawPanel(() => {
     change({ label: null });
-    drawReady();
+    sampleIfValid();
   }),
-  d: onDraw(() => drawReady()),
-  r: onDraw(() => drawReady({ seed: rolled() })),
-  l: onDraw(() => change({ locked: !state.locked })),
-  k: onDraw(keep),
+  d: onDrawPanel(() => sampleIfValid()),
+  r: onDrawPanel(() => sampleIfValid({ seed: rolled() })),
+  l: onDrawPanel(() => change({ locked: !state.locked })),
+  k: onDrawPanel(keep),
   " ": () => ($("panel-blend").hidden ? togglePlay() : blending.togglePlay()),
   p: () => goTo("draw"),
   b: () => (stage.selected.size === 2 && !$("panel-draw").hidden ? blendSelected() : goTo("blend")),
@@ -144,7 +146,7 @@ const DEEDS = {
   g: () => goTo("gallery"),
   t: () => $("theme").click(),
   "?": () => $("help").click(),
-  Escape: stopDrawing,
+  Escape: stopSampling,
 };
 
 function rolled() {
@@ -163,7 +165,7 @@ function setUpTheme() {
 
 let loggingIn = null;
 
-/** Asks for the server's token until it is right: once, however many requests want it. */
+/** Asks for the server's token until it is right; requests that need it share one dialog. */
 function logIn() {
   loggingIn ??= askForToken().finally(() => (loggingIn = null));
   return loggingIn;

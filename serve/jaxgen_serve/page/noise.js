@@ -1,5 +1,5 @@
-// JAX's own normals: what image `index` of a seed is drawn from, as jaxgen/sampling/prng.py has it. The model's file draws its
-// own noise; this is for ways between two images, which start from a mixture of both.
+// JAX's normals: the noise of image `index` of a seed, as in jaxgen/sampling/prng.py. The model's file makes its own
+// noise; this is for interpolation, which starts from a mixture of two noises.
 
 const ROTATIONS = [
   [13, 15, 26, 6],
@@ -9,12 +9,12 @@ const PARITY = 0x1bd11bda;
 
 // Giles 2010, "Approximating the erfinv function", table 5, highest power first.
 const CENTRAL = [
-  2.81022636e-8, 3.43273939e-7, -3.5233877e-6, -4.39150654e-6, 0.00021858087, -0.00125372503, -0.00417768164, 0.246640727,
-  1.50140941,
+  2.81022636e-8, 3.43273939e-7, -3.5233877e-6, -4.39150654e-6, 0.00021858087, -0.00125372503, -0.00417768164,
+  0.246640727, 1.50140941,
 ];
 const TAIL = [
-  -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047, 1.00167406,
-  2.83297682,
+  -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047,
+  1.00167406, 2.83297682,
 ];
 
 /** The first normals of an image: Float32Array [count]. seed, index: integers in [0, 2^32). */
@@ -26,7 +26,7 @@ export function imageNoise(seed, index, count) {
   });
 }
 
-/** Two words encrypted under a key of two, in 20 rounds. */
+/** Threefry-2x32: encrypts two words under a key of two, in 20 rounds. */
 function threefry([k0, k1], [c0, c1]) {
   const schedule = [k0, k1, k0 ^ k1 ^ PARITY];
   let [x0, x1] = [(c0 + k0) | 0, (c1 + k1) | 0];

@@ -1,4 +1,4 @@
-// The tabs and the panels below them: which one is open, and which there are.
+// The tabs and their panels: which one is open, and which this page has.
 
 import { $, announce, endNews, roving } from "./dom.js";
 import { t } from "./i18n.js";
@@ -10,7 +10,7 @@ const PANELS = ["draw", "blend", "hand", "map", "gallery"];
 let panels = {};
 let open = null;
 
-/** kinds: {panel: {open(): what it does when it is shown, there(): whether this page has it}}, of those that differ. */
+/** kinds: {panel: {open(): called when it is shown, there(): whether this page has it}}, where needed. */
 export function setUpPanels(kinds) {
   panels = kinds;
   for (const name of PANELS) $(`tab-${name}`).addEventListener("click", () => showPanel(name));
@@ -44,19 +44,19 @@ export function showPanel(name) {
   panels[open]?.open?.();
 }
 
-/** Shows a panel, if the page has it, with the focus on its tab: what had it before may be hidden now. */
+/** Shows a panel, if the page has it, and focuses its tab: the element with the focus may be hidden now. */
 export function goTo(name) {
   if (!there(name)) return;
   showPanel(name);
   $(`tab-${name}`).focus();
 }
 
-/** All but the gallery draw with a model. */
+/** Shows the open panel; all but the gallery need a model. */
 function showContents() {
   const empty = !state.model && open !== "gallery";
   for (const one of PANELS) $(`panel-${one}`).hidden = one !== open || empty;
   $("which").hidden = open === "gallery" || empty;
-  $("device-line").hidden = open === "hand" || !state.able; // reading images is the server's alone
+  $("device-line").hidden = open === "hand" || !state.able; // only the server reads images
   const none = empty && state.known;
   if (none && $("no-models").hidden) announce(t("models.none"));
   $("no-models").hidden = !none;

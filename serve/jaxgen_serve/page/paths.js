@@ -1,4 +1,4 @@
-// Ways between two points, as jaxgen/latent/paths.py has them. a, b: Float32Array; share: from 0 to 1.
+// Paths between two points, as in jaxgen/latent/paths.py. a, b: Float32Array; share: from 0 to 1.
 
 const PARALLEL = 1e-6; // sine of the angle below which the arc is the straight line
 
@@ -7,7 +7,7 @@ const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
 
 const linear = (a, b, share) => mixed(a, b, 1 - share, share);
 
-/** The arc, on which normals keep their length. Source: Shoemake 1985; the angle: White 2016, section 2.1. */
+/** The arc, which keeps the length of normals. Source: Shoemake 1985; the angle: White 2016, section 2.1. */
 function spherical(a, b, share) {
   const lengths = Math.sqrt(dot(a, a)) * Math.sqrt(dot(b, b));
   const angle = Math.acos(Math.max(-1, Math.min(1, lengths ? dot(a, b) / lengths : 1)));

@@ -1,9 +1,9 @@
-// A row of images that a slider goes through, and that plays to and fro, or once.
+// A player for a row of images, with a slider: plays to and fro, or once.
 
 import { setIcon } from "./dom.js";
 import { t } from "./i18n.js";
 
-/** slider, button: elements; show(i): shows image i; time: milliseconds each; once: it stops at the end.
+/** slider, button: elements; show(i): shows image i; time: milliseconds per image; once: stops at the end.
  * Returns {load(count), toggle, stop}. */
 export function player({ slider, button, show, time = 80, once = false }) {
   let timer = 0;

@@ -1,4 +1,4 @@
-// PNG files from pixels, with the text chunk by which an image says how it was drawn; and sources of images.
+// PNG files from pixels, with the text chunk that holds an image's provenance; and images as data URLs.
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
@@ -28,7 +28,7 @@ export async function packedPng(image, text = null) {
   return file(image, new Uint8Array(await new Response(stream).arrayBuffer()), text);
 }
 
-/** The same, not packed: at once, for the many small images of a drawing that is under way. */
+/** The same, uncompressed and synchronous, for the many small images of a running request. */
 function plainPng(image, text = null) {
   return file(image, stored(scanlines(image)), text);
 }
@@ -40,7 +40,7 @@ function dataUrl(bytes, type = "image/png") {
   return `data:${type};base64,${btoa(text)}`;
 }
 
-/** Images [N, H, W, C] of one array as sources. */
+/** Images [N, H, W, C] of one array as <img> sources. */
 export function sources(data, [count, height, width, channels]) {
   const size = height * width * channels;
   return Array.from({ length: count }, (_, i) =>
@@ -48,7 +48,7 @@ export function sources(data, [count, height, width, channels]) {
   );
 }
 
-/** The file behind a source. */
+/** The file behind an <img> source. */
 export const bytesOf = async (src) => (await fetch(src)).blob();
 
 function scanlines({ width, height, channels, data }) {
@@ -77,7 +77,8 @@ function stored(bytes) {
 function file({ width, height, channels }, packed, text) {
   const header = joined([bigEndian(width), bigEndian(height), Uint8Array.of(8, channels === 3 ? 2 : 0, 0, 0, 0)]);
   const texts = Object.entries(text ?? {}).map(([key, value]) => chunk("tEXt", latin(`${key}\0${value}`)));
-  return joined([Uint8Array.from(SIGNATURE), chunk("IHDR", header), ...texts, chunk("IDAT", packed), chunk("IEND", [])]);
+  const chunks = [chunk("IHDR", header), ...texts, chunk("IDAT", packed), chunk("IEND", [])];
+  return joined([Uint8Array.from(SIGNATURE), ...chunks]);
 }
 
 function chunk(kind, content) {

@@ -1,4 +1,4 @@
-// The stage: the images of the newest drawing, which of them are selected, and the way they came from noise.
+// The stage: the images of the newest request, the selection, and the frames from noise to image.
 
 import { $, announce, el, roving } from "./dom.js";
 import { onLanguage, samplerWords, t } from "./i18n.js";
@@ -6,30 +6,30 @@ import { player } from "./player.js";
 import { className } from "./state.js";
 
 const FRAME_TIME = 60; // milliseconds that a frame is shown when played
-const LARGEST = 448; // CSS pixels a side: more makes tiny images no clearer
+const LARGEST = 448; // CSS pixels a side: larger does not make tiny images clearer
 
 export const stage = {
   images: [], // {src, index, label}
-  used: null, // what they were drawn from, as the API says it
-  asked: null, // the same of a drawing that has not come to its end
-  drawing: false, // whether it still may
+  used: null, // the settings of a finished request, as in the API
+  request: null, // the settings of an unfinished request
+  running: false, // whether it is still running
   model: null,
   frames: [], // [[source of each image]], from noise to the images
-  rows: [], // of the plan, one a frame
+  rows: [], // of the plan, one per frame
   total: 0, // of the plan's rows
-  selected: new Set(), // places in `images`
-  here: false, // whether this device drew them
+  selected: new Set(), // indices into `images`
+  here: false, // whether this device sampled them
   milliseconds: 0,
 };
 
-let whole = null; // the newest drawing that came to its end
+let finished = null; // the newest finished request
 
 const listeners = new Set();
 let columns = 1;
 let settle = () => {};
 let plays = null;
 
-/** Calls `listener()` when the images or what is selected have changed. */
+/** Calls `listener()` when the images or the selection have changed. */
 export function onStage(listener) {
   listeners.add(listener);
 }
@@ -54,17 +54,17 @@ export function setUpStage() {
   });
 }
 
-/** Empty places for the images of `request`, which are being drawn. */
+/** Shows empty tiles for the images of a request that starts. */
 export function expect(request, model) {
   plays.stop();
-  set({ asked: request, drawing: true, model });
+  set({ request, running: true, model });
   $("tiles").classList.remove("live");
-  $("tiles").classList.toggle("stale", !request.quick); // the images before these, if they are still there
+  $("tiles").classList.toggle("stale", !request.quick); // earlier images, if they are still shown
   place(request.count);
   showAll();
 }
 
-/** A row of the plan is done: `sources` are the images as they are now. */
+/** Shows a frame: `row` of `rows` of the plan are done, and `sources` are the images by then. */
 export function addFrame(row, rows, sources) {
   stage.frames.push(sources);
   stage.rows.push(row);
@@ -74,24 +74,24 @@ export function addFrame(row, rows, sources) {
   showScrub();
 }
 
-/** The drawing is done. */
+/** Shows the result of a finished request. */
 export function present({ images, used, milliseconds, here = false }, model) {
   const { frames, rows, total } = stage;
   const last = images.map(({ src }) => src);
   if (frames.length) frames[frames.length - 1] = last;
-  whole = { images, used, milliseconds, here, model, frames, rows, total };
-  showWhole();
+  finished = { images, used, milliseconds, here, model, frames, rows, total };
+  showFinished();
   announce(t("drawn", { n: images.length }));
 }
 
-/** The drawing was stopped or failed: what there is of it stays; if that is nothing, the one before comes back. */
+/** After a stop or failure: keeps the last frame; without one, shows the finished request before it. */
 export function abandon() {
-  stage.drawing = false;
+  stage.running = false;
   if (stage.frames.length) {
     announce(stopped());
     showAll();
-  } else if (whole) {
-    showWhole();
+  } else if (finished) {
+    showFinished();
   } else {
     set({});
     $("tiles").replaceChildren();
@@ -99,19 +99,19 @@ export function abandon() {
   }
 }
 
-function showWhole() {
-  set(whole);
-  place(whole.images.length);
-  fill(whole.images.map(({ src }) => src));
+function showFinished() {
+  set(finished);
+  place(finished.images.length);
+  fill(finished.images.map(({ src }) => src));
   showAll();
 }
 
 function set(values) {
-  const blank = { images: [], used: null, asked: null, drawing: false, frames: [], rows: [], total: 0, selected: new Set() };
-  Object.assign(stage, blank, values);
+  const blank = { images: [], used: null, request: null, running: false, frames: [], rows: [], total: 0 };
+  Object.assign(stage, blank, { selected: new Set() }, values);
 }
 
-/** Makes so many tiles; if there are as many already they stay as they are, so that nothing flickers. */
+/** Makes `count` tiles; keeps the tiles if there are as many already, so that nothing flickers. */
 function place(count) {
   if ($("tiles").children.length !== count) {
     const waiting = () => el("button", { class: "tile waiting", type: "button", "aria-label": t("image.waiting") });
@@ -128,23 +128,23 @@ function showAll() {
   $("frame").value = $("frame").max;
   showScrub();
   showText();
-  tell();
+  notify();
 }
 
 function toggle(i) {
   if (!stage.selected.delete(i)) stage.selected.add(i);
   $("tiles").children[i].setAttribute("aria-pressed", stage.selected.has(i));
   showText();
-  tell();
+  notify();
 }
 
-/** An image's file name, as the command line names it. */
+/** An image's file name, as the command line writes it. */
 export function fileName(used, image) {
   const label = image.label === null || image.label < 0 ? "" : `-class${image.label}`;
   return `${used.untrained ? "untrained-" : ""}seed${used.seed}-${String(image.index).padStart(6, "0")}${label}.png`;
 }
 
-export const togglePlay = () => stage.drawing || stage.frames.length < 2 || plays.toggle();
+export const togglePlay = () => stage.running || stage.frames.length < 2 || plays.toggle();
 
 function showFrame(i) {
   if (!stage.frames[i]) return;
@@ -153,16 +153,16 @@ function showFrame(i) {
   showRow(i);
 }
 
-/** A bar while the images are drawn; then a slider, and its button. */
+/** Shows a progress bar while a request runs, then a slider and its button. */
 function showScrub() {
-  const { drawing, frames, rows, total } = stage;
-  $("scrub").hidden = frames.length < (drawing ? 1 : 2);
-  $("progress").hidden = !drawing;
-  $("play").hidden = $("frame").hidden = drawing;
+  const { running, frames, rows, total } = stage;
+  $("scrub").hidden = frames.length < (running ? 1 : 2);
+  $("progress").hidden = !running;
+  $("play").hidden = $("frame").hidden = running;
   if (!frames.length) return;
   $("progress").max = total;
   $("progress").value = rows.at(-1);
-  showRow(drawing ? frames.length - 1 : Number($("frame").value));
+  showRow(running ? frames.length - 1 : Number($("frame").value));
 }
 
 function showRow(i) {
@@ -171,7 +171,7 @@ function showRow(i) {
   $("frame").setAttribute("aria-valuetext", text);
 }
 
-/** Puts sources into the tiles, whose images stay, so that nothing flickers. */
+/** Puts sources into the tiles, and reuses their <img> elements so that nothing flickers. */
 function fill(sources) {
   $("tiles").classList.remove("stale");
   sources.forEach((src, i) => {
@@ -195,23 +195,23 @@ function showText() {
 }
 
 function caption() {
-  const { used, asked, images, milliseconds, model } = stage;
-  const from = used ?? asked;
+  const { used, request, images, milliseconds, model } = stage;
+  const from = used ?? request;
   if (!from) return [];
-  const labels = new Set(used ? images.map(({ label }) => label) : [asked.label ?? null]);
+  const labels = new Set(used ? images.map(({ label }) => label) : [request.label ?? null]);
   const name = labels.size === 1 ? className(model, [...labels][0]) : null;
   const plan = from.sampler ? `${samplerWords(from.sampler)}, ${t("facts.steps", { n: from.steps })}` : null;
   const time = stage.here ? t("time.here", { ms: milliseconds / images.length }) : t("time", { ms: milliseconds });
   const some = stage.selected.size ? t("selected", { n: stage.selected.size }) : null;
   const facts = [name === null ? null : t("facts.class", { name }), t("facts.seed", { seed: String(from.seed) }), plan];
-  return [asked && !stage.drawing ? stopped() : some, ...facts, used ? time : null];
+  return [request && !stage.running ? stopped() : some, ...facts, used ? time : null];
 }
 
 const stopped = () => t("stopped", { row: stage.rows.at(-1), rows: stage.total });
 
 const GAPS = { 1: 0, 9: 12, 25: 8, 4096: 4 };
 
-/** As large as the stage allows, each pixel a whole number of the screen's. */
+/** Makes the images as large as the stage allows, with whole screen pixels per image pixel. */
 function arrange() {
   const count = $("tiles").children.length;
   if (!count || !stage.model) return;
@@ -230,7 +230,7 @@ function arrange() {
   set("--tile-height", `${best.scale * stage.model.shape[0]}px`);
 }
 
-/** The columns that make images of [height, width] large and leave few places empty; CSS pixels a pixel. */
+/** The columns that make images of [height, width] large and leave few cells empty; scale: CSS pixels per pixel. */
 export function fit(count, [height, width], room, gap) {
   const device = window.devicePixelRatio || 1;
   let best = { columns: 1, scale: 0, worth: 0 };
@@ -239,10 +239,10 @@ export function fit(count, [height, width], room, gap) {
     const size = Math.min((room.width - gap * (n - 1)) / n / width, (room.height - gap * (rows - 1)) / rows / height);
     const most = Math.min(size, LARGEST / Math.max(height, width));
     const scale = most * device >= 1 ? Math.floor(most * device) / device : most;
-    const worth = scale * (1 - (2 * (rows * n - count)) / (rows * n)); // tidy is worth some size
+    const worth = scale * (1 - (2 * (rows * n - count)) / (rows * n)); // trades size for fewer empty cells
     if (worth > best.worth + 1e-6) best = { columns: n, scale, worth };
   }
   return best;
 }
 
-const tell = () => listeners.forEach((listener) => listener());
+const notify = () => listeners.forEach((listener) => listener());

@@ -1,16 +1,16 @@
-// The backend of a page that has a server: everything is asked of the API.
+// The backend of a page with a server: every call goes to the API.
 //
-// A backend draws: draw(request, {onFrame, signal}) -> {images: [{src, index, label}], used, milliseconds},
+// A backend has sample(request, {onFrame, signal}) -> {images: [{src, index, label}], used, milliseconds},
 // decode(request, {signal}) -> {src}, walk({ends: [{seed, index, label}], ...}) -> [src], file("grid" | "zip" | "gif",
-// {used, model, images, frames}) and walkFile("grid" | "gif", {request, model, frames}) -> the file, bytes or a Blob; and has
-// `reading`, `map` and `gallery`, null where it cannot.
+// {used, model, images, frames}) and walkFile("grid" | "gif", {request, model, frames}) -> the file, bytes or a Blob;
+// and `reading`, `map` and `gallery`, null if it does not support them.
 
 import { connect, whole } from "./api.js";
 
 const png = (image) => `data:image/png;base64,${image}`;
 const image = ({ image, ...rest }) => ({ src: png(image), ...rest });
 
-/** Images that were drawn, to be drawn again. */
+/** The request that samples these images again. */
 function several({ model, sha256, seed, label, sampler, steps, eta, guidance }, images) {
   return { model, sha256, seed, label, sampler, steps, eta, guidance, indices: images.map(({ index }) => index) };
 }
@@ -24,7 +24,7 @@ export function serverBackend(base, logIn) {
   const api = connect(base, logIn);
   let served = []; // the models
 
-  /** A class where all is text: by its name, which a number may be, too, and then comes first. */
+  /** A class for queries and forms, by its name: a class name may be a number, and names take precedence. */
   function named(name, label) {
     const model = served.find((one) => one.name === name);
     return label === null || label === undefined || label === "" ? null : (model?.classes[label] ?? label);
@@ -38,7 +38,7 @@ export function serverBackend(base, logIn) {
     return form;
   }
 
-  /** A file that the server makes; it draws again, which gives the same images. */
+  /** A file from the server, which samples again and so gets the same images. */
   async function blob(path, format, body) {
     const response = await api.ask(path, { method: "POST", query: { format }, body, accept: "image/png" });
     return whole(response.blob());
@@ -47,12 +47,12 @@ export function serverBackend(base, logIn) {
   async function stream(request, count, onFrame, signal) {
     const start = performance.now();
     let done = null;
-    const hear = (name, data) => {
+    const onEvent = (name, data) => {
       if (name === "frame") onFrame?.(data.row, data.rows, data.images.map(png));
       if (name === "done") done = data;
     };
     const query = { ...request, label: named(request.model, request.label), num_images: count };
-    await api.events("stream", query, hear, signal);
+    await api.events("stream", query, onEvent, signal);
     const { images, ...used } = done;
     return { images: images.map(image), used, milliseconds: used.milliseconds ?? performance.now() - start };
   }
@@ -62,11 +62,12 @@ export function serverBackend(base, logIn) {
 
     async models() {
       const { models, refused } = await api.json("models");
-      served = models.map((model) => ({ ...model, url: api.url("model-file", { model: model.name, inputs: "required" }) }));
+      const fileUrl = ({ name }) => api.url("model-file", { model: name, inputs: "required" });
+      served = models.map((model) => ({ ...model, url: fileUrl(model) }));
       return { models: served, refused };
     },
 
-    async draw({ count, quick, ...request }, { onFrame = null, signal } = {}) {
+    async sample({ count, quick, ...request }, { onFrame = null, signal } = {}) {
       if (!quick) return stream(request, count, onFrame, signal);
       const query = { num_images: count, format: "list" };
       const { images, ...used } = await api.json("generate-batch", { method: "POST", query, body: request, signal });
@@ -102,7 +103,8 @@ export function serverBackend(base, logIn) {
     },
 
     async map(model, label) {
-      const response = await api.ask("latent-map", { query: { model: model.name, size: 21, label: named(model.name, label) }, accept: "image/png" });
+      const query = { model: model.name, size: 21, label: named(model.name, label) };
+      const response = await api.ask("latent-map", { query, accept: "image/png" });
       return { src: URL.createObjectURL(await whole(response.blob())) };
     },
 

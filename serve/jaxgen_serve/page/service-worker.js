@@ -1,5 +1,5 @@
-// Written into static sites alone: keeps all of a site's files, so that it works without a network, and adds the
-// headers that let onnxruntime use all cores, from the second visit on.
+// Only for static sites: caches all of a site's files, so that it works offline, and adds the headers that let
+// onnxruntime use all cores from the second visit on.
 
 const SITE = { version: "", files: [] }; // filled in by 'jaxgen export --web'
 const PREFIX = `jaxgen ${registration.scope} `;
@@ -27,9 +27,9 @@ onfetch = (event) => {
 
 async function answer(request) {
   const kept = await caches.open(KEPT);
-  const found = (await kept.match(request, { ignoreSearch: true, ignoreMethod: true })) ?? (await fetch(request));
-  if (!found.ok) return found;
-  const headers = new Headers(found.headers);
+  const response = (await kept.match(request, { ignoreSearch: true, ignoreMethod: true })) ?? (await fetch(request));
+  if (!response.ok) return response;
+  const headers = new Headers(response.headers);
   for (const [name, value] of Object.entries(ISOLATED)) headers.set(name, value);
-  return new Response(request.method === "HEAD" ? null : found.body, { status: found.status, headers });
+  return new Response(request.method === "HEAD" ? null : response.body, { status: response.status, headers });
 }

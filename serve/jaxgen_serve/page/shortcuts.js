@@ -1,4 +1,4 @@
-// Keys: single ones are shortcuts outside of fields, and are listed under "?", where they can be turned off.
+// Keyboard shortcuts: single keys outside of fields, listed under "?", where they can be turned off.
 
 import { $, el } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
@@ -19,18 +19,19 @@ const LISTED = [
   [["?"], "keys.help"],
 ];
 
-/** deeds: {key: what it does}; digit(n): draws a class. */
-export function setUpShortcuts(deeds, digit) {
+/** actions: {key: action()}; digit(n): samples a class. */
+export function setUpShortcuts(actions, digit) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (event.key === "Escape" && !document.querySelector("dialog[open]")) return deeds.Escape();
+    if (event.key === "Escape" && !document.querySelector("dialog[open]")) return actions.Escape();
     if (!state.keys || typing(event.target) || document.querySelector("dialog[open]")) return;
     if (/^[0-9]$/.test(event.key)) return digit(Number(event.key));
-    if (event.key === " " && event.target !== document.body && event.target.id !== "panels") return; // it presses that button
-    const deed = deeds[event.key.toLowerCase()];
-    if (!deed) return;
+    // Elsewhere the space bar presses the focused button.
+    if (event.key === " " && event.target !== document.body && event.target.id !== "panels") return;
+    const action = actions[event.key.toLowerCase()];
+    if (!action) return;
     event.preventDefault();
-    deed();
+    action();
   });
   $("help").addEventListener("click", () => $("help-box").showModal());
   $("help-box").addEventListener("click", (event) => event.target === $("help-box") && $("help-box").close());
@@ -42,7 +43,8 @@ export function setUpShortcuts(deeds, digit) {
 
 function list() {
   const rows = LISTED.flatMap(([keys, what]) => {
-    const caps = keys.flatMap((key) => (key === "…" ? [" … "] : [el("kbd", {}, key === "Space" ? t("keys.space") : key), " "]));
+    const name = (key) => (key === "Space" ? t("keys.space") : key);
+    const caps = keys.flatMap((key) => (key === "…" ? [" … "] : [el("kbd", {}, name(key)), " "]));
     return [el("dt", {}, ...caps), el("dd", {}, t(what))];
   });
   $("shortcuts").replaceChildren(...rows);

@@ -1,17 +1,17 @@
-// Files of a static site's drawings, made in the browser: fflate packs the ZIPs, gifenc the GIFs.
+// Files of a static site's images, made in the browser: fflate packs the ZIPs, gifenc the GIFs.
 
 import { zipSync } from "./fflate/fflate.js";
 import { GIFEncoder, applyPalette, quantize } from "./gifenc/gifenc.js";
 import { packedPng } from "./png.js";
 import { fileName } from "./results.js";
 
-const CELL = 56; // as `jaxgen sample` makes its sheets, so that `jaxgen replay` finds the same one
+const CELL = 56; // as in the sheets of `jaxgen sample`, so that `jaxgen replay` makes the same one
 const PADDING = 2;
 const BACKGROUND = 128;
 const MOST_FRAMES = 40;
 const GREYS = Array.from({ length: 256 }, (_, value) => [value, value, value]);
 
-/** As the server's backend makes it: "grid", "zip" or "gif" of images {src, index, label}; frames: [[src of each]]. */
+/** As `file` of the server's backend: "grid", "zip" or "gif" of images {src, index, label}; frames: [[src of each]]. */
 export async function fileOf(format, { used, model, images, frames }) {
   const channels = model.shape[2];
   if (format === "gif") return gifOf(frames, channels, { delay: 60, last: 1500 });
@@ -19,7 +19,8 @@ export async function fileOf(format, { used, model, images, frames }) {
   if (images.length === 1) return single(used, images[0], channels);
   const follow = images.every((image, i) => image.index === images[0].index + i);
   const labels = new Set(images.map(({ label }) => label));
-  const text = follow ? provenance(used, images[0].index, images.length, labels.size === 1 ? [...labels][0] : "all") : null;
+  const label = labels.size === 1 ? [...labels][0] : "all";
+  const text = follow ? provenance(used, images[0].index, images.length, label) : null;
   return sheetPng(images.map(({ src }) => src), channels, text);
 }
 
@@ -34,7 +35,7 @@ async function single(used, image, channels) {
   return packedPng(await pixelsOf(image.src, channels), provenance(used, image.index, 1, image.label));
 }
 
-/** Stored, since PNGs are packed; with the earliest date that a ZIP can hold. */
+/** A ZIP without compression, since PNGs are compressed; dated to the earliest date of the format. */
 async function zipOf(used, images, channels) {
   const entries = images.map(async (image) => [fileName(used, image), await single(used, image, channels)]);
   return zipSync(Object.fromEntries(await Promise.all(entries)), { level: 0, mtime: new Date(1980, 0, 1) });
@@ -45,8 +46,8 @@ async function sheetPng(images, channels, text = null) {
   return packedPng(sheet(await Promise.all(images.map((src) => pixelsOf(src, channels)))), text);
 }
 
-/** A GIF of sheets, of at most MOST_FRAMES frames; times in milliseconds. Grey is exact; each coloured frame has its own
- * 256 colours. */
+/** A GIF of sheets, of at most MOST_FRAMES frames; times in milliseconds. Grey is exact; each coloured frame has its
+ * own 256 colours. */
 async function gifOf(frames, channels, { delay, last }) {
   const every = Math.max(1, (frames.length - 1) / (MOST_FRAMES - 1));
   const count = Math.min(frames.length, MOST_FRAMES);
@@ -69,7 +70,7 @@ function withAlpha(rgb) {
   return rgba;
 }
 
-/** The pixels of an <img> source; channels: 1 takes a grey image's one channel. */
+/** The pixels of an <img> source; channels: 1 or 3. */
 async function pixelsOf(src, channels) {
   const image = new Image();
   image.src = src;
@@ -90,7 +91,8 @@ function sheet(images) {
   const columns = Math.ceil(Math.sqrt(images.length));
   const scale = Math.ceil(CELL / Math.max(height, width));
   const [right, down] = [width * scale + PADDING, height * scale + PADDING];
-  const whole = { width: columns * right + PADDING, height: Math.ceil(images.length / columns) * down + PADDING, channels };
+  const rows = Math.ceil(images.length / columns);
+  const whole = { width: columns * right + PADDING, height: rows * down + PADDING, channels };
   whole.data = new Uint8Array(whole.width * whole.height * channels).fill(BACKGROUND);
   images.forEach((image, i) => {
     const [left, top] = [PADDING + (i % columns) * right, PADDING + Math.floor(i / columns) * down];
@@ -105,9 +107,10 @@ function sheet(images) {
   return whole;
 }
 
-/** What a PNG of these images says of itself, as the command line writes it. */
+/** The text chunk of a PNG of these images, as the command line writes it. */
 function provenance(used, index, count, label) {
   const plan = used.sampler ? { sampler: used.sampler, steps: used.steps, eta: used.eta ?? 0 } : null;
-  const said = { model: used.sha256, seed: used.seed, index, count, label: label ?? -1, guidance: used.guidance ?? null, plan };
-  return { jaxgen: JSON.stringify(used.untrained ? { ...said, untrained: true } : said) };
+  const { sha256: model, seed, guidance = null } = used;
+  const record = { model, seed, index, count, label: label ?? -1, guidance, plan };
+  return { jaxgen: JSON.stringify(used.untrained ? { ...record, untrained: true } : record) };
 }

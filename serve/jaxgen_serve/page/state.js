@@ -1,21 +1,21 @@
-// What is chosen, in one object; whoever shows a part of it watches it.
+// The page's state in one object, with watchers for its changes.
 
 const REMEMBERED = ["count", "locked", "theme", "language", "keys"];
 
 export const state = {
   models: [],
-  known: false, // whether the server has said which models there are
+  known: false, // whether the list of models has been read
   model: null, // one of models, as GET /models describes it
   label: null, // a class's number; null: any
   count: 5,
   seed: 0,
-  locked: false, // whether the seed stays for the next drawing
+  locked: false, // whether the next request keeps the seed
   sampler: null,
   steps: null,
   eta: null,
   guidance: null,
-  able: false, // whether this device can draw in place of the server
-  device: false, // whether it shall
+  able: false, // whether this device can sample in place of the server
+  device: false, // whether it does
   keys: true, // whether single keys are shortcuts
   theme: null, // "light" or "dark"; null: the system's
   language: null,
@@ -36,14 +36,14 @@ export function change(patch) {
   for (const watcher of watchers) watcher(changed);
 }
 
-/** Restores what an earlier visit chose. */
+/** Restores the choices of an earlier visit. */
 export function restore() {
   for (const key of REMEMBERED) {
     try {
       const value = JSON.parse(localStorage.getItem(`jaxgen.${key}`));
       if (value !== null && (state[key] === null || typeof value === typeof state[key])) state[key] = value;
     } catch {
-      // Storage is forbidden or holds something else: what is not remembered has its default.
+      // Storage is forbidden or holds something else: keep the default.
     }
   }
 }
@@ -58,7 +58,7 @@ function remember(key) {
 
 export const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
-/** What a drawing is asked for with: the settings that the chosen model has. */
+/** The settings of a request: those that the chosen model has. */
 export function settings() {
   const { model, label, sampler, steps, eta, guidance } = state;
   return {
@@ -69,5 +69,6 @@ export function settings() {
   };
 }
 
-/** What to call a class, an image's or a chosen one. */
-export const className = (model, label) => (label === null || label < 0 ? null : (model.classes[label] ?? String(label)));
+/** The name of a class; null: no class. */
+export const className = (model, label) =>
+  label === null || label < 0 ? null : (model.classes[label] ?? String(label));

@@ -1,25 +1,25 @@
-// The worker behind wasm-runtime.js: one model in onnxruntime-web.
+// The worker of wasm-runtime.js: runs one model in onnxruntime-web.
 
 import { imageNoise } from "./noise.js";
 import { PATHS } from "./paths.js";
 
-const SLICES = 50; // of a plan at most: between two of them a frame is shown, or the work is dropped
+const SLICES = 50; // of a plan at most: between two slices a frame is sent, or a cancelled call ends
 const COLUMNS = 9; // of a plan
 const NOISE = 7; // the column with the share of fresh noise
-const STILL = Float32Array.of(0, 0, 0, 1, 1, 0, 0, 0, 0); // a row that leaves x as it is: the noise itself
+const STILL = Float32Array.of(0, 0, 0, 1, 1, 0, 0, 0, 0); // a row that leaves x unchanged, so that it is the noise
 
 const cancelled = new Set();
 let ort = null;
 let session = null;
-let model = null; // {shape, classes, optional, latent, guidance}; latent: null for a model that has plans
+let model = null; // {shape, classes, optional, latent, guidance}; latent: null for a model with plans
 let queue = Promise.resolve();
 
-onmessage = ({ data: { id, deed, body } }) => {
-  if (deed === "cancel") return void cancelled.add(id);
+onmessage = ({ data: { id, method, body } }) => {
+  if (method === "cancel") return void cancelled.add(id);
   queue = queue.then(async () => {
     try {
       if (cancelled.has(id)) return;
-      const result = await DEEDS[deed](body, {
+      const result = await METHODS[method](body, {
         stopped: () => cancelled.has(id),
         frame: body.frames_wanted ? (...frame) => postMessage({ id, frame }) : null,
       });
@@ -32,7 +32,7 @@ onmessage = ({ data: { id, deed, body } }) => {
   });
 };
 
-const DEEDS = { open, draw, interpolate };
+const METHODS = { open, sample, interpolate };
 
 async function open({ url, runtime, threads, model: described }) {
   const [library, file] = await Promise.all([import(runtime), fetched(url)]);
@@ -45,18 +45,18 @@ async function open({ url, runtime, threads, model: described }) {
 
 async function fetched(url) {
   const response = await fetch(url, { credentials: "same-origin" });
-  if (!response.ok) throw new Error(`the model's file did not come: ${response.status} ${response.statusText}`);
+  if (!response.ok) throw new Error(`the model's file could not be fetched: ${response.status} ${response.statusText}`);
   return new Uint8Array(await response.arrayBuffer());
 }
 
-async function draw(request, job) {
+async function sample(request, job) {
   const start = performance.now();
-  const images = await drawn(request, job);
+  const images = await sampleImages(request, job);
   return { images, shape: [request.seed.length, ...model.shape], milliseconds: performance.now() - start };
 }
 
-/** The images, uint8 [N*H*W*C]. state: Float32Array [2, N, H, W, C] to start from and not from noise. */
-async function drawn({ seed, index, label, guidance, plan, latent, state = null }, job) {
+/** The images, uint8 [N*H*W*C]. state: Float32Array [2, N, H, W, C] to start from in place of noise. */
+async function sampleImages({ seed, index, label, guidance, plan, latent, state = null }, job) {
   const n = seed.length;
   const fixed = { seed: integers(seed), index: integers(index) };
   if (model.classes) fixed.label = integers(label ?? index.map((i) => (model.optional ? -1 : i % model.classes)));
@@ -74,11 +74,11 @@ async function drawn({ seed, index, label, guidance, plan, latent, state = null 
     job.frame?.(end, rows, images);
     await messages();
   }
-  if (after?.some(Number.isNaN)) throw new Error("the model drew NaN: its weights, or the plan given, have diverged");
+  if (after?.some(Number.isNaN)) throw new Error("the model gave NaN: its weights or the given plan have diverged");
   return images;
 }
 
-/** Images on the way between two, as POST /interpolate draws them. */
+/** Images between two, as POST /interpolate gives them. */
 async function interpolate({ seed, index, label, frames, path, guidance, plan }, job) {
   const start = performance.now();
   const ends = model.latent ? codes(seed, index) : await noises(seed, index, label, guidance, plan);
@@ -86,13 +86,13 @@ async function interpolate({ seed, index, label, frames, path, guidance, plan },
   const labels = label && points.map((_, i) => label[i * 2 < frames ? 0 : 1]);
   const rest = { seed: points.map(() => 0), index: points.map(() => 0), label: labels, guidance, plan };
   const from = model.latent ? { latent: points.map((point) => [...point]) } : { state: joined(points) };
-  const images = await drawn({ ...rest, ...from }, job);
+  const images = await sampleImages({ ...rest, ...from }, job);
   return { images, shape: [frames, ...model.shape], milliseconds: performance.now() - start };
 }
 
 const codes = (seed, index) => seed.map((one, i) => imageNoise(one, index[i], model.latent));
 
-/** What the two images start from: the x of the state after a row that changes nothing. */
+/** The noises of the two images: x of the state after a row that changes nothing. */
 async function noises(seed, index, label, guidance, plan) {
   const noisy = plan && plan.table.some((value, i) => i % COLUMNS === NOISE && value !== 0);
   if (noisy) throw new Error("a walk takes a sampler that adds no noise, such as ddim with eta 0");
@@ -110,7 +110,7 @@ function joined(points) {
   return state;
 }
 
-/** One run of the graph. What is not given: no state or latent to start from, and the model's own guidance. */
+/** Runs the graph once; missing inputs default to no state, no latent and the model's guidance. */
 async function run(given) {
   const defaults = {
     state: () => floats([], [2, 0, ...model.shape]),
@@ -119,14 +119,14 @@ async function run(given) {
   };
   const feeds = Object.fromEntries(session.inputNames.map((name) => [name, given[name] ?? defaults[name]()]));
   for (const name of Object.keys(given)) if (!(name in feeds)) throw new Error(`this model takes no ${name}`);
-  const found = await session.run(feeds);
-  return { images: found.images.data, after: found.state_out?.data ?? null };
+  const outputs = await session.run(feeds);
+  return { images: outputs.images.data, after: outputs.state_out?.data ?? null };
 }
 
 const integers = (values) => new ort.Tensor("int64", BigInt64Array.from(values, BigInt), [values.length]);
 const floats = (values, dims) => new ort.Tensor("float32", Float32Array.from(values), dims);
 
-/** Lets a message in: a cancellation is one, and a run of onnxruntime gives way to none. */
+/** Lets pending messages in, such as a cancellation, which a run of onnxruntime would block. */
 const messages = () =>
   new Promise((done) => {
     const { port1, port2 } = new MessageChannel();
