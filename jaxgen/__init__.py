@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jaxgen.inference.sampler import Model as Model
 
-# Here, before anything could import onnxruntime: from 1.31 on it reports each session to its makers otherwise.
+# Set before anything imports onnxruntime, which otherwise reports each session to its makers from version 1.31 on.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> object:
-    """`jaxgen.Model`, imported when it is asked for: `jaxgen --help` needs no NumPy."""
+    """Import `jaxgen.Model` on demand, so that `jaxgen --help` needs no NumPy."""
     if name == "Model":
         from jaxgen.inference.sampler import Model
 

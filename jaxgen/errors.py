@@ -1,4 +1,4 @@
-"""What can go wrong, as one line a person can act on, and the exit code it ends with."""
+"""Errors with one-line messages and exit codes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ T = TypeVar("T")
 
 
 class JaxgenError(Exception):
-    """A bad model, file or dataset: what it is, what was expected, what to do next."""
+    """A bad model, file or dataset; the message says what is wrong, what was expected and what to do next."""
 
     exit_code = 3
 
 
 class UsageError(JaxgenError):
-    """A request that cannot be meant: an unknown name, a value out of range."""
+    """An invalid request, such as an unknown name or a value out of range."""
 
     exit_code = 2
 
@@ -29,7 +29,7 @@ class MissingExtra(JaxgenError):
 
 
 class Interrupted(JaxgenError):
-    """Stopped by a signal, with whatever there was to save saved; the exit code is 128 + the signal."""
+    """Stopped by a signal, after saving; the exit code is 128 + the signal."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
@@ -37,19 +37,19 @@ class Interrupted(JaxgenError):
 
 
 def one_line(err: BaseException, limit: int = 200) -> str:
-    """The message of somebody else's exception, folded and cut to `limit` characters; its type if it has none."""
+    """The message of a foreign exception as one line of at most `limit` characters; its type if it has none."""
     return " ".join(str(err).split())[:limit] or type(err).__name__
 
 
 def lookup(table: Mapping[str, T], name: str, what: str) -> T:
-    """table[name], or a UsageError that lists the choices and names the nearest one."""
+    """table[name]; raises UsageError with the choices and the nearest one if it is missing."""
     if name not in table:
         raise UsageError(f"unknown {what} {name!r}{nearest(name, table)}; choose from {', '.join(sorted(table))}")
     return table[name]
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """' (did you mean X?)' for the choice most like `name`, or '' where none is close."""
+    """' (did you mean X?)' for the choice nearest to `name`, or '' if none is close."""
     close = difflib.get_close_matches(name, list(choices), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 

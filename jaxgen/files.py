@@ -1,4 +1,4 @@
-"""Files read whole within a limit, and written whole or not at all."""
+"""Reading files with a size limit, and writing files atomically."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
     Raises JaxgenError if there is no such file, if it is a folder, pipe or device, too large, or unreadable.
     """
     try:
-        # Asked before opening: opening a pipe would wait for a writer.
+        # Checked before opening, because opening a pipe would wait for a writer.
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise JaxgenError(f"{path}: expected a file, got a folder, pipe or device")
         with Path(path).open("rb") as file:
@@ -41,11 +41,11 @@ def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
 
 
 def write_atomically(path: str | os.PathLike[str], content: Content) -> None:
-    """Write bytes, or what `content(stream)` writes, so that `path` holds all of it or what it held before.
+    """Write bytes, or the output of `content(stream)`, so that `path` holds all of it or its old content.
 
-    The bytes go to a temporary name in the same folder, are synced to the disk and renamed. A symbolic link
-    stays one (its target is replaced); a pipe or device such as /dev/null is written directly.
-    Raises JaxgenError if the place cannot be written; whatever `content` raises passes, and no file is left.
+    The bytes go to a temporary file in the same folder, which is synced to the disk and renamed. A symbolic link is
+    kept (its target is replaced); a pipe or device such as /dev/null is written directly.
+    Raises JaxgenError if the path cannot be written; errors of `content` propagate, and no file is left.
     """
     try:
         if _is_stream(Path(path)):
@@ -58,7 +58,7 @@ def write_atomically(path: str | os.PathLike[str], content: Content) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raise JaxgenError if `write_atomically(path, ...)` would fail for a reason that can be seen beforehand."""
+    """Raise JaxgenError if `write_atomically(path, ...)` would fail for a foreseeable reason."""
     folder = Path(os.path.realpath(path)).parent
     if path.is_dir():
         raise JaxgenError(f"{path}: cannot be written: it is a folder")
@@ -69,7 +69,7 @@ def check_writable(path: Path) -> None:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether `path` is a pipe or a device: a rename would put a plain file in its place."""
+    """Whether `path` is a pipe or a device, which a rename would replace by a plain file."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -84,12 +84,12 @@ def _replace(target: Path, content: Content) -> None:
         raise FileNotFoundError(f"there is no folder {target.parent}; create it first")
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
     try:
-        with temporary.open("xb") as stream:  # and not tempfile, whose files only their owner may read
+        with temporary.open("xb") as stream:  # not tempfile, whose files only their owner may read
             _write(stream, content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(target)
-    except BaseException:  # KeyboardInterrupt too must leave nothing behind
+    except BaseException:  # also on KeyboardInterrupt
         temporary.unlink(missing_ok=True)
         raise
     sync(target.parent)  # the rename itself survives a power cut
@@ -103,7 +103,7 @@ def _write(stream: BinaryIO, content: Content) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file or folder reach the disk, where that can be asked for by name (not on Windows)."""
+    """Sync a file or folder to the disk (not on Windows)."""
     if os.name != "posix":
         return
     handle = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Curves and scatter plots, by matplotlib, which is imported when one is drawn."""
+"""Curves and scatter plots by matplotlib, which is imported on demand."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import numpy as np
 from jaxgen.errors import extra
 
 DPI = 100
-DISTINCT = 10  # matplotlib's own colours, which then begin again
+DISTINCT = 10  # matplotlib's default colours before they repeat
 LEGEND_ROWS = 26
-MOST_LINES = 12  # in one panel; of more (a line for each latent dimension) a legend is of no use
+MOST_LINES = 12  # in a panel with a legend, which is no help for more (a line for each latent dimension)
 
 BELIEFS = {"d_real": "D(real)", "d_fake": "D(fake)"}  # of a GAN's discriminator, in one panel
-BOTTOM = ("lr", "images_per_second")  # panels from 0, in which what is constant looks constant
+BOTTOM = ("lr", "images_per_second")  # panels whose axis starts at 0, so that constants look constant
 
 Curves = dict[str, tuple[list[int], list[float]]]  # name -> steps, values
 
 
 def figure(width: float, height: float) -> Any:
-    """An empty figure, in inches, that needs no display."""
+    """An empty figure that needs no display; width, height: in inches."""
     with extra("train"):
         from matplotlib.figure import Figure
     return Figure((width, height), dpi=DPI, layout="constrained")
 
 
-def pixels(drawn: Any) -> np.ndarray:
+def pixels(plot: Any) -> np.ndarray:
     """A figure as an image [H, W, 3] uint8."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    canvas = FigureCanvasAgg(drawn)
+    canvas = FigureCanvasAgg(plot)
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
 
 
 def _colours(count: int) -> list[Any]:
-    """A colour for each of `count` classes, no two alike."""
+    """`count` different colours, one for each class."""
     if count <= DISTINCT:
         return [f"C{i}" for i in range(count)]
     from matplotlib import colormaps
@@ -49,9 +49,9 @@ def _colours(count: int) -> list[Any]:
 def latent_scatter(
     points: np.ndarray, labels: np.ndarray, classes: tuple[str, ...] | list[str] = (), title: str = ""
 ) -> np.ndarray:
-    """Points [N, 2] in the plane, coloured by their class (-1: grey), as an image [H, W, 3]."""
-    drawn = figure(7, 6)
-    axes = drawn.subplots()
+    """A scatter plot of points [N, 2], coloured by their class (-1: grey), as an image [H, W, 3]."""
+    plot = figure(7, 6)
+    axes = plot.subplots()
     colour_of = _colours(int(labels.max(initial=-1)) + 1)
     for label in np.unique(labels):
         chosen = points[labels == label]
@@ -63,12 +63,12 @@ def latent_scatter(
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=3, frameon=False, ncols=columns)
     axes.set_title(title or "latents")
     axes.set_aspect("equal", adjustable="datalim")
-    return pixels(drawn)
+    return pixels(plot)
 
 
 def panels(names: list[str]) -> dict[str, list[str]]:
-    """Which curves share a panel: a number of the test set goes with its own of training, 'a/b' with all of 'a/', and
-    what a discriminator says of real images with what it says of drawn ones."""
+    """The curves of each panel: a test metric shares the panel of its training metric, all of 'a/' share one, and so do
+    the discriminator's beliefs about real and fake images."""
     grouped: dict[str, list[str]] = defaultdict(list)
     for name in names:
         panel = " and ".join(BELIEFS.values()) if name in BELIEFS else name.partition("/")[0].removeprefix("test_")
@@ -77,24 +77,24 @@ def panels(names: list[str]) -> dict[str, list[str]]:
 
 
 def panel_title(panel: str, curves: Curves) -> str:
-    """What a panel is called: of what both sides of a game have, whose it is."""
-    whose = "generator " if f"discriminator_{panel}" in curves else ""
-    return whose + panel.replace("_", " ")
+    """The title of a panel; it names the generator if the discriminator has the same metric."""
+    owner = "generator " if f"discriminator_{panel}" in curves else ""
+    return owner + panel.replace("_", " ")
 
 
 def draw_curves(curves: Curves, title: str) -> np.ndarray:
-    """One panel for each kind of number, loss first, as an image [H, W, 3] uint8."""
+    """One panel for each kind of metric, loss first, as an image [H, W, 3] uint8."""
     grouped = panels(list(curves))
     columns = min(3, len(grouped))
     rows = -(-len(grouped) // columns)
-    drawn = figure(4.6 * columns, 3.1 * rows + 0.4)
-    drawn.suptitle(title)
-    axes = np.atleast_1d(drawn.subplots(rows, columns, squeeze=False)).ravel()
+    plot = figure(4.6 * columns, 3.1 * rows + 0.4)
+    plot.suptitle(title)
+    axes = np.atleast_1d(plot.subplots(rows, columns, squeeze=False)).ravel()
     for axis, (panel, names) in zip(axes, grouped.items(), strict=False):
         _draw_panel(axis, panel_title(panel, curves), {name: curves[name] for name in names})
     for axis in axes[len(grouped) :]:
         axis.set_visible(False)
-    return pixels(drawn)
+    return pixels(plot)
 
 
 def _draw_panel(axis: Any, title: str, lines: Curves) -> None:
@@ -102,7 +102,7 @@ def _draw_panel(axis: Any, title: str, lines: Curves) -> None:
         marker, label = "o" if len(steps) < 20 else None, BELIEFS.get(name, name.rpartition("/")[2])
         axis.plot(steps, values, label=label, linewidth=1.2, marker=marker, markersize=3)
     if lines.keys() <= BELIEFS.keys() and all(0 <= value <= 1 for _, values in lines.values() for value in values):
-        axis.set_ylim(0, 1)  # not so of wgan-gp, whose scores are no beliefs
+        axis.set_ylim(0, 1)  # but not for wgan-gp, whose scores are not probabilities
     elif lines.keys() <= set(BOTTOM):
         axis.set_ylim(bottom=0)
     axis.set_title(title, fontsize=10)

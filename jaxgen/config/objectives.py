@@ -55,7 +55,7 @@ class FlowConfig:
     """Rectified flow: x_t = (1 - t) x_0 + t eps, and the network predicts eps - x_0 (Liu et al. 2023)."""
 
     time_scale: float = 1000.0  # the network's timestep is t * time_scale
-    times: Literal["uniform", "logit-normal"] = "uniform"  # distribution of training times; latter: Esser et al. 2024
+    times: Literal["uniform", "logit-normal"] = "uniform"  # distribution of training times (Esser et al. 2024)
     sampler: Literal["euler"] = "euler"
     sampler_steps: int = 50
     guidance: float = 1.0  # classifier-free guidance scale (model.classes > 0)

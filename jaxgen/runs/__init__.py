@@ -1,1 +1,1 @@
-"""The folder of a training run, as training writes it and as export and the dashboard read it; no JAX."""
+"""The folders of training runs: written by training, read by export and the dashboard, without JAX."""

@@ -20,19 +20,18 @@ from jaxgen.files import write_atomically
 
 
 def may_change(key: str) -> bool:
-    """Whether a run that is resumed may change this key of its config.
+    """Whether a resumed run may change this key of its config.
 
-    Not what decides the shapes of its weights or of the optimiser's state, which are in the checkpoints, nor what it is
-    a model of.
+    Keys that determine the data, or the shapes of the weights or of the optimiser's state in checkpoints, are fixed.
     """
     section = key.partition(".")[0]
-    how = section in ("training", "gan", "vae") or key in ("model.dropout", "model.label_dropout")
-    return how and key != "training.optimizer"
+    trains = section in ("training", "gan", "vae") or key in ("model.dropout", "model.label_dropout")
+    return trains and key != "training.optimizer"
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of a run; nothing is created before `locked` and `write`."""
+    """The paths and records of a run; only `locked` and `write` create files."""
 
     path: Path
 
@@ -72,37 +71,37 @@ class RunFolder:
         return self.config_file.is_file()
 
     def config(self, say: Say = to_stderr) -> Config:
-        """The config it was started with. say: hears, in a line each, what of an earlier jaxgen was read as what.
+        """The config of the run. say: receives a line for each key that was read by an old name.
 
-        Raises UsageError if this is not a run folder, or if its config has a key that no jaxgen up to this one had.
+        Raises UsageError if this is not a run folder, or if its config has a key that is unknown in all versions.
         """
         if not self.exists():
             raise UsageError(f"{self.path}: not a run folder (no config.toml); 'jaxgen train' makes one")
         return configs.load(self.config_file, renames=say)
 
     def data_dir(self) -> Path | None:
-        """Where its data was read from, if a folder was named."""
+        """The folder of its data, if one was given."""
         return self._path("data_dir")
 
     def classifier(self) -> Path | None:
-        """The run of the classifier that watches it, if one was named."""
+        """The run of its classifier, if one was given."""
         return self._path("classifier")
 
     def teacher(self) -> Path | None:
-        """The run whose predictions it learns from, if one was named."""
+        """The run of its teacher, if one was given."""
         return self._path("teacher")
 
     def imported(self) -> dict[str, str]:
-        """The file that its first weights came from, {"file": its name, "sha256": 64 hex digits}; {}: from none."""
-        found = self._environment().get("imported")
-        return dict(found) if isinstance(found, dict) else {}
+        """The source of imported weights: {"file": its name, "sha256": 64 hex digits}; {} if they were not imported."""
+        source = self._environment().get("imported")
+        return dict(source) if isinstance(source, dict) else {}
 
     def _path(self, key: str) -> Path | None:
         named = self._environment().get(key)
         return Path(named) if isinstance(named, str) else None
 
     def classes(self) -> tuple[str, ...]:
-        """The names of its data's classes, as they were when it was trained."""
+        """The class names of its data at the time of training."""
         return tuple(map(str, self._environment().get("classes", ())))
 
     def _environment(self) -> dict[str, Any]:
@@ -112,37 +111,37 @@ class RunFolder:
             return {}
 
     def check(self, config: Config) -> None:
-        """Raises UsageError if the folder holds a run with another config, or something else.
+        """Raise UsageError if the folder holds a run with another config, or something else.
 
-        A run that was stopped before its first checkpoint is worth nothing, so any config may take its place.
+        A run without a checkpoint may be replaced by any config.
         """
         if self.exists():
             changed = configs.differences(self.config(say=lambda line: None), config)
             if changed and self.checkpoints.is_dir():
                 key, (old, new) = next(iter(changed.items()))
                 change = f" --set {key}={new}" if may_change(key) else ""
-                again = f"jaxgen train --resume {shlex.quote(str(self.path))}{change}"
+                command = f"jaxgen train --resume {shlex.quote(str(self.path))}{change}"
                 raise UsageError(
                     f"{self.path} holds a run with {key} = {old}, not {new}; "
-                    f"choose another --out, or go on with it: {again}"
+                    f"choose another --out, or go on with it: {command}"
                 )
         elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise UsageError(f"{self.path} is not empty and not a run folder; choose another --out")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder and keep other processes from training in it, until the block (or the process) ends.
+        """Create the folder and lock it against other training processes until the block (or the process) ends.
 
-        Raises JaxgenError if it cannot be made, or if another process is at it.
+        Raises JaxgenError if it cannot be created, or if another process has locked it.
         """
         new = not self.path.exists()
-        if sys.platform == "win32":  # folders cannot be opened there
+        if sys.platform == "win32":  # Windows cannot open folders
             self.path.mkdir(parents=True, exist_ok=True)
             yield
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_RDONLY)  # the folder itself, so that no lock file is left behind
+            handle = os.open(self.path, os.O_RDONLY)  # the folder itself, so that no lock file remains
         except OSError as err:
             raise JaxgenError(f"{self.path}: cannot be made: {err.strerror}; choose another place") from err
         try:
@@ -152,17 +151,17 @@ class RunFolder:
             os.close(handle)
             if new:
                 with suppress(OSError):
-                    self.path.rmdir()  # if it is still empty: the run was refused, or stopped at its start
+                    self.path.rmdir()  # succeeds if it is still empty: the run was refused, or stopped at its start
 
     def write(
         self, config: Config, data_dir: Path | None, classes: Sequence[str] = (), classifier: Path | None = None,
         teacher: Path | None = None, imported: Mapping[str, str] | None = None,
         machine: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        """(Re)write the config, and the environment: folders of data, classifier and teacher, the names of the classes.
+        """(Re)write the config and the environment: folders of data, classifier and teacher, and class names.
 
-        imported: see the method; None: as it was. machine: what is known of the versions and devices. Raises
-        JaxgenError if they cannot be written.
+        imported: as in `imported()`; None: unchanged. machine: versions and devices. Raises JaxgenError if they cannot
+        be written.
         """
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
@@ -177,7 +176,7 @@ class RunFolder:
         write_atomically(self.environment_file, json.dumps(environment, indent=2).encode())
 
     def forget_after(self, step: int) -> None:
-        """Drop the metrics of steps after `step`: a run that goes on from there writes them again."""
+        """Drop the metrics of steps after `step`, because a run that resumes there writes them again."""
         if self.metrics_file.exists():
             kept = [line for line in self.metrics_file.read_text().splitlines() if _step_of(line) <= step]
             write_atomically(self.metrics_file, "".join(line + "\n" for line in kept).encode())
@@ -191,12 +190,12 @@ def _lock(handle: int, path: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as err:
         raise JaxgenError(f"{path}: another process is training here; wait for it, or stop it") from err
-    except OSError:  # a file system without locks: better unguarded than not at all
+    except OSError:  # a file system without locks: train unguarded
         pass
 
 
 def _step_of(line: str) -> float:
-    """The step of a metrics line; infinity for a line that a crash cut short."""
+    """The step of a metrics line; infinity for a truncated line."""
     try:
         return json.loads(line)["step"]
     except (ValueError, KeyError, TypeError):

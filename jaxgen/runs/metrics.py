@@ -1,4 +1,4 @@
-"""The curves of a run, read from its metrics.jsonl."""
+"""Reading the curves of a run from its metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxgen.plots import Curves
 
 
 def read_curves(metrics: Path) -> Curves:
-    """Every number that a run has written down, by name. Raises UsageError if there is none."""
+    """All metrics of a run, by name. Raises UsageError if there are none."""
     try:
         metrics.stat()
     except OSError as err:
@@ -26,7 +26,7 @@ def read_curves(metrics: Path) -> Curves:
 
 @dataclass
 class Tail:
-    """The curves of a metrics.jsonl that grows: each `read` reads what is new in it."""
+    """The curves of a growing metrics.jsonl: each `read` reads only the new lines."""
 
     path: Path
     _curves: Curves = field(default_factory=lambda: defaultdict(lambda: ([], [])))
@@ -38,7 +38,7 @@ class Tail:
         try:
             with self.path.open("rb") as file:
                 about = os.fstat(file.fileno())
-                if about.st_ino != self._inode or about.st_size < self._offset:  # a resumed run has rewritten it
+                if about.st_ino != self._inode or about.st_size < self._offset:  # rewritten by a resumed run
                     self._inode, self._offset = about.st_ino, 0
                     self._curves.clear()
                 file.seek(self._offset)
@@ -57,7 +57,7 @@ class Tail:
             step = int(row.pop("step"))
             numbers = {name: float(value) for name, value in row.items()}
         except (ValueError, TypeError, KeyError):
-            return  # a crash cut it short
+            return  # a truncated line
         for name, value in numbers.items():
             self._curves[name][0].append(step)
             self._curves[name][1].append(value)

@@ -1,4 +1,4 @@
-"""How a run stands: what it says of itself while it trains, its sample sheets and its checkpoints."""
+"""The status of a run: its progress, its sample sheets and its checkpoints."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from jaxgen.files import write_atomically
 from jaxgen.plots import Curves
 from jaxgen.runs.folder import RunFolder
 
-SHEET = re.compile(r"^(\d{8})(?:-(.+))?\.png$")  # step, and what it shows where that is not samples
+SHEET = re.compile(r"^(\d{8})(?:-(.+))?\.png$")  # step, and the kind of other sheets than samples
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What a run writes down of itself: `status.json`, in place of the one before.
+    """The content of `status.json`, which a run rewrites as it trains.
 
-    state: 'starting' until the first steps are done, compiling included; step of total; images_per_second and
+    state: 'starting' until the first steps are done, including compilation; step: out of `total`; images_per_second and
     seconds_left: None until they are known.
     """
 
@@ -45,8 +45,8 @@ def write_status(run: RunFolder, status: Status) -> None:
 
 
 def read_status(run: RunFolder, curves: Curves) -> Status:
-    """The newest of what a run has written. Of one from before there was a status, what its curves and config tell;
-    total is 0 where that is not certain."""
+    """The newest status of a run. Without a status file, it comes from the curves and the config, with total 0 if
+    unknown."""
     step = max((steps[-1] for steps, _ in curves.values() if steps), default=0)
     try:
         values = json.loads(run.status_file.read_text())
@@ -58,7 +58,7 @@ def read_status(run: RunFolder, curves: Curves) -> Status:
 
 
 def config_of(run: RunFolder) -> Config | None:
-    """None before the run has written it, or if it is broken."""
+    """The config of a run; None before it is written, or if it is broken."""
     try:
         return run.config(say=lambda line: None)
     except JaxgenError:
@@ -66,20 +66,20 @@ def config_of(run: RunFolder) -> Config | None:
 
 
 def sample_sheets(run: RunFolder, kind: str = "") -> dict[int, Path]:
-    """The sheets of a kind by step, ascending: '' for samples, 'reconstructions', 'latents'."""
+    """The sheets of one kind by step, ascending; kind: '' for samples, 'reconstructions' or 'latents'."""
     matches = {path: SHEET.match(path.name) for path in sorted(run.samples.glob("*.png"))}
     return {int(match[1]): path for path, match in matches.items() if match and (match[2] or "") == kind}
 
 
 def sheet_kinds(run: RunFolder) -> list[str]:
-    """The kinds of sheets that there are; '' first."""
+    """The kinds of a run's sheets, '' first."""
     matches = [SHEET.match(path.name) for path in run.samples.glob("*.png")]
     return sorted({match[2] or "" for match in matches if match})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """step; score: the test loss that it was saved with, None if it was not measured; size: in bytes."""
+    """step; score: its test loss, None if it was not measured; size: in bytes."""
 
     step: int
     score: float | None
@@ -87,7 +87,7 @@ class Checkpoint:
 
 
 def saved_checkpoints(run: RunFolder) -> list[Checkpoint]:
-    """Ascending."""
+    """The checkpoints of a run, by ascending step."""
     folders = [folder for folder in sorted(run.checkpoints.glob("[0-9]*")) if folder.name.isdigit()]
     return [
         Checkpoint(
@@ -108,7 +108,7 @@ def _score(folder: Path) -> float | None:
 
 
 def last_written(run: RunFolder) -> float:
-    """When it last wrote something down, in seconds since 1970."""
+    """The time of a run's last metrics, or else of its config, in seconds since 1970."""
     times = [file.stat().st_mtime for file in (run.metrics_file, run.config_file) if file.exists()]
     return max(times, default=0.0)
 

@@ -53,7 +53,7 @@ def test_dimensions_that_say_nothing_have_no_say(blobs):
 
 
 def test_probe_of_one_class_is_refused():
-    with pytest.raises(UsageError, match="2 or more, got 1"):
+    with pytest.raises(UsageError, match="2 or more classes, got 1"):
         LinearProbe.fit(np.zeros((4, 2)), np.zeros(4, int))
 
 
