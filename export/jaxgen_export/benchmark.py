@@ -12,14 +12,14 @@ from jaxgen import config as configs
 from jaxgen.config import Config
 from jaxgen.config.renames import renamed
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.inference.benchmark import PYTORCH, Draw, unguided
+from jaxgen.inference.benchmark import PYTORCH, SampleFunction, unguided
 from jaxgen.inference.sampler import Model
 from jaxgen.models import network as networks
 from jaxgen.sampling import plan as plans, prng
 from jaxgen_export import bundle, runtimes, torch_models, weight_mapping
 
 
-def rival_samplers(sampler: Model, threads: int | None = None) -> dict[str, Draw]:
+def rival_samplers(sampler: Model, threads: int | None = None) -> dict[str, SampleFunction]:
     """PyTorch eager, TorchScript, JAX (which uses all cores) and, for models with a loop, onnxruntime with the loop
     outside the graph.
 
@@ -37,7 +37,7 @@ def rival_samplers(sampler: Model, threads: int | None = None) -> dict[str, Draw
     def sample(backend: runtimes.Backend, batch: int, plan: np.ndarray | None) -> object:
         return backend.sample(np.arange(batch), _labels(sampler, batch), plan, guidance=guidance)
 
-    samplers: dict[str, Draw] = {
+    samplers: dict[str, SampleFunction] = {
         PYTORCH: partial(sample, runtimes.Torch(made.eager, config)),
         "torchscript": partial(sample, runtimes.Torch(made.scripted, config)),
         "jax": partial(sample, runtimes.Jax(params, config)),

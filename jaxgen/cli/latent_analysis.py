@@ -80,7 +80,7 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
         if held_out is not None and odd not in held_out:
             click.echo(f"note: the model was not trained without class {outlier}; see --help", err=True)
     top = order[:show]
-    rows = anomaly.three_rows(images.images[top], found.again[top], columns=min(16, len(top)))
+    rows = anomaly.three_rows(images.images[top], found.decoded[top], columns=min(16, len(top)))
     if not asked["as_json"]:
         shown = [said["scores"][i] for i in top]
         rounded = [[f"{cell:.1f}" if isinstance(cell, float) else cell for cell in line.values()] for line in shown]

@@ -111,9 +111,9 @@ def bench(
     sizes, counts = benches.numbers(batch_sizes, "--batch-sizes"), benches.numbers(steps, "--steps")
     how = How(threads=threads, runtime=runtime, provider=provider)
     sampler, name = Model.open(model, threads=threads), other(how)
-    runtimes = {"onnxruntime": benches.sampler_draw(sampler)}
+    runtimes = {"onnxruntime": benches.sample_function(sampler)}
     if name is not None:
-        runtimes[name] = benches.sampler_draw(Model.of(sampler.artifact, **how))
+        runtimes[name] = benches.sample_function(Model.of(sampler.artifact, **how))
     if not only_onnxruntime:
         try:
             with extra("export"):

@@ -17,12 +17,12 @@ from jaxgen.inference.sampler import Model
 from jaxgen.sampling import sampler_spec
 
 PYTORCH = "pytorch eager"  # the runtime that the others are compared with
-Draw = Callable[[int, np.ndarray | None], object]  # draw(batch size, plan; None for a model without plans)
+SampleFunction = Callable[[int, np.ndarray | None], object]  # (batch size, plan, None without plans)
 
 
 def bench(
     sampler: Model,
-    runtimes: Mapping[str, Draw],
+    runtimes: Mapping[str, SampleFunction],
     *,
     batch_sizes: Sequence[int] = (1, 8, 64),
     steps: Sequence[int] = (10, 50),
@@ -54,7 +54,7 @@ def plans_of(sampler: Model, steps: Sequence[int]) -> dict[int, np.ndarray | Non
     return {count: sampler.plan(sampler=name, steps=count, eta=0.0) for count in steps}
 
 
-def sampler_draw(sampler: Model) -> Draw:
+def sample_function(sampler: Model) -> SampleFunction:
     """The sampling function of a model file."""
 
     def sample(batch: int, plan: np.ndarray | None) -> object:
@@ -91,7 +91,9 @@ def table(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _seconds(runtimes: Mapping[str, Draw], batch: int, plan: np.ndarray | None, repeats: int) -> dict[str, list[float]]:
+def _seconds(
+    runtimes: Mapping[str, SampleFunction], batch: int, plan: np.ndarray | None, repeats: int
+) -> dict[str, list[float]]:
     """Seconds of each call, by runtime."""
     seconds: dict[str, list[float]] = {name: [] for name in runtimes}
     for repeat in range(repeats + 1):

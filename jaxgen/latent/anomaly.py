@@ -45,7 +45,7 @@ class Scores:
     They are deterministic, but do not bound -log p(x)."""
 
     latent: Array  # [N, D]: the mean of q(z | x)
-    again: Array  # uint8 [N, H, W, C]: the decoded latents
+    decoded: Array  # uint8 [N, H, W, C]: the decoded latents
     reconstruction: Array
     kl: Array
 

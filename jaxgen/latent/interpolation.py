@@ -80,7 +80,7 @@ def between_seeds(
     """
     points = np.stack([space.of_seed(seed, np.arange(rows)) for seed in seeds])  # [seeds, rows, *shape]
     return np.stack(
-        [drawn(space, walk(points[:, row], frames, path), _same(label, row, len(seeds))) for row in range(rows)]
+        [decode_walk(space, walk(points[:, row], frames, path), _same(label, row, len(seeds))) for row in range(rows)]
     )
 
 
@@ -91,7 +91,7 @@ def between_images(space: Space, images: Array, frames: int, path: Interpolation
     """
     if len(images) < 2:
         raise UsageError(f"a walk leads from image to image: name two or more, got {len(images)}")
-    return drawn(space, walk(space.encode(images, label), frames, path), label)[None]
+    return decode_walk(space, walk(space.encode(images, label), frames, path), label)[None]
 
 
 def laid_out(walks: Array, output: Path) -> Array:
@@ -124,7 +124,7 @@ def traversal(
     codes: Codes, start: Array, dimensions: list[int], reach: float, frames: int, label: Array | None
 ) -> Array:
     """One row per dimension: uint8 [len(dimensions), frames, H, W, C]; label: [1]."""
-    return drawn(codes, sweep(start, np.array(dimensions), reach, frames), label)
+    return decode_walk(codes, sweep(start, np.array(dimensions), reach, frames), label)
 
 
 def seed_numbers(text: str) -> list[int]:
@@ -151,7 +151,7 @@ def _same(label: Array | None, row: int, count: int) -> Array | None:
     return None if label is None else np.full(count, label[row])
 
 
-def drawn(space: Space, latents: Array, label: Array | None) -> Array:
+def decode_walk(space: Space, latents: Array, label: Array | None) -> Array:
     """Decode latents [segments, frames, *shape] to uint8 [segments, frames, H, W, C].
 
     label: of each end [segments + 1], or of all [1]; None for unconditional models.

@@ -68,7 +68,7 @@ class Linear:
 def test_score_of_a_linear_vae_is_what_comes_out_by_hand():
     images = np.array([0, 51, 255], np.uint8).reshape(-1, 1, 1, 1)
     found = score(Linear("gaussian"), images, None)
-    np.testing.assert_array_equal(found.again, images)
+    np.testing.assert_array_equal(found.decoded, images)
     np.testing.assert_allclose(found.reconstruction, np.log(0.5) + 0.5 * np.log(2 * np.pi), rtol=1e-6)
     np.testing.assert_allclose(found.kl, 0.5 * (np.array([0, 0.16, 4]) + 0.25 - 1 + np.log(4)), rtol=1e-6)
     np.testing.assert_allclose(found.total, found.reconstruction + found.kl)

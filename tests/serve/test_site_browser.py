@@ -26,7 +26,7 @@ from jaxgen.config import VAE, VAEConfig
 from jaxgen.images import grid, png_pixels, read_png
 from jaxgen.inference.provenance import read_provenance
 from jaxgen.inference.sampler import Model
-from jaxgen.latent.interpolation import PATHS, drawn, walk
+from jaxgen.latent.interpolation import PATHS, decode_walk, walk
 from jaxgen.latent.spaces import Codes, Noises
 from jaxgen.training.trainer import train
 
@@ -156,7 +156,7 @@ def test_walk_in_the_browser_is_pythons(browser, diffusion_site, conditional):
     space = Noises(model)
     space.plan = model.plan(sampler="dpmpp-2m", steps=10)
     ends = np.concatenate([space.of_seed(3, np.array([1])), space.of_seed(SEED, np.array([0]))])
-    assert_same(got, drawn(space, walk(ends, 5, PATHS["spherical"]), np.array([0, 2]))[0])
+    assert_same(got, decode_walk(space, walk(ends, 5, PATHS["spherical"]), np.array([0, 2]))[0])
     assert "adds no noise" in noisy
 
 
@@ -208,7 +208,7 @@ def test_site_of_a_run_draws_offline_once_it_has_been_visited(browser, plane_sit
         walked = pixels(page.evaluate("(asked) => ask('interpolate', asked)", ends))
     codes = Codes(model)
     points = np.concatenate([codes.of_seed(7, np.array([0])), codes.of_seed(SEED, np.array([2]))])
-    assert_same(walked, drawn(codes, walk(points, 4, PATHS["linear"]), None)[0])
+    assert_same(walked, decode_walk(codes, walk(points, 4, PATHS["linear"]), None)[0])
 
 
 def test_page_of_a_site_shows_images_and_their_time(browser, plane_site):

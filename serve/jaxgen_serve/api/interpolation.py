@@ -10,7 +10,7 @@ import numpy as np
 from jaxgen.errors import UsageError
 from jaxgen.inference.provenance import LatentProvenance, provenance_text
 from jaxgen.inference.request import Request
-from jaxgen.latent.interpolation import PATHS, drawn, walk
+from jaxgen.latent.interpolation import PATHS, decode_walk, walk
 from jaxgen.latent.spaces import Noises, Space
 from jaxgen.sampling.plan import COLUMNS
 from jaxgen.sampling.process import SamplerSpec
@@ -46,7 +46,7 @@ class InterpolationPath:
             ends = zip(body.seeds or [], self.indices, strict=True)
             points = np.concatenate([space.of_seed(seed, np.array([index])) for seed, index in ends])
         label = None if self.labels is None else np.array(self.labels)
-        return drawn(space, walk(points, body.frames, PATHS[body.path]), label)
+        return decode_walk(space, walk(points, body.frames, PATHS[body.path]), label)
 
     def provenance(self) -> dict[str, str]:
         """The text chunk of the frames' PNGs: less the codes, which would be longer than the images."""

@@ -97,12 +97,12 @@ async def anomaly(
     def look(codes: Codes, image: np.ndarray, number: np.ndarray | None) -> dict[str, Any]:
         found = anomalies.score(codes, image, number)
         return {
-            "reconstruction": _png(found.again[0]),
+            "reconstruction": _png(found.decoded[0]),
             "latent": found.latent[0].tolist(),
             "score": float(found.total[0]),
             "reconstruction_nats": float(found.reconstruction[0]),
             "kl": float(found.kl[0]),
-            "heat": _png(anomalies.heat(image, found.again)[0]),
+            "heat": _png(anomalies.heat(image, found.decoded)[0]),
         }
 
     return await _looked_at(request, file, model, label, look)
