@@ -50,7 +50,7 @@ class TrainingConfig:
     keep: int = 3  # number of newest checkpoints to keep, besides the best
     sample_every: int = 0  # steps between sample grids; 0: each epoch
     sample_count: int = 64
-    test_images: int = 512  # most images of the test loss; 0: all
+    test_images: int = 512  # maximum number of images for the test loss; 0: all
 
     def __post_init__(self) -> None:
         for key in ("batch_size", "epochs", "log_every", "checkpoint_epochs", "keep", "sample_count"):

@@ -38,7 +38,7 @@ class DiffusionConfig:
 
     @property
     def process(self) -> Diffusion:
-        """What plans are made from."""
+        """The process of its plans."""
         return Diffusion(
             steps=self.steps, schedule=self.schedule, beta_start=self.beta_start, beta_end=self.beta_end,
             prediction=self.prediction,
@@ -68,7 +68,7 @@ class FlowConfig:
 
     @property
     def process(self) -> Flow:
-        """What plans are made from."""
+        """The process of its plans."""
         return Flow(time_scale=self.time_scale)
 
     @property

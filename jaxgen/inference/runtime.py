@@ -55,7 +55,7 @@ def check(how: How) -> Load:
     name, provider = how.get("runtime", DEFAULT), how.get("provider")
     chosen = lookup(RUNTIMES, name, "runtime")
     if provider is not None and name != DEFAULT:
-        raise UsageError(f"a provider is {DEFAULT}'s: {name} has none")
+        raise UsageError(f"{name} has no providers, only {DEFAULT} has")
     if provider is not None:
         onnxruntime.installed(provider)
     return chosen

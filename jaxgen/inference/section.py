@@ -73,7 +73,7 @@ class Section:
         return tuple(value)
 
     def names(self, key: str, most: int) -> tuple[str, ...]:
-        """A list of at most `most` strings."""
+        """A list of up to `most` strings."""
         value = self._value(key)
         if not isinstance(value, list) or len(value) > most or not all(isinstance(one, str) for one in value):
             raise self.error(key, f"a list of at most {most} names", value)

@@ -90,7 +90,7 @@ def between_images(space: Space, images: Array, frames: int, path: Interpolation
     Raises UsageError on fewer than 2 images.
     """
     if len(images) < 2:
-        raise UsageError(f"a walk leads from image to image: name two or more, got {len(images)}")
+        raise UsageError(f"a walk needs two or more images, got {len(images)}")
     return decode_walk(space, walk(space.encode(images, label), frames, path), label)[None]
 
 

@@ -151,7 +151,7 @@ def _seal(path: Path, step: int, score: float | None) -> None:
 
 
 def _damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint, or None."""
+    """The damage of a checkpoint in words, None if it is whole."""
     try:
         recorded = dict(json.loads((path / SEAL).read_text())["files"])
         hashes = _hashes(path)
