@@ -46,7 +46,7 @@ def test_class_changes_halfway_between_images(family):
     codes = space.encode(images, None)
     ways = spherical(codes[0], codes[1], np.linspace(0, 1, 4))
     np.testing.assert_array_equal(walked, space.decode(ways, np.array([0, 0, 2, 2])))
-    with pytest.raises(UsageError, match="name two or more, got 1"):
+    with pytest.raises(UsageError, match="needs two or more images, got 1"):
         between_images(space, images[:1], 4, spherical, np.array([0]))
 
 
