@@ -49,7 +49,7 @@ FAILS = responses(400, 404, 413, 503)
 async def interpolate(
     request: Request, body: Walk, format: Annotated[Literal["list", "grid", "gif"], Query()] = "list"
 ) -> Response:
-    """Walk from image to image through latent space, so that what lies between is drawn and not blended."""
+    """Interpolate between images in latent space: the frames are sampled or decoded, not blended."""
     way = interpolation.ask(service_of(request), body)
 
     def work(caller: Caller) -> Response:
@@ -76,13 +76,13 @@ async def reconstruct(
     model: Annotated[Name | None, Form()] = None,
     label: Annotated[Name | None, Form()] = None,
 ) -> dict[str, Any]:
-    """Encode an image and draw it again from its code."""
+    """Encode an image and decode its latent again."""
 
-    def look(codes: Codes, image: np.ndarray, number: np.ndarray | None) -> dict[str, Any]:
+    def analyse(codes: Codes, image: np.ndarray, number: np.ndarray | None) -> dict[str, Any]:
         latent = codes.encode(image, number)
         return {"reconstruction": _png(codes.decode(latent, number)[0]), "latent": latent[0].tolist()}
 
-    return await _looked_at(request, file, model, label, look)
+    return await _analysed(request, file, model, label, analyse)
 
 
 @router.post("/anomaly", response_model=None, responses={**FAILS, 200: answers(Anomaly)})
@@ -92,57 +92,58 @@ async def anomaly(
     model: Annotated[Name | None, Form()] = None,
     label: Annotated[Name | None, Form()] = None,
 ) -> dict[str, Any]:
-    """How strange an image is to a VAE, in nats, and where: `heat` is red where it differs from its reconstruction."""
+    """Score how anomalous an image is to a VAE, in nats; `heat` is red where it differs from its reconstruction."""
 
-    def look(codes: Codes, image: np.ndarray, number: np.ndarray | None) -> dict[str, Any]:
-        found = anomalies.score(codes, image, number)
+    def analyse(codes: Codes, image: np.ndarray, number: np.ndarray | None) -> dict[str, Any]:
+        result = anomalies.score(codes, image, number)
         return {
-            "reconstruction": _png(found.decoded[0]),
-            "latent": found.latent[0].tolist(),
-            "score": float(found.total[0]),
-            "reconstruction_nats": float(found.reconstruction[0]),
-            "kl": float(found.kl[0]),
-            "heat": _png(anomalies.heat(image, found.decoded)[0]),
+            "reconstruction": _png(result.decoded[0]),
+            "latent": result.latent[0].tolist(),
+            "score": float(result.total[0]),
+            "reconstruction_nats": float(result.reconstruction[0]),
+            "kl": float(result.kl[0]),
+            "heat": _png(anomalies.heat(image, result.decoded)[0]),
         }
 
-    return await _looked_at(request, file, model, label, look)
+    return await _analysed(request, file, model, label, analyse)
 
 
 @router.post("/inpaint", response_model=None, responses={**FAILS, 200: answers(Images)})
 async def inpaint(
     request: Request,
     file: Upload,
-    mask: Annotated[Name | None, Form(description="What to draw anew: top, bottom, left, right or center.")] = None,
-    mask_file: Annotated[UploadFile | None, File(description="Or an image that is light there.")] = None,
+    mask: Annotated[Name | None, Form(description="What to inpaint: top, bottom, left, right or center.")] = None,
+    mask_file: Annotated[UploadFile | None, File(description="Or an image that is light where to inpaint.")] = None,
     model: Annotated[Name | None, Form()] = None,
     seed: Annotated[Seed | None, Form()] = None,
     label: Annotated[Name | None, Form()] = None,
     sampler: Annotated[Name | None, Form()] = None,
     steps: Annotated[Steps | None, Form()] = None,
     guidance: Annotated[Guidance | None, Form()] = None,
-    resample: Annotated[int, Form(ge=1, le=50, description="How often each step is run, to fit what is known.")] = 1,
+    resample: Annotated[int, Form(ge=1, le=50, description="How often each step is run, to fit the known part.")] = 1,
     num_images: Annotated[Count, Form()] = 1,
 ) -> dict[str, Any]:
-    """Draw a part of an image anew. What is known of it stays as it is, pixel for pixel. Of models with a plan."""
+    """Inpaint a part of an image with a model that has a plan. The rest of the image keeps its exact pixels."""
     service = service_of(request)
     body = Draw(model=model, seed=seed, label=label, sampler=sampler, steps=steps, guidance=guidance)
-    asked = ask(service, body, num_images)
-    asked.model.sampler.process()
+    generation = ask(service, body, num_images)
+    generation.model.sampler.process()
     sent, masked = await file.read(), await mask_file.read() if mask_file else None
     most = service.settings.max_upload_pixels
 
     def work(caller: Caller) -> dict[str, Any]:
-        shape = asked.model.sampler.shape
+        shape = generation.model.sampler.shape
         known, hole = uploaded_image(sent, shape, most), unknown(mask, masked, shape, most)
-        images = _inpainted(asked, caller, known, hole, resample)
-        used = {**asked.used(count=num_images), "resample": resample}
+        images = _inpainted(generation, caller, known, hole, resample)
+        used = {**generation.used(count=num_images), "resample": resample}
         settings = {key: value for key, value in used.items() if key not in ("model", "sha256", "latent")}
         made = LatentProvenance(model=used["sha256"], command="inpaint", settings=settings)
         text = provenance_text(made.record())
         return {
             **used,
             "images": [
-                {"image": base64_png(png_bytes(image, text)), **one_of(asked.used(i))} for i, image in enumerate(images)
+                {"image": base64_png(png_bytes(image, text)), **one_of(generation.used(i))}
+                for i, image in enumerate(images)
             ],
         }
 
@@ -157,19 +158,19 @@ async def inpaint(
 async def latent_map(
     request: Request,
     model: Annotated[Name | None, Query()] = None,
-    size: Annotated[int, Query(ge=2, le=40, description="Images a side.")] = 15,
+    size: Annotated[int, Query(ge=2, le=40, description="Images per side.")] = 15,
     label: Annotated[Name | None, Query()] = None,
 ) -> Response:
-    """What the plane of a VAE's two latents decodes to; X-Jaxgen-Reach: how far from 0 the outermost lie."""
+    """Decode the plane of a VAE's two latents; X-Jaxgen-Reach: the largest coordinate."""
     service = service_of(request)
-    found = service.library.get(model)
-    service.require_room(size * size, found.sampler.shape)
+    served = service.library.get(model)
+    service.require_room(size * size, served.sampler.shape)
 
     def work(caller: Caller) -> tuple[bytes, float]:
-        codes = space(found, caller).codes()
+        codes = space(served, caller).codes()
         image, reach = projection.sheet(codes, size, codes.labels(1, label))
         settings = {"method": "manifold", "side": size, "label": label}
-        made = LatentProvenance(model=found.sampler.artifact.sha256, command="map", settings=settings)
+        made = LatentProvenance(model=served.sampler.artifact.sha256, command="map", settings=settings)
         return png_bytes(image, provenance_text(made.record())), reach
 
     png, reach = await _calling(request, work)
@@ -177,60 +178,61 @@ async def latent_map(
 
 
 async def _calling(request: Request, work: Callable[[Caller], T]) -> T:
-    """`work` in a thread, with a caller whose calls end with the request. Raises as `in_thread`."""
+    """Run `work` in a thread, with a caller whose calls end with the request. Raises as `in_thread`."""
     service = service_of(request)
     caller = Caller(service.engine, service.settings.deadline)
     return await in_thread(request, lambda: work(caller), caller.cancel)
 
 
-async def _looked_at(
+async def _analysed(
     request: Request,
     file: UploadFile,
     name: str | None,
     label: str | None,
-    look: Callable[[Codes, np.ndarray, np.ndarray | None], dict[str, Any]],
+    analyse: Callable[[Codes, np.ndarray, np.ndarray | None], dict[str, Any]],
 ) -> dict[str, Any]:
-    """An uploaded image, and what `look` finds in it: (codes, image [1, H, W, C], label [1] or None)."""
+    """The answer on an uploaded image: the result of `analyse`(codes, image [1, H, W, C], label [1] or None) and the
+    settings."""
     service = service_of(request)
-    found = service.library.get(name)
+    served = service.library.get(name)
     sent = await file.read()
 
     def work(caller: Caller) -> dict[str, Any]:
-        codes = space(found, caller).codes()
+        codes = space(served, caller).codes()
         codes.require_way_back()
-        number = _label(found, label)
-        image = uploaded_image(sent, found.sampler.shape, service.settings.max_upload_pixels)[None]
-        seen = look(codes, image, None if number is None else np.array([number]))
+        number = _label(served, label)
+        image = uploaded_image(sent, served.sampler.shape, service.settings.max_upload_pixels)[None]
+        result = analyse(codes, image, None if number is None else np.array([number]))
         used = {
-            "model": found.name,
-            "sha256": found.sampler.artifact.sha256,
+            "model": served.name,
+            "sha256": served.sampler.artifact.sha256,
             "label": number,
-            "class_name": None if number is None else found.sampler.classes[number],
-            "untrained": found.sampler.untrained,
+            "class_name": None if number is None else served.sampler.classes[number],
+            "untrained": served.sampler.untrained,
         }
-        return {**used, "original": _png(image[0]), **seen}
+        return {**used, "original": _png(image[0]), **result}
 
     return await _calling(request, work)
 
 
 def _label(model: ServedModel, label: str | None) -> int | None:
-    """A class's number; None for models without. Raises UsageError if the model must be told and is not."""
+    """A class's number; None for models without. Raises UsageError if the model needs one and none is given."""
     sampler = model.sampler
     if label is None and sampler.least_label == 0:
         known = f"0 to {len(sampler.classes) - 1}: {', '.join(sampler.classes)}"
-        raise UsageError(f"{model.name} must be told the image's class ({known}): give a label")
+        raise UsageError(f"{model.name} needs the image's class ({known}): give a label")
     return None if not sampler.classes and label is None else sampler.label(label)
 
 
 def _inpainted(
-    asked: GenerationRequest, caller: Caller, known: np.ndarray, hole: np.ndarray, resample: int
+    generation: GenerationRequest, caller: Caller, known: np.ndarray, hole: np.ndarray, resample: int
 ) -> np.ndarray:
-    request, sampler = asked.request, asked.model.sampler
+    request, sampler = generation.request, generation.model.sampler
     plan = request.plan(sampler)
-    assert plan is not None  # `ServedModel.process` said so
+    assert plan is not None  # `inpaint` has checked that there is a process
     return inpainting.inpaint(
-        queued(asked.model, caller), known, hole, plan, seed=request.seed, index=asked.index,
-        label=sampler.labels(request.label, asked.index), guidance=request.guidance, resample=resample,
+        queued(generation.model, caller), known, hole, plan, seed=request.seed, index=generation.index,
+        label=sampler.labels(request.label, generation.index), guidance=request.guidance, resample=resample,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""GET /stream: the images while they are being denoised, as server-sent events."""
+"""GET /stream: images while they are being denoised, as server-sent events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from jaxgen_serve.api.generation import GenerationRequest, GenerationResult, ask
 from jaxgen_serve.api.schemas import Stream, responses
 
 router = APIRouter(tags=["draw"])
-AHEAD = 64  # frames that a slow client may be behind; more are left out
+AHEAD = 64  # frames that a slow client may be behind; more are dropped
 EVENT_SCHEMA = {
     "type": "object",
     "properties": {
@@ -41,26 +41,26 @@ Event = tuple[int, int, np.ndarray] | None
     responses={
         **responses(400, 404, 409, 503),
         200: {
-            "description": "frame {row, rows, images} and so on, then done {what was used, images} or error {detail}.",
+            "description": "frame {row, rows, images} and so on, then done {settings, images} or error {detail}.",
             "content": {"text/event-stream": {"schema": EVENT_SCHEMA}},
         },
     },
 )
-async def stream(request: Request, asked: Annotated[Stream, Query()]) -> StreamingResponse:
-    """Draw as /generate-batch does, and show each image on its way from noise."""
+async def stream(request: Request, query: Annotated[Stream, Query()]) -> StreamingResponse:
+    """Sample as /generate-batch does, and stream each image on its way from noise."""
     service = service_of(request)
-    return Events(service, ask(service, asked.body(), asked.num_images))
+    return Events(service, ask(service, query.body(), query.num_images))
 
 
 class Events(StreamingResponse):
-    """Frames as they come, then the end. The work is dropped once nobody reads on. Raises Busy."""
+    """Streams frames as they come, then the result. Cancels the work when the client leaves. Raises Busy."""
 
-    def __init__(self, service: Service, asked: GenerationRequest) -> None:
+    def __init__(self, service: Service, generation: GenerationRequest) -> None:
         self.loop = asyncio.get_running_loop()
         self.frames: asyncio.Queue[Event] = asyncio.Queue()
-        self.asked, self.start = asked, self.loop.time()
-        self.ticket = asked.submit(service, self.on_frame)
-        self.ticket.future.add_done_callback(lambda _: self.tell(None))
+        self.generation, self.start = generation, self.loop.time()
+        self.ticket = generation.submit(service, self.on_frame)
+        self.ticket.future.add_done_callback(lambda _: self.send_event(None))
         super().__init__(self.events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,10 +71,10 @@ class Events(StreamingResponse):
 
     def on_frame(self, row: int, rows: int, images: np.ndarray) -> None:
         if self.frames.qsize() < AHEAD:
-            self.tell((row, rows, images))
+            self.send_event((row, rows, images))
 
-    def tell(self, event: Event) -> None:
-        """From the engine's thread, which outlives the loop."""
+    def send_event(self, event: Event) -> None:
+        """Queue an event from the engine's thread, which may outlive the loop."""
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self.frames.put_nowait, event)
 
@@ -87,9 +87,9 @@ class Events(StreamingResponse):
             yield event("error", {"detail": str(err)})
             return
         made = GenerationResult(
-            asked=self.asked, images=images, milliseconds=round((self.loop.time() - self.start) * 1000, 2)
+            asked=self.generation, images=images, milliseconds=round((self.loop.time() - self.start) * 1000, 2)
         )
-        used = {**self.asked.used(count=len(images)), "milliseconds": made.milliseconds}
+        used = {**self.generation.used(count=len(images)), "milliseconds": made.milliseconds}
         yield event("done", {**used, "images": await off_loop(images.size, made.all)})
 
 
@@ -99,7 +99,7 @@ async def _frames(frames: asyncio.Queue[Event]) -> AsyncIterator[str]:
             async with asyncio.timeout(QUIET):
                 frame = await frames.get()
         except TimeoutError:
-            yield ": still drawing\n\n"
+            yield ": still sampling\n\n"
             continue
         if frame is None:
             return

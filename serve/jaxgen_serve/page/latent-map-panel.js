@@ -96,10 +96,11 @@ async function decode() {
   const { model } = state;
   const label = model.classes.length ? Number($("map-class").value) : null;
   waiting = false;
+  const [x, y] = latent(); // the point may move before the answer
   const decoded = await attempt(async () => {
-    const { src } = await backend().decode({ model: model.name, latent: latent(), label });
+    const { src } = await backend().decode({ model: model.name, latent: [x, y], label });
     $("decoded").src = src;
-    $("decoded").alt = t("map.image", { x: decimal(latent()[0]), y: decimal(latent()[1]) });
+    $("decoded").alt = t("map.image", { x: decimal(x), y: decimal(y) });
   });
   decoding = false;
   if (waiting && decoded) decode();
