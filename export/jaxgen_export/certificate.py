@@ -1,4 +1,4 @@
-"""The certificate: how far PyTorch, TorchScript and onnxruntime are from JAX on this very model, as measured."""
+"""The certificate: how far PyTorch, TorchScript and onnxruntime are from JAX on this model, as measured."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def compose_model(network: Path, like: Path, *, batch_dependent: bool = False, s
 
 
 def _fitting(data: bytes, name: str, original: Artifact) -> ModelProto:
-    """The network, its inputs in the contract's order, or a JaxgenError that says why it cannot go into the file."""
+    """The network, with its inputs in the contract's order. Raises JaxgenError if it does not fit into the file."""
     inference = original.inference
     if inference.kind != "sampler":
         raise UsageError(f"--like: {original.path} is of kind {inference.kind!r}; a network goes into a sampler")

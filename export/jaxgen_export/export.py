@@ -34,7 +34,7 @@ Params = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class OutputPaths:
-    """Where the files beside the model's own go; None: not written."""
+    """The paths of the files beside the model's own; None: not written."""
 
     encoder: Path | None = None  # ONNX, of models that have an encoder
     torchscript: Path | None = None
@@ -104,7 +104,7 @@ def export_model(
 def _file(
     made: Bundle, params: Params, manifest: Mapping[str, Any], path: Path, certify: bool, say: Callable[[str], None]
 ) -> bytes:
-    """The ONNX file, its certificate in it."""
+    """The bytes of the ONNX file, with its certificate."""
     draft = stamped(made.model, manifest)
     if not certify:
         return draft
@@ -124,7 +124,7 @@ def _network(
     certify: bool,
     say: Callable[[str], None],
 ) -> bytes:
-    """The network of a file as a file of its own, with its manifest."""
+    """The bytes of a file with the network alone, with its own manifest."""
     inference = replace(whole.inference, kind="network", batch=beside.network_batch)
     manifest = {key: value for key, value in whole.manifest.items() if key != "certificate"}
     manifest |= {"inference": inference.to_dict()}

@@ -85,7 +85,7 @@ def at_opset(model: ModelProto, want: int, name: str) -> ModelProto:
 
 
 def producer(model: ModelProto) -> str:
-    """The tool that wrote a model, as it says itself."""
+    """The name and version of the tool that wrote a model."""
     return " ".join(filter(None, (model.producer_name, model.producer_version)))[:100] or "a tool that gives no name"
 
 

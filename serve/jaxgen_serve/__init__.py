@@ -1,1 +1,1 @@
-"""The HTTP API, its page, and the dashboard: images from .onnx files, without JAX or PyTorch."""
+"""The HTTP API, its page and the dashboard: sample from .onnx files, without JAX or PyTorch."""

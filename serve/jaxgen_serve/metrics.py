@@ -31,7 +31,7 @@ class Metrics:
         self._queue = Gauge("jaxgen_queue_depth", "Images requested and not sampled yet", registry=self.registry)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        """route: the path's pattern, since the number of paths is unbounded."""
+        """Count one answer; route: the path's pattern, since the number of paths is unbounded."""
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
@@ -43,7 +43,7 @@ class Metrics:
         self._batch.observe(count)
 
     def watch_queue(self, depth: Callable[[], float]) -> None:
-        """depth: called each time the metrics are read."""
+        """Report depth(), which is called each time the metrics are read."""
         self._queue.set_function(depth)
 
     def text(self) -> bytes:

@@ -12,12 +12,12 @@ HEAD = f'<ir_version: 10, opset_import: ["": {OPSET}, "jaxgen": 1], producer_nam
 
 
 def constants(**values: str) -> str:
-    """One Constant node a name; given as 'type {value}'."""
+    """One Constant node per name; values: 'type {value}'."""
     return "\n    ".join(f"{name} = Constant <value = {value}> ()" for name, value in values.items())
 
 
 def sampler_constants(shape: tuple[int, int, int], normals: int) -> str:
-    """Those that KEYS and PIXELS name; shape: (H, W, C) of an image; normals: in one noise_index of its noise."""
+    """The constants of KEYS and PIXELS; shape: (H, W, C) of an image; normals: in one noise_index of its noise."""
     return constants(
         zero="int64[1] {0}", one="int64[1] {1}", none="uint32[1] {0}", flat=f"int64[2] {{0,{math.prod(shape)}}}",
         i0="int64 {0}", i1="int64 {1}", image=f"int64[{len(shape)}] {{{dimensions(shape)}}}",

@@ -9,7 +9,7 @@ from jaxgen_export.graphs.noise import noise_functions
 
 
 def latent_text(shape: tuple[int, int, int], latent: int, conditional: bool) -> str:
-    """The whole model as text: each image's noise, or the latent that was given, the network, uint8 images.
+    """The whole model as text: each image's noise or the given latent, the network, uint8 images.
 
     shape: (H, W, C) of an image; latent: numbers in its noise.
     """

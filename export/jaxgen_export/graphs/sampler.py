@@ -108,7 +108,7 @@ _PLAIN = """times = Expand (t, count)
             out_image = jaxgen.Network (x_image, times)
             out = Reshape (out_image, flat)"""
 
-# Guidance: the network sees each image with its label and, where guidance is not 1, once more without. `extra` is
+# Guidance: the network gets each image with its label and, where guidance is not 1, once more without. `extra` is
 # N or 0; where it is 0 the prediction with the label stands in for the one without.
 _GUIDED = """one_scale = Equal (guidance, unit)
             zero_count = Sub (count, count)

@@ -1,1 +1,1 @@
-"""One file a topic, each with its `router`; `app.py` puts them together."""
+"""The API's routes: one module per topic, each with a `router` that `app.py` includes."""

@@ -1,1 +1,1 @@
-"""Requests that share calls of a model: queues, the wait for more, deadlines."""
+"""Batching of requests into shared calls of a model: queues, wait policy and deadlines."""

@@ -1,1 +1,1 @@
-"""The dashboard: train, compare, draw and explore in a browser, by Streamlit. Training runs in processes of its own."""
+"""The Streamlit dashboard: train, compare, sample and explore in a browser. Training runs in separate processes."""

@@ -67,7 +67,7 @@ def chart(lines: Mapping[str, Curves], names: Sequence[str], *, height: int = 30
     values = [row["value"] for row in rows]
     logarithmic = 0 < WIDE * min(values) < max(values)
     several = len({row["curve"] for row in rows}) > 1
-    drawn = (
+    figure = (
         alt.Chart(alt.Data(values=rows))
         .mark_line(point=alt.OverlayMarkDef(size=18) if len(rows) < 60 else False, strokeWidth=2)
         .encode(
@@ -81,4 +81,4 @@ def chart(lines: Mapping[str, Curves], names: Sequence[str], *, height: int = 30
         )
         .properties(height=height)
     )  # fmt: skip
-    st.altair_chart(drawn, width="stretch")
+    st.altair_chart(figure, width="stretch")

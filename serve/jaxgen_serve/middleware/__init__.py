@@ -1,1 +1,1 @@
-"""What every request passes through: security headers, limits, request metrics."""
+"""ASGI middleware: security, limits and request metrics."""

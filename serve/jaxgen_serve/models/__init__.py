@@ -1,1 +1,1 @@
-"""The models that a server knows: registry, description, and a sandbox to try strangers' files in."""
+"""The models of a server: registry, description, and a sandbox for untrusted files."""

@@ -1,1 +1,1 @@
-"""The static site, and what its page takes from npm."""
+"""The static site, and the npm packages of its page."""

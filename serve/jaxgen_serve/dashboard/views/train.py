@@ -152,12 +152,12 @@ def _watched() -> None:
 
 
 def _free_name(name: str) -> str:
-    """The preset's name, with a number where there is such a run."""
+    """The preset's name, with a number if a run of that name exists."""
     taken = {path.name for path in runs_folder().glob("*")}
     candidates = [name, *(f"{name}-{number}" for number in range(2, 1000))]
     return next((candidate for candidate in candidates if candidate not in taken), name)
 
 
 def _usual(names: list[str]) -> int:
-    """A diffusion model, where there is one."""
+    """The index of the first diffusion model, else 0."""
     return next((i for i, name in enumerate(names) if name.startswith("ddpm")), 0)
