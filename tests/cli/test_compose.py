@@ -114,7 +114,7 @@ def test_without_resign_nothing_is_adopted(refused, rewritten):
 
 
 def test_file_that_nothing_rewrote_exits_2(refused):
-    assert "nothing rewrote it" in refused(2, "adopt", "--resign", GOLDEN / "gan.onnx", "-o", "n.onnx")
+    assert "was not rewritten" in refused(2, "adopt", "--resign", GOLDEN / "gan.onnx", "-o", "n.onnx")
     assert not listing()
 
 
