@@ -22,7 +22,7 @@ ROOMS = {
     "jaxgen/config": {"jaxgen.sampling", "jaxgen.errors"},
     "jaxgen/runs": {"jaxgen.config", *BASE},
     "jaxgen/inference": {"jaxgen.sampling", "jaxgen.config", *BASE, "PIL", "onnxruntime", "onnx", "openvino", "tract"},
-    "jaxgen/evaluation": {*BASE},
+    "jaxgen/evaluation": {"jaxgen.inference", *BASE},
     "jaxgen/data": {*BASE, "PIL", "sklearn", "grain", "tensorflow_datasets", "array_record", "google"},
     "jaxgen/latent": {"jaxgen.inference", "jaxgen.sampling", "jaxgen.config", "jaxgen.data", *BASE, "sklearn"},
     "jaxgen/models": {"jaxgen.config", "jaxgen.sampling", *BASE, "jax", "flax"},

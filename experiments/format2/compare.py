@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,8 @@ def main() -> None:
     for file in files(presets):
         for line in speed_rows(file, arguments.rounds):
             print(line, flush=True)
+    help_text = {side: partial(jaxgen, folder, "--help") for side, folder in sides.items()}
+    print(row("jaxgen --help, from the shell", help_text, children, arguments.rounds), flush=True)
     for preset in presets:
         if "ddpm" in preset or "vae" in preset:
             print(cold_row(sides, preset, arguments.rounds), flush=True)
@@ -212,13 +215,15 @@ def cold_row(sides: dict[str, Path], preset: str, rounds: int) -> str:
         steps = ("--steps", 10) if "ddpm" in preset else ()
         return lambda: jaxgen(sides[side], "sample", file, "-n", 1, *steps, "-o", image)
 
-    def children() -> float:
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return used.ru_utime + used.ru_stime
-
     return row(
         f"jaxgen sample {preset}.onnx -n 1, from the shell", {side: work(side) for side in SIDES}, children, rounds
     )
+
+
+def children() -> float:
+    """CPU seconds of all processes that this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def row(what: str, work: dict[str, Callable[[], None]], cpu: Callable[[], float], rounds: int, calls: int = 1) -> str:

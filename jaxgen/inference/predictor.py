@@ -11,7 +11,8 @@ from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.session import Session, require
 
 # The outputs of each kind of file, float32 [N, ...] each.
-OUTPUTS = {"encoder": ("mean", "log_variance"), "classifier": ("logits",)}
+OUTPUTS = {"encoder": ("mean", "log_variance"), "classifier": ("logits", "features")}
+OPTIONAL = {"features"}  # which files of jaxgen 0.1 do not have
 
 
 class Predictor(OnnxModel):
@@ -27,7 +28,8 @@ class Predictor(OnnxModel):
             hint = "; a VAE's encoder is the second file that 'jaxgen export' writes" if self.kind == "sampler" else ""
             raise JaxgenError(f"{artifact.path}: reads no images: it is a {self.kind[:40]}{hint}")
         super().__init__(artifact, session)
-        self.outputs = OUTPUTS[self.kind]
+        known = OUTPUTS[self.kind]
+        self.outputs = tuple(name for name in known if name in self.session.outputs or name not in OPTIONAL)
         require(self.session, artifact.path, {"images": None}, dict.fromkeys(self.outputs))
 
     def read(

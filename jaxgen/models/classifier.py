@@ -30,6 +30,11 @@ class Classifier(nnx.Module):
             h = nnx.relu(layer(h))
         return nnx.relu(self.linear(flat_map(h)))
 
+    def read(self, x: Array) -> tuple[Array, Array]:
+        """x: [B, H, W, C] -> logits [B, classes] and features [B, features]: what an exported file gives."""
+        features = self.features(x)
+        return self.out(features).astype(jnp.float32), features.astype(jnp.float32)
+
     def __call__(self, x: Array, *, key: Array | None = None) -> Array:
         """x: [B, H, W, C] -> logits [B, classes]; key: of the dropout, None for none."""
         h = self.dropout(self.features(x), deterministic=key is None, rngs=key)

@@ -20,7 +20,7 @@ def keep_compiled() -> None:
 
     JAX_COMPILATION_CACHE_DIR, where it is set, names another folder; JAX_ENABLE_COMPILATION_CACHE=0 switches it off.
     """
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
 
 

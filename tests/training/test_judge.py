@@ -57,7 +57,11 @@ def test_wrong_judge_is_refused_in_a_line(classifier, tmp_path):
         (size, classifier, r"is not a classifier of digits at \(16, 16, 1\); train one"),
         (PLAIN, tmp_path / "empty", "not a run folder"),
         (PLAIN, tmp_path / "untrained", "no checkpoint yet"),
-        (VAE(name="blind", data=DIGITS), classifier, "it watches the classes of a GAN's samples; blind is of family 'vae'"),
+        (
+            VAE(name="blind", data=DIGITS),
+            classifier,
+            "it watches the classes of a GAN's samples; blind is of family 'vae'",
+        ),
     ]:
         with pytest.raises(UsageError, match=f"^--classifier: .*{words}") as refusal:
             classifier_probe(config, run)

@@ -11,10 +11,22 @@ from jaxgen.config import ClassifierConfig
 from jaxgen_export.torch_models.base import ExportSpec, TorchModel, channels_first, halving
 
 
+class Reading(nn.Module):
+    """A classifier's logits [B, classes] and features [B, features]."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.model.features(x)
+        return self.model.out(features), features
+
+
 class Classifier(TorchModel):
     """Images x [B, H, W, C] in [-1, 1] to logits [B, classes]."""
 
-    cores = (ExportSpec("classifier", lambda model: model, "__call__", ("x",), ("logits",)),)
+    cores = (ExportSpec("classifier", Reading, "read", ("x",), ("logits", "features")),)
 
     def __init__(self, config: ClassifierConfig, size: int, channels: int) -> None:
         super().__init__()
@@ -24,8 +36,11 @@ class Classifier(TorchModel):
         self.dropout = nn.Dropout(config.dropout)
         self.out = nn.Linear(config.features, config.classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
         h = channels_first(x)
         for layer in self.layers:
             h = F.relu(layer(h))
-        return self.out(self.dropout(F.relu(self.linear(h.flatten(1)))))
+        return F.relu(self.linear(h.flatten(1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.dropout(self.features(x)))

@@ -1,0 +1,130 @@
+"""`jaxgen eval` on real digits, noise and collapsed samples, whose order of merit is known."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from jaxgen import data
+from jaxgen.errors import UsageError
+from jaxgen.evaluation.features import Extractor
+from jaxgen.evaluation.metrics import METRICS
+from jaxgen.evaluation.report import evaluate
+
+
+@pytest.fixture(scope="module")
+def extractor(classifier):
+    return Extractor.open(classifier, threads=1)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits"), data.load("digits", "test")
+
+
+def test_features_are_the_last_hidden_layer_of_the_classifier(classifier, extractor, digits):
+    from jaxgen.models.network import build
+    from jaxgen.training.restore import load_trained
+    from jaxgen_export.torch_models import build as torch_build
+    from jaxgen_export.weight_mapping import load_into
+
+    images = digits[1].images[:5]
+    features, logits = extractor(images)
+    trained = load_trained(classifier.parent / "run")
+    x = images / np.float32(127.5) - np.float32(1)
+    want = build(trained.config).apply(trained.params, x, method="features")
+    np.testing.assert_allclose(features, want, atol=1e-5)
+    module = torch_build(trained.config)
+    load_into(module, trained.params)
+    np.testing.assert_allclose(logits, module(torch.from_numpy(x)).numpy(), atol=1e-4)
+    assert features.dtype == logits.dtype == np.float64 and features.shape == (5, 24)
+
+
+def test_real_digits_score_better_than_collapsed_ones_and_these_better_than_noise(extractor, digits):
+    train, test = digits
+    rng = np.random.default_rng(0)
+    # Other training images than the reference, which are the first; one digit alone; pixels without meaning.
+    others = train.images[800:1400]
+    ones = np.resize(train.images[train.labels == 1], others.shape)
+    ones = np.clip(ones + rng.integers(0, 3, ones.shape), 0, 255).astype(np.uint8)
+    noise = rng.integers(0, 256, others.shape, np.uint8)
+    real, collapsed, random = (
+        evaluate(images, train.images, (test.images, test.labels), extractor) for images in (others, ones, noise)
+    )
+    value = {name: [report.scores[name].value for report in (real, collapsed, random)] for name in real.scores}
+    assert value["fid"] == sorted(value["fid"]) and value["kid"][0] < min(value["kid"][1:])
+    assert value["inception_score"][0] > 7 and value["inception_score"][1] < 1.5
+    assert value["recall"][0] > 0.8 and value["recall"][1] < 0.3 and value["coverage"][2] < 0.05
+    assert value["memorisation"][1] > value["memorisation"][0]  # those ones were in the training set
+    assert (real.n, real.real, real.floor_n) == (600, 600, 300)
+    assert real.scores["fid"].floor == collapsed.scores["fid"].floor  # of the same real images
+    assert real.scores["fid"].value - real.scores["fid"].margin > 0 and 0 < real.fid_infinity < real.scores["fid"].value
+
+
+def test_label_accuracy_is_the_share_that_the_classifier_reads_as_asked(extractor, digits):
+    train, test = digits
+    asked = test.labels.copy()
+    asked[:30] = (asked[:30] + 1) % 10  # a tenth is asked for as what it is not
+    report = evaluate(test.images, train.images, (test.images, test.labels), extractor, asked=asked)
+    score = report.scores["label_accuracy"]
+    assert score.floor > 0.9 and score.value == pytest.approx(score.floor - 0.1, abs=0.03)
+    assert 0.01 < score.margin < 0.06  # of 300 coins that fall right 6 times in 7: 1.96 * 0.02
+    unasked = evaluate(test.images, train.images, (test.images, test.labels), extractor)
+    assert "label_accuracy" not in unasked.scores
+
+
+def test_margin_is_that_of_a_mean(extractor, digits):
+    """Where the metric is a mean, the jackknife is the standard error, which needs no jackknife."""
+    train, test = digits
+    report = evaluate(
+        test.images,
+        train.images,
+        None,
+        extractor,
+        metrics={"mean": lambda evidence: float(evidence.generated[:, 3].mean())},
+    )
+    features = extractor(test.images).features[:, 3]
+    group = np.random.default_rng(0).permutation(300) % 10
+    groups = [features[group == i].mean() for i in range(10)]
+    assert report.scores["mean"].margin == pytest.approx(1.96 * np.std(groups, ddof=1) / np.sqrt(10))
+    assert report.scores["mean"].floor is None and report.floor_n == 0
+
+
+def test_what_cannot_be_scored_is_refused_in_a_line(extractor, digits, classifier):
+    train, _ = digits
+    with pytest.raises(UsageError, match=r"^the extractor reads images of \[8, 8, 1\], got \[16, 16, 3\]$"):
+        evaluate(np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8), train.images, None, extractor)
+    with pytest.raises(UsageError, match=r"^all 100 images are equal"):
+        evaluate(np.zeros((100, 8, 8, 1), np.uint8), train.images, None, extractor)
+    with pytest.raises(UsageError, match="of 24 features needs at least 25 images, got 20"):
+        evaluate(train.images[:20], train.images, None, extractor)
+
+
+def test_extractor_that_is_none_is_refused(family):
+    with pytest.raises(UsageError, match="an extractor is a classifier, and this is an encoder"):
+        Extractor.open(family("vae").encoder)
+    from pathlib import Path
+
+    old = Path(__file__).parents[1] / "golden/format1/classifier.onnx"
+    with pytest.raises(UsageError, match="gives no features, as classifiers"):
+        Extractor.open(old)
+
+
+def test_command_scores_an_array_and_a_model(jaxgen, classifier, unconditional, tmp_path, digits):
+    train, _ = digits
+    np.save(tmp_path / "real.npy", train.images[:400])
+    common = ("--dataset", "digits", "--extractor", classifier)
+    done = jaxgen("eval", tmp_path / "real.npy", *common, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["n"] == 400 and said["scores"]["fid"]["value"] == pytest.approx(0, abs=1e-6)  # the reference itself
+    assert set(said["scores"]) == set(METRICS) - {"label_accuracy"}
+    table = jaxgen("eval", tmp_path / "real.npy", *common).stdout.splitlines()
+    assert table[1].startswith("fid ") and table[-1].startswith("400 images against 400 training images; floor: 300")
+    options = ("-n", 60, "--steps", 2, "--json")
+    first, again, other = (jaxgen("eval", unconditional.onnx, *common, *options, "--seed", seed) for seed in (0, 0, 1))
+    assert first.stdout == again.stdout != other.stdout and json.loads(first.stdout)["n"] == 60
+    assert json.loads(first.stdout)["scores"]["fid"]["value"] > said["scores"]["fid"]["floor"]  # it learned nothing
+    refused = jaxgen("eval", tmp_path / "real.npy", *common, "--steps", "3")
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
