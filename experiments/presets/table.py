@@ -76,7 +76,7 @@ def row(run: Path) -> str:
 def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     rows = [row(Path(run)) for run in sys.argv[1:]]
-    print("| preset | parameters | trained | test loss | ONNX | pixels equal | drawn |")
+    print("| preset | parameters | trained | test loss | ONNX | pixels equal | samples |")
     print("|---|---:|---:|---:|---:|---:|---|")
     print("\n".join(rows))
 
