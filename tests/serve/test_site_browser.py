@@ -165,15 +165,15 @@ def test_aborted_drawing_leaves_the_worker_to_the_next_one(browser, diffusion_si
         found = page.evaluate(
             """async () => {
               const many = { seed: Array(32).fill(1), index: [...Array(32).keys()], plan: "ancestral-50" };
-              const one = () => ask("draw", { seed: [1], index: [0], plan: "ddim-10" });
+              const one = () => ask("sample", { seed: [1], index: [0], plan: "ddim-10" });
               const timed = async (work) => {
                 const start = performance.now();
                 return [await work(), performance.now() - start];
               };
               await one();
-              const [, whole] = await timed(() => ask("draw", many));
+              const [, whole] = await timed(() => ask("sample", many));
               const control = new AbortController();
-              const stopped = ask("draw", { ...many, signal: control.signal }).catch(({ name }) => name);
+              const stopped = ask("sample", { ...many, signal: control.signal }).catch(({ name }) => name);
               control.abort();
               const [next, wait] = await timed(one);
               return [await stopped, next.images.length, wait / whole];
