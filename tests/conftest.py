@@ -1,5 +1,6 @@
 """What is compiled once in a session is not compiled again, in this process or in those that tests start."""
 
+import contextlib
 import functools
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from filelock import FileLock, Timeout
 from tiny import CLASSES, CONDITIONAL, FAMILIES, UNCONDITIONAL, Exported, exported
 
 from jaxgen.config import DDPM, Config, DataConfig, DiffusionConfig, TrainingConfig, UNetConfig
@@ -27,10 +29,14 @@ os.environ |= {  # here and not in a hook: before anything imports jax
     "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip(),
     "OMP_WAIT_POLICY": "PASSIVE",  # PyTorch's idle threads sleep: spinning takes minutes on a busy machine
 }
-if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
+if (run := os.environ.get("PYTEST_XDIST_TESTRUNUID")) and hasattr(os, "sched_setaffinity"):
     # A core each. With all cores, the threads of XLA, PyTorch and onnxruntime in one worker wait for those in another.
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+    for core in sorted(os.sched_getaffinity(0)):
+        CORE = FileLock(Path(tempfile.gettempdir()) / f"jaxgen-tests-{run}-core{core}")  # until this worker ends
+        with contextlib.suppress(Timeout):
+            CORE.acquire(timeout=0)
+            os.sched_setaffinity(0, {core})
+            break
 
 
 @pytest.hookimpl(wrapper=True)
