@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     "--model",
     "family",
     metavar="FAMILY",
-    help="The family: vae, cvae, gan, cgan, dcgan, ddpm, cddpm, flow, classifier; selects its preset for the dataset. "
+    help="The first word of a preset's name, such as ddpm, cvae or gan; selects its preset for the dataset. "
     "Without --dataset, its preset for the digits, or else its first in 'jaxgen presets'.",
 )
 @click.option("--preset", metavar="NAME", help="A named configuration; see 'jaxgen presets'.")

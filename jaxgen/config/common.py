@@ -27,8 +27,12 @@ class DataConfig:
         require(1 <= self.size <= 1024, "data.size", "from 1 to 1024", self.size)
 
 
+class Resumable:
+    """A section whose keys a resumed run may change: they say how a model is trained, and not what it is."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+class TrainingConfig(Resumable):
     steps: int = 0  # optimiser steps; 0: from `epochs`
     epochs: int = 100
     batch_size: int = 128  # over all devices

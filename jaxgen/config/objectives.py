@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from jaxgen.config.common import Resumable
 from jaxgen.config.schema import require
 from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, SamplerSpec
 
@@ -78,7 +79,7 @@ class FlowConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VAEObjective:
+class VAEObjective(Resumable):
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
     sigma: float = 0.1  # of the Gaussian likelihood, for pixels in [0, 1]
     beta: float = 1.0  # weight of the KL term (Higgins et al. 2017)
@@ -96,7 +97,7 @@ class VAEObjective:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GANObjective:
+class GANObjective(Resumable):
     loss: Literal["non-saturating", "hinge", "wgan-gp"] = "non-saturating"
     gradient_penalty: float = 10.0  # wgan-gp only
     critic_steps: int = 1  # discriminator steps per generator step, each on its own part of the batch

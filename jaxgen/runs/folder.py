@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from jaxgen import config as configs
-from jaxgen.config import Config
+from jaxgen.config import FAMILIES, Config
+from jaxgen.config.common import Resumable
 from jaxgen.config.renames import Say, to_stderr
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
@@ -25,8 +26,9 @@ def may_change(key: str) -> bool:
     Keys that determine the data, or the shapes of the weights or of the optimiser's state in checkpoints, are fixed.
     """
     section = key.partition(".")[0]
-    trains = section in ("training", "gan", "vae") or key in ("model.dropout", "model.label_dropout")
-    return trains and key != "training.optimizer"
+    kinds = [get_type_hints(family).get(section) for family in FAMILIES.values()]
+    resumable = any(isinstance(kind, type) and issubclass(kind, Resumable) for kind in kinds)
+    return key != "training.optimizer" and (resumable or key in ("model.dropout", "model.label_dropout"))
 
 
 @dataclass(frozen=True)
