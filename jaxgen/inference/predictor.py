@@ -12,7 +12,7 @@ from jaxgen.inference.session import Session, require
 
 # The outputs of each kind of file, float32 [N, ...] each.
 OUTPUTS = {"encoder": ("mean", "log_variance"), "classifier": ("logits", "features")}
-OPTIONAL = {"features"}  # which files of jaxgen 0.1 do not have
+OPTIONAL = {"features"}  # files of jaxgen 0.1 lack them
 
 
 class Predictor(OnnxModel):
