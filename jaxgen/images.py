@@ -164,7 +164,12 @@ def read_png(path: str | os.PathLike[str]) -> np.ndarray:
 
 def png_text(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The text chunks of a grey or RGB PNG, by name; no pixel is decoded. Raises JaxgenError on anything else."""
-    info = _open_png(read_bytes(path, MAX_IMAGE_BYTES), str(path), MAX_PIXELS).info
+    return png_bytes_text(read_bytes(path, MAX_IMAGE_BYTES), str(path))
+
+
+def png_bytes_text(data: bytes, name: str) -> dict[str, Any]:
+    """As `png_text`, of a file's bytes; name: what messages call it."""
+    info = _open_png(data, name, MAX_PIXELS).info
     return {str(name): value for name, value in info.items()}
 
 

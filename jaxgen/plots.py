@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ MOST_LINES = 12  # in a panel with a legend, which is no help for more (a line f
 BELIEFS = {"d_real": "D(real)", "d_fake": "D(fake)"}  # of a GAN's discriminator, in one panel
 BOTTOM = ("lr", "images_per_second")  # panels whose axis starts at 0, so that constants look constant
 
-Curves = dict[str, tuple[list[int], list[float]]]  # name -> steps, values
+Lines = Mapping[str, tuple[Sequence[int], Sequence[float]]]  # name -> steps, values
 
 
 def figure(width: float, height: float) -> Any:
@@ -76,13 +77,13 @@ def panels(names: list[str]) -> dict[str, list[str]]:
     return dict(sorted(grouped.items(), key=lambda item: item[0] != "loss"))
 
 
-def panel_title(panel: str, curves: Curves) -> str:
+def panel_title(panel: str, curves: Lines) -> str:
     """The title of a panel; it names the generator if the discriminator has the same metric."""
     owner = "generator " if f"discriminator_{panel}" in curves else ""
     return owner + panel.replace("_", " ")
 
 
-def draw_curves(curves: Curves, title: str) -> np.ndarray:
+def draw_curves(curves: Lines, title: str) -> np.ndarray:
     """One panel for each kind of metric, loss first, as an image [H, W, 3] uint8."""
     grouped = panels(list(curves))
     columns = min(3, len(grouped))
@@ -97,7 +98,7 @@ def draw_curves(curves: Curves, title: str) -> np.ndarray:
     return pixels(plot)
 
 
-def _draw_panel(axis: Any, title: str, lines: Curves) -> None:
+def _draw_panel(axis: Any, title: str, lines: Lines) -> None:
     for name, (steps, values) in lines.items():
         marker, label = "o" if len(steps) < 20 else None, BELIEFS.get(name, name.rpartition("/")[2])
         axis.plot(steps, values, label=label, linewidth=1.2, marker=marker, markersize=3)

@@ -139,7 +139,7 @@ def _network(
         "onnxruntime": lambda *inputs: [network(*inputs[: len(network.inputs)])],
     }
     with jax.default_device(jax.devices("cpu")[0]):
-        by_jax = runtimes.Jax(params, made.config).evaluate
+        by_jax = runtimes.Jax(params, made.config, certificate.PROBE).evaluate
         measured = certificate.measure_network(by_jax, others, made.config, network.inputs, network.output)
     _report(measured, say)
     return stamped(model, manifest | {"certificate": measured | {"onnxruntime": {"optimization": OPTIMIZATION}}})
@@ -160,10 +160,12 @@ def _measured(made: Bundle, params: Params, draft: model_file.Artifact) -> dict[
     if core.reads:
         readers = {name: runtimes.torch_predictor(module) for name, module in modules.items()}
         readers["onnxruntime"] = runtimes.onnxruntime_predictor(Predictor(draft))
-        return certificate.measure_reader(runtimes.jax_predictor(params, config, core), readers, config, core.outputs)
+        return certificate.measure_reader(
+            runtimes.jax_predictor(params, config, core, certificate.PROBE), readers, config, core.outputs
+        )
     others: dict[str, runtimes.Backend] = {name: runtimes.Torch(module, config) for name, module in modules.items()}
     others["onnxruntime"] = runtimes.OnnxRuntime(Model(draft), made.graph.SerializeToString())
-    return certificate.measure(runtimes.Jax(params, config), others, config)
+    return certificate.measure(runtimes.Jax(params, config, certificate.PROBE), others, config)
 
 
 def _facts(config: Config, params: Params) -> dict[str, Any]:

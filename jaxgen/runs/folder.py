@@ -19,6 +19,8 @@ from jaxgen.config.renames import Say, to_stderr
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
 
+SEAL = "jaxgen.json"  # of a checkpoint: {"step", "score", "files": {relative path: sha256}}
+
 
 def may_change(key: str) -> bool:
     """Whether a resumed run may change this key of its config.

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jaxgen.errors import UsageError
-from jaxgen.plots import Curves
+
+Curves = dict[str, tuple[list[int], list[float]]]  # name -> steps, values
 
 
 def read_curves(metrics: Path) -> Curves:

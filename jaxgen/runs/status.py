@@ -11,8 +11,8 @@ from typing import Literal
 from jaxgen.config import Config
 from jaxgen.errors import JaxgenError
 from jaxgen.files import write_atomically
-from jaxgen.plots import Curves
-from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.folder import SEAL, RunFolder
+from jaxgen.runs.metrics import Curves
 
 SHEET = re.compile(r"^(\d{8})(?:-(.+))?\.png$")  # step, and the kind of other sheets than samples
 
@@ -101,7 +101,7 @@ def saved_checkpoints(run: RunFolder) -> list[Checkpoint]:
 
 def _score(folder: Path) -> float | None:
     try:
-        score = json.loads((folder / "jaxgen.json").read_text())["score"]
+        score = json.loads((folder / SEAL).read_text())["score"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return score if isinstance(score, float) else None
@@ -117,3 +117,8 @@ def runs_in(folder: Path) -> list[RunFolder]:
     """The runs of a folder, the newest first."""
     runs = [RunFolder(path.parent) for path in folder.glob("*/config.toml")]
     return sorted(runs, key=last_written, reverse=True)
+
+
+def duration(seconds: float) -> str:
+    """A duration in words."""
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -23,9 +23,8 @@ from jax.experimental import multihost_utils
 
 from jaxgen.errors import JaxgenError, one_line
 from jaxgen.files import sync
+from jaxgen.runs.folder import SEAL
 from jaxgen.training.train_step import TrainState
-
-SEAL = "jaxgen.json"  # {"step", "score", "files": {relative path: sha256}}
 
 
 @dataclass(frozen=True)

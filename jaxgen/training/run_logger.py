@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from jaxgen.errors import extra
 from jaxgen.images import save_png
 from jaxgen.runs.folder import RunFolder
-from jaxgen.runs.status import Status, write_status
+from jaxgen.runs.status import Status, duration, write_status
 
 
 class Report:
@@ -78,7 +78,7 @@ class Report:
             # A compiled call sorts its outputs by name; the loss goes first.
             shown = ["loss", *(name for name in metrics if name not in ("loss", "lr") and "grad_norm" not in name)]
             values_text = "  ".join(f"{name} {metrics[name][-1]:.4f}" for name in shown)
-            self.say(f"step {done}/{self._total}  {values_text}  {speed:,.0f} images/s  {_minutes(left)} left")
+            self.say(f"step {done}/{self._total}  {values_text}  {speed:,.0f} images/s  {duration(left)} left")
 
     def _write_status(self, state: Any, speed: float | None = None, left: float | None = None) -> None:
         if self._log:  # only in the first process
@@ -109,7 +109,3 @@ class Report:
                 save_png(self._run.samples / f"{step:08d}{ending}.png", image, {})
                 whole = np.broadcast_to(image, (*image.shape[:2], 3))
                 self._board.add_image(name, whole, step, dataformats="HWC")
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

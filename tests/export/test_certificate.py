@@ -14,7 +14,7 @@ from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import worst
 from jaxgen.models import network, sampling
 from jaxgen.sampling import plan as plans, sampler_spec
-from jaxgen_export import certificate, torch_models, torchscript, weight_mapping
+from jaxgen_export import certificate, runtimes, torch_models, torchscript, weight_mapping
 from jaxgen_export.export import OutputPaths, export_model
 
 BACKENDS = ["onnxruntime", "pytorch", "torchscript"]
@@ -203,3 +203,18 @@ def test_diverged_weights_are_refused_and_nothing_is_written(unconditional, tmp_
     with pytest.raises(JaxgenError):
         export_model(unconditional.config, params, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_reference_that_fills_batches_up_gives_what_it_gives_of_each_batch(conditional):
+    plain, filled = (runtimes.Jax(conditional.params, conditional.config, rows) for rows in (None, 5))
+    rng = np.random.default_rng(0)
+    for count in (1, 3, 5, 6):
+        x, label = rng.standard_normal((count, 8, 8, 3), np.float32), np.arange(count) % 4 - 1
+        t = np.linspace(0, 49, count).round().astype(np.float32)
+        (want,), (given,) = plain.evaluate(x, t, label), filled.evaluate(x, t, label)
+        assert given.shape == want.shape == x.shape
+        np.testing.assert_allclose(given, want, atol=1e-5 * np.abs(want).max())
+    for start in (None, rng.standard_normal((3, 8, 8, 3), np.float32)):
+        want, given = (one.sample(np.array([4, 9, 2]), np.array([0, 1, 2]), start=start) for one in (plain, filled))
+        assert want[0].shape == given[0].shape == (3, 8, 8, 3)
+        assert np.abs(want[0].astype(int) - given[0]).max() <= 1

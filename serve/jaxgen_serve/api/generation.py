@@ -182,7 +182,7 @@ async def sample(http: HTTPRequest, body: Draw, count: int = 1) -> GenerationRes
 
 
 async def drawn(http: HTTPRequest, asked: GenerationRequest, on_frame: OnFrame | None = None) -> GenerationResult:
-    """As `draw`, of what was checked already."""
+    """As `sample`, of a request that was checked already."""
     start = time.perf_counter()
     images, _ = await answered(http, asked.submit(service_of(http), on_frame))
     return GenerationResult(asked=asked, images=images, milliseconds=round((time.perf_counter() - start) * 1000, 2))

@@ -22,7 +22,7 @@ from jaxgen_serve.models.registry import ServedModel
 
 @dataclass(frozen=True, kw_only=True)
 class InterpolationPath:
-    """From each end to the next."""
+    """A walk through latent space, from each end to the next."""
 
     model: ServedModel
     body: Walk
@@ -32,7 +32,7 @@ class InterpolationPath:
     guidance: float | None
 
     def options(self) -> dict[str, Any]:
-        """Of `through.space`."""
+        """The options of `jaxgen_serve.batching.client.space`."""
         return {"steps": self.recipe.steps, "guidance": self.guidance} if self.recipe else {}
 
     def drawn(self, space: Space) -> np.ndarray:

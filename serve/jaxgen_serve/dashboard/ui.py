@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 
 from jaxgen.errors import JaxgenError
-from jaxgen.plots import Curves
+from jaxgen.runs.metrics import Curves
 from jaxgen_serve.dashboard.streamlit_options import RUNS_VARIABLE
 
 WIDE = 20  # ratio of largest to smallest above which curves are drawn on a logarithmic axis

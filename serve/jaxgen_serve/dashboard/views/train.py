@@ -160,4 +160,6 @@ def _free_name(name: str) -> str:
 
 def _usual(names: list[str]) -> int:
     """The index of the first diffusion model, else 0."""
-    return next((i for i, name in enumerate(names) if name.startswith("ddpm")), 0)
+    by_plan = [key for key, config in presets.PRESETS.items() if config.process]
+    usual = (i for i, name in enumerate(names) if any(key == name or key.startswith(f"{name}-") for key in by_plan))
+    return next(usual, 0)
