@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 
 from jaxgen import config as configs, data
-from jaxgen.config import TrainingConfig
+from jaxgen.config import TrainingConfig, presets
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.evaluation.features import Features
 from jaxgen.evaluation.metrics import METRICS, Evidence
+from jaxgen.evaluation.report import evaluate
 from jaxgen.inference.runtime import RUNTIMES
 from jaxgen.inference.sampler import Model
 from jaxgen.models.network import MODULES
@@ -23,7 +26,17 @@ from jaxgen_export.export import export_model
 from jaxgen_export.torch_models import TORCH_MODELS
 
 PAGE = (Path(__file__).parents[1] / "docs/extending.md").read_text()
-TABLES = [SAMPLERS, data.catalog.SOURCES, METRICS, RUNTIMES, configs.FAMILIES, MODULES, families.FAMILIES, TORCH_MODELS]
+TABLES = [
+    presets.PRESETS,
+    SAMPLERS,
+    data.catalog.SOURCES,
+    METRICS,
+    RUNTIMES,
+    configs.FAMILIES,
+    MODULES,
+    families.FAMILIES,
+    TORCH_MODELS,
+]
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
 
 
@@ -85,6 +98,21 @@ def test_metric_stands_in_the_table(added):
     added("A metric")
     evidence = Evidence(real=np.zeros((3, 2)), generated=np.tile([3.0, 4.0], (5, 1)))
     assert METRICS["mean_distance"](evidence) == 5
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 2, 2, 1), np.uint8)
+    report = evaluate(images[:20], images[20:], (images[20:] // 2, np.zeros(20, int)), Extract())
+    score = report.scores["mean_distance"]
+    assert score.value > 0 and score.margin > 0 and score.floor != score.value
+
+
+class Extract:
+    """Pixels as features."""
+
+    shape, sha256 = (2, 2, 1), "0" * 64
+
+    def __call__(self, images):
+        flat = images.reshape(len(images), -1).astype(float)
+        return Features(flat, flat)
 
 
 def test_runtime_opens_a_file_under_its_certificate(added, unconditional):
@@ -100,7 +128,8 @@ def test_family_trains_exports_and_samples(added, tmp_path):
     module = added("A family")
     assert grown(configs.FAMILIES, MODULES, families.FAMILIES, TORCH_MODELS) == [size + 1 for size in sizes]
     few = TrainingConfig(steps=200, batch_size=64, lr=3e-3, ema=0.9, checkpoint_every=100, sample_every=200)
-    config = module.Moments(name="moments", data=configs.DataConfig(dataset="digits", size=8, channels=1), training=few)
+    config = replace(presets.for_dataset("moments", "digits"), training=few)
+    assert isinstance(config, module.Moments)
     assert configs.from_dict(configs.to_dict(config)) == config
     train(config, tmp_path / "run")
     trained = load_trained(tmp_path / "run")

@@ -22,7 +22,7 @@ from jaxgen.training.restore import load_trained
 from jaxgen.training.train_step import total_steps
 
 HERE, OUT = Path(__file__).parent, Path("out/presets")
-NOISE_INDEX = ["-n", "12", "--seed", "0"]
+SAMPLE_OPTIONS = ["-n", "12", "--seed", "0"]
 
 
 def seconds(run: Path, batch_size: int, step: int) -> float:
@@ -59,7 +59,7 @@ def row(run: Path) -> str:
     image = "reads"
     if config.is_generator:
         label = ["--label", "all"] if config.classes else []
-        jaxgen("sample", path, *NOISE_INDEX, *label, "-o", HERE / f"{config.name}.png")
+        jaxgen("sample", path, *SAMPLE_OPTIONS, *label, "-o", HERE / f"{config.name}.png")
         image = f"![{config.name}](experiments/presets/{config.name}.png)"
     count, size = model.value("weights.parameters", int), len(model.data) / 1e6
     minutes = seconds(run, config.training.batch_size, trained.step) / 60

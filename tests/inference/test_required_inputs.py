@@ -18,10 +18,10 @@ from jaxgen.inference.required_inputs import with_required_inputs
 from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import verify
 
-NOISE_INDEX = ["conditional", "unconditional", "flow", "vae", "gan-unconditional"]
+SAMPLERS = ["conditional", "unconditional", "flow", "vae", "gan-unconditional"]
 
 
-@pytest.fixture(params=NOISE_INDEX)
+@pytest.fixture(params=SAMPLERS)
 def drawer(request, any_model):
     return any_model(request.param)
 
