@@ -71,6 +71,7 @@ def _parse_without_hash(model: ModelProto, old_hash: str, path: Path) -> Artifac
 
 def _check_contract(model: ModelProto, file: Artifact) -> None:
     lines = contract.complaints(model.graph, file.inference)
+    lines += [f"`{name}` no longer changes what it gives: {DROPPED}" for name in contract.ignored(model.graph)]
     if not lines:
         return
     given = {value.name for value in model.graph.input}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,10 @@ from jaxgen import __version__
 from jaxgen.errors import JaxgenError, UsageError, one_line
 from jaxgen.files import read_bytes
 from jaxgen.inference import model_file
+from jaxgen.inference.defaults import without_default
 from jaxgen.inference.manifest import Inference
 from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.required_inputs import fed_by_default, with_required_inputs
 from jaxgen_export import composed_certificate, contract, foreign
 from jaxgen_export.graphs import compose
 from jaxgen_export.graphs.common import OPSET
@@ -24,9 +27,9 @@ from jaxgen_export.graphs.decoder import latent_text
 from jaxgen_export.graphs.sampler import sampler_text
 from jaxgen_export.stamping import stamped
 
-HINTS = {  # how to avoid a complaint that contains the key
-    "float16": "; convert it with keep_io_types=True",
-    "expected float32 [N": "; its batch must be free: 'jaxgen export --network' without --network-batch",
+HINTS = {  # how to avoid a complaint that matches the pattern
+    r"float16": "; convert it with keep_io_types=True",
+    r"is \w+ \[\d.*expected float32 \[N": "; its batch must be free: 'jaxgen export --network' without --network-batch",
 }
 
 Say = Callable[[str], None]
@@ -48,7 +51,9 @@ def compose_model(network: Path, like: Path, *, batch_dependent: bool = False, s
         "sha256": original.sha256,
         "network": {"sha256": hashlib.sha256(data).hexdigest(), "producer": foreign.producer(core)},
     }
-    kept = {key: value for key, value in original.manifest.items() if key not in ("certificate", "resigned")}
+    kept = {
+        key: value for key, value in original.manifest.items() if key not in ("certificate", "resigned", "made_from")
+    }
     manifest = kept | {"jaxgen": __version__, "parent": parent}
     draft = model_file.parse(stamped(model, manifest), f"{network} in {like}")
     say("comparing the two files, and onnx's reference with onnxruntime")
@@ -59,7 +64,10 @@ def compose_model(network: Path, like: Path, *, batch_dependent: bool = False, s
         f"the largest difference is {distance['off_by']}"
     )
     manifest |= {"parent": parent | distance, "certificate": certificate}
-    return stamped(model, manifest)
+    made = stamped(model, manifest)
+    if without_default(original.data) == contract.input_names_of(original.inference):
+        return with_required_inputs(model_file.parse(made, draft.path)).data
+    return made
 
 
 def _fitting(data: bytes, name: str, original: Artifact) -> ModelProto:
@@ -73,7 +81,7 @@ def _fitting(data: bytes, name: str, original: Artifact) -> ModelProto:
     wanted = replace(inference, kind="network")
     complaints = contract.complaints(model.graph, wanted)
     if complaints:
-        hint = next((hint for sign, hint in HINTS.items() if sign in complaints[0]), "")
+        hint = next((hint for pattern, hint in HINTS.items() if re.search(pattern, complaints[0])), "")
         raise JaxgenError(f"{name} does not fit {original.path}: {complaints[0]}{hint}")
     _check_same_process(data, name, original)
     by_name = {value.name: value for value in model.graph.input}
@@ -103,7 +111,9 @@ def _spliced(core: ModelProto, name: str, original: Artifact) -> ModelProto:
     core = foreign.at_opset(core, OPSET, name)
     inference = original.inference
     held = {tensor.name: tensor for tensor in onnx.load_from_string(original.data).graph.initializer}
-    defaults = {key: numpy_helper.to_array(held[key]) for key in ("plan", "state", "latent") if key in held}
+    keys = {"plan", "state", "latent"} & contract.input_names_of(inference)
+    defaults = {key: numpy_helper.to_array(held[key]) for key in keys & held.keys()}
+    defaults |= fed_by_default(keys - held.keys(), original)
     try:
         return compose.compose(_text(inference), core, defaults, foreign.opset(core, name))
     except Exception as err:  # onnx's checker raises its own errors

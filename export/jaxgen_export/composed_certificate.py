@@ -20,7 +20,10 @@ import onnxruntime as ort
 from onnx import ModelProto, TensorProto
 
 from jaxgen.errors import JaxgenError, one_line
+from jaxgen.inference.defaults import without_default
 from jaxgen.inference.model_file import Artifact, encode_images
+from jaxgen.inference.required_inputs import fed_by_default
+from jaxgen.inference.runtimes.onnxruntime import OPTIMIZATION
 from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import LIMITS, compare_images, errors, same_images
 from jaxgen_export.stamping import where_measured
@@ -45,7 +48,7 @@ def measure(
     batch. Raises JaxgenError if they do and may not, or if the network gives NaN.
     """
     sampler = Model(draft)
-    new, old = _in_onnxruntime(_watched(draft)), _in_onnxruntime(_watched(original))
+    new, old = (_in_onnxruntime(_watched(file), file) for file in (draft, original))
     probe = _probe(original, sampler)
     images = _images(new, sampler.feeds(**probe), draft)
     each = np.concatenate([_images(new, sampler.feeds(**one), draft) for one in _one_by_one(probe)])
@@ -85,7 +88,7 @@ def _probe(original: Artifact, sampler: Model) -> Feeds:
     label = index % len(sampler.classes) if sampler.classes else np.full(PROBE, -1)
     held = original.manifest.get("certificate")
     held = held.get("probe") if isinstance(held, dict) else None
-    if isinstance(held, dict):
+    if isinstance(held, dict) and held.keys() >= {"seed", "index", "label"}:
         seed, index, label = (np.asarray(held.get(name)) for name in ("seed", "index", "label"))
         return {"seed": np.broadcast_to(seed, index.shape), "index": index, "label": label}
     return {"seed": np.zeros(PROBE, np.int64), "index": index, "label": label}
@@ -108,11 +111,14 @@ def _watched(file: Artifact) -> ModelProto:
     return model
 
 
-def _in_onnxruntime(model: ModelProto) -> Run:
+def _in_onnxruntime(model: ModelProto, file: Artifact | None = None) -> Run:
+    """file: whose inputs are fed by default where its graph has none."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, OPTIMIZATION)
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda feeds: session.run(None, feeds)
+    must_feed = without_default(file.data) if file else set()
+    return lambda feeds: session.run(None, feeds | (fed_by_default(must_feed - feeds.keys(), file) if file else {}))
 
 
 def _images(run: Run, feeds: Feeds, file: Artifact) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from onnx import GraphProto, TensorProto, ValueInfoProto
+from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto
 
 from jaxgen.inference.manifest import Inference
 from jaxgen.inference.network import input_names, output_name
@@ -52,6 +52,10 @@ def inputs_of(inference: Inference) -> list[Port]:
     ]
 
 
+def input_names_of(inference: Inference) -> set[str]:
+    return {port.name for port in inputs_of(inference)}
+
+
 def outputs_of(inference: Inference) -> list[Port]:
     image = inference.image_shape
     if inference.kind in OUTPUTS:
@@ -72,12 +76,36 @@ def complaints(graph: GraphProto, inference: Inference) -> list[str]:
     return [*_compared("input", given, inputs), *_compared("output", graph.output, outputs)]
 
 
+def ignored(graph: GraphProto) -> list[str]:
+    """The inputs that no output depends on, because a tool put constants in their place: feeding them changes nothing."""
+    makers = {name: node for node in graph.node for name in node.output}
+    pending, used = [value.name for value in graph.output], set[str]()
+    while pending:
+        name = pending.pop()
+        if name in used:
+            continue
+        used.add(name)
+        if name in makers:
+            pending += _read_by(makers[name])
+    return [value.name for value in graph.input if value.name not in used]
+
+
+def _read_by(node: NodeProto) -> list[str]:
+    """The names that a node reads, those that its inner graphs take from outside included."""
+    inner = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+    captured = [name for graph in inner for part in graph.node for name in _read_by(part)]
+    return [*node.input, *captured, *(value.name for graph in inner for value in graph.output)]
+
+
 def _compared(what: str, given: Iterable[ValueInfoProto], wanted: list[Port]) -> list[str]:
     ports = {value.name: value for value in given}
     names = {port.name for port in wanted}
     missing = [port for port in wanted if port.name not in ports and port.name not in OPTIONAL]
     lines = [f"it has no {what} {port.name!r} ({port})" for port in missing]
     lines += [f"it has an {what} {name!r} that is not of the contract" for name in ports if name not in names]
+    order = [port.name for port in wanted if port.name in ports]
+    if what == "output" and not lines and list(ports) != order:
+        lines.append(f"its outputs are {', '.join(ports)}, expected {', '.join(order)}")
     for port in wanted:
         if port.name in ports and not _fits(ports[port.name], port):
             lines.append(f"its {what} {port.name!r} is {_port(ports[port.name])}, expected {port}")

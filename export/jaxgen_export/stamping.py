@@ -10,6 +10,7 @@ from typing import Any
 from onnx import ModelProto
 
 from jaxgen.inference import model_file
+from jaxgen.inference.runtimes.onnxruntime import OPTIMIZATION
 
 
 def stamped(model: ModelProto, manifest: Mapping[str, Any]) -> bytes:
@@ -26,4 +27,5 @@ def where_measured() -> dict[str, Any]:
     return {
         "machine": {"platform": platform.platform(), "cpu": platform.machine(), "python": platform.python_version()},
         "packages": {name: metadata.version(name) for name in ("onnx", "onnxruntime", "numpy")},
+        "onnxruntime": {"optimization": OPTIMIZATION},
     }

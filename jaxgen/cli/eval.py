@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jaxgen.cli.options import data_dir_option, json_option, threads_option
+from jaxgen.cli.options import data_dir_option, json_option, runtime_options
 from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from jaxgen.evaluation.report import Report
+    from jaxgen.inference.runtime import How
 
 
 @click.command("eval")
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
 @click.option("--guidance", type=click.FloatRange(0, 100), help="Of conditional models.  [default: the model's]")
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=256, help="Images a call.")
 @data_dir_option
-@threads_option
+@runtime_options
 @json_option
 def eval_(
     target: Path, dataset: str, extractor: Path, count: int, seed: int, sampler: str | None, steps: int | None,
-    guidance: float | None, batch_size: int, data_dir: Path | None, threads: int | None, as_json: bool,
+    guidance: float | None, batch_size: int, data_dir: Path | None, how: How, as_json: bool,
 ) -> None:  # fmt: skip
     """Score generated images against real ones.
 
@@ -52,7 +53,7 @@ def eval_(
     from jaxgen.evaluation.features import Extractor
     from jaxgen.evaluation.report import evaluate
 
-    reader = Extractor.open(extractor, threads=threads)
+    reader = Extractor.open(extractor, threads=how["threads"])
     size, channels = reader.shape[0], reader.shape[2]
     real = data.load(dataset, data_dir=data_dir, size=size, channels=channels)
     splits = data.info(dataset, data_dir=data_dir).splits
@@ -61,8 +62,8 @@ def eval_(
     def say(line: str) -> None:
         click.echo(f"{line} ...", err=True)
 
-    how = {"sampler": sampler, "steps": steps, "guidance": guidance}
-    images, asked = _images(target, count, seed, how, batch_size, threads, reader.shape, say)
+    plan = {"sampler": sampler, "steps": steps, "guidance": guidance}
+    images, asked = _images(target, count, seed, plan, batch_size, how, reader.shape, say)
     report = evaluate(
         images, real.images, None if test is None else (test.images, test.labels), reader, asked=asked, say=say
     )
@@ -70,7 +71,7 @@ def eval_(
 
 
 def _images(
-    target: Path, count: int, seed: int, how: dict[str, Any], batch_size: int, threads: int | None,
+    target: Path, count: int, seed: int, plan: dict[str, Any], batch_size: int, how: How,
     shape: tuple[int, int, int], say: Any,
 ) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
     """The images to score, uint8 [N, H, W, C], and the class that was asked for of each, if one was."""
@@ -81,12 +82,12 @@ def _images(
     from jaxgen.latent.inputs import Images
 
     if target.suffix.lower() != ".onnx":
-        if any(value is not None for value in how.values()):
+        if any(value is not None for value in plan.values()):
             raise UsageError("--sampler, --steps and --guidance are for a model, and images are named")
         return Images.from_files([target], shape).images[:count], None
-    model = Model.open(target, threads=threads)
+    model = Model.open(target, **how)
     label = "all" if model.classes else None
-    request = Request.checked(model, seed=seed, first=0, count=count, label=label, eta=None, **how)
+    request = Request.checked(model, seed=seed, first=0, count=count, label=label, eta=None, **plan)
     say(f"{count} images of {target}")
     images = np.concatenate(list(request.batches(model, batch_size)))
     return images, np.arange(count) % len(model.classes) if model.classes else None

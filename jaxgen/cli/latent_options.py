@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from jaxgen.cli.options import data_dir_option, json_option, threads_option
+from jaxgen.cli.options import data_dir_option, json_option, runtime_options
 from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,18 @@ SEEDS = click.IntRange(0, 2**32 - 1)
 OF_DATASETS = ("split", "first", "count", "data_dir")
 OF_IMAGES = ("images", "dataset", *OF_DATASETS, "invert", "encoder")
 NAMED = 20  # images, at most, that a PNG says it is of: it keeps so many letters and no more
-NOT_TOLD = {"model", "output", "image", "images", "data_dir", "encoder", "threads", "as_json"}  # see `provenance`
+NOT_TOLD = {
+    "model",
+    "output",
+    "image",
+    "images",
+    "data_dir",
+    "encoder",
+    "threads",
+    "runtime",
+    "provider",
+    "as_json",
+}  # see `provenance`
 
 
 def output_option(default: str, what: str) -> Callable:
@@ -39,7 +50,7 @@ def together(*options: Callable) -> Callable:
 
 model_options = together(
     click.option("--label", metavar="CLASS[,...]", help="Of conditional models, by number or name; of each: 7,1."),
-    threads_option,
+    runtime_options,
     json_option,
 )
 encoder_option = click.option("--encoder", type=click.Path(path_type=Path), help="[default: MODEL.encoder.onnx]")
@@ -90,7 +101,7 @@ def open_space(model: Path, asked: dict[str, Any], exact: bool = True) -> Space:
 
     space = opened(
         model, encoder=asked.get("encoder"), steps=asked.get("steps"), guidance=asked.get("guidance"),
-        refine=asked.get("refine", 0), exact=exact, threads=asked["threads"],
+        refine=asked.get("refine", 0), exact=exact, **asked["how"],
     )  # fmt: skip
     if space.model.inference.process is None:
         refuse("a model without a plan has nothing to refine", "refine")

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jaxgen.cli.options import json_option, model_argument, provider_option, runtime_option, threads_option
+from jaxgen.cli.options import json_option, model_argument, runtime_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jaxgen.inference.manifest import Inference
     from jaxgen.inference.model_file import Artifact
+    from jaxgen.inference.runtime import How
     from jaxgen.sampling.process import Process
 
 
@@ -42,11 +43,9 @@ def info(model: Path, as_json: bool) -> None:
 
 @click.command()
 @model_argument
-@threads_option
-@runtime_option
-@provider_option
+@runtime_options
 @json_option
-def verify(model: Path, threads: int | None, runtime: str, provider: str | None, as_json: bool) -> None:
+def verify(model: Path, how: How, as_json: bool) -> None:
     """Sample the certificate's images here and compare them with those in the file.
 
     The same means at least 99.5 % of pixels equal and none off by more than 2, else the exit code is 3. An encoder or a
@@ -61,7 +60,7 @@ def verify(model: Path, threads: int | None, runtime: str, provider: str | None,
     from jaxgen.inference.opening import opened
     from jaxgen.inference.verify import verify as verify_model
 
-    result = verify_model(opened(model_file.read(model), threads=threads, runtime=runtime, provider=provider))
+    result = verify_model(opened(model_file.read(model), **how))
     if as_json:
         click.echo(json.dumps(result))
     elif result["same"]:
@@ -75,9 +74,7 @@ def verify(model: Path, threads: int | None, runtime: str, provider: str | None,
 @click.option("--batch-sizes", default="1,8,64", metavar="N,N,...", help="Images per call.")
 @click.option("--steps", default="10,50", metavar="S,S,...", help="Steps of the plan, for models that have one.")
 @click.option("--repeats", type=click.IntRange(1, 100), default=5, help="Runs of each; the median is printed.")
-@threads_option
-@runtime_option
-@provider_option
+@runtime_options
 @click.option("--only-onnxruntime", is_flag=True, help="Leave PyTorch, TorchScript and JAX out.")
 @json_option
 def bench(
@@ -85,9 +82,7 @@ def bench(
     batch_sizes: str,
     steps: str,
     repeats: int,
-    threads: int | None,
-    runtime: str,
-    provider: str | None,
+    how: How,
     only_onnxruntime: bool,
     as_json: bool,
 ) -> None:
@@ -102,14 +97,14 @@ def bench(
     """
     from jaxgen.errors import MissingExtra, extra
     from jaxgen.inference import benchmark as benches
-    from jaxgen.inference.runtime import How, other
+    from jaxgen.inference.runtime import other
     from jaxgen.inference.sampler import Model
 
     def say(line: str) -> None:
         click.echo(line, err=True)
 
     sizes, counts = benches.numbers(batch_sizes, "--batch-sizes"), benches.numbers(steps, "--steps")
-    how = How(threads=threads, runtime=runtime, provider=provider)
+    threads = how["threads"]
     sampler, name = Model.open(model, threads=threads), other(how)
     runtimes = {"onnxruntime": benches.sample_function(sampler)}
     if name is not None:
@@ -144,7 +139,7 @@ def _summary(artifact: Artifact) -> dict[str, str]:
         rows["plans"] = ", ".join(_object(artifact, "plans"))
     size, number = f"{len(artifact.data) / 1e6:.1f} MB", artifact.manifest["format"]
     if made_from := artifact.manifest.get("made_from"):
-        rows["made from"] = f"{str(made_from)[:64]!a}, without its inputs' defaults"
+        rows["inputs"] = f"required; made from {str(made_from)[:64]!a}, whose inputs have defaults"
     rows |= _history(artifact) | {
         "file": f"{size}, format {number}, by jaxgen {artifact.version}",
         "sha256": artifact.sha256,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,15 +18,27 @@ data_dir_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 model_argument = click.argument("model", metavar="MODEL.onnx", type=click.Path(path_type=Path))
-threads_option = click.option(
+_threads = click.option(
     "--threads", type=click.IntRange(1, 1024), help="Threads of the runtime.  [default: as many as cores]"
 )
-provider_option = click.option(
+_provider = click.option(
     "--provider", metavar="NAME", help="onnxruntime's provider: cpu, cuda, directml, coreml.  [default: cpu]"
 )
-runtime_option = click.option(
+_runtime = click.option(
     "--runtime",
     metavar="NAME",
     default="onnxruntime",
     help="onnxruntime, openvino, tract or reference; all but the first are checked against the file's certificate.",
 )
+
+
+def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --threads, --runtime and --provider, which the command gets as `how`: `jaxgen.inference.runtime.How`."""
+
+    @functools.wraps(command)
+    def with_how(*, threads: int | None, runtime: str, provider: str | None, **options: Any) -> Any:
+        return command(how={"threads": threads, "runtime": runtime, "provider": provider}, **options)
+
+    for option in (_provider, _runtime, _threads):
+        with_how = option(with_how)
+    return with_how

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jaxgen.cli.options import provider_option, runtime_option, threads_option
+from jaxgen.cli.options import runtime_options
 
 if TYPE_CHECKING:
     from jaxgen.inference.model_file import Artifact
+    from jaxgen.inference.runtime import How
 
 
 @click.command()
@@ -34,9 +35,7 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
 @click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim, 0 to 1.  [default: the model's]")
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=64, help="Images per call.")
-@threads_option
-@runtime_option
-@provider_option
+@runtime_options
 @click.option("--gif", is_flag=True, help="Show the denoising: short for -o denoise.gif.")
 @click.option("-o", "--output", metavar="PATH", help="FILE.png, .jpg, .npy, .gif, FOLDER/ or -.  [default: grid.png]")
 def sample(
@@ -52,9 +51,7 @@ def sample(
     steps: int | None,
     eta: float | None,
     batch_size: int,
-    threads: int | None,
-    runtime: str,
-    provider: str | None,
+    how: How,
     gif: bool,
     output: str | None,
 ) -> None:
@@ -73,7 +70,6 @@ def sample(
     from jaxgen.errors import UsageError
     from jaxgen.inference import writers
     from jaxgen.inference.model_file import read
-    from jaxgen.inference.runtime import How
     from jaxgen.inference.sampler import Model
 
     if gif and output and not output.lower().endswith(".gif"):
@@ -85,7 +81,6 @@ def sample(
     writer = writers.writer_for(output, count)
     if preset:
         click.echo(f"untrained: the weights of {preset} are random, so the images are meaningless", err=True)
-    how = How(threads=threads, runtime=runtime, provider=provider)
     loaded = Model.of(read(model) if model else _fresh(preset or ""), **how)
     request = writers.Request.checked(
         loaded,
@@ -128,9 +123,9 @@ def _fresh(preset_name: str) -> Artifact:
 @click.command()
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option("--model", required=True, type=click.Path(path_type=Path), metavar="MODEL.onnx", help="Its model.")
-@threads_option
+@runtime_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the new image here.")
-def replay(image: Path, model: Path, threads: int | None, output: Path | None) -> None:
+def replay(image: Path, model: Path, how: How, output: Path | None) -> None:
     """Sample an image again from the provenance in its PNG, and compare.
 
     \b
@@ -149,7 +144,7 @@ def replay(image: Path, model: Path, threads: int | None, output: Path | None) -
         tool = provenance["latent"]
         made_by = f"{f'jaxgen latent {tool}'[:60]!a}" if isinstance(tool, str) else "decoding a latent"
         raise JaxgenError(f"{image} was made by {made_by}, which replay does not repeat")
-    resampled, comparison = writers.replay(image, provenance, model, threads)
+    resampled, comparison = writers.replay(image, provenance, model, **how)
     if output:
         save_png(output, resampled, provenance_text(provenance))
     click.echo(comparison)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from jaxgen.cli.options import provider_option, runtime_option, threads_option
+from jaxgen.cli.options import runtime_options
+
+if TYPE_CHECKING:
+    from jaxgen.inference.runtime import How
 
 
 @click.command()
@@ -33,9 +37,7 @@ from jaxgen.cli.options import provider_option, runtime_option, threads_option
 )
 @click.option("--max-queue", type=click.IntRange(1, 100_000), default=1024, help="Waiting images; more are refused.")
 @click.option("--deadline", type=click.FloatRange(0.1, 3600), default=60.0, help="Seconds that a request may take.")
-@threads_option
-@runtime_option
-@provider_option
+@runtime_options
 def serve(
     models: tuple[str, ...],
     host: str,
@@ -48,9 +50,7 @@ def serve(
     max_delay_ms: float,
     max_queue: int,
     deadline: float,
-    threads: int | None,
-    runtime: str,
-    provider: str | None,
+    how: How,
 ) -> None:
     """Serve models over HTTP, with an API for programs and a page for people at /app.
 
@@ -63,7 +63,6 @@ def serve(
     JAXGEN_TOKEN=long-and-secret jaxgen serve --host 0.0.0.0
     """
     from jaxgen.errors import extra
-    from jaxgen.inference.runtime import How
 
     with extra("serve"):
         import python_multipart  # noqa: F401  (FastAPI needs it, but its error names no module)
@@ -82,7 +81,7 @@ def serve(
         max_delay=max_delay_ms / 1000,
         max_queue=max_queue,
         deadline=deadline,
-        how=How(threads=threads, runtime=runtime, provider=provider),
+        how=how,
     )
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C does not always raise it
         run(settings, models, say=click.echo, warn=lambda line: click.echo(f"jaxgen: {line}", err=True))

@@ -70,6 +70,15 @@ class Artifact:
         return self.manifest["sha256"]
 
     @property
+    def forebears(self) -> set[str]:
+        """The hashes of files that this one was made from and that sample the same images."""
+        resigned = self.manifest.get("resigned")
+        hashes = (
+            [entry.get("from") for entry in resigned if isinstance(entry, dict)] if isinstance(resigned, list) else []
+        )
+        return {value for value in (self.manifest.get("made_from"), *hashes) if isinstance(value, str)}
+
+    @property
     def version(self) -> str:
         """The jaxgen version that exported it."""
         return self.manifest["jaxgen"]

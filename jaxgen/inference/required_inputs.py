@@ -6,12 +6,15 @@ them: the plan and the guidance of the manifest, and an empty state or latent.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from jaxgen.errors import JaxgenError
 from jaxgen.inference import defaults
+from jaxgen.inference.defaults import Required
 from jaxgen.inference.model_file import KEY, Artifact, dump_manifest, parse, stamp
 from jaxgen.inference.onnx_safety import METADATA, metadata_spans
 from jaxgen.inference.own_plan import own_table
@@ -34,9 +37,21 @@ def with_required_inputs(artifact: Artifact) -> Artifact:
     data = stripped.data
     ((start, _),) = metadata_spans(data, KEY.encode())
     others = [whole for field, whole in _split(data) if not field.start <= start < field.end]
-    manifest = dump_manifest({**artifact.manifest, "made_from": artifact.sha256})
+    manifest = dump_manifest(
+        {**artifact.manifest, **_with_default_plan(artifact, stripped), "made_from": artifact.sha256}
+    )
     entry = _message(METADATA, [_message(1, [KEY.encode()]), _message(2, [manifest.encode()])])
     return parse(stamp(b"".join([*others, entry])), artifact.path)
+
+
+def _with_default_plan(artifact: Artifact, stripped: Required) -> dict[str, Any]:
+    """The manifest's named plans with the graph's own, which format 1 did not name; {} for a model without plans."""
+    table, spec = stripped.defaults.get("plan"), artifact.inference.plan
+    if table is None or spec is None:
+        return {}
+    text = base64.b64encode(table.astype("<f4").tobytes()).decode()
+    named = artifact.manifest.get("plans")
+    return {"plans": {**(named if isinstance(named, dict) else {}), "default": spec._asdict() | {"table": text}}}
 
 
 def fed_by_default(names: Iterable[str], artifact: Artifact) -> dict[str, np.ndarray]:

@@ -165,8 +165,11 @@ class Model(OnnxModel):
         require_shape(feeds["index"], (count,), "index")
         if self.classes:
             feeds["label"] = self._labels(label, feeds["index"])
-        elif label is not None and (integers(label, "label") != -1).any():
-            raise self._unconditional("label")
+        elif label is not None:
+            if (array := integers(label, "label")).shape != () and array.shape != (count,):
+                require_shape(array, (count,), "label")
+            if (array != -1).any():
+                raise self._unconditional("label")
         if guidance is not None:
             self.process()
             if not self.classes:

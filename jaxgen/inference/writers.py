@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Unpack
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from jaxgen.images import grid, read_png, save_gif, save_jpeg, save_png
 from jaxgen.inference import sheets
 from jaxgen.inference.provenance import provenance_text
 from jaxgen.inference.request import Request
+from jaxgen.inference.runtime import How
 from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import compare_images, same_images
 
@@ -52,18 +53,18 @@ def writer_for(output: str, count: int) -> Writer:
     return _limited(kinds[ending][0], count, *kinds[ending][1:])
 
 
-def replay(image: Path, provenance: Mapping[str, Any], model_path: Path, threads: int | None) -> tuple[np.ndarray, str]:
+def replay(image: Path, provenance: Mapping[str, Any], model_path: Path, **how: Unpack[How]) -> tuple[np.ndarray, str]:
     """Sample again what a PNG says it shows: the image [H, W, C], and a sentence on how the two compare.
 
-    The PNG may be of the file that this one was made from, which samples the same images. Raises JaxgenError if it is
+    The PNG may be of a file that this one was made from, and that samples the same images. Raises JaxgenError if it is
     of another model, its provenance is not understood, or the images differ.
     """
     before = read_png(image)
-    model = Model.open(model_path, threads=threads)
+    model = Model.open(model_path, **how)
     sampled_by, sha256 = provenance.get("model"), model.artifact.sha256
-    if sampled_by not in (sha256, model.artifact.manifest.get("made_from", sha256)):
+    if sampled_by not in (sha256, *model.artifact.forebears):
         raise JaxgenError(
-            f"{image} was drawn by model {str(sampled_by)[:12]!a}..., not by {model_path} ({sha256[:12]}...)"
+            f"{image} was sampled from model {str(sampled_by)[:12]!a}..., not from {model_path} ({sha256[:12]}...)"
         )
     try:
         request = Request.from_provenance(model, provenance)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.predictor import Predictor
+from jaxgen.inference.runtime import How
 from jaxgen.inference.sampler import Model
 from jaxgen.latent.inputs import Images
 from jaxgen.latent.inversion import invert, reversible
@@ -216,13 +217,13 @@ def open_space(
     guidance: float | None = None,
     refine: int = 0,
     exact: bool = False,
-    threads: int | None = None,
+    **how: Unpack[How],
 ) -> Space:
     """The latents of a model file; encoder: by default the file beside it; the rest: see `Noises`.
 
     Raises UsageError for what the model does not have, JaxgenError as `Model.open` and `Predictor.open` do.
     """
-    model = Model.open(path, threads=threads)
+    model = Model.open(path, **how)
     if model.inference.process is not None:
         if encoder is not None:
             raise UsageError(f"{path} samples by a plan, which is inverted: it takes no --encoder")
@@ -231,7 +232,7 @@ def open_space(
         model.process()  # raises: the model has none
     beside = path.with_suffix(".encoder.onnx")
     chosen = encoder or (beside if beside.exists() else None)
-    return Codes(model, Predictor.open(chosen, threads=threads) if chosen else None, beside)
+    return Codes(model, Predictor.open(chosen, **how) if chosen else None, beside)
 
 
 def _parts(count: int) -> list[slice]:

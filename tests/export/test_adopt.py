@@ -297,3 +297,46 @@ def test_graph_that_onnxruntime_does_not_load_is_one_line(changed):
         model.graph.node[-1].input[0] = model.graph.node[-1].output[0]
 
     assert "onnxruntime cannot load it" in refusal(changed(OLD / "gan.onnx", circular))
+
+
+@pytest.mark.parametrize(
+    ("name", "unused"),
+    [
+        ("ddpm", "plan"),
+        ("ddpm", "state"),
+        ("cddpm", "guidance"),
+        ("cddpm", "label"),
+        ("vae", "latent"),
+        ("gan", "seed"),
+    ],
+)
+def test_input_that_nothing_reads_any_more_is_named(changed, name, unused):
+    """As a tool leaves it that puts a constant in the place of an input, and the input where it was."""
+
+    def rewired(model):
+        def reads(graph):
+            for node in graph.node:
+                node.input[:] = ["frozen" if one == unused else one for one in node.input]
+                for attribute in node.attribute:
+                    if attribute.HasField("g"):
+                        reads(attribute.g)
+
+        reads(model.graph)
+        held = {tensor.name: tensor for tensor in model.graph.initializer}
+        whole = numpy_helper.to_array(held[unused]) if unused in held else np.arange(8)
+        model.graph.initializer.append(numpy_helper.from_array(whole, "frozen"))
+
+    assert f"`{unused}` no longer changes what it gives" in refusal(
+        changed(OLD.parent / f"format2/{name}.onnx", rewired)
+    )
+
+
+def test_swapped_outputs_are_named(changed):
+    def swapped(model):
+        first, second = model.graph.output
+        outputs = [onnx.ValueInfoProto.FromString(one.SerializeToString()) for one in (second, first)]
+        del model.graph.output[:]
+        model.graph.output.extend(outputs)
+
+    line = refusal(changed(OLD / "ddpm.onnx", swapped))
+    assert "its outputs are state_out, images, expected images, state_out" in line

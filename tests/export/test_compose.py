@@ -1,5 +1,6 @@
 """A changed network in its sampler again: the images that come of it, what the file says of itself, and refusals."""
 
+import base64
 import json
 
 import networks
@@ -16,6 +17,7 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file
 from jaxgen.inference.network import sample_with
 from jaxgen.inference.opening import opened
+from jaxgen.inference.required_inputs import with_required_inputs
 from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import same_images, verify
 from jaxgen_export.compose import compose_model
@@ -406,3 +408,29 @@ def test_manifest_of_a_composed_file_is_json_that_others_read(family, composed):
     path = composed(family("gan").network, family("gan").onnx)
     (entry,) = onnx.load(path).metadata_props
     assert json.loads(entry.value)["parent"]["sha256"] == model_file.read(family("gan").onnx).sha256
+
+
+# --- a sampler whose inputs are required
+
+
+@pytest.mark.parametrize("name", ["conditional", "flow", "gan"])
+def test_network_goes_into_a_file_with_required_inputs_which_it_keeps(name, any_model, composed, tmp_path):
+    model = any_model(name)
+    like = tmp_path / "required.onnx"
+    like.write_bytes(with_required_inputs(model_file.read(model.onnx)).data)
+    path = composed(model.network, like)
+    assert not onnx.load(path).graph.initializer  # no default
+    np.testing.assert_array_equal(drawn(path)[0], drawn(model.onnx)[0])
+    manifest = model_file.read(path).manifest
+    assert manifest["parent"]["sha256"] == model_file.read(like).sha256
+    assert manifest["certificate"]["onnxruntime"] == {"optimization": "ORT_ENABLE_ALL"}
+    if model.config.process:
+        VALIDATOR.validate(manifest)
+        table = np.frombuffer(base64.b64decode(manifest["plans"]["default"]["table"]), "<f4").reshape(-1, 9)
+        np.testing.assert_array_equal(table, Model.open(model.onnx).plan())
+
+
+def test_network_of_another_width_is_no_matter_of_its_batch(family, composed):
+    with pytest.raises(JaxgenError) as caught:
+        composed(family("gan").network, family("vae").onnx)
+    assert "expected float32 [N, 3]" in str(caught.value) and "batch" not in str(caught.value)

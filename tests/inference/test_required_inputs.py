@@ -1,6 +1,8 @@
 """Files without defaults: the same graph, run by our readers and by onnxruntime alone, and honest about itself."""
 
+import base64
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -135,3 +137,13 @@ def test_manifest_of_another_key_is_left_alone():
     entries = onnx.load_from_string(made.data).metadata_props
     assert (entries[0].key, entries[0].value) == ("theirs", '{"format": 1}')
     assert [one.key for one in entries] == ["theirs", "jaxgen"]
+
+
+@pytest.mark.parametrize("folder", ["format1", "format2"])
+@pytest.mark.parametrize("name", ["ddpm", "cddpm", "flow"])
+def test_required_file_names_the_plan_that_its_graph_had(folder, name):
+    source = Path(__file__).parents[1] / f"golden/{folder}/{name}.onnx"
+    made = with_required_inputs(model_file.read(source, lambda line: None))
+    (held,) = (tensor for tensor in onnx.load(source).graph.initializer if tensor.name == "plan")
+    table = np.frombuffer(base64.b64decode(made.manifest["plans"]["default"]["table"]), "<f4").reshape(-1, 9)
+    np.testing.assert_array_equal(table, onnx.numpy_helper.to_array(held))

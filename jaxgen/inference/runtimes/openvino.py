@@ -61,7 +61,7 @@ class _Infer:
         self._largest = 0  # batch so far
 
     def __call__(self, outputs: Sequence[str], feeds: Feeds) -> list[np.ndarray]:
-        count = len(feeds["seed"] if "seed" in feeds else feeds["images"])
+        count = len(next(iter(feeds.values())))  # of any input that is fed first: images, or a number for each
         if count > self._largest:
             short = {"plan": feeds["plan"][:1]} if "plan" in feeds else {}
             self._request.infer({**feeds, **short})

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.errors import JaxgenError, extra, one_line
-from jaxgen.inference.defaults import required
+from jaxgen.inference.defaults import required, without_default
 from jaxgen.inference.outside import Outside, require_one_thread
 from jaxgen.inference.session import Feeds, Session, Threaded
 
@@ -35,7 +35,7 @@ def load(
         import tract
 
     model, defaults, names = required(data)  # tract would turn defaults into constants
-    if "plan" in defaults:
+    if "plan" in {*defaults, *without_default(data)}:
         raise JaxgenError(f"{path}: {NAME} cannot load it: it samples by a plan, a loop that tract does not read")
     with tempfile.TemporaryDirectory() as folder:  # tract loads only from files
         file = Path(folder) / "model.onnx"
