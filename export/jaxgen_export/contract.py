@@ -77,7 +77,7 @@ def complaints(graph: GraphProto, inference: Inference) -> list[str]:
 
 
 def ignored(graph: GraphProto) -> list[str]:
-    """The inputs that no output depends on, because a tool put constants in their place: feeding them changes nothing."""
+    """The inputs that no output depends on: a tool put constants in their place, and feeding them changes nothing."""
     makers = {name: node for node in graph.node for name in node.output}
     pending, used = [value.name for value in graph.output], set[str]()
     while pending:
