@@ -25,8 +25,6 @@ os.environ |= {  # here and not in a hook: before anything imports jax
     "JAX_COMPILATION_CACHE_DIR": CACHE,
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    # Compiling takes the tests longer than what is compiled.
-    "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip(),
     "OMP_WAIT_POLICY": "PASSIVE",  # PyTorch's idle threads sleep: spinning takes minutes on a busy machine
 }
 if (run := os.environ.get("PYTEST_XDIST_TESTRUNUID")) and hasattr(os, "sched_setaffinity"):
