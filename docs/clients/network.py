@@ -3,8 +3,8 @@
     jaxgen export runs/mine -o model.onnx --network net.onnx
     python docs/clients/network.py net.onnx images.npy
 
-The images, uint8 [4, H, W, C], are those that the whole file gives for seed 7, with its first named plan, guidance 1
-and one class after the other.
+The images, uint8 [4, H, W, C], are those that the whole file gives for seed 7, with the file's own plan, guidance 1
+and one class after the other. `jaxgen.inference.network.sample_with` does the same with guidance.
 """
 
 import base64
@@ -30,7 +30,7 @@ def noise(number):
 if model["process"] is None:  # VAE and GAN: one evaluation
     (x,) = session.run(None, {"z": noise(0), **label})
 else:
-    table = next(iter(manifest["plans"].values()))["table"]
+    table = manifest["plans"]["default"]["table"]
     x, x0_before = noise(0), 0
     for row in np.frombuffer(base64.b64decode(table), "<f4").reshape(-1, 9):
         t, x0_x, x0_out, clip, to_x, to_x0, to_x0_before, to_noise, number = row

@@ -57,8 +57,6 @@ def seconds(value: Any, what: str) -> float | None:
     array = _array(value, what)
     if array.dtype.kind not in "iuf" or array.shape != () or math.isnan(array):
         raise UsageError(f"{what} must be a number of seconds or None, got {ascii(value)[:60]}")
-    if array < 0:
-        raise UsageError(f"{what} must be at least 0 seconds, got {value}")
     return float(array) if array < threading.TIMEOUT_MAX else None
 
 
