@@ -89,8 +89,6 @@ def test_script_of_the_docs_gives_the_images_of_the_whole_file(model, tmp_path):
     whole = Model.open(model.onnx)
     how = {"label": np.arange(4) % len(model.classes)} if model.classes else {}
     if model.config.process:
-        first = next(iter(model.manifest["plans"].values()))
-        how["plan"] = whole.plan(**{name: first[name] for name in ("sampler", "steps", "eta")})
         how |= {"guidance": 1.0} if model.classes else {}
     same(np.load(tmp_path / "images.npy"), whole.sample(np.full(4, 7), np.arange(4), **how)[0])
 
