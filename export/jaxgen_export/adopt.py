@@ -45,8 +45,12 @@ def resign(path: Path, say: Say = lambda line: None) -> bytes:
     if file.inference.process and _weights_outside(model):
         say("its weights are outside the loop's body now, which makes each step slower in onnxruntime")
 
+    loaded = opened(file)
+    if lost := contract.ignored(model.graph):
+        reason = f"`{lost[0]}` no longer changes what it gives: {DROPPED}"
+        raise JaxgenError(f"{name}: its graph no longer obeys the contract: {reason}")
     say("running the certificate's probe")
-    report = verify(opened(file))
+    report = verify(loaded)
     if not report["same"]:
         raise JaxgenError(
             f"{name}: no longer reproduces its certificate: {report['line']}; a network that was changed on "
@@ -71,7 +75,6 @@ def _parse_without_hash(model: ModelProto, old_hash: str, path: Path) -> Artifac
 
 def _check_contract(model: ModelProto, file: Artifact) -> None:
     lines = contract.complaints(model.graph, file.inference)
-    lines += [f"`{name}` no longer changes what it gives: {DROPPED}" for name in contract.ignored(model.graph)]
     if not lines:
         return
     given = {value.name for value in model.graph.input}
