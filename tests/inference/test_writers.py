@@ -156,7 +156,7 @@ def drawn(classy, conditional, tmp_path):
     def sample(**wishes):
         path = tmp_path / "a.png"
         write(classy, path, **wishes)
-        return path, lambda: writers.replay(path, read_provenance(path), conditional.onnx, 1)
+        return path, lambda: writers.replay(path, read_provenance(path), conditional.onnx, threads=1)
 
     return sample
 
@@ -206,15 +206,15 @@ def test_replay_says_how_far_an_image_is_off(drawn):
 
 def test_replay_refuses_another_model(drawn, unconditional):
     path, _ = drawn()
-    with pytest.raises(JaxgenError, match=r"was drawn by model '[0-9a-f]{12}'\.\.\., not by"):
-        writers.replay(path, read_provenance(path), unconditional.onnx, 1)
+    with pytest.raises(JaxgenError, match=r"was sampled from model '[0-9a-f]{12}'\.\.\., not from"):
+        writers.replay(path, read_provenance(path), unconditional.onnx, threads=1)
 
 
 def test_replay_names_the_other_model_in_one_line(drawn, conditional):
     path, _ = drawn()
     words = read_provenance(path) | {"model": "\n\x1b[31mred"}
     with pytest.raises(JaxgenError) as caught:
-        writers.replay(path, words, conditional.onnx, 1)
+        writers.replay(path, words, conditional.onnx, threads=1)
     assert not {"\n", "\x1b"} & set(str(caught.value))
 
 
@@ -222,5 +222,5 @@ def test_replay_names_the_other_model_in_one_line(drawn, conditional):
 def test_replay_does_not_draw_what_no_sheet_holds(drawn, conditional, count):
     path, _ = drawn()
     with pytest.raises(JaxgenError, match="its provenance is not understood") as caught:
-        writers.replay(path, read_provenance(path) | {"count": count}, conditional.onnx, 1)
+        writers.replay(path, read_provenance(path) | {"count": count}, conditional.onnx, threads=1)
     assert type(caught.value) is JaxgenError

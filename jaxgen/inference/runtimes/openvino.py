@@ -22,6 +22,7 @@ from jaxgen.inference.outside import Outside
 from jaxgen.inference.session import Feeds, Session, Threaded
 
 NAME = "openvino"
+BATCHED = ("seed", "images", "x", "z")  # of which every kind of file has an input, one row for each image
 ROWS = 10  # of a plan in one call; each call has 2 ms of overhead
 
 
@@ -61,7 +62,7 @@ class _Infer:
         self._largest = 0  # batch so far
 
     def __call__(self, outputs: Sequence[str], feeds: Feeds) -> list[np.ndarray]:
-        count = len(next(iter(feeds.values())))  # of any input that is fed first: images, or a number for each
+        count = next(len(feeds[name]) for name in BATCHED if name in feeds)
         if count > self._largest:
             short = {"plan": feeds["plan"][:1]} if "plan" in feeds else {}
             self._request.infer({**feeds, **short})
