@@ -75,7 +75,7 @@ def test_file_holds_onnx_own_operators_alone(proto):
 def test_every_node_has_a_name_of_its_own_that_says_where_it_is(proto):
     names = [node.name for graph in graphs(proto.graph) for node in graph.node]
     assert all(names) and len(set(names)) == len(names)
-    assert {"key0", "x_drawn/w0/b20", "x_end", "noise/d0/by13", "images"} <= set(names)
+    assert {"key0", "x_noise/w0/b20", "x_end", "noise/d0/by13", "images"} <= set(names)
     assert any(name.startswith("net/") for name in names)
 
 
