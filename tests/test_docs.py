@@ -65,7 +65,7 @@ def test_readme_line_on_a_model_works(line, in_folder, unconditional, tmp_path):
         assert in_folder("sample", "model.onnx", "-n", "2", "-o", "grid.png").returncode == 0
     arguments = shlex.split(line)[1:]
     if "bench" in line:
-        arguments += ["--batch-sizes", "1", "--steps", "2", "--repeats", "1"]
+        arguments += ["--batch-sizes", "1", "--steps", "2", "--repeats", "1", "--only-onnxruntime"]
     done = in_folder(*arguments)
     assert done.returncode == 0, done.stderr
 
@@ -86,6 +86,7 @@ def test_readme_line_on_data_and_presets_is_understood(line, in_folder):
     assert in_folder(*arguments, *help_instead).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_four_lines_for_pip_users_train_export_and_draw(in_folder, tmp_path):
     first = typed()[:3]
     assert [line.split()[1] for line in first] == ["train", "export", "sample"]

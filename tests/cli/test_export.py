@@ -202,6 +202,7 @@ def test_encoder_of_a_model_without_one_exits_2(refused, run, captured):
     assert not captured
 
 
+@pytest.mark.slow
 def test_disagreeing_backend_exits_3_and_writes_nothing(command, run, monkeypatch):
     load = weight_mapping.load_into
 

@@ -69,6 +69,7 @@ def test_weights_of_a_plain_generator_draw_its_images(jaxgen, theirs, config_fil
     assert np.abs(drawn.astype(int) - want).max() <= 1
 
 
+@pytest.mark.slow
 def test_imported_run_can_be_trained_on(jaxgen, theirs, config_file, tmp_path):
     torch.save(theirs.state_dict(), tmp_path / "g.pth")
     run = tmp_path / "run"

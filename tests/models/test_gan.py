@@ -148,6 +148,7 @@ def test_unconditional_sides_ignore_the_class():
         assert np.array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_drawing_uses_the_running_statistics_and_training_the_batches_own():
     model = GANConfig(latent=5, widths=(8, 4, 4), generator_norm="batch")
     network, params = build(model)

@@ -75,16 +75,13 @@ def test_student_with_its_teachers_weights_has_nothing_to_learn(teacher):
 
 
 def test_teacher_goes_with_the_run_when_it_is_resumed(teacher, tmp_path, sigterm_at, assert_same_state):
-    smaller = configs.override(STUDENTS[0], ["model.channels=16", "model.blocks=2"])
+    smaller = configs.override(STUDENTS[0], ["model.channels=16"])
     train(smaller, tmp_path / "whole", teacher=teacher)
     with sigterm_at(3), pytest.raises(Interrupted):
         train(smaller, tmp_path / "run", teacher=teacher)
     assert json.loads((tmp_path / "run/environment.json").read_text())["teacher"] == str(teacher)
     train(smaller, tmp_path / "run", resume=True)
     assert_same_state(tmp_path / "whole", tmp_path / "run", 6)
-    train(smaller, tmp_path / "alone")
-    with pytest.raises(AssertionError):
-        assert_same_state(tmp_path / "whole", tmp_path / "alone", 6)
 
 
 @pytest.mark.parametrize(

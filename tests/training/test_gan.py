@@ -159,6 +159,7 @@ def test_generator_alone_can_be_drawn(stepped):
     )
 
 
+@pytest.mark.slow
 def test_discriminator_takes_its_steps_for_each_of_the_generator_on_the_same_schedule():
     config = configs.override(
         SMALL, ["gan.critic_steps=2", "gan.discriminator_lr=0.004", "training.lr_schedule=linear", "training.ema=0.0"]
@@ -243,6 +244,7 @@ def test_batch_that_cannot_be_dealt_out_is_refused():
 
 
 @pytest.mark.parametrize("loss", ["hinge", "wgan-gp"])
+@pytest.mark.slow
 def test_other_losses_train_and_stay_finite(loss):
     config = configs.override(SMALL, [f"gan.loss={loss}", "model.discriminator_norm=none"])
     before, after, metrics = one_step(config)

@@ -159,6 +159,7 @@ def test_steps_of_one_call_equal_steps_of_many(together):
     assert joined[-1].step == 6
 
 
+@pytest.mark.slow
 def test_network_trains_alike_in_one_call_and_in_many(small):
     network, mesh, training = networks.build(small), device_mesh(), small.training
     learner = learner_of(training, ddpm(small, network), 2, network)
