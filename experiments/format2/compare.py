@@ -87,7 +87,8 @@ def commit(folder: Path) -> str:
 def jaxgen(folder: Path, *arguments: object) -> None:
     """The command as it is in a checkout."""
     places = os.pathsep.join(str(folder / part) for part in ("", "export", "serve"))
-    environment = {**os.environ, "PYTHONPATH": places, "OMP_WAIT_POLICY": "PASSIVE"}
+    # Without PYTHONSAFEPATH, the jaxgen of the present folder would come before that of the checkout.
+    environment = {**os.environ, "PYTHONPATH": places, "PYTHONSAFEPATH": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     command = [sys.executable, "-m", "jaxgen", *map(str, arguments)]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
 

@@ -63,10 +63,12 @@ def test_tables_have_a_row_each_and_go_where_they_belong(table, cell):
         table.written("a\n", "B", "new")
 
 
-def test_page_has_a_row_for_each_that_was_tried(table):
+def test_page_has_a_row_for_each_that_was_tried_or_says_that_none_was(table):
+    """The rows are measured together, on one machine: all of them stand there, or a line says that none does."""
     page = (ROOT / "docs/runtimes.md").read_text()
-    for row in (*table.RUNTIMES, *table.TOOLS):
-        assert f"| {row.name} | {row.version} |" in page
+    rows = [f"| {row.name} | {row.version} |" for row in (*table.RUNTIMES, *table.TOOLS)]
+    measured = [row in page for row in rows]
+    assert all(measured) or (not any(measured) and page.count("Not measured yet for this format.") == 2)
 
 
 def test_versions_are_pinned(table):
