@@ -9,7 +9,7 @@ from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto
 
 from jaxgen.inference.manifest import Inference
 from jaxgen.inference.network import input_names, output_name
-from jaxgen.inference.predictor import OPTIONAL, OUTPUTS
+from jaxgen.inference.predictor import OPTIONAL_OUTPUTS, OUTPUTS
 from jaxgen.sampling.plan import COLUMNS
 
 FLOAT, UINT8, INT64 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT64
@@ -100,7 +100,7 @@ def _read_by(node: NodeProto) -> list[str]:
 def _compared(what: str, given: Iterable[ValueInfoProto], wanted: list[Port]) -> list[str]:
     ports = {value.name: value for value in given}
     names = {port.name for port in wanted}
-    missing = [port for port in wanted if port.name not in ports and port.name not in OPTIONAL]
+    missing = [port for port in wanted if port.name not in ports and port.name not in OPTIONAL_OUTPUTS]
     lines = [f"it has no {what} {port.name!r} ({port})" for port in missing]
     lines += [f"it has an {what} {name!r} that is not of the contract" for name in ports if name not in names]
     order = [port.name for port in wanted if port.name in ports]

@@ -37,8 +37,9 @@ def _by_name(artifact: Artifact) -> np.ndarray | None:
     recipe = artifact.inference.plan
     settings = recipe._asdict() if recipe else {}
     for name, plan in plans.items() if isinstance(plans, dict) else ():
-        same = isinstance(plan, dict) and all(plan.get(key) == value for key, value in settings.items())
-        if (same or (name == "default" and isinstance(plan, dict))) and isinstance(plan.get("table"), str):
+        if not isinstance(plan, dict) or not isinstance(plan.get("table"), str):
+            continue
+        if name == "default" or all(plan.get(key) == value for key, value in settings.items()):
             try:
                 return np.frombuffer(base64.b64decode(plan["table"], validate=True), "<f4")
             except ValueError:  # no base64, or no float32

@@ -12,7 +12,7 @@ from jaxgen.inference.session import Session, require
 
 # The outputs of each kind of file, float32 [N, ...] each.
 OUTPUTS = {"encoder": ("mean", "log_variance"), "classifier": ("logits", "features")}
-OPTIONAL = {"features"}  # files of jaxgen 0.1 lack them
+OPTIONAL_OUTPUTS = {"features"}  # files of jaxgen 0.1 lack them
 
 
 class Predictor(OnnxModel):
@@ -29,7 +29,7 @@ class Predictor(OnnxModel):
             raise JaxgenError(f"{artifact.path}: reads no images: it is a {self.kind[:40]}{hint}")
         super().__init__(artifact, session)
         known = OUTPUTS[self.kind]
-        self.outputs = tuple(name for name in known if name in self.session.outputs or name not in OPTIONAL)
+        self.outputs = tuple(name for name in known if name in self.session.outputs or name not in OPTIONAL_OUTPUTS)
         require(self.session, artifact.path, {"images": None}, dict.fromkeys(self.outputs))
 
     def read(

@@ -166,9 +166,10 @@ class Model(OnnxModel):
         if self.classes:
             feeds["label"] = self._labels(label, feeds["index"])
         elif label is not None:
-            if (array := integers(label, "label")).shape != () and array.shape != (count,):
-                require_shape(array, (count,), "label")
-            if (array != -1).any():
+            labels = integers(label, "label")
+            if labels.ndim:  # one number stands for all images
+                require_shape(labels, (count,), "label")
+            if (labels != -1).any():
                 raise self._unconditional("label")
         if guidance is not None:
             self.process()
