@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from jaxgen.images import to_uint8
+from jaxgen.inference.network import Network, sample_with
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.sampler import Model
+from jaxgen.sampling import sampler_spec
 
 HERE = Path(__file__).parent
 COUNT = 4  # images of a call
 SAMPLERS = {"ddpm": 0, "cddpm": 0, "flow": 0, "vae": 3, "gan": 5}  # numbers of a latent; 0: those with a plan
 READERS = ("vae.encoder", "classifier")
+# Of format 2 and later, with the weights of a sampler and so its images: a network alone (of any batch; of one), and a
+# sampler whose inputs have no defaults.
+NETWORKS = {"cddpm.network": "cddpm", "gan.network": "gan"}
+REQUIRED = {"flow.required": "flow"}
 
 
-def sampled(model: Model, name: str, seed: int) -> dict[str, np.ndarray]:
+def stems(folder: Path) -> set[str]:
+    """The names of the files in a folder of one format."""
+    since_format_2 = set() if folder.name == "format1" else {*NETWORKS, *REQUIRED}
+    return {*SAMPLERS, *READERS} | since_format_2
+
+
+def sampled(model: Model | Outside, name: str, seed: int) -> dict[str, np.ndarray]:
     """The images of each call that a sampler takes, uint8 [COUNT, H, W, C], by the call's name."""
     index = np.arange(5, 5 + COUNT)
     label = index % len(model.classes) if model.classes else None
@@ -29,6 +43,21 @@ def sampled(model: Model, name: str, seed: int) -> dict[str, np.ndarray]:
         return found | {"latent": images(latent=latents(width))}
     found["five_rows"] = images(plan=model.plan(steps=5))  # a table made from what the manifest says of the process
     return found | ({"guidance": images(guidance=3.0)} if model.classes else {})
+
+
+class Outside:
+    """A network's file as a model: the plan and the noise are NumPy's."""
+
+    def __init__(self, network: Network) -> None:
+        self._network, self._inference, self.classes = network, network.inference, network.inference.classes
+
+    def plan(self, steps: int) -> np.ndarray:
+        return sampler_spec.from_config(self._inference, steps=steps)
+
+    def sample(self, seed: Any, index: Any, *, label: Any = None, latent: Any = None, **how: Any) -> Any:
+        if latent is not None:
+            return to_uint8(self._network(latent, *([label] if self.classes else []))), None
+        return sample_with(self._network, self._inference, seed, index, label=label, **how), None
 
 
 def latents(width: int) -> np.ndarray:

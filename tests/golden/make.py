@@ -2,7 +2,7 @@
 
 A golden file stands for those that users keep: each later jaxgen must open it and give the same images, pixel for pixel
 (test_golden.py). So a folder is made once, when its format is new or its graphs change on purpose, and never to make a
-test pass. format1/ is of commit 83bbc7c.
+test pass: files that are there stay. format1/ is of commit 83bbc7c.
 
 The weights are random. Equality to the last pixel would be chance on a CPU that rounds otherwise, so each sampler's
 seed is the first one at which no pixel of a call lies near the border between two values.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from tiny import CLASSES, CONDITIONAL, FAMILIES, UNCONDITIONAL, random_weights  
 from jaxgen.config import Config, DiffusionConfig  # noqa: E402
 from jaxgen.inference import model_file  # noqa: E402
 from jaxgen.inference.predictor import Predictor  # noqa: E402
+from jaxgen.inference.required_inputs import with_required_inputs  # noqa: E402
 from jaxgen.inference.sampler import Model  # noqa: E402
 from jaxgen.models import network, sampling  # noqa: E402
 from jaxgen_export.export import OutputPaths, export_model  # noqa: E402
@@ -50,21 +52,48 @@ MARGIN = 1e-3  # in units of a pixel's value: a hundred times what two runtimes 
 def main() -> None:
     folder = HERE / f"format{model_file.FORMAT}"
     folder.mkdir(exist_ok=True)
-    seeds = {}
+    seeds = calls.seeds(folder) if (folder / "seeds.json").exists() else {}
     for name, config in CONFIGS.items():
-        path, params = folder / f"{name}.onnx", random_weights(config)
-        encoder = folder / "vae.encoder.onnx" if name == "vae" else None
-        export_model(
-            config, params, path, classes=CLASSES[: config.classes], beside=OutputPaths(encoder=encoder),
-            training={"dataset": "digits", "steps": 1234, "test_loss": 0.5},
-        )  # fmt: skip
-        if name in calls.SAMPLERS:
-            model = Model.open(path)
-            seeds[name] = next(seed for seed in itertools.count() if _clear(config, params, model, name, seed))
-            np.savez_compressed(folder / f"{name}.npz", **calls.sampled(model, name, seeds[name]))
+        if not (folder / f"{name}.onnx").exists():
+            seeds |= _make_model(folder, name, config)
     for name in calls.READERS:
-        np.savez_compressed(folder / f"{name}.npz", **calls.read(Predictor.open(folder / f"{name}.onnx")))
+        if not (answers := folder / f"{name}.npz").exists():
+            np.savez_compressed(answers, **calls.read(Predictor.open(folder / f"{name}.onnx")))
+    for name, whole in calls.NETWORKS.items():
+        if not (folder / f"{name}.onnx").exists():
+            _make_network(folder, name, CONFIGS[whole])
+    for name, whole in calls.REQUIRED.items():
+        if not (path := folder / f"{name}.onnx").exists():
+            path.write_bytes(with_required_inputs(model_file.read(folder / f"{whole}.onnx")).data)
     (folder / "seeds.json").write_text(json.dumps(seeds) + "\n")
+
+
+def _make_model(folder: Path, name: str, config: Config) -> dict[str, int]:
+    """Write the file of a model, its encoder's, and its images; returns its seed by its name, if it samples."""
+    path, params = folder / f"{name}.onnx", random_weights(config)
+    beside = OutputPaths(encoder=folder / "vae.encoder.onnx" if name == "vae" else None)
+    _export(config, path, beside)
+    if name not in calls.SAMPLERS:
+        return {}
+    model = Model.open(path)
+    seed = next(seed for seed in itertools.count() if _clear(config, params, model, name, seed))
+    np.savez_compressed(folder / f"{name}.npz", **calls.sampled(model, name, seed))
+    return {name: seed}
+
+
+def _make_network(folder: Path, name: str, config: Config) -> None:
+    """Write the network alone, for any batch if it has a plan, and for one of 3 if not."""
+    batch = 3 if config.process is None else None
+    with tempfile.TemporaryDirectory() as scratch:
+        beside = OutputPaths(network=folder / f"{name}.onnx", network_batch=batch)
+        _export(config, Path(scratch) / "whole.onnx", beside)
+
+
+def _export(config: Config, path: Path, beside: OutputPaths) -> None:
+    training = {"dataset": "digits", "steps": 1234, "test_loss": 0.5}
+    export_model(
+        config, random_weights(config), path, classes=CLASSES[: config.classes], beside=beside, training=training
+    )
 
 
 class _InJax(Model):

@@ -8,6 +8,7 @@ import pytest
 from golden import calls
 
 from jaxgen.inference import model_file
+from jaxgen.inference.network import Network
 from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.sampler import Model
@@ -20,8 +21,8 @@ folders = pytest.mark.parametrize("folder", [calls.HERE / name for name in FORMA
 def test_there_is_a_folder_for_each_format():
     assert FORMATS[0] == "format1"
     for name in FORMATS:
-        stems = {path.name.removesuffix(".onnx") for path in (calls.HERE / name).glob("*.onnx")}
-        assert stems == {*calls.SAMPLERS, *calls.READERS}
+        folder = calls.HERE / name
+        assert {path.name.removesuffix(".onnx") for path in folder.glob("*.onnx")} == calls.stems(folder)
 
 
 @folders
@@ -45,10 +46,24 @@ def test_reader_gives_the_numbers_that_it_gave(folder, name):
         np.testing.assert_allclose(found[output], numbers, rtol=1e-4, atol=1e-5, err_msg=output)
 
 
-@folders
-@pytest.mark.parametrize("name", [*calls.SAMPLERS, *calls.READERS])
-def test_certificate_holds(folder, name):
-    assert verify(opened(model_file.read(folder / f"{name}.onnx")))["same"]
+@pytest.mark.parametrize("folder", [calls.HERE / name for name in FORMATS[1:]], ids=FORMATS[1:])
+@pytest.mark.parametrize(("name", "whole"), (calls.NETWORKS | calls.REQUIRED).items())
+def test_network_and_sampler_without_defaults_give_the_images_of_the_whole_file(folder, name, whole):
+    path, want = folder / f"{name}.onnx", calls.answers(folder, whole)
+    model = calls.Outside(Network.open(path)) if name in calls.NETWORKS else Model.open(path)
+    found = calls.sampled(model, whole, calls.seeds(folder)[whole])
+    assert found.keys() == want.keys()
+    for call, images in want.items():
+        np.testing.assert_array_equal(found[call], images, err_msg=call)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [calls.HERE / name / f"{stem}.onnx" for name in FORMATS for stem in sorted(calls.stems(calls.HERE / name))],
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)
+def test_certificate_holds(path):
+    assert verify(opened(model_file.read(path)))["same"]
 
 
 @folders
