@@ -29,6 +29,10 @@ def test_form_has_every_key_of_the_config_and_changes_what_it_is_told(name):
     again = configs.override(config, told)
     assert (again.training.lr, again.training.optimizer, again.data.without) == (0.5, "sgd", (8, 9))
     assert found["training.batch_size"].meaning == "over all devices"
+    assert found["training.optimizer"].choices == ("adam", "adamw", "lion", "sgd")
+    samplers = {"ddpm": ("ancestral", "ddim", "dpmpp-2m"), "flow": ("euler",)}.get(config.family)
+    key = {"ddpm": "diffusion.sampler", "flow": "flow.sampler"}.get(config.family)
+    assert key is None or (found[key].kind, found[key].choices) == ("choice", samplers)
 
 
 def test_uploads_are_one_drawing_file_and_its_encoder_or_refused_in_a_line(family, restamped):

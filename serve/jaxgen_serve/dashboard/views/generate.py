@@ -131,8 +131,8 @@ def _how(sampler: Model) -> tuple[str, ...]:
         least, most = (own.steps, own.steps) if sampler_spec.unknown_part(process) else (1, process.max_steps)
         steps = int(st.number_input("Steps", least, most, min(usual.steps, most), key=f"steps {name} {key}"))
         words = ["--sampler", name, "--steps", str(steps)]
-        if name == "ddim":
-            eta = st.slider("Noise of ddim (eta)", 0.0, 1.0, float(usual.eta), key=f"eta {key}")
+        if sampler_spec.takes_eta(process, name):
+            eta = st.slider(f"Noise of {name} (eta)", 0.0, 1.0, float(usual.eta), key=f"eta {name} {key}")
             words += ["--eta", f"{eta:g}"]
         if (scale := sampler.inference.guidance) is not None:
             guidance = st.number_input("Guidance", 0.0, float(MAX_GUIDANCE), scale, 0.5, key=f"guidance {key}")
