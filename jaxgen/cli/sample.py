@@ -133,19 +133,15 @@ def replay(image: Path, model: Path, how: How, output: Path | None) -> None:
     \b
     jaxgen replay grid.png --model model.onnx
     """
-    from jaxgen.errors import JaxgenError
     from jaxgen.files import check_writable
     from jaxgen.images import save_png
     from jaxgen.inference import writers
-    from jaxgen.inference.provenance import provenance_text, read_provenance
+    from jaxgen.inference.provenance import provenance_text, read_provenance, require_replayable
 
     if output:
         check_writable(output)
     provenance = read_provenance(image)
-    if "latent" in provenance:
-        tool = provenance["latent"]
-        made_by = f"{f'jaxgen latent {tool}'[:60]!a}" if isinstance(tool, str) else "decoding a latent"
-        raise JaxgenError(f"{image} was made by {made_by}, which replay does not repeat")
+    require_replayable(provenance, str(image))
     resampled, comparison = writers.replay(image, provenance, model, **how)
     if output:
         save_png(output, resampled, provenance_text(provenance))

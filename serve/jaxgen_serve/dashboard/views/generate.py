@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 
 from jaxgen.images import png_bytes_text, png_pixels
-from jaxgen.inference.provenance import PROVENANCE_KEY
+from jaxgen.inference.provenance import PROVENANCE_KEY, parse_provenance
 from jaxgen.inference.sampler import Model
 from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.process import MAX_GUIDANCE
@@ -171,7 +171,8 @@ def _show(drawing: Drawing, model: ServedModel) -> None:
         st.caption("Each PNG says this of itself. In a terminal, the same images:")
         st.code(command.line(model), language="console", wrap_lines=True)
         text = png_bytes_text(drawn.content, "the first image")
-        st.code(json.dumps(json.loads(text[PROVENANCE_KEY]), indent=2), language="json")
+        provenance = parse_provenance(text[PROVENANCE_KEY], "the first image")
+        st.code(json.dumps(provenance, indent=2), language="json")
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
