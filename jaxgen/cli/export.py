@@ -1,4 +1,4 @@
-"""jaxgen export."""
+"""The command jaxgen export: write a run's model as ONNX and in other formats, or an exported file as a site."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""jaxgen latent: interpolate, reconstruct, encode, traverse, inpaint, and the commands of `latent_analysis`."""
+"""The commands jaxgen latent interpolate, reconstruct, encode, traverse and inpaint: images from latents, and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""jaxgen latent anomaly | cluster | classify | map: what latents know of the images."""
+"""The commands jaxgen latent anomaly, cluster, classify and map: analysis of images by their latents."""
 
 from __future__ import annotations
 

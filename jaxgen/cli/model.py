@@ -1,4 +1,4 @@
-"""jaxgen info, verify and bench: a model file's description, its check on this machine, and its speed."""
+"""The commands jaxgen info, verify and bench: describe a model file, check it on this machine, measure its speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""jaxgen sample, jaxgen replay."""
+"""The commands jaxgen sample and replay: sample images from a model file, once and again."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def dpmpp_2m(a: Array, a_next: Array) -> Update:
 
 @dataclass(frozen=True)
 class Sampler:
-    """A sampler's function, and what is asked about it elsewhere.
+    """A sampler's function, and the properties that other modules need.
 
     function: of SAMPLERS, (a, a_next) -> Update; of FLOW_SAMPLERS, (steps, time_scale) -> the table. takes_eta: the
     function takes `eta` as well, in [0, 1]. every_step: by default, its plans take all T steps of the process.

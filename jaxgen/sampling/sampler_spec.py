@@ -151,8 +151,8 @@ def choose(
 
 def _steps_of_another(process: Process, own: SamplerSpec, sampler: str) -> int:
     def every_step(name: str) -> bool:
-        found = sampler_of(process, name)
-        return found is not None and found.every_step
+        known = sampler_of(process, name)
+        return known is not None and known.every_step
 
     if every_step(sampler):
         return process.max_steps

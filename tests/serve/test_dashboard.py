@@ -74,7 +74,7 @@ def test_command_that_is_shown_draws_the_same_images_as_the_page(tiny, jaxgen, t
     assert done.returncode == 0, done.stderr
     got = answer(tiny, command, "images/")
     assert got.files == {path.name: path.read_bytes() for path in sorted((tmp_path / "wanted").iterdir())}
-    assert len(got.files) == 5 and got.said == "images/\n"
+    assert len(got.files) == 5 and got.printed == "images/\n"
 
 
 def test_command_that_fails_says_why_by_the_names_that_people_gave(tiny):
