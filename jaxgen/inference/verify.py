@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import tensors
-from jaxgen.inference.model_file import Artifact, decode_images
+from jaxgen.inference.model_file import Artifact
 
 Loaded = Any  # a `jaxgen.inference.model.OnnxModel`, whose module needs this one
 LIMITS = {"identical": 0.995, "off_by": 2}  # the least share of equal pixels, the largest difference of a pixel
@@ -114,7 +114,7 @@ def _verify_network(network: Loaded) -> dict[str, Any]:
 def _images(artifact: Artifact) -> np.ndarray:
     texts = artifact.value("certificate.probe.images", list)
     try:
-        return decode_images(texts)
+        return tensors.decode_images(texts)
     except JaxgenError as err:
         raise JaxgenError(f"{artifact.path}: its certificate's probe cannot be run: {err}") from err
 
