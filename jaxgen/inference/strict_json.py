@@ -36,7 +36,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def check_type(value: object, kind: type, key: str, name: str) -> None:
-    """Raise JaxgenError unless the value has exactly this JSON type; key, name: its own and its file's, for messages."""
+    """Raise JaxgenError unless the value has exactly this JSON type; key, name: those of the value and its file."""
     allowed = (float, int) if kind is float else (kind,)  # JSON has one type of number
     if type(value) not in allowed:  # not isinstance: true is no integer
         expected, actual = (JSON_NAMES.get(each, each.__name__) for each in (kind, type(value)))
