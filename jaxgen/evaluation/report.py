@@ -117,7 +117,7 @@ def _margin(metric: Metric, evidence: Evidence) -> float:
 def _some(evidence: Evidence, rows: np.ndarray) -> Evidence:
     """The evidence of some of the generated images; rows: a mask or indices."""
     parts = {name: getattr(evidence, name) for name in ("logits", "labels", "memorised")}
-    chosen = {name: None if part is None else part[rows] for name, part in parts.items()}
+    chosen: dict[str, Any] = {name: None if part is None else part[rows] for name, part in parts.items()}
     return replace(evidence, generated=evidence.generated[rows], **chosen)
 
 
