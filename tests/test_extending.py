@@ -8,8 +8,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from jaxgen import config as configs, data
+from jaxgen.cli import cli
 from jaxgen.config import TrainingConfig, presets
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.evaluation.features import Features
@@ -18,7 +20,9 @@ from jaxgen.evaluation.report import evaluate
 from jaxgen.inference.runtime import RUNTIMES
 from jaxgen.inference.sampler import Model
 from jaxgen.models.network import MODULES
-from jaxgen.sampling.plan import SAMPLERS, alpha_bar
+from jaxgen.sampling import sampler_spec
+from jaxgen.sampling.plan import SAMPLERS, Sampler, alpha_bar
+from jaxgen.sampling.process import SamplerSpec
 from jaxgen.training import families
 from jaxgen.training.restore import load_trained
 from jaxgen.training.trainer import train
@@ -69,6 +73,8 @@ def test_page_has_a_section_for_each_kind():
 def test_sampler_runs_in_a_file_that_was_exported_before_it_was_written(added, unconditional):
     with pytest.raises(UsageError, match="renoise"):
         Model.open(unconditional.onnx).plan(sampler="renoise", steps=3)
+    with pytest.raises(UsageError, match="one of ancestral, ddim, dpmpp-2m, got 'renoise'"):
+        configs.DiffusionConfig(sampler="renoise")
     added("A sampler")
     model = Model.open(unconditional.onnx)
     table = model.plan(sampler="renoise", steps=3)
@@ -77,6 +83,28 @@ def test_sampler_runs_in_a_file_that_was_exported_before_it_was_written(added, u
     np.testing.assert_allclose(table[:, 7], np.sqrt([1 - kept[1], 1 - kept[2], 0]), rtol=1e-6, atol=1e-12)
     images = [model.sample([0], [0], plan=model.plan(sampler=name, steps=3))[0] for name in ("renoise", "ddim")]
     assert images[0].shape == (1, 8, 8, 1) and not np.array_equal(*images)
+    with pytest.raises(UsageError, match="eta must be from 0 to 1, and 0 for samplers other than 'ddim'"):
+        model.plan(sampler="renoise", steps=3, eta=0.5)
+    config = configs.DiffusionConfig(sampler="renoise", steps=60, sampler_steps=3)
+    np.testing.assert_array_equal(sampler_spec.from_config(config), table)
+
+
+def test_sampler_says_whether_it_takes_eta_and_every_step(added):
+    added("A sampler")
+    etas = []
+
+    def constant(a, a_next, eta):
+        etas.append(eta)
+        return SAMPLERS["renoise"].function(a, a_next)
+
+    SAMPLERS["constant"] = Sampler(constant, takes_eta=True, every_step=True)
+    config = configs.DiffusionConfig(sampler="constant", steps=60, eta=0.25)
+    assert config.plan == SamplerSpec("constant", 60, 0.25)
+    assert len(sampler_spec.from_config(config)) == 60 and etas == [0.25]
+    assert sampler_spec.choose(config, sampler="renoise") == SamplerSpec("renoise", 50)
+    assert sampler_spec.choose(configs.DiffusionConfig(steps=60), sampler="constant").steps == 60
+    text = " ".join(CliRunner().invoke(cli, ["sample", "--help"]).output.split())
+    assert "ancestral, ddim, dpmpp-2m, renoise, constant; euler." in text and "Noise of ddim, constant" in text
 
 
 def test_dataset_has_a_name_that_everything_knows(added):

@@ -13,7 +13,6 @@ from jaxgen.config import Config
 from jaxgen.errors import JaxgenError
 from jaxgen.images import to_uint8, to_unit
 from jaxgen.inference import tensors
-from jaxgen.inference.model_file import encode_images
 from jaxgen.inference.verify import LIMITS, MAX_RELATIVE, compare_images, errors
 from jaxgen.sampling import sampler_spec
 from jaxgen_export.runtimes import Backend, Evaluate
@@ -61,7 +60,7 @@ def measure_reader(
     ]
     images = np.concatenate([_pixels(config, PROBE - 2, "random"), _pixels(config, 2, "constant")])
     read = {name: value.tolist() for name, value in zip(outputs, reference(images), strict=True)}
-    return _certificate(evaluations, [], {"images": encode_images(images), "outputs": read})
+    return _certificate(evaluations, [], {"images": tensors.encode_images(images), "outputs": read})
 
 
 def _of_the_network(reference: Evaluate, others: Mapping[str, Evaluate], config: Config) -> list[Row]:
@@ -177,7 +176,7 @@ def _sampled_probe(reference: Backend, config: Config) -> dict[str, Any]:
     # A conditional model is hardly tested by images without a class, so the probe names classes.
     label = index % config.classes if config.classes else np.full(PROBE, -1)
     images, _ = reference.sample(index, label)
-    return {"seed": 0, "index": index.tolist(), "label": label.tolist(), "images": encode_images(images)}
+    return {"seed": 0, "index": index.tolist(), "label": label.tolist(), "images": tensors.encode_images(images)}
 
 
 def _check(certificate: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The `jaxgen` command. Modules here import only click at the top; commands import the rest in their bodies."""
+"""The command line of jaxgen. Modules here import only click at the top; commands import the rest in their bodies."""
 
 from __future__ import annotations
 

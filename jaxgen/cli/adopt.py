@@ -1,4 +1,4 @@
-"""jaxgen adopt."""
+"""The command jaxgen adopt: turn a file that another tool wrote into a model file."""
 
 from __future__ import annotations
 

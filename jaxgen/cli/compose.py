@@ -1,4 +1,4 @@
-"""jaxgen compose."""
+"""The command jaxgen compose: put a changed network back into its sampling loop."""
 
 from __future__ import annotations
 

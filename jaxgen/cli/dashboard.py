@@ -1,4 +1,4 @@
-"""jaxgen dashboard."""
+"""The command jaxgen dashboard: start the dashboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""jaxgen data list | info | get."""
+"""The commands jaxgen data list, info and get: list, describe and download datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""jaxgen eval."""
+"""The command jaxgen eval: scores of generated images against real ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     help="A classifier of that dataset, whose features are compared.",
 )  # fmt: skip
 @click.option("-n", "--count", type=click.IntRange(2), default=10_000, help="How many images to sample, at most.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of the images of a model.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of a model's images, and of the sample of real ones."
+)
 @click.option("--sampler", metavar="NAME", help="Of models with a plan.  [default: the model's]")
 @click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
 @click.option("--guidance", type=click.FloatRange(0, 100), help="Of conditional models.  [default: the model's]")
@@ -39,8 +41,9 @@ def eval_(
 ) -> None:  # fmt: skip
     """Score generated images against real ones.
 
-    Every score stands beside its floor: what the test images of the dataset score against its training images. A
-    score depends on the extractor and on the number of images, so it is comparable with the same of both alone.
+    Every score stands beside its floor: what the test images of the dataset score against its training images. As many
+    real images are compared as generated ones, a sample by --seed; memorisation looks at all training images. A score
+    depends on the extractor and on the number of images, so it is comparable with the same of both alone.
 
     \b
     jaxgen eval model.onnx --dataset mnist --extractor classifier.onnx
@@ -63,20 +66,22 @@ def eval_(
         click.echo(f"{line} ...", err=True)
 
     plan = {"sampler": sampler, "steps": steps, "guidance": guidance}
-    images, asked = _images(target, count, seed, plan, batch_size, how, reader.shape, say)
+    images, labels = _images(target, count, seed, plan, batch_size, how, reader.shape, say)
     report = evaluate(
-        images, real.images, None if test is None else (test.images, test.labels), reader, asked=asked, say=say
-    )
-    click.echo(json.dumps(report.to_dict()) if as_json else _table(report))
+        images, real.images, None if test is None else (test.images, test.labels), reader,
+        labels=labels, seed=seed, say=say,
+    )  # fmt: skip
+    click.echo(json.dumps(report.to_dict(), allow_nan=False) if as_json else _table(report))
 
 
 def _images(
     target: Path, count: int, seed: int, plan: dict[str, Any], batch_size: int, how: How,
     shape: tuple[int, int, int], say: Any,
 ) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
-    """The images to score, uint8 [N, H, W, C], and the class that was asked for of each, if one was."""
+    """The images to score, uint8 [N, H, W, C], and the class that each was conditioned on, if any."""
     import numpy as np
 
+    from jaxgen.evaluation.report import sampled
     from jaxgen.inference.request import Request
     from jaxgen.inference.sampler import Model
     from jaxgen.latent.inputs import Images
@@ -84,13 +89,14 @@ def _images(
     if target.suffix.lower() != ".onnx":
         if any(value is not None for value in plan.values()):
             raise UsageError("--sampler, --steps and --guidance are for a model, and images are named")
-        return Images.from_files([target], shape).images[:count], None
+        images = Images.from_files([target], shape).images
+        return images[sampled(len(images), count, seed)], None
     model = Model.open(target, **how)
     label = "all" if model.classes else None
     request = Request.checked(model, seed=seed, first=0, count=count, label=label, eta=None, **plan)
     say(f"{count} images of {target}")
-    images = np.concatenate(list(request.batches(model, batch_size)))
-    return images, np.arange(count) % len(model.classes) if model.classes else None
+    generated = np.concatenate(list(request.batches(model, batch_size)))
+    return generated, np.arange(count) % len(model.classes) if model.classes else None
 
 
 def _table(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""jaxgen export."""
+"""The command jaxgen export: write a run's model as ONNX and in other formats, or an exported file as a site."""
 
 from __future__ import annotations
 
@@ -141,9 +141,12 @@ def _from_file(
     from jaxgen.inference import model_file as artifacts
     from jaxgen.inference.required_inputs import with_required_inputs
 
-    given = [option for option, path in beside.items() if path]
-    if given:
-        raise UsageError(f"{given[0]}: {model} is exported already: it takes --web, or --inputs required with -o")
+    for option, path in beside.items():
+        if path:
+            raise UsageError(
+                f"{option}: {model} is a model file, and {path} is exported from a run folder: "
+                f"jaxgen export RUN {option} {path}"
+            )
     if (output is not None) != (inputs == "required") or not (web or output):
         raise UsageError(f"{model} is exported already: give --web DIR, or --inputs required with -o FILE")
     if output:

@@ -1,4 +1,4 @@
-"""jaxgen import."""
+"""The command jaxgen import: make a run of weights that PyTorch trained."""
 
 from __future__ import annotations
 

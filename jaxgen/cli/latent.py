@@ -1,4 +1,4 @@
-"""jaxgen latent: interpolate, reconstruct, encode, traverse, inpaint, and the commands of `latent_analysis`."""
+"""The commands jaxgen latent interpolate, reconstruct, encode, traverse and inpaint: images from latents, and back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jaxgen.cli.latent_options import (
     read_start,
     refine_option,
     refuse,
-    say,
+    report,
     write,
 )
 from jaxgen.cli.options import model_argument
@@ -31,7 +31,7 @@ from jaxgen.errors import UsageError
 def latent() -> None:
     """Latents: encode, interpolate, reconstruct, score and tell apart.
 
-    A latent is the code of a VAE or GAN, or the noise from which a diffusion model draws. Images are files, folders
+    A latent is the code of a VAE or GAN, or the noise from which a diffusion model samples. Images are files, folders
     or .npy arrays, or those of a --dataset. They are cropped to the square in their middle and made as large as the
     model's; what is transparent becomes black behind a light drawing, white behind a dark one.
     """
@@ -48,10 +48,10 @@ def latent() -> None:
 @refine_option
 @model_options
 @output_option("interpolation.png", "FILE.png, FILE.gif or FILE.npy.")
-def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, output: Path, **asked: Any) -> None:
+def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, output: Path, **options: Any) -> None:
     """Walk between seeds, or between images.
 
-    The way leads through latent space, so what lies between is drawn and not blended.
+    The way leads through latent space, so what lies between is sampled and not blended.
 
     \b
     jaxgen latent interpolate model.onnx --seeds 0,1 -n 4 -o walk.png
@@ -64,26 +64,26 @@ def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, outp
 
     way = PATHS[path]
     writers.checked(output, ".png", ".gif", ".npy")
-    by_seed = not (asked["images"] or asked["dataset"])
+    by_seed = not (options["images"] or options["dataset"])
     made: dict[str, Any] = {"frames": frames, "path": path}
-    images, found = None, {}
+    images, results = None, {}
     if by_seed:
         refuse("this is of a walk between images, and none are named", *OF_IMAGES, "refine")
         chosen = interpolation.seed_numbers(seeds)
         writers.require_room(output, rows * (len(chosen) - 1), frames)
-        space = open_space(model, asked, exact=False)
-        walked = interpolation.between_seeds(space, chosen, rows, frames, way, space.labels(rows, asked["label"]))
+        space = open_space(model, options, exact=False)
+        walked = interpolation.between_seeds(space, chosen, rows, frames, way, space.labels(rows, options["label"]))
         made |= {"seeds": chosen, "rows": rows}
     else:
         refuse("this is of a walk between seeds, and images are named", "seeds", "rows")
-        space = open_space(model, asked)
-        images = read_images(space, asked)
+        space = open_space(model, options)
+        images = read_images(space, options)
         writers.require_room(output, len(images) - 1, frames)
         walked = interpolation.between_images(
-            space, images.images, frames, way, space.labels(len(images), asked["label"], images)
+            space, images.images, frames, way, space.labels(len(images), options["label"], images)
         )
-        found["images"] = images.names
-    write(space, output, interpolation.laid_out(walked, output), asked, made, images=images, found=found)
+        results["images"] = images.names
+    write(space, output, interpolation.laid_out(walked, output), options, made, images=images, results=results)
 
 
 @latent.command()
@@ -93,8 +93,8 @@ def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, outp
 @refine_option
 @model_options
 @output_option("reconstruction.png", "Originals above what becomes of them: FILE.png; these alone: FILE.npy.")
-def reconstruct(model: Path, output: Path, **asked: Any) -> None:
-    """Encode images and draw them again.
+def reconstruct(model: Path, output: Path, **options: Any) -> None:
+    """Encode images and decode them again.
 
     \b
     jaxgen latent reconstruct model.onnx seven.png
@@ -106,19 +106,19 @@ def reconstruct(model: Path, output: Path, **asked: Any) -> None:
     from jaxgen.inference import writers
 
     is_sheet = writers.checked(output, ".png", ".npy").suffix.lower() == ".png"
-    space = open_space(model, asked)
-    images = read_images(space, asked)
+    space = open_space(model, options)
+    images = read_images(space, options)
     columns = min(len(images), 16)
     if is_sheet:
         writers.require_room(output, 2 * -(-len(images) // columns), columns)
-    label = space.labels(len(images), asked["label"], images)
+    label = space.labels(len(images), options["label"], images)
     again = space.decode(space.encode(images.images, label), label)
     error = np.abs(again.astype(float) - images.images).mean((1, 2, 3)) / 255
     rows = side_by_side(columns, images.images, again) if is_sheet else again[None]
     click.echo(f"mean absolute error {error.mean():.4f}, pixels being from 0 to 1", err=True)
     each = [{"image": name, "mean_absolute_error": far} for name, far in zip(images.names, error.tolist(), strict=True)]
     mean = float(error.mean())
-    write(space, output, rows, asked, {}, images=images, found={"mean_absolute_error": mean, "images": each})
+    write(space, output, rows, options, {}, images=images, results={"mean_absolute_error": mean, "images": each})
 
 
 @latent.command()
@@ -128,10 +128,10 @@ def reconstruct(model: Path, output: Path, **asked: Any) -> None:
 @refine_option
 @model_options
 @output_option("latents.npy", "FILE.npy: float32, one row an image.")
-def encode(model: Path, output: Path, **asked: Any) -> None:
+def encode(model: Path, output: Path, **options: Any) -> None:
     """Write the latents of images.
 
-    They are a VAE's means, or the noise from which a diffusion model draws the images.
+    They are a VAE's means, or the noise from which a diffusion model samples the images.
 
     \b
     jaxgen latent encode model.onnx --dataset mnist -o latents.npy
@@ -140,12 +140,12 @@ def encode(model: Path, output: Path, **asked: Any) -> None:
     from jaxgen.inference import writers
 
     writers.checked(output, ".npy")
-    space = open_space(model, asked)
-    images = read_images(space, asked)
-    latents = space.encode(images.images, space.labels_to_encode(images, asked["label"]))
+    space = open_space(model, options)
+    images = read_images(space, options)
+    latents = space.encode(images.images, space.labels_to_encode(images, options["label"]))
     writers.write_array(output, latents)
-    said = {"shape": list(latents.shape), "mean": float(latents.mean()), "deviation": float(latents.std())}
-    say(asked, output, {"model": space.model.artifact.sha256, **said, "images": images.names})
+    results = {"shape": list(latents.shape), "mean": float(latents.mean()), "deviation": float(latents.std())}
+    report(options, output, {"model": space.model.artifact.sha256, **results, "images": images.names})
 
 
 @latent.command()
@@ -160,7 +160,7 @@ def encode(model: Path, output: Path, **asked: Any) -> None:
 @model_options
 @output_option("traversal.png", "A dimension a row: FILE.png; all at once: FILE.gif; FILE.npy.")
 def traverse(
-    model: Path, seed: int | None, dimensions: str | None, reach: float, frames: int, output: Path, **asked: Any
+    model: Path, seed: int | None, dimensions: str | None, reach: float, frames: int, output: Path, **options: Any
 ) -> None:
     """Sweep each dimension of a code, that of one image, say.
 
@@ -174,27 +174,27 @@ def traverse(
     from jaxgen.latent import interpolation
 
     writers.checked(output, ".png", ".gif", ".npy")
-    space = open_space(model, asked)
+    space = open_space(model, options)
     codes = space.codes()
     chosen = None if dimensions is None else interpolation.dimension_numbers(dimensions, codes.shape[0])
     writers.require_room(output, len(chosen or range(min(codes.shape[0], interpolation.DIMENSIONS))), frames)
-    images = read_start(space, asked)
+    images = read_start(space, options)
     if seed is None and images is None and space.model.inference.likelihood is None:
-        seed = 0  # a GAN never saw the middle of its prior, and draws nothing there
+        seed = 0  # a GAN never saw the middle of its prior, and generates nothing there
     start = interpolation.start(codes, images, seed)
-    label = space.labels(1, asked["label"], images)
+    label = space.labels(1, options["label"], images)
     chosen = chosen or interpolation.strongest(codes, start, reach, label)
     rows = interpolation.traversal(codes, start, chosen, reach, frames, label)
     click.echo(f"dimensions, in this order: {', '.join(map(str, chosen))}", err=True)
     made = {"seed": seed, "dimensions": chosen, "reach": reach, "frames": frames}
     titles = [f"dimension {number}" for number in chosen]
-    write(space, output, rows, asked, made, images=images, titles=titles)
+    write(space, output, rows, options, made, images=images, titles=titles)
 
 
 @latent.command()
 @model_argument
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option("--mask", default="bottom", help="An image, light where to draw; or top, bottom, left, right, center.")
+@click.option("--mask", default="bottom", help="An image, light where to fill; or top, bottom, left, right, center.")
 @click.option("-n", "--count", type=click.IntRange(1, 256), default=7, help="How many ways to fill it.")
 @click.option("--seed", type=SEEDS, default=0, help="Same seed, same images.")
 @click.option("--resample", type=click.IntRange(1, 50), default=5, help="How often each step is run, to fit the known.")
@@ -205,9 +205,9 @@ def traverse(
 @output_option("inpainting.png", "The image, what is kept of it, ways to fill it: FILE.png; these alone: FILE.npy.")
 def inpaint(
     model: Path, image: Path, mask: str, count: int, seed: int, resample: int, sampler: str | None, invert: bool,
-    output: Path, **asked: Any,
+    output: Path, **options: Any,
 ) -> None:  # fmt: skip
-    """Draw part of an image anew.
+    """Fill part of an image anew.
 
     What is known of it stays as it is, pixel for pixel.
 
@@ -221,21 +221,21 @@ def inpaint(
     from jaxgen.latent import inpainting, inputs
 
     writers.checked(output, ".png", ".npy")
-    space = open_space(model, asked, exact=False).noises()
-    found = inputs.Images.from_files([image], space.model.shape, invert=invert)
-    if len(found) > 1:
-        raise UsageError(f"inpainting is of one image, and {image} holds {len(found)}")
-    shown = found.images[0]
+    space = open_space(model, options, exact=False).noises()
+    images = inputs.Images.from_files([image], space.model.shape, invert=invert)
+    if len(images) > 1:
+        raise UsageError(f"inpainting is of one image, and {image} holds {len(images)}")
+    original = images.images[0]
     unknown = inputs.mask(mask, space.model.shape)
-    recipe = space.model.recipe(sampler=sampler, steps=asked["steps"])
-    drawn = inpainting.inpaint(
-        space.model, shown, unknown, space.model.plan(**recipe._asdict()), seed=seed, index=np.arange(count),
-        label=space.labels(count, asked["label"]), guidance=asked["guidance"], resample=resample,
+    recipe = space.model.recipe(sampler=sampler, steps=options["steps"])
+    filled = inpainting.inpaint(
+        space.model, original, unknown, space.model.plan(**recipe._asdict()), seed=seed, index=np.arange(count),
+        label=space.labels(count, options["label"]), guidance=options["guidance"], resample=resample,
     )  # fmt: skip
-    kept = np.where(unknown[..., None], BACKGROUND, shown).astype(np.uint8)
-    rows = drawn if output.suffix.lower() == ".npy" else np.concatenate([[shown, kept], drawn])
+    kept = np.where(unknown[..., None], BACKGROUND, original).astype(np.uint8)
+    rows = filled if output.suffix.lower() == ".npy" else np.concatenate([[original, kept], filled])
     made = {"seed": seed, "count": count, "mask": mask, "resample": resample, **recipe._asdict()}
-    write(space, output, rows[None], asked, made, images=found)
+    write(space, output, rows[None], options, made, images=images)
 
 
 for command in (anomaly, cluster, classify, map_):

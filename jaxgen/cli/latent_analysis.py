@@ -1,4 +1,4 @@
-"""jaxgen latent anomaly | cluster | classify | map: what latents know of the images."""
+"""The commands jaxgen latent anomaly, cluster, classify and map: analysis of images by their latents."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from jaxgen.cli.latent_options import (
     read_images,
     refine_option,
     refuse,
-    say,
+    report,
     write,
 )
 from jaxgen.cli.options import data_dir_option, model_argument
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 @model_argument
 @images_options(None)
 @click.option("--outlier", metavar="CLASS", help="The dataset's class that the model was trained without: gives AUROC.")
-@click.option("--show", type=click.IntRange(1, 256), default=16, help="How many to list and draw, strangest first.")
+@click.option("--show", type=click.IntRange(1, 256), default=16, help="How many to list and show, strangest first.")
 @model_options
 @output_option("anomaly.png", "Images, reconstructions, and in red where they differ: FILE.png.")
-def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: Any) -> None:
+def anomaly(model: Path, outlier: str | None, show: int, output: Path, **options: Any) -> None:
     """Score how strange images are to a VAE.
 
     In nats: how unlike its training images each is, and in an image where.
@@ -60,35 +60,35 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
     from jaxgen.latent import anomaly
 
     writers.checked(output, ".png")
-    space = open_space(model, asked)
+    space = open_space(model, options)
     codes = space.codes()
     codes.require_way_back()
-    images = read_images(space, asked)
+    images = read_images(space, options)
     odd = None if outlier is None else images.number(outlier)
-    found = anomaly.score(codes, images.images, space.labels(len(images), asked["label"], images))
-    order = np.argsort(-found.total, kind="stable")
-    said: dict[str, Any] = {
+    scored = anomaly.score(codes, images.images, space.labels(len(images), options["label"], images))
+    order = np.argsort(-scored.total, kind="stable")
+    results: dict[str, Any] = {
         "scores": [
             {"image": images.names[i], "class": images.called(int(images.labels[i])),
-             "score": float(found.total[i]), "reconstruction": float(found.reconstruction[i]),
-             "kl": float(found.kl[i])} for i in range(len(images))
+             "score": float(scored.total[i]), "reconstruction": float(scored.reconstruction[i]),
+             "kl": float(scored.kl[i])} for i in range(len(images))
         ]
     }  # fmt: skip
     if odd is not None:
-        said["auroc"] = metrics.auroc(found.total, images.labels == odd)
+        results["auroc"] = metrics.auroc(scored.total, images.labels == odd)
         held_out = space.model.artifact.fact("data.without", list)
         if held_out is not None and odd not in held_out:
             click.echo(f"note: the model was not trained without class {outlier}; see --help", err=True)
     top = order[:show]
-    rows = anomaly.three_rows(images.images[top], found.decoded[top], columns=min(16, len(top)))
-    if not asked["as_json"]:
-        shown = [said["scores"][i] for i in top]
+    rows = anomaly.three_rows(images.images[top], scored.decoded[top], columns=min(16, len(top)))
+    if not options["as_json"]:
+        shown = [results["scores"][i] for i in top]
         rounded = [[f"{cell:.1f}" if isinstance(cell, float) else cell for cell in line.values()] for line in shown]
         click.echo(aligned(list(shown[0]), rounded))
         if odd is not None:
-            click.echo(f"AUROC of class {images.called(odd)} against the rest: {said['auroc']:.4f}")
-    said["shown"] = [images.names[i] for i in top]
-    write(space, output, rows, asked, {"shown": said["shown"][:NAMED]}, images=images, found=said)
+            click.echo(f"AUROC of class {images.called(odd)} against the rest: {results['auroc']:.4f}")
+    results["shown"] = [images.names[i] for i in top]
+    write(space, output, rows, options, {"shown": results["shown"][:NAMED]}, images=images, results=results)
 
 
 @click.command()
@@ -100,7 +100,7 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **asked: 
 @refine_option
 @model_options
 @output_option("clusters.png", "A cluster a row, the most typical first: FILE.png.")
-def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked: Any) -> None:
+def cluster(model: Path, clusters: int | None, seed: int, output: Path, **options: Any) -> None:
     """Group images by their latents.
 
     By k-means; needs jaxgen[train]. Purity: the share of images that are of their cluster's commonest class.
@@ -112,32 +112,32 @@ def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked:
     from jaxgen.latent import probes
 
     writers.checked(output, ".png")
-    space = open_space(model, asked)
-    images = read_images(space, asked)
-    latents = space.encode(images.images, space.labels_to_encode(images, asked["label"]))
+    space = open_space(model, options)
+    images = read_images(space, options)
+    latents = space.encode(images.images, space.labels_to_encode(images, options["label"]))
     count = clusters or len(images.classes) or 10
-    found = probes.k_means(latents.reshape(len(latents), -1), count, seed)
-    rows = probes.majorities(found.of, images.labels, count)
+    clustering = probes.k_means(latents.reshape(len(latents), -1), count, seed)
+    rows = probes.majorities(clustering.of, images.labels, count)
     labelled = bool((images.labels >= 0).all())
-    said: dict[str, Any] = {"sizes": [size for size, _, _ in rows]}
+    results: dict[str, Any] = {"sizes": [size for size, _, _ in rows]}
     table: list[list[object]] = [[str(i), size] for i, (size, _, _) in enumerate(rows)]
     if labelled:
-        said["purity"] = sum(right for _, _, right in rows) / len(images)
-        said["classes"] = [images.called(label) for _, label, _ in rows]
+        results["purity"] = sum(right for _, _, right in rows) / len(images)
+        results["classes"] = [images.called(label) for _, label, _ in rows]
         for line, (size, label, right) in zip(table, rows, strict=True):
             line += [images.called(label), f"{right / size:.3f}" if size else "-"]
-    if not asked["as_json"]:
+    if not options["as_json"]:
         click.echo(aligned(["cluster", "size", "class", "purity"][: 4 if labelled else 2], table))
         if labelled:
-            click.echo(f"purity {said['purity']:.4f}")
+            click.echo(f"purity {results['purity']:.4f}")
     titles = [f"cluster {i}: {size} images" for i, (size, _, _) in enumerate(rows)]
     if labelled:
         titles = [f"{title}, {right} of class {images.called(label)}" if right else title
                   for title, (_, label, right) in zip(titles, rows, strict=True)]  # fmt: skip
-    sheet = probes.typical(images.images, found, count)
+    sheet = probes.typical(images.images, clustering, count)
     made = {"seed": seed, "clusters": count}
-    write(space, output, sheet, asked, made, images=images, titles=titles, found=said)
-    note_if_told_the_class(space)
+    write(space, output, sheet, options, made, images=images, titles=titles, results=results)
+    note_if_conditional(space)
 
 
 @click.command()
@@ -150,7 +150,7 @@ def cluster(model: Path, clusters: int | None, seed: int, output: Path, **asked:
 @plan_options()
 @refine_option
 @model_options
-def classify(model: Path, shrinkage: float, **asked: Any) -> None:
+def classify(model: Path, shrinkage: float, **options: Any) -> None:
     """Tell classes apart by their latents.
 
     By linear discriminant analysis, fitted to the training split and measured on the test split.
@@ -160,31 +160,31 @@ def classify(model: Path, shrinkage: float, **asked: Any) -> None:
     """
     from jaxgen.latent import probes
 
-    if not asked["dataset"]:
+    if not options["dataset"]:
         raise UsageError("a probe learns from labels: give --dataset")
-    space = open_space(model, asked)
+    space = open_space(model, options)
     space.require_way_back()
     latents, labels, names = {}, {}, []
     for split in ("train", "test"):
-        images = read_images(space, asked | {"split": split, "first": 0, "images": (), "invert": False})
-        found = space.encode(images.images, space.labels_to_encode(images, asked["label"]))
-        latents[split], labels[split], names = found.reshape(len(found), -1), images.labels, list(images.classes)
+        images = read_images(space, options | {"split": split, "first": 0, "images": (), "invert": False})
+        encoded = space.encode(images.images, space.labels_to_encode(images, options["label"]))
+        latents[split], labels[split], names = encoded.reshape(len(encoded), -1), images.labels, list(images.classes)
     probe = probes.LinearProbe.fit(latents["train"], labels["train"], shrinkage)
     right = probe.predict(latents["test"]) == labels["test"]
     each = {name: right[labels["test"] == i] for i, name in enumerate(names)}
-    said: dict[str, Any] = {
+    results: dict[str, Any] = {
         "accuracy": float(right.mean()),
         "trained_on": len(labels["train"]),
         "tested_on": len(right),
     }
-    said["classes"] = {name: float(part.mean()) for name, part in each.items() if len(part)}
-    note_if_told_the_class(space)
-    if asked["as_json"]:
-        click.echo(json.dumps({"model": space.model.artifact.sha256, **said}))
+    results["classes"] = {name: float(part.mean()) for name, part in each.items() if len(part)}
+    note_if_conditional(space)
+    if options["as_json"]:
+        click.echo(json.dumps({"model": space.model.artifact.sha256, **results}))
         return
     table = [[name, len(part), f"{part.mean():.3f}"] for name, part in each.items() if len(part)]
     click.echo(aligned(["class", "images", "accuracy"], table))
-    click.echo(f"accuracy {said['accuracy']:.4f}, fitted to {said['trained_on']} latents")
+    click.echo(f"accuracy {results['accuracy']:.4f}, fitted to {results['trained_on']} latents")
 
 
 @click.command("map")
@@ -201,10 +201,10 @@ def classify(model: Path, shrinkage: float, **asked: Any) -> None:
 @refine_option
 @model_options
 @output_option("map.png", "FILE.png; for plain, pca and tsne also FILE.npy: the points [N, 2].")
-def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **asked: Any) -> None:
+def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **options: Any) -> None:
     """Draw latents in the plane.
 
-    They are coloured by class; --method manifold draws what a plane of 2-D latents decodes to.
+    They are coloured by class; --method manifold shows what a plane of 2-D latents decodes to.
     Scatter plots need jaxgen[train]; --method manifold and .npy files of plain and pca do not.
 
     \b
@@ -215,30 +215,32 @@ def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **
     from jaxgen.latent import projection
 
     writers.checked(output, ".png", ".npy")
-    space = open_space(model, asked)
+    space = open_space(model, options)
     method = method or projection.default(space)
     if method != "tsne":
         refuse("this is of --method tsne", "seed")
     if method == "manifold":
         refuse("a manifold is of the model alone, and reads no images", *OF_IMAGES)
         writers.require_room(output, side, side)
-        rows = projection.manifold(space.codes(), side, space.labels(1, asked["label"]))
-        write(space, output, rows, asked, {"method": method, "side": side})
+        rows = projection.manifold(space.codes(), side, space.labels(1, options["label"]))
+        write(space, output, rows, options, {"method": method, "side": side})
         return
     refuse("this is of --method manifold", "side")
     place = projection.METHODS[method]
-    images = read_images(space, asked)
-    latents = space.encode(images.images, space.labels_to_encode(images, asked["label"]))
+    images = read_images(space, options)
+    latents = space.encode(images.images, space.labels_to_encode(images, options["label"]))
     points, title = place(latents.reshape(len(latents), -1), seed)
     if output.suffix.lower() == ".npy":
         writers.write_array(output, points)
     else:
         projection.write_scatter(output, points, images, title, provenance(space, images, {"method": method}))
-    say(asked, output, {"model": space.model.artifact.sha256, "method": method, "points": len(points), "title": title})
-    note_if_told_the_class(space)
+    report(
+        options, output, {"model": space.model.artifact.sha256, "method": method, "points": len(points), "title": title}
+    )
+    note_if_conditional(space)
 
 
-def note_if_told_the_class(space: Space) -> None:
+def note_if_conditional(space: Space) -> None:
     """Of a conditional VAE, whose clusters, maps and probes would look broken otherwise."""
     if space.model.classes and space.model.inference.process is None:
-        click.echo("note: this decoder is told the class, so the latents need not hold it", err=True)
+        click.echo("note: this decoder is given the class, so the latents need not hold it", err=True)

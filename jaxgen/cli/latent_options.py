@@ -1,4 +1,4 @@
-"""What the commands of `jaxgen latent` share: options, and from them latents and images."""
+"""The options that commands of `jaxgen latent` share, and the latents and images that they name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEEDS = click.IntRange(0, 2**32 - 1)
 OF_DATASETS = ("split", "first", "count", "data_dir")
 OF_IMAGES = ("images", "dataset", *OF_DATASETS, "invert", "encoder")
 NAMED = 20  # images, at most, that a PNG says it is of: it keeps so many letters and no more
-NOT_TOLD = {
+NOT_RECORDED = {
     "model",
     "output",
     "image",
@@ -36,6 +36,7 @@ NOT_TOLD = {
 
 
 def output_option(default: str, what: str) -> Callable:
+    """-o, with the help `what`."""
     return click.option("-o", "--output", type=click.Path(path_type=Path), default=default, help=what)
 
 
@@ -61,7 +62,7 @@ dataset_option = click.option("--dataset", metavar="NAME", help="Images and labe
 
 
 def plan_options(guidance: str = "1") -> Callable:
-    """guidance: what help says that it is where nobody does."""
+    """--steps and --guidance; guidance: its default in the help."""
     guided = f"Of models with a plan.  [default: {guidance}]"
     return together(
         click.option("--steps", type=click.IntRange(1), help="Of models with a plan.  [default: the model's]"),
@@ -70,7 +71,7 @@ def plan_options(guidance: str = "1") -> Callable:
 
 
 def count_option(count: int | None, what: str = "How many, at most.") -> Callable:
-    """count: where nobody says; None: all."""
+    """--count; count: the default, None for all images."""
     return click.option(
         "--count", type=click.IntRange(1), default=count, help=what + ("" if count else "  [default: all]")
     )
@@ -95,13 +96,16 @@ def images_options(count: int | None) -> Callable:
     )
 
 
-def open_space(model: Path, asked: dict[str, Any], exact: bool = True) -> Space:
-    """exact: the images of files are to come back, and not a seed's to look as `jaxgen sample` draws them."""
+def open_space(model: Path, options: dict[str, Any], exact: bool = True) -> Space:
+    """Open the latent space of a model.
+
+    exact: encoded images are to decode to themselves, rather than a seed's image to equal that of `jaxgen sample`.
+    """
     from jaxgen.latent.spaces import open_space as opened
 
     space = opened(
-        model, encoder=asked.get("encoder"), steps=asked.get("steps"), guidance=asked.get("guidance"),
-        refine=asked.get("refine", 0), exact=exact, **asked["how"],
+        model, encoder=options.get("encoder"), steps=options.get("steps"), guidance=options.get("guidance"),
+        refine=options.get("refine", 0), exact=exact, **options["how"],
     )  # fmt: skip
     if space.model.inference.process is None:
         refuse("a model without a plan has nothing to refine", "refine")
@@ -119,68 +123,71 @@ def _given(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def read_images(space: Space, asked: dict[str, Any]) -> Images:
-    """The files or the dataset that were named; nothing is read if the model cannot encode it."""
+def read_images(space: Space, options: dict[str, Any]) -> Images:
+    """Read the named files or dataset; nothing is read if the model cannot encode it."""
     from jaxgen.latent.inputs import Images
 
     space.require_way_back()
-    if asked["images"] and asked["dataset"]:
+    if options["images"] and options["dataset"]:
         raise UsageError("give images or --dataset, not both")
-    if not asked["dataset"]:
+    if not options["dataset"]:
         refuse("this is of a --dataset; of files, all are read", *OF_DATASETS)
-        return Images.from_files(asked["images"], space.model.shape, invert=asked["invert"])
+        return Images.from_files(options["images"], space.model.shape, invert=options["invert"])
     return Images.from_dataset(
-        asked["dataset"], space.model.shape, split=asked["split"], first=asked["first"], count=asked["count"],
-        data_dir=asked["data_dir"], invert=asked["invert"],
+        options["dataset"], space.model.shape, split=options["split"], first=options["first"], count=options["count"],
+        data_dir=options["data_dir"], invert=options["invert"],
     )  # fmt: skip
 
 
-def read_start(space: Space, asked: dict[str, Any]) -> Images | None:
-    """What was named to start from, if anything; where a class is needed and nobody says which, that is told."""
-    if asked["images"] or asked["dataset"]:
+def read_start(space: Space, options: dict[str, Any]) -> Images | None:
+    """The images to start from, if any are named; prints a note where a class is needed and none is given."""
+    if options["images"] or options["dataset"]:
         refuse("a traversal starts from one image, and one is named", "seed")
-        return read_images(space, asked)
+        return read_images(space, options)
     refuse("this is of images, and none is named", *OF_IMAGES)
-    if asked["label"] is None and space.model.least_label == 0 and space.model.classes:
+    if options["label"] is None and space.model.least_label == 0 and space.model.classes:
         click.echo(f"note: of class {space.model.classes[0]}; --label takes another", err=True)
     return None
 
 
 def provenance(space: Space, images: Images | None, made: dict[str, Any]) -> dict[str, Any]:
-    """How an image came to be, for its PNG to keep: the command, what was asked of it, and what that came to.
+    """The provenance of an image for its PNG: the command, its options, and the settings that follow from them.
 
-    images: what it is of, if anything, named unless a dataset's numbers do; made: what completes the options that
-    were given, None being nothing of that name.
+    images: those it is made from, if any, named unless a dataset's numbers do so; made: settings that complete the
+    given options; None: left out.
     """
     from jaxgen.inference.provenance import LatentProvenance
 
     context = click.get_current_context()
     dataset = context.params.get("dataset")
-    asked = {
+    options = {
         name: value
         for name, value in context.params.items()
-        if name not in NOT_TOLD and ((dataset and name in OF_DATASETS) or _given(name))
+        if name not in NOT_RECORDED and ((dataset and name in OF_DATASETS) or _given(name))
     }
     of = {} if dataset or images is None else {"images": images.names[:NAMED]}
-    settings = asked | space.settings | of | made
+    settings = options | space.settings | of | made
     command = context.info_name or ""
     return LatentProvenance(model=space.model.artifact.sha256, command=command, settings=settings).record()
 
 
 def write(
-    space: Space, output: Path, rows: Any, asked: dict[str, Any], made: dict[str, Any], *,
-    images: Images | None = None, titles: Sequence[str] | None = None, found: dict[str, Any] | None = None,
+    space: Space, output: Path, rows: Any, options: dict[str, Any], made: dict[str, Any], *,
+    images: Images | None = None, titles: Sequence[str] | None = None, results: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
-    """Rows of images, each with its title; images, made: see `provenance`; found: what there is to say besides."""
+    """Write rows of images, each with its title, and report them.
+
+    images, made: see `provenance`; results: more for the report.
+    """
     from jaxgen.inference.writers import write_rows
 
     write_rows(output, rows, provenance(space, images, made), titles)
-    say(asked, output, {"model": space.model.artifact.sha256} | made | (found or {}))
+    report(options, output, {"model": space.model.artifact.sha256} | made | (results or {}))
 
 
-def say(asked: dict[str, Any], output: Path, found: dict[str, Any]) -> None:
-    """Where the result lies, and for programs what it is."""
-    click.echo(json.dumps({"output": str(output), **found}) if asked["as_json"] else output)
+def report(options: dict[str, Any], output: Path, results: dict[str, Any]) -> None:
+    """Print the output's path, or with --json the results as well."""
+    click.echo(json.dumps({"output": str(output), **results}) if options["as_json"] else output)
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

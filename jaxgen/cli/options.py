@@ -32,6 +32,19 @@ _runtime = click.option(
 )
 
 
+class SamplerHelp(click.Option):
+    """An option whose help names samplers: "{samplers}" and "{takers}", those that take eta, are filled in when the
+    help is shown, since their tables load NumPy."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from jaxgen.sampling.plan import FLOW_SAMPLERS, SAMPLERS
+
+        samplers = "; ".join(", ".join(table) for table in (SAMPLERS, FLOW_SAMPLERS))
+        takers = ", ".join(name for name, sampler in (SAMPLERS | FLOW_SAMPLERS).items() if sampler.takes_eta)
+        record = super().get_help_record(ctx)
+        return record and (record[0], record[1].format(samplers=samplers, takers=takers))
+
+
 def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --threads, --runtime and --provider, which the command gets as `how`: `jaxgen.inference.runtime.How`."""
 

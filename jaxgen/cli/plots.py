@@ -1,4 +1,4 @@
-"""jaxgen plot, jaxgen noise-gif."""
+"""The commands jaxgen plot and noise-gif: draw a run's curves, and how noise is added to images."""
 
 from __future__ import annotations
 

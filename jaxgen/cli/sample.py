@@ -1,4 +1,4 @@
-"""jaxgen sample, jaxgen replay."""
+"""The commands jaxgen sample and replay: sample images from a model file, once and again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jaxgen.cli.options import runtime_options
+from jaxgen.cli.options import SamplerHelp, runtime_options
 
 if TYPE_CHECKING:
     from jaxgen.inference.model_file import Artifact
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     help="A class by number or name, or 'all' in turn.  [default: none, or all if the model requires a class]",
 )
 @click.option("--guidance", type=click.FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
-@click.option("--sampler", metavar="NAME", help="ddim, dpmpp-2m, ancestral; euler.  [default: the model's]")
+@click.option("--sampler", cls=SamplerHelp, metavar="NAME", help="{samplers}.  [default: the model's]")
 @click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
-@click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim, 0 to 1.  [default: the model's]")
+@click.option(
+    "--eta", cls=SamplerHelp, type=click.FloatRange(0, 1), help="Noise of {takers}, 0 to 1.  [default: the model's]"
+)
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=64, help="Images per call.")
 @runtime_options
 @click.option("--gif", is_flag=True, help="Show the denoising: short for -o denoise.gif.")
@@ -131,19 +133,15 @@ def replay(image: Path, model: Path, how: How, output: Path | None) -> None:
     \b
     jaxgen replay grid.png --model model.onnx
     """
-    from jaxgen.errors import JaxgenError
     from jaxgen.files import check_writable
     from jaxgen.images import save_png
     from jaxgen.inference import writers
-    from jaxgen.inference.provenance import provenance_text, read_provenance
+    from jaxgen.inference.provenance import provenance_text, read_provenance, require_replayable
 
     if output:
         check_writable(output)
     provenance = read_provenance(image)
-    if "latent" in provenance:
-        tool = provenance["latent"]
-        made_by = f"{f'jaxgen latent {tool}'[:60]!a}" if isinstance(tool, str) else "decoding a latent"
-        raise JaxgenError(f"{image} was made by {made_by}, which replay does not repeat")
+    require_replayable(provenance, str(image))
     resampled, comparison = writers.replay(image, provenance, model, **how)
     if output:
         save_png(output, resampled, provenance_text(provenance))

@@ -1,4 +1,4 @@
-"""jaxgen serve."""
+"""The command jaxgen serve: start the server."""
 
 from __future__ import annotations
 

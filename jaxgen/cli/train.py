@@ -1,4 +1,4 @@
-"""jaxgen train, jaxgen presets."""
+"""The commands jaxgen train and presets: train a model, and list or print its presets."""
 
 from __future__ import annotations
 

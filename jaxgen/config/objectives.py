@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from jaxgen.config.common import Resumable
 from jaxgen.config.schema import require
+from jaxgen.sampling.plan import FLOW_SAMPLERS, SAMPLERS
 from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, SamplerSpec
 
 
@@ -20,12 +21,13 @@ class DiffusionConfig:
     weighting: Literal["simple", "min-snr"] = "simple"
     min_snr_gamma: float = 5.0
     # The default plan of an exported file.
-    sampler: Literal["ancestral", "ddim", "dpmpp-2m"] = "ddim"
+    sampler: str = field(default="ddim", metadata={"choices": SAMPLERS})
     sampler_steps: int = 50
     eta: float = 0.0
     guidance: float = 1.0  # classifier-free guidance scale of that plan (model.classes > 0)
 
     def __post_init__(self) -> None:
+        require(self.sampler in SAMPLERS, "diffusion.sampler", f"one of {', '.join(SAMPLERS)}", self.sampler)
         require(1 <= self.steps <= MAX_STEPS, "diffusion.steps", f"from 1 to {MAX_STEPS}", self.steps)
         require(0 < self.beta_end < 1, "diffusion.beta_end", "between 0 and 1", self.beta_end)
         up_to = f"above 0, up to diffusion.beta_end ({self.beta_end})"
@@ -33,7 +35,8 @@ class DiffusionConfig:
         up_to = f"from 1 to diffusion.steps ({self.steps})"
         require(1 <= self.sampler_steps <= self.steps, "diffusion.sampler_steps", up_to, self.sampler_steps)
         require(0 <= self.eta <= 1, "diffusion.eta", "in [0, 1]", self.eta)
-        require(self.sampler == "ddim" or not self.eta, "diffusion.eta", f"0 for {self.sampler}", self.eta)
+        eta_is_taken = SAMPLERS[self.sampler].takes_eta or not self.eta
+        require(eta_is_taken, "diffusion.eta", f"0 for {self.sampler}", self.eta)
         require(0 <= self.guidance <= MAX_GUIDANCE, "diffusion.guidance", f"from 0 to {MAX_GUIDANCE}", self.guidance)
         require(self.min_snr_gamma > 0, "diffusion.min_snr_gamma", "> 0", self.min_snr_gamma)
 
@@ -47,8 +50,9 @@ class DiffusionConfig:
 
     @property
     def plan(self) -> SamplerSpec:
-        """The default plan's recipe; an ancestral one takes all T steps."""
-        return SamplerSpec(self.sampler, self.steps if self.sampler == "ancestral" else self.sampler_steps, self.eta)
+        """The default plan's recipe; a sampler of every step takes all T steps."""
+        steps = self.steps if SAMPLERS[self.sampler].every_step else self.sampler_steps
+        return SamplerSpec(self.sampler, steps, self.eta)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +61,12 @@ class FlowConfig:
 
     time_scale: float = 1000.0  # the network's timestep is t * time_scale
     times: Literal["uniform", "logit-normal"] = "uniform"  # distribution of training times (Esser et al. 2024)
-    sampler: Literal["euler"] = "euler"
+    sampler: str = field(default="euler", metadata={"choices": FLOW_SAMPLERS})
     sampler_steps: int = 50
     guidance: float = 1.0  # classifier-free guidance scale (model.classes > 0)
 
     def __post_init__(self) -> None:
+        require(self.sampler in FLOW_SAMPLERS, "flow.sampler", f"one of {', '.join(FLOW_SAMPLERS)}", self.sampler)
         require(0 < self.time_scale <= 1e6, "flow.time_scale", "above 0, up to 1e6", self.time_scale)
         up_to = f"from 1 to {MAX_STEPS}"
         require(1 <= self.sampler_steps <= MAX_STEPS, "flow.sampler_steps", up_to, self.sampler_steps)

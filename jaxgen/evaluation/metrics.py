@@ -11,7 +11,8 @@ from jaxgen.errors import UsageError
 
 Array = np.ndarray
 NEIGHBOURS = 5  # of the radius within which an image counts as like another (Naeem et al. 2020)
-PART = 1024  # rows of a distance or kernel matrix that are held at a time
+PART = 1024  # rows of a distance or kernel matrix that are held at a time, unless they have more
+NUMBERS = 2**23  # than these numbers together
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,9 @@ class Evidence:
 
     real: Array  # features of real images, [N, D] float64
     generated: Array  # of generated ones, [M, D] float64
-    logits: Array | None = None  # what a classifier says of the generated images, [M, K]
-    asked: Array | None = None  # the class that was asked for of each, [M] int
+    logits: Array | None = None  # of a classifier for the generated images, [M, K]
+    labels: Array | None = None  # the class that each was conditioned on, [M] int
+    memorised: Array | None = None  # whether each is a copy of a training image, [M] bool; see `memorised`
 
 
 Metric = Callable[[Evidence], float | None]
@@ -57,8 +59,7 @@ def kernel_distance(evidence: Evidence) -> float:
 
 
 def _kernel_sum(one: Array, two: Array) -> float:
-    parts = (one[start : start + PART] for start in range(0, len(one), PART))
-    return sum(float((((part @ two.T) / one.shape[1] + 1) ** 3).sum()) for part in parts)
+    return sum(float((((part @ two.T) / one.shape[1] + 1) ** 3).sum()) for part in _parts(one, two))
 
 
 def _kernel_diagonal(features: Array) -> float:
@@ -78,10 +79,10 @@ def inception_score(evidence: Evidence) -> float | None:
 
 
 def label_accuracy(evidence: Evidence) -> float | None:
-    """The share of images that a classifier takes for the class that was asked for."""
-    if evidence.logits is None or evidence.asked is None:
+    """The share of images that a classifier takes for the class that they were conditioned on."""
+    if evidence.logits is None or evidence.labels is None:
         return None
-    return float((evidence.logits.argmax(1) == evidence.asked).mean())
+    return float((evidence.logits.argmax(1) == evidence.labels).mean())
 
 
 def precision(evidence: Evidence) -> float:
@@ -106,28 +107,44 @@ def coverage(evidence: Evidence) -> float:
     return float((nearest < _radii(evidence.real, NEIGHBOURS)).mean())
 
 
-def memorisation(evidence: Evidence) -> float:
-    """The share of generated images that are nearer to a real one than that one's nearest real neighbour is: of images
-    that were not trained on, about a half (Alaa et al. 2022, section 4.2)."""
-    nearest = [(part.argmin(1), part.min(1)) for part in _distances(evidence.generated, evidence.real)]
+def memorisation(evidence: Evidence) -> float | None:
+    """The share of generated images that are `memorised`: of images that were not trained on, about a half."""
+    return None if evidence.memorised is None else float(evidence.memorised.mean())
+
+
+def memorised(generated: Array, train: Array) -> Array:
+    """Which generated images are nearer to a training image than that one's nearest other training image is.
+
+    Features [M, D] and [N, D], of all training images -> [M] bool. Source: Alaa et al. 2022, section 4.2.
+    """
+    nearest = [(part.argmin(1), part.min(1)) for part in _distances(generated, train)]
     who, far = (np.concatenate(column) for column in zip(*nearest, strict=True))
-    return float((far < _radii(evidence.real, 1)[who]).mean())
+    originals, which = np.unique(who, return_inverse=True)
+    return far < _radii(train, 1, originals)[which]
+
+
+def _parts(one: Array, two: Array) -> Iterator[Array]:
+    """The rows of `one`, few enough at a time for a matrix of them and of all rows of `two`."""
+    size = max(1, min(PART, NUMBERS // max(1, len(two))))
+    for start in range(0, len(one), size):
+        yield one[start : start + size]
 
 
 def _distances(one: Array, two: Array) -> Iterator[Array]:
-    """Euclidean distances, PART rows at a time: [N, D], [M, D] -> [<= PART, M] each."""
+    """Euclidean distances, some rows at a time: [N, D], [M, D] -> [n, M] each."""
     squares = np.square(two).sum(1)
-    for start in range(0, len(one), PART):
-        part = one[start : start + PART]
+    for part in _parts(one, two):
         yield np.sqrt((np.square(part).sum(1)[:, None] - 2 * part @ two.T + squares).clip(0))
 
 
-def _radii(features: Array, neighbours: int) -> Array:
-    """How far each one's k-th nearest other is: [N, D] -> [N]. Raises UsageError where there are not as many."""
+def _radii(features: Array, neighbours: int, rows: Array | slice = slice(None)) -> Array:
+    """How far each one's k-th nearest other is: [N, D] -> [N], or of some rows alone. Raises UsageError where there are
+    not as many."""
     if len(features) <= neighbours:
         raise UsageError(f"the {neighbours} nearest neighbours of an image need more images than {len(features)}")
     # Itself is the nearest of all, at 0 or what rounding made of it.
-    return np.concatenate([np.partition(part, neighbours, 1)[:, neighbours] for part in _distances(features, features)])
+    parts = _distances(features[rows], features)
+    return np.concatenate([np.partition(part, neighbours, 1)[:, neighbours] for part in parts])
 
 
 def _inside(centres: Array, points: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from jaxgen.errors import UsageError
 from jaxgen.evaluation.features import Extractor, Features
-from jaxgen.evaluation.metrics import METRICS, Evidence, Metric, frechet_distance
+from jaxgen.evaluation.metrics import METRICS, Evidence, Metric, frechet_distance, memorised
 
 GROUPS = 10  # that are left out in turn to estimate an interval
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the images, whose scores are extrapolated to infinitely many
@@ -39,14 +40,19 @@ class Report:
     extractor: str
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON, which has no NaN: numbers that too few images give none for are None."""
         scores = {
-            name: {"value": score.value, "margin_95": score.margin, "floor": score.floor}
+            name: {"value": _finite(score.value), "margin_95": _finite(score.margin), "floor": _finite(score.floor)}
             for name, score in self.scores.items()
         }
         return {
             "n": self.n, "real": self.real, "floor_n": self.floor_n, "extractor": self.extractor,
-            "fid_infinity": self.fid_infinity, "scores": scores,
+            "fid_infinity": _finite(self.fid_infinity), "scores": scores,
         }  # fmt: skip
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def evaluate(
@@ -55,15 +61,17 @@ def evaluate(
     test: tuple[np.ndarray, np.ndarray] | None,
     extractor: Extractor,
     *,
-    asked: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    seed: int = 0,
     metrics: Mapping[str, Metric] = METRICS,
     say: Say = lambda line: None,
 ) -> Report:
     """Compare generated images with as many real ones.
 
     generated, train: uint8 [N, H, W, C]; test: images and labels for the floor, None if the dataset has no test split;
-    asked: the class that each generated image was asked to be, [N] int. Of the real images at most N are compared: the
-    first ones, of which there may be fewer. Raises UsageError if there are too few for a metric.
+    labels: the class that each generated image was conditioned on, [N] int. At most N real images of each split are
+    compared, a sample by `seed`; memorised images are looked for in all of `train`. Raises UsageError if there are too
+    few images for a metric.
     """
     count = len(generated)
     if count and (generated == generated[:1]).all():
@@ -71,13 +79,16 @@ def evaluate(
     say("features of generated images")
     ours = extractor(generated)
     say("features of real images")
-    real = extractor(train[:count]).features
-    evidence = Evidence(real, ours.features, ours.logits, asked)
-    floor = None
+    everything = extractor(train).features
+    real = everything[sampled(len(train), count, seed)]
+
+    def evidence_of(features: Features, labels: np.ndarray | None) -> Evidence:
+        return Evidence(real, features.features, features.logits, labels, memorised(features.features, everything))
+
+    evidence, floor = evidence_of(ours, labels), None
     if test is not None:
-        images, labels = (part[:count] for part in test)
-        held_out: Features = extractor(images)
-        floor = Evidence(real, held_out.features, held_out.logits, None if asked is None else labels)
+        rows = sampled(len(test[0]), count, seed)
+        floor = evidence_of(extractor(test[0][rows]), None if labels is None else test[1][rows])
     scores = {}
     for name, metric in metrics.items():
         say(name)
@@ -91,6 +102,11 @@ def evaluate(
     )  # fmt: skip
 
 
+def sampled(total: int, count: int, seed: int) -> np.ndarray:
+    """`count` of `total` rows, or all if there are fewer, without replacement and in order: [n] int."""
+    return np.sort(np.random.default_rng(seed).choice(total, min(count, total), replace=False))
+
+
 def _margin(metric: Metric, evidence: Evidence) -> float:
     """Half of a 95 % interval over generated images, by the jackknife over groups (Efron & Stein 1981)."""
     group = np.random.default_rng(0).permutation(len(evidence.generated)) % GROUPS
@@ -100,8 +116,9 @@ def _margin(metric: Metric, evidence: Evidence) -> float:
 
 def _some(evidence: Evidence, rows: np.ndarray) -> Evidence:
     """The evidence of some of the generated images; rows: a mask or indices."""
-    logits, asked = (None if part is None else part[rows] for part in (evidence.logits, evidence.asked))
-    return replace(evidence, generated=evidence.generated[rows], logits=logits, asked=asked)
+    parts = {name: getattr(evidence, name) for name in ("logits", "labels", "memorised")}
+    chosen: dict[str, Any] = {name: None if part is None else part[rows] for name, part in parts.items()}
+    return replace(evidence, generated=evidence.generated[rows], **chosen)
 
 
 def _extrapolated(evidence: Evidence) -> float:

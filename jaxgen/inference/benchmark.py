@@ -21,7 +21,7 @@ SampleFunction = Callable[[int, np.ndarray | None], object]  # (batch size, plan
 
 
 def bench(
-    sampler: Model,
+    model: Model,
     runtimes: Mapping[str, SampleFunction],
     *,
     batch_sizes: Sequence[int] = (1, 8, 64),
@@ -37,35 +37,35 @@ def bench(
     drifting machine affects them equally; a ratio is the median of the ratios within each repeat.
     """
     rows = []
-    for count, plan in plans_of(sampler, steps).items():
+    for count, plan in plans_of(model, steps).items():
         for batch in batch_sizes:
             say(f"{count} steps, batch {batch}")
             rows += _rows(_seconds(runtimes, batch, plan, repeats), batch, count)
     return {"machine": machine(), "threads": threads or _cores(), "repeats": repeats, "rows": rows}
 
 
-def plans_of(sampler: Model, steps: Sequence[int]) -> dict[int, np.ndarray | None]:
+def plans_of(model: Model, steps: Sequence[int]) -> dict[int, np.ndarray | None]:
     """A plan without noise for each number of steps, so that the network dominates; {1: None} without a process."""
-    process = sampler.inference.process
+    process = model.inference.process
     if process is None:
         return {1: None}
     quiet = sampler_spec.named(process)  # the first one named is without noise
     name = next(iter(quiet.values())).sampler
-    return {count: sampler.plan(sampler=name, steps=count, eta=0.0) for count in steps}
+    return {count: model.plan(sampler=name, steps=count, eta=0.0) for count in steps}
 
 
-def sample_function(sampler: Model) -> SampleFunction:
+def sample_function(model: Model) -> SampleFunction:
     """The sampling function of a model file."""
 
     def sample(batch: int, plan: np.ndarray | None) -> object:
-        return sampler.sample(np.zeros(batch, np.int64), np.arange(batch), guidance=unguided(sampler), plan=plan)
+        return model.sample(np.zeros(batch, np.int64), np.arange(batch), guidance=unguided(model), plan=plan)
 
     return sample
 
 
-def unguided(sampler: Model) -> float | None:
+def unguided(model: Model) -> float | None:
     """The guidance at which every runtime evaluates the network once per row."""
-    return 1.0 if sampler.classes and sampler.inference.process else None
+    return 1.0 if model.classes and model.inference.process else None
 
 
 def numbers(text: str, what: str) -> list[int]:

@@ -60,6 +60,7 @@ def _inference(manifest: Mapping[str, Any], read: _Config, name: str) -> dict[st
 
 def _diffusion(read: _Config) -> dict[str, Any]:
     steps, sampler = read("diffusion.steps", int, 1000), read("diffusion.sampler", str, "ddim")
+    # In format 1 a plan of 'ancestral', and of no other sampler, took all T steps.
     sampler_steps = steps if sampler == "ancestral" else read("diffusion.sampler_steps", int, 50)
     process = {
         "kind": "diffusion",

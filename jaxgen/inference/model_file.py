@@ -19,25 +19,22 @@ a server of strangers' files must give each run a deadline.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from jaxgen import __version__
 from jaxgen.errors import JaxgenError
 from jaxgen.files import read_bytes
-from jaxgen.images import MAX_PIXELS, png_bytes, png_pixels
 from jaxgen.inference.manifest import Inference, require_known
 from jaxgen.inference.onnx_safety import metadata_spans, outside_reference
 from jaxgen.inference.protobuf import WireError
+from jaxgen.inference.strict_json import check_type, parse_object
 
 T = TypeVar("T")
 
@@ -51,8 +48,6 @@ PREFIXES = {number: f'{{"format": {number}, "sha256": "'.encode() for number in 
 
 REQUIRED: Mapping[str, type] = {"format": int, "sha256": str, "jaxgen": str}
 SECTION: Mapping[int, str] = {1: "config", 2: "inference"}  # the object that each format requires besides
-JSON_NAMES = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
-JSON_NAMES |= {list: "a list", dict: "an object", type(None): "null"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,7 +104,7 @@ class Artifact:
             if not isinstance(value, dict) or name not in value:
                 raise JaxgenError(f"{self.path}: its manifest has no {key!r} (made by jaxgen {self.version!a})")
             value = value[name]
-        _check_type(value, kind, key, str(self.path))
+        check_type(value, kind, key, str(self.path))
         return value
 
 
@@ -191,30 +186,6 @@ def stamp(model_bytes: bytes) -> bytes:
     return b"".join((model_bytes[:at], _digest(model_bytes, at).encode(), model_bytes[at + len(ZEROS) :]))
 
 
-def encode_images(images: np.ndarray) -> list[str]:
-    """Encode uint8 [N, H, W, C], C 1 or 3, as N base64 PNGs, for a certificate's probe."""
-    return [base64.b64encode(png_bytes(image)).decode() for image in images]
-
-
-def decode_images(texts: Sequence[str]) -> np.ndarray:
-    """The inverse of `encode_images`: uint8 [N, H, W, C].
-
-    Raises JaxgenError on anything but one or more base64 PNGs of one shape, with at most MAX_PIXELS together.
-    """
-    if not isinstance(texts, list | tuple) or not texts or not all(isinstance(text, str) for text in texts):
-        raise JaxgenError("expected a list of one or more base64 PNGs")
-    images: list[np.ndarray] = []
-    for number, text in enumerate(texts):
-        try:
-            png = base64.b64decode(text, validate=True)
-        except ValueError as err:
-            raise JaxgenError(f"image {number} is not base64: {err}") from err
-        images.append(png_pixels(png, f"image {number}", MAX_PIXELS // len(texts)))
-        if images[-1].shape != images[0].shape:
-            raise JaxgenError(f"image {number}: expected {images[0].shape} as image 0, got {images[-1].shape}")
-    return np.stack(images)
-
-
 def _manifest(data: bytes, name: str) -> tuple[dict[str, Any], int]:
     """The manifest with its types checked, and the offset of its hash in the file."""
     try:
@@ -226,34 +197,18 @@ def _manifest(data: bytes, name: str) -> tuple[dict[str, Any], int]:
     if len(spans) > 1:
         raise JaxgenError(f"{name}: is damaged or forged: it has {len(spans)} jaxgen manifests, expected one")
     start, end = spans[0]
-    manifest = _parse_json(data[start : min(end, start + MAX_MANIFEST_BYTES + 1)], name)
+    try:
+        manifest = parse_object(
+            data[start : min(end, start + MAX_MANIFEST_BYTES + 1)], MAX_MANIFEST_BYTES, "its manifest"
+        )
+    except ValueError as err:
+        raise _damaged(name, err) from err
     _check_format(manifest, name)
     _check_types(manifest, f"{name}: its manifest")
     prefix = PREFIXES[manifest["format"]]
     if not data.startswith(prefix, start) or len(manifest["sha256"]) != len(ZEROS):
         raise _damaged(name, "its manifest does not start with its format and hash")
     return manifest, start + len(prefix)
-
-
-def _parse_json(text: bytes, name: str) -> dict[str, Any]:
-    """Parse a JSON object strictly: no duplicate keys, no inf or nan, no half of a surrogate pair."""
-    try:
-        if len(text) > MAX_MANIFEST_BYTES:
-            raise ValueError(f"more than {MAX_MANIFEST_BYTES} bytes")
-        manifest = json.loads(text.decode(), object_pairs_hook=_unique)
-        json.dumps(manifest, allow_nan=False, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as err:
-        raise _damaged(name, f"its manifest is no JSON: {ascii(str(err))[1:-1]}") from err
-    if not isinstance(manifest, dict):
-        raise _damaged(name, "its manifest is no JSON object")
-    return manifest
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        raise ValueError("a key occurs twice")
-    return table
 
 
 def _check_format(manifest: Mapping[str, Any], name: str) -> None:
@@ -269,14 +224,7 @@ def _check_types(manifest: Mapping[str, Any], name: str) -> None:
     for key, kind in {**REQUIRED, SECTION[manifest["format"]]: dict}.items():
         if key not in manifest:
             raise JaxgenError(f"{name} has no {key!r}")
-        _check_type(manifest[key], kind, key, name)
-
-
-def _check_type(value: object, kind: type, key: str, name: str) -> None:
-    allowed = (float, int) if kind is float else (kind,)  # JSON has one type of number
-    if type(value) not in allowed:  # not isinstance: true is no integer
-        expected, actual = (JSON_NAMES.get(each, each.__name__) for each in (kind, type(value)))
-        raise JaxgenError(f"{name}: {key!r} must be {expected}, got {actual}")
+        check_type(manifest[key], kind, key, name)
 
 
 def _digest(data: bytes, at: int) -> str:

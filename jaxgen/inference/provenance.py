@@ -78,7 +78,7 @@ class LatentProvenance:
 
     def record(self) -> dict[str, Any]:
         """As PNGs carry it."""
-        made = {"model": self.model, "latent": self.command, **self.settings}
+        made = {"model": self.model, "command": self.command, **self.settings}
         return {name: value for name, value in made.items() if value is not None}
 
 
@@ -104,12 +104,34 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     text = png_text(path).get(PROVENANCE_KEY)
     if not isinstance(text, str):
         raise JaxgenError(f"{path}: does not say how it was made; only PNGs that 'jaxgen sample' wrote do")
+    return parse_provenance(text, str(path))
+
+
+def parse_provenance(text: str, name: str) -> dict[str, Any]:
+    """The record in the text of `provenance_text`: "latent", if any, is a list of numbers, and "command", if any, the
+    name of the latent tool that made the image, which earlier versions wrote under "latent".
+
+    name: of the image in messages. Raises JaxgenError on a text that is oversize or no JSON object.
+    """
     if len(text) > MAX_PROVENANCE_CHARS:
-        raise JaxgenError(f"{path}: its provenance has {len(text)} characters, expected at most {MAX_PROVENANCE_CHARS}")
+        raise JaxgenError(f"{name}: its provenance has {len(text)} characters, expected at most {MAX_PROVENANCE_CHARS}")
     try:
         provenance = json.loads(text)
     except (ValueError, RecursionError) as err:
-        raise JaxgenError(f"{path}: its provenance is no JSON; the image is damaged or was rewritten") from err
+        raise JaxgenError(f"{name}: its provenance is no JSON; the image is damaged or was rewritten") from err
     if not isinstance(provenance, dict):
-        raise JaxgenError(f"{path}: its provenance is no JSON object; the image was rewritten")
+        raise JaxgenError(f"{name}: its provenance is no JSON object; the image was rewritten")
+    if isinstance(provenance.get("latent"), str):
+        provenance = {("command" if key == "latent" else key): value for key, value in provenance.items()}
     return provenance
+
+
+def require_replayable(provenance: Mapping[str, Any], name: str) -> None:
+    """Raise JaxgenError for an image that a latent tool made, or that was decoded from a latent."""
+    if "command" in provenance:
+        made_by = ascii(f"jaxgen latent {provenance['command']}"[:60])
+    elif "latent" in provenance:
+        made_by = "decoding a latent"
+    else:
+        return
+    raise JaxgenError(f"{name} was made by {made_by}, which replay does not repeat")

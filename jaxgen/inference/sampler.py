@@ -4,84 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Literal, TypedDict, Unpack
+from typing import Literal
 
 import numpy as np
 
-from jaxgen.errors import JaxgenError, UsageError, nearest
-from jaxgen.inference.checks import floats, integers, require_range, require_shape, scale, words
-from jaxgen.inference.defaults import without_default
-from jaxgen.inference.model import OnnxModel
-from jaxgen.inference.model_file import Artifact
+from jaxgen.errors import UsageError, nearest
 from jaxgen.inference.own_plan import own_table
-from jaxgen.inference.protobuf import WireError
-from jaxgen.inference.required_inputs import fed_by_default
-from jaxgen.inference.session import Session, Stop, require
-from jaxgen.sampling import plan as plans, sampler_spec
-from jaxgen.sampling.process import MAX_GUIDANCE, Process, SamplerSpec
-
-# Inputs with and without a plan; conditional models also have "label", and with a plan "guidance".
-BY_PLAN = {"seed", "index", "plan", "state"}
-AT_ONCE = {"seed", "index", "latent"}
+from jaxgen.inference.sampler_graph import Inputs as Inputs, SamplerGraph
+from jaxgen.sampling import sampler_spec
+from jaxgen.sampling.process import SamplerSpec
 
 Label = int | Literal["all"]  # a class's number, -1 for none; "all": each image's index modulo the classes
 
 
-class Inputs(TypedDict, total=False):
-    """The optional inputs of a call; None: the file's default."""
-
-    label: np.ndarray | None  # [N], -1 for none; default: -1, or the index modulo the classes if one is required
-    guidance: float | None  # classifier-free
-    plan: np.ndarray | None  # [S, 9]
-    state: np.ndarray | None  # [2, N, H, W, C] of an earlier call; only for models with a plan
-    latent: np.ndarray | None  # [N, D], decoded instead of the seed's own; only for models without a plan
-
-
-class Model(OnnxModel):
+class Model(SamplerGraph):
     """A loaded sampler. Image `index` of `seed` is the same in every batch, process and machine.
 
     Raises JaxgenError if the model's manifest or graph breaks the contract.
     """
-
-    def __init__(self, artifact: Artifact, session: Session | None = None) -> None:
-        """session: see `OnnxModel`."""
-        kind = artifact.inference.kind
-        if kind == "network":
-            raise JaxgenError(
-                f"{artifact.path}: cannot sample by itself: it is only the network of a model; 'jaxgen compose' makes "
-                "the whole file"
-            )
-        if kind != "sampler":
-            raise JaxgenError(f"{artifact.path}: generates no images: it is {_article(kind)}, which reads images")
-        super().__init__(artifact, session)
-        self._check_contract()
-        try:
-            self._must_feed = without_default(artifact.data)
-        except WireError as err:
-            raise JaxgenError(f"{artifact.path}: its graph's inputs cannot be read ({err}); export it again") from err
-
-    @property
-    def untrained(self) -> bool:
-        """Whether its weights are untrained, so that its images are meaningless."""
-        training = self.artifact.manifest.get("training")
-        return isinstance(training, dict) and training.get("untrained") is True
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """The shape of one image's noise: [H, W, C], or [D] for a code."""
-        assert self.inference.noise_shape  # every sampler has one
-        return self.inference.noise_shape
-
-    @property
-    def least_label(self) -> int:
-        """-1 for models that can sample without a class, 0 for conditional models that cannot."""
-        return 0 if self.classes and not self.inference.null_class else -1
-
-    def process(self) -> Process:
-        """The process of this model's plans. Raises UsageError if it has none and samples in one evaluation."""
-        if self.inference.process is None:
-            raise UsageError(f"{self.artifact.path} samples in one evaluation: it has no plan, steps or guidance")
-        return self.inference.process
 
     def recipe(self, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> SamplerSpec:
         """The recipe of a plan, with the file's own settings as defaults; see `sampler_spec.choose`.
@@ -121,7 +61,7 @@ class Model(OnnxModel):
         if self.least_label == -1 and (text is None or text == -1):
             return -1
         if not self.classes:
-            raise self._unconditional("label")
+            raise self.unconditional("label")
         if isinstance(text, str) and text in self.classes:
             return self.classes.index(text)
         name = str(text)
@@ -129,81 +69,6 @@ class Model(OnnxModel):
             return int(name)
         known = f"0 to {len(self.classes) - 1}: {', '.join(self.classes)}"
         raise UsageError(f"label must be a class ({known}), got {name[:60]!r}{nearest(name[:60], self.classes)}")
-
-    def sample(
-        self, seed: np.ndarray, index: np.ndarray, *, deadline: float | None = None, **inputs: Unpack[Inputs]
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Run the graph once: images uint8 [N, H, W, C], and the state float32 [2, N, H, W, C] to continue from.
-
-        seed, index: [N] integers in [0, 2^32); deadline: seconds after which the run is stopped with a JaxgenError;
-        inputs: see `Inputs`. Models without a plan return no state.
-        Raises UsageError on invalid inputs, JaxgenError if the run fails or gives NaN.
-        """
-        feeds = self.feeds(seed, index, **inputs)
-        images, after = self.run(feeds, deadline)
-        if after is not None and np.isnan(after).any():
-            raise self.diverged()
-        return images, after
-
-    def feeds(
-        self,
-        seed: np.ndarray,
-        index: np.ndarray,
-        *,
-        label: np.ndarray | None = None,
-        guidance: float | None = None,
-        plan: np.ndarray | None = None,
-        state: np.ndarray | None = None,
-        latent: np.ndarray | None = None,
-    ) -> dict[str, np.ndarray]:
-        """The graph's inputs for `sample`, by name, checked and converted.
-
-        The feeds of several calls with the same plan and guidance can be concatenated into one call.
-        """
-        feeds = {"seed": words(seed, "seed"), "index": words(index, "index")}
-        count = len(feeds["seed"])
-        require_shape(feeds["index"], (count,), "index")
-        if self.classes:
-            feeds["label"] = self._labels(label, feeds["index"])
-        elif label is not None:
-            labels = integers(label, "label")
-            if labels.ndim:  # one number stands for all images
-                require_shape(labels, (count,), "label")
-            if (labels != -1).any():
-                raise self._unconditional("label")
-        if guidance is not None:
-            self.process()
-            if not self.classes:
-                raise self._unconditional("guidance")
-            feeds["guidance"] = scale(guidance, "guidance", MAX_GUIDANCE)
-        if plan is not None:
-            self.process()
-            feeds["plan"] = plans.validate(plan)
-        if state is not None:
-            self.process()
-            feeds["state"] = floats(state, "state", (2, count, *self.shape))
-        if latent is not None:
-            if self.inference.process is not None:
-                raise UsageError(f"{self.artifact.path} samples by a plan: it takes a state, and no latent")
-            feeds["latent"] = floats(latent, "latent", (count, *self.noise_shape))
-        return feeds
-
-    def run(
-        self, feeds: dict[str, np.ndarray], deadline: float | None = None, stop: Stop | None = None
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """`sample` with the result of `feeds`, without a check for NaN; stop: see `Session.run`."""
-        names = ["images"] if self.inference.process is None else ["images", "state_out"]
-        values = fed_by_default(self._must_feed - feeds.keys(), self.artifact)
-        images, *after = self.session.run(names, feeds | values, deadline, stop)
-        shape = (len(feeds["seed"]), *self.shape)
-        # A forged graph can return shapes that it did not declare.
-        if images.shape != shape or images.dtype != np.uint8 or any(state.shape != (2, *shape) for state in after):
-            raise JaxgenError(f"{self.artifact.path}: expected images {shape}, got {images.shape} from its graph")
-        return images, after[0] if after else None
-
-    def diverged(self) -> JaxgenError:
-        """The error for NaN in a state."""
-        return JaxgenError(f"{self.artifact.path}: sampled NaN; its weights, or the given plan or state, have diverged")
 
     def stream(
         self,
@@ -258,31 +123,6 @@ class Model(OnnxModel):
         """[N] labels of images `index`; None for an unconditional model, which accepts only the label -1."""
         if not self.classes:
             if label not in (-1, None):
-                raise self._unconditional("label")
+                raise self.unconditional("label")
             return None
         return index % len(self.classes) if label == "all" else np.full(len(index), label)
-
-    def _check_contract(self) -> None:
-        """Check the graph's inputs, outputs and image shape against the manifest."""
-        by_plan = self.inference.process is not None
-        names = set(BY_PLAN if by_plan else AT_ONCE)
-        if self.classes:
-            names |= {"label", "guidance"} if by_plan else {"label"}
-        inputs = {name: self.noise_shape if name == "latent" else None for name in names}
-        outputs = {"images": self.shape} | ({"state_out": None} if by_plan else {})
-        require(self.session, self.artifact.path, inputs, outputs)
-
-    def _unconditional(self, what: str) -> UsageError:
-        return UsageError(f"{self.artifact.path} is unconditional: it takes no {what}")
-
-    def _labels(self, label: np.ndarray | None, index: np.ndarray) -> np.ndarray:
-        if label is None:
-            return index % len(self.classes) if self.least_label == 0 else np.full(len(index), -1)
-        labels = integers(label, "label")
-        require_shape(labels, (len(index),), "label")
-        require_range(labels, self.least_label, len(self.classes) - 1, "label")
-        return labels.astype(np.int64)
-
-
-def _article(kind: str) -> str:
-    return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"

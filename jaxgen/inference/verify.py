@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import tensors
-from jaxgen.inference.model_file import Artifact, decode_images
+from jaxgen.inference.model_file import Artifact
 
 Loaded = Any  # a `jaxgen.inference.model.OnnxModel`, whose module needs this one
 LIMITS = {"identical": 0.995, "off_by": 2}  # the least share of equal pixels, the largest difference of a pixel
@@ -61,15 +61,15 @@ def require_certified(model: Loaded, runtime: str) -> None:
         raise JaxgenError(f"{path}: refused in {runtime}, which gives different results: {result['line']}")
 
 
-def _verify_images(sampler: Loaded) -> dict[str, Any]:
-    artifact = sampler.artifact
+def _verify_images(model: Loaded) -> dict[str, Any]:
+    artifact = model.artifact
     seed = artifact.value("certificate.probe.seed", int)
     index = artifact.value("certificate.probe.index", list)
     label = artifact.value("certificate.probe.label", list)
     expected = _images(artifact)
-    if expected.shape != (len(index), *sampler.shape):
-        raise UsageError(f"its images are {list(expected.shape)}, expected {[len(index), *sampler.shape]}")
-    images, _ = sampler.sample(np.full(len(index), seed), np.asarray(index), label=np.asarray(label))
+    if expected.shape != (len(index), *model.shape):
+        raise UsageError(f"its images are {list(expected.shape)}, expected {[len(index), *model.shape]}")
+    images, _ = model.sample(np.full(len(index), seed), np.asarray(index), label=np.asarray(label))
     result = compare_images(images, expected)
     line = (
         f"{result['identical']:.3%} of pixels identical in {len(index)} images, "
@@ -78,11 +78,11 @@ def _verify_images(sampler: Loaded) -> dict[str, Any]:
     return {"same": same_images(images, expected), "line": line, **result, "images": len(index)}
 
 
-def _verify_numbers(reader: Loaded) -> dict[str, Any]:
-    artifact = reader.artifact
+def _verify_numbers(model: Loaded) -> dict[str, Any]:
+    artifact = model.artifact
     images = _images(artifact)
     probe = artifact.value("certificate.probe.outputs", dict)
-    outputs = reader.read(images)
+    outputs = model.read(images)
     if probe.keys() != outputs.keys():
         raise UsageError(f"its outputs are {sorted(probe)}, expected {sorted(outputs)}")
     relative = 0.0
@@ -95,17 +95,17 @@ def _verify_numbers(reader: Loaded) -> dict[str, Any]:
     return {"same": relative <= MAX_RELATIVE, "line": line, "relative": relative, "images": len(images)}
 
 
-def _verify_network(network: Loaded) -> dict[str, Any]:
-    artifact = network.artifact
+def _verify_network(model: Loaded) -> dict[str, Any]:
+    artifact = model.artifact
 
     def probe(name: str) -> np.ndarray:
         value = artifact.value(f"certificate.probe.{name}", dict)
         return tensors.decode(value, f"{artifact.path}: its certificate's {name}")
 
-    inputs = [probe(f"inputs.{name}") for name in network.inputs]
-    output, expected = network(*inputs), probe(f"outputs.{network.output}")
+    inputs = [probe(f"inputs.{name}") for name in model.inputs]
+    output, expected = model(*inputs), probe(f"outputs.{model.output}")
     if output.shape != expected.shape:
-        raise UsageError(f"its {network.output} is {list(expected.shape)}, expected {list(output.shape)}")
+        raise UsageError(f"its {model.output} is {list(expected.shape)}, expected {list(output.shape)}")
     relative = errors(output, expected)["relative"]
     line = f"{len(output)} evaluations within {relative:.1e} relative"
     return {"same": relative <= MAX_RELATIVE, "line": line, "relative": relative, "images": len(output)}
@@ -114,7 +114,7 @@ def _verify_network(network: Loaded) -> dict[str, Any]:
 def _images(artifact: Artifact) -> np.ndarray:
     texts = artifact.value("certificate.probe.images", list)
     try:
-        return decode_images(texts)
+        return tensors.decode_images(texts)
     except JaxgenError as err:
         raise JaxgenError(f"{artifact.path}: its certificate's probe cannot be run: {err}") from err
 

@@ -74,8 +74,8 @@ def replay(image: Path, provenance: Mapping[str, Any], model_path: Path, **how: 
     again = sheets.sheet(_images(model, request, 64))
     if not same_images(again, before):
         raise JaxgenError(
-            f"{image} is not what {model_path} draws here: either it was changed after it was drawn, "
-            "or this machine draws differently ('jaxgen verify' tells)"
+            f"{image} is not what {model_path} samples here: either it was changed after it was sampled, "
+            "or this machine samples differently ('jaxgen verify' tells)"
         )
     result = compare_images(again, before)
     if result["off_by"] == 0:
@@ -117,7 +117,7 @@ def _write_jpeg(model: Model, request: Request, batch_size: int, output: str) ->
 
 def _write_stdout(model: Model, request: Request, batch_size: int, output: str) -> None:
     _write_sheet(model, request, batch_size, sys.stdout.buffer)
-    sys.stdout.buffer.flush()  # now, while a reader that has gone or a full disk can still be told
+    sys.stdout.buffer.flush()  # now, while the error of a closed pipe or a full disk can still be reported
 
 
 def _write_folder(model: Model, request: Request, batch_size: int, output: str) -> None:

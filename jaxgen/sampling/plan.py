@@ -12,6 +12,7 @@ as float32 [S, 9]; every backend runs the same table with the loop of `run`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,8 +90,8 @@ class Update(NamedTuple):
     noise: Array
 
 
-def ancestral(a: Array, a_next: Array, eta: float = 0.0) -> Update:
-    """DDPM: a sample of q(x_next | x, x0) with variance beta-tilde ('fixed small'). `eta` is only for DDIM.
+def ancestral(a: Array, a_next: Array) -> Update:
+    """DDPM: a sample of q(x_next | x, x0) with variance beta-tilde ('fixed small').
 
     a, a_next: alpha_bar before and after each row, [S]. Source: Ho et al. 2020, equations 6 and 7.
     """
@@ -101,7 +102,7 @@ def ancestral(a: Array, a_next: Array, eta: float = 0.0) -> Update:
     return Update(x, x0, np.zeros_like(a), np.sqrt((1 - a_next) / (1 - a) * beta))
 
 
-def ddim(a: Array, a_next: Array, eta: float = 0.0) -> Update:
+def ddim(a: Array, a_next: Array, eta: float) -> Update:
     """DDIM: deterministic at eta 0, equal to `ancestral` at eta 1. eps is derived again from the clipped x0.
 
     a, a_next: alpha_bar before and after each row, [S]. Source: Song et al. 2021, equations 12 and 16.
@@ -112,8 +113,8 @@ def ddim(a: Array, a_next: Array, eta: float = 0.0) -> Update:
     return Update(x, np.sqrt(a_next) - x * np.sqrt(a), np.zeros_like(a), np.sqrt((1 - a_next) * share))
 
 
-def dpmpp_2m(a: Array, a_next: Array, eta: float = 0.0) -> Update:
-    """DPM-Solver++ 2M (multistep, data prediction); first order in the first and the last row. `eta` is only for DDIM.
+def dpmpp_2m(a: Array, a_next: Array) -> Update:
+    """DPM-Solver++ 2M (multistep, data prediction); first order in the first and the last row.
 
     a, a_next: alpha_bar before and after each row, [S]. Source: Lu et al. 2022, algorithm 2.
     """
@@ -127,10 +128,24 @@ def dpmpp_2m(a: Array, a_next: Array, eta: float = 0.0) -> Update:
     return Update(x, data * (1 + extrapolation), -data * extrapolation, np.zeros_like(a))
 
 
-SAMPLERS: dict[str, Callable[[Array, Array, float], Update]] = {
-    "ancestral": ancestral,
-    "ddim": ddim,
-    "dpmpp-2m": dpmpp_2m,
+@dataclass(frozen=True)
+class Sampler:
+    """A sampler's function, and the properties that other modules need.
+
+    function: of SAMPLERS, (a, a_next) -> Update; of FLOW_SAMPLERS, (steps, time_scale) -> the table. takes_eta: the
+    function takes `eta` as well, in [0, 1]. every_step: by default, its plans take all T steps of the process.
+    """
+
+    function: Callable[..., Any]
+    takes_eta: bool = False
+    every_step: bool = False
+
+
+# Of diffusion models; FLOW_SAMPLERS are below.
+SAMPLERS: dict[str, Sampler] = {
+    "ancestral": Sampler(ancestral, every_step=True),
+    "ddim": Sampler(ddim, takes_eta=True),
+    "dpmpp-2m": Sampler(dpmpp_2m),
 }
 
 # alpha_bar -> (x0_x, x0_out): x0 from x and the network's prediction.
@@ -152,9 +167,10 @@ def make_plan(
 ) -> Array:
     """The table of a sampler: float32 [steps, 9], with the columns `COLUMNS`.
 
-    alpha_bar: [T], from `alpha_bar`; sampler: of SAMPLERS; steps: 1 to T; eta: in [0, 1], DDIM only; prediction: of
-    PREDICTIONS; clip: > 0, inf for none. Raises UsageError on other values. Row k has noise index k + 1, even without
-    noise; noise index 0 is the initial noise. The last row gives x0 itself and adds no noise.
+    alpha_bar: [T], from `alpha_bar`; sampler: of SAMPLERS; steps: 1 to T; eta: in [0, 1], above 0 only for samplers
+    that take it; prediction: of PREDICTIONS; clip: > 0, inf for none. Raises UsageError on other values. Row k has
+    noise index k + 1, even without noise; noise index 0 is the initial noise. The last row gives x0 itself and adds no
+    noise.
     """
     kept = np.asarray(alpha_bar, np.float64)
     good = kept.ndim == 1 and kept.size and np.all((kept >= _LEAST) & (kept <= _MOST)) and np.all(np.diff(kept) <= 0)
@@ -162,12 +178,14 @@ def make_plan(
         raise UsageError(
             f"alpha_bar must be numbers in (0, 1), one or more in a row, that never increase; its shape is {kept.shape}"
         )
-    update, x0_of = lookup(SAMPLERS, sampler, "sampler"), lookup(PREDICTIONS, prediction, "prediction")
-    if not 0 <= eta <= 1 or (eta and sampler != "ddim"):
-        raise UsageError(f"eta must be from 0 to 1, and 0 for samplers other than 'ddim'; got {eta} for {sampler!r}")
+    chosen, x0_of = lookup(SAMPLERS, sampler, "sampler"), lookup(PREDICTIONS, prediction, "prediction")
+    if not 0 <= eta <= 1 or (eta and not chosen.takes_eta):
+        takers = ", ".join(repr(name) for name, one in SAMPLERS.items() if one.takes_eta)
+        raise UsageError(f"eta must be from 0 to 1, and 0 for samplers other than {takers}; got {eta} for {sampler!r}")
     t = timesteps(len(kept), steps)
     a, a_next = kept[t], np.append(kept[t[1:]], 1.0)
-    columns = [t, *x0_of(a), np.full(steps, clip), *update(a, a_next, eta), np.arange(1, steps + 1)]
+    update: Update = chosen.function(a, a_next, eta) if chosen.takes_eta else chosen.function(a, a_next)
+    columns = [t, *x0_of(a), np.full(steps, clip), *update, np.arange(1, steps + 1)]
     return validate(np.stack(columns, axis=1))
 
 
@@ -185,6 +203,9 @@ def euler(steps: int, time_scale: float) -> Array:
     zero = np.zeros(steps)
     columns = [t * time_scale, zero + 1, -t, zero + np.inf, kept, 1 - kept, zero, zero, np.arange(1, steps + 1)]
     return validate(np.stack(columns, axis=1))
+
+
+FLOW_SAMPLERS: dict[str, Sampler] = {"euler": Sampler(euler)}
 
 
 def validate(plan: Any) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxgen import __version__
 from jaxgen.errors import UsageError, lookup
-from jaxgen.sampling.plan import PREDICTIONS, SAMPLERS, alpha_bar, euler, make_plan
+from jaxgen.sampling.plan import FLOW_SAMPLERS, PREDICTIONS, SAMPLERS, Sampler, alpha_bar, make_plan
 from jaxgen.sampling.process import SCHEDULES, Diffusion, Flow, Process, SamplerSpec, Unknown
 
 USUAL_STEPS = 50
@@ -32,7 +32,7 @@ class Kind:
     the scales of x0 and of the noise in x at the network's timesteps [S], [S] each.
     """
 
-    samplers: Collection[str]
+    samplers: Mapping[str, Sampler]
     table: Callable[[Any, SamplerSpec], np.ndarray]
     named: Callable[[Any], list[SamplerSpec]]
     levels: Callable[[Any, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -51,10 +51,10 @@ def _diffusion_table(process: Diffusion, recipe: SamplerSpec) -> np.ndarray:
 
 
 def _flow_table(process: Flow, recipe: SamplerSpec) -> np.ndarray:
-    lookup({"euler": None}, recipe.sampler, "sampler")
+    sampler = lookup(FLOW_SAMPLERS, recipe.sampler, "sampler")
     if recipe.eta:
         raise UsageError(f"eta must be 0 for {recipe.sampler!r}, got {recipe.eta}")
-    return euler(recipe.steps, process.time_scale)
+    return sampler.function(recipe.steps, process.time_scale)
 
 
 def _diffusion_named(process: Diffusion) -> list[SamplerSpec]:
@@ -75,7 +75,7 @@ KINDS: dict[type, Kind] = {
         levels=_diffusion_levels,
     ),
     Flow: Kind(
-        samplers=("euler",),
+        samplers=FLOW_SAMPLERS,
         table=_flow_table,
         named=lambda process: [SamplerSpec("euler", steps) for steps in (50, 20, 10)],
         levels=lambda process, times: (1 - times / process.time_scale, times / process.time_scale),
@@ -103,9 +103,20 @@ def samplers(source: Source) -> list[str]:
     return sorted(known | {own.sampler})
 
 
+def sampler_of(process: Process, name: str) -> Sampler | None:
+    """The sampler of this name for a process; None if this jaxgen does not know the process or the sampler."""
+    return None if unknown_part(process) else KINDS[type(process)].samplers.get(name)
+
+
 def can_make(process: Process, recipe: SamplerSpec) -> bool:
     """Whether this jaxgen knows the process and the recipe's sampler."""
-    return unknown_part(process) is None and recipe.sampler in KINDS[type(process)].samplers
+    return sampler_of(process, recipe.sampler) is not None
+
+
+def takes_eta(process: Process, name: str) -> bool:
+    """Whether eta changes the plans of this sampler."""
+    sampler = sampler_of(process, name)
+    return sampler is not None and sampler.takes_eta
 
 
 def kind_of(process: Process) -> Kind:
@@ -123,7 +134,8 @@ def choose(
 ) -> SamplerSpec:
     """The recipe of a model's own plan, with the given settings replaced.
 
-    By default, 'ancestral' takes all T steps, and another sampler as many as the own plan, unless that is ancestral.
+    By default, a sampler of every step takes all T steps, and another one as many as the own plan, unless that is of
+    every step.
     Raises UsageError without a process.
     """
     process, own = source.process, source.plan
@@ -138,16 +150,20 @@ def choose(
 
 
 def _steps_of_another(process: Process, own: SamplerSpec, sampler: str) -> int:
-    if sampler == "ancestral":
+    def every_step(name: str) -> bool:
+        known = sampler_of(process, name)
+        return known is not None and known.every_step
+
+    if every_step(sampler):
         return process.max_steps
-    return min(USUAL_STEPS, process.max_steps) if own.sampler == "ancestral" else own.steps
+    return min(USUAL_STEPS, process.max_steps) if every_step(own.sampler) else own.steps
 
 
 def table(process: Process, recipe: SamplerSpec) -> np.ndarray:
     """The plan of a recipe, float32 [S, 9]; see `jaxgen.sampling.plan`.
 
     Raises UsageError for an unknown process or sampler, steps outside 1 to T, eta outside [0, 1], or eta above 0 for a
-    sampler other than 'ddim'.
+    sampler that takes none.
     """
     return kind_of(process).table(process, recipe)
 

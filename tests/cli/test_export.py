@@ -104,7 +104,11 @@ def test_exported_file_becomes_one_with_required_inputs_that_replays_its_images(
     [
         (("--inputs", "required"), "give --web DIR, or --inputs required with -o FILE"),
         (("--inputs", "required", "--web", "site"), "give --web DIR, or --inputs required with -o FILE"),
-        (("--inputs", "required", "-o", "r.onnx", "--torch", "w.pth"), "--torch: "),
+        (("--inputs", "required", "-o", "r.onnx", "--torch", "w.pth"), "RUN --torch w.pth"),
+        (
+            ("--network", "net.onnx"),
+            " is a model file, and net.onnx is exported from a run folder: jaxgen export RUN --network net.onnx",
+        ),
         (("--inputs", "none", "-o", "r.onnx"), "'none' is not one of"),
     ],
 )

@@ -41,7 +41,7 @@ def test_interpolate_gives_the_same_images_in_each_kind_of_file(name, latent, fa
     with Image.open("a.gif") as film:
         assert film.n_frames == 8  # 6 and back; where two walks meet, Pillow shows one frame for longer
     found = read_provenance("a.png")
-    assert (found["latent"], found["seeds"], found["model"]) == ("interpolate", [3, 4, 5], said["model"])
+    assert (found["command"], found["seeds"], found["model"]) == ("interpolate", [3, 4, 5], said["model"])
 
 
 def test_interpolate_between_images_by_their_noise(latent, unconditional):

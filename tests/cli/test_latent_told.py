@@ -14,14 +14,14 @@ def test_image_says_what_was_asked_for_and_what_that_came_to(latent, family):
     vae = family("vae").onnx
     model = latent("reconstruct", vae, *DIGITS, "--count", 4, "--label", "bee", "--invert")["model"]
     assert read_provenance("reconstruction.png") == {
-        "model": model, "latent": "reconstruct", **OF_DIGITS, "count": 4, "label": "bee", "invert": True
+        "model": model, "command": "reconstruct", **OF_DIGITS, "count": 4, "label": "bee", "invert": True
     }  # fmt: skip
     latent("map", vae, *DIGITS, "--first", 2, "--count", 9)
-    want = {"model": model, "latent": "map", **OF_DIGITS, "first": 2, "count": 9, "method": "pca"}
+    want = {"model": model, "command": "map", **OF_DIGITS, "first": 2, "count": 9, "method": "pca"}
     assert read_provenance("map.png") == want
     latent("interpolate", vae, "one.png", "two.png", "--label", "2,bee", "--frames", 3)
     assert read_provenance("interpolation.png") == {
-        "model": model, "latent": "interpolate", "images": ["one.png", "two.png"], "label": "2,bee", "frames": 3,
+        "model": model, "command": "interpolate", "images": ["one.png", "two.png"], "label": "2,bee", "frames": 3,
         "path": "spherical",
     }  # fmt: skip
 
@@ -68,7 +68,7 @@ def test_replay_says_what_drew_the_image(latent, family, refused):
 def test_latents_of_a_decoder_that_is_told_the_class_come_with_a_note(arguments, command, family):
     name, *rest = arguments
     told = command("latent", name, family("vae").onnx, *DIGITS, "--count", 60, *rest)
-    assert (told.code, told.err.count("note: this decoder is told the class")) == (0, 1)
+    assert (told.code, told.err.count("note: this decoder is given the class")) == (0, 1)
     untold = command("latent", name, family("vae-convolutional").onnx, *DIGITS, "--count", 60, *rest)
     assert (untold.code, untold.err) == (0, "")
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy
+import scipy.spatial
 from prdc import compute_prdc
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.metrics.pairwise import polynomial_kernel
@@ -21,7 +22,7 @@ def evidence():
     mix = rng.standard_normal((6, 6))
     real = rng.standard_normal((400, 6)) @ mix
     generated = rng.standard_normal((300, 6)) @ (0.8 * mix) + 0.3
-    return Evidence(real, generated, logits=rng.standard_normal((300, 4)) * 3, asked=rng.integers(0, 4, 300))
+    return Evidence(real, generated, logits=rng.standard_normal((300, 4)) * 3, labels=rng.integers(0, 4, 300))
 
 
 def test_frechet_distance_is_that_of_scipys_matrix_root(evidence):
@@ -61,7 +62,7 @@ def test_inception_score_is_that_of_scipys_entropy(evidence):
 
 
 def test_label_accuracy_is_scikit_learns(evidence):
-    assert metrics.label_accuracy(evidence) == accuracy_score(evidence.asked, evidence.logits.argmax(1))
+    assert metrics.label_accuracy(evidence) == accuracy_score(evidence.labels, evidence.logits.argmax(1))
 
 
 @pytest.mark.parametrize("part", [7, 1024])
@@ -73,15 +74,29 @@ def test_neighbourhood_metrics_are_those_of_prdc(evidence, monkeypatch, part):
         assert METRICS[name](evidence) == pytest.approx(want[name])
 
 
-def test_memorisation_is_the_share_that_is_nearer_than_the_next_real_image():
-    real = np.array([[0.0], [1.0], [5.0]])
+def test_memorisation_is_the_share_that_is_nearer_than_the_next_training_image():
+    train = np.array([[0.0], [1.0], [5.0]])
     generated = np.array([[0.1], [2.5], [4.0], [40.0]])  # 0.1 < 1; 1.5 > 1; 1 < 4; 35 > 4
-    assert metrics.memorisation(Evidence(real, generated)) == 0.5
+    copies = metrics.memorised(generated, train)
+    assert copies.tolist() == [True, False, True, False]
+    assert metrics.memorisation(Evidence(train[:1], generated, memorised=copies)) == 0.5
+
+
+@pytest.mark.parametrize(("part", "numbers"), [(7, 2**23), (1024, 1000), (1024, 1)])
+def test_memorised_images_are_the_same_however_few_distances_are_held_at_a_time(evidence, monkeypatch, part, numbers):
+    far = scipy.spatial.distance.cdist(evidence.generated, evidence.real)
+    among = scipy.spatial.distance.cdist(evidence.real, evidence.real) + np.diag([np.inf] * len(evidence.real))
+    want = far.min(1) < among.min(1)[far.argmin(1)]
+    assert 0.05 < want.mean() < 0.95
+    monkeypatch.setattr(metrics, "PART", part)
+    monkeypatch.setattr(metrics, "NUMBERS", numbers)
+    np.testing.assert_array_equal(metrics.memorised(evidence.generated, evidence.real), want)
 
 
 def test_metric_that_needs_more_than_there_is_answers_nothing(evidence):
     bare = Evidence(evidence.real, evidence.generated)
-    assert {name for name, metric in METRICS.items() if metric(bare) is None} == {"inception_score", "label_accuracy"}
+    lacking = {name for name, metric in METRICS.items() if metric(bare) is None}
+    assert lacking == {"inception_score", "label_accuracy", "memorisation"}
 
 
 @pytest.mark.parametrize(
@@ -91,12 +106,16 @@ def test_metric_that_needs_more_than_there_is_answers_nothing(evidence):
         ("precision", 5, "^the 5 nearest neighbours of an image need more images than 5$"),
         ("recall", 5, "need more images than 5"),
         ("coverage", 5, "need more images than 5"),
-        ("memorisation", 1, "the 1 nearest neighbours"),
     ],
 )
 def test_too_few_images_are_refused_in_a_line(evidence, metric, count, words):
     with pytest.raises(UsageError, match=words):
         METRICS[metric](Evidence(evidence.real[:count], evidence.generated[:count]))
+
+
+def test_copies_of_one_training_image_alone_are_refused_in_a_line(evidence):
+    with pytest.raises(UsageError, match="the 1 nearest neighbours"):
+        metrics.memorised(evidence.generated, evidence.real[:1])
 
 
 @pytest.mark.parametrize("levels", [3, 10_000])

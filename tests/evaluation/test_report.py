@@ -8,7 +8,7 @@ import torch
 
 from jaxgen import data
 from jaxgen.errors import UsageError
-from jaxgen.evaluation.features import Extractor
+from jaxgen.evaluation.features import Extractor, Features
 from jaxgen.evaluation.metrics import METRICS
 from jaxgen.evaluation.report import evaluate
 
@@ -44,13 +44,13 @@ def test_features_are_the_last_hidden_layer_of_the_classifier(classifier, extrac
 def test_real_digits_score_better_than_collapsed_ones_and_these_better_than_noise(extractor, digits):
     train, test = digits
     rng = np.random.default_rng(0)
-    # Other training images than the reference, which are the first; one digit alone; pixels without meaning.
-    others = train.images[800:1400]
+    # Other images than those of `trained`; one digit alone; pixels without meaning.
+    trained, others = train.images[:600], train.images[800:1400]
     ones = np.resize(train.images[train.labels == 1], others.shape)
     ones = np.clip(ones + rng.integers(0, 3, ones.shape), 0, 255).astype(np.uint8)
     noise = rng.integers(0, 256, others.shape, np.uint8)
     real, collapsed, random = (
-        evaluate(images, train.images, (test.images, test.labels), extractor) for images in (others, ones, noise)
+        evaluate(images, trained, (test.images, test.labels), extractor) for images in (others, ones, noise)
     )
     value = {name: [report.scores[name].value for report in (real, collapsed, random)] for name in real.scores}
     assert value["fid"] == sorted(value["fid"]) and value["kid"][0] < min(value["kid"][1:])
@@ -62,16 +62,16 @@ def test_real_digits_score_better_than_collapsed_ones_and_these_better_than_nois
     assert real.scores["fid"].value - real.scores["fid"].margin > 0 and 0 < real.fid_infinity < real.scores["fid"].value
 
 
-def test_label_accuracy_is_the_share_that_the_classifier_reads_as_asked(extractor, digits):
+def test_label_accuracy_is_the_share_that_the_classifier_reads_as_labelled(extractor, digits):
     train, test = digits
-    asked = test.labels.copy()
-    asked[:30] = (asked[:30] + 1) % 10  # a tenth is asked for as what it is not
-    report = evaluate(test.images, train.images, (test.images, test.labels), extractor, asked=asked)
+    labels = test.labels.copy()
+    labels[:30] = (labels[:30] + 1) % 10  # a tenth is labelled as what it is not
+    report = evaluate(test.images, train.images, (test.images, test.labels), extractor, labels=labels)
     score = report.scores["label_accuracy"]
     assert score.floor > 0.9 and score.value == pytest.approx(score.floor - 0.1, abs=0.03)
     assert 0.01 < score.margin < 0.06  # of 300 coins that fall right 6 times in 7: 1.96 * 0.02
-    unasked = evaluate(test.images, train.images, (test.images, test.labels), extractor)
-    assert "label_accuracy" not in unasked.scores
+    unlabelled = evaluate(test.images, train.images, (test.images, test.labels), extractor)
+    assert "label_accuracy" not in unlabelled.scores
 
 
 def test_margin_is_that_of_a_mean(extractor, digits):
@@ -89,6 +89,68 @@ def test_margin_is_that_of_a_mean(extractor, digits):
     groups = [features[group == i].mean() for i in range(10)]
     assert report.scores["mean"].margin == pytest.approx(1.96 * np.std(groups, ddof=1) / np.sqrt(10))
     assert report.scores["mean"].floor is None and report.floor_n == 0
+
+
+class Pixels:
+    """Pixels as features."""
+
+    sha256 = "0" * 64
+
+    def __call__(self, images):
+        flat = images.reshape(len(images), -1).astype(float)
+        return Features(flat, flat)
+
+
+def test_real_images_are_a_sample_of_the_whole_split_in_whichever_order_it_lies():
+    number = np.arange(1000)
+    by_class = np.stack([number // 100, number % 100], 1).astype(np.uint8).reshape(1000, 1, 1, 2)  # ten classes
+    labels = (number // 100).astype(int)
+    compared = []
+
+    def keep(evidence):
+        compared.append(evidence)
+        return 0.0
+
+    def of(seed):
+        compared.clear()
+        report = evaluate(
+            by_class[:200][::-1], by_class, (by_class, labels), Pixels(), labels=labels[:200], seed=seed,
+            metrics={"keep": keep},
+        )  # fmt: skip
+        floor = next(
+            evidence for evidence in compared if len(evidence.generated) == 200 and evidence is not compared[0]
+        )
+        assert report.real == report.floor_n == 200
+        assert (floor.generated[:, 0] == floor.labels).all()  # each test image with its own label
+        return compared[0].real, floor.generated
+
+    for images in of(seed=1):
+        assert len(np.unique(images, axis=0)) == 200  # without replacement
+        assert (np.bincount(images[:, 0].astype(int), minlength=10) > 8).all()  # 20 of each class, give or take 3 sigma
+    np.testing.assert_array_equal(of(seed=1)[0], of(seed=1)[0])
+    assert not np.array_equal(of(seed=1)[0], of(seed=2)[0])
+
+
+def test_memorised_images_are_looked_for_in_the_whole_training_split():
+    rng = np.random.default_rng(0)
+    train = rng.integers(0, 256, (2000, 1, 1, 8), np.uint8)
+    generated = np.concatenate([train[1900:1930], rng.integers(0, 256, (10, 1, 1, 8), np.uint8)])  # 30 copies
+    for seed in range(3):
+        report = evaluate(generated, train, None, Pixels(), seed=seed, metrics={"m": METRICS["memorisation"]})
+        assert report.real == 40 and 0.75 <= report.scores["m"].value <= 1
+
+
+def test_report_of_few_images_is_json_without_nan(digits):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    few = evaluate(
+        digits[0].images[:100], digits[1].images[:5], None, Pixels(), metrics={"nothing": lambda evidence: np.nan}
+    )
+    assert np.isnan(few.fid_infinity)
+    values = json.loads(json.dumps(few.to_dict()), parse_constant=refuse)
+    assert values["fid_infinity"] is None and values["n"] == 100
+    assert values["scores"] == {"nothing": {"value": None, "margin_95": None, "floor": None}}
 
 
 def test_what_cannot_be_scored_is_refused_in_a_line(extractor, digits, classifier):
@@ -113,15 +175,15 @@ def test_extractor_that_is_none_is_refused(family):
 
 def test_command_scores_an_array_and_a_model(jaxgen, classifier, unconditional, tmp_path, digits):
     train, _ = digits
-    np.save(tmp_path / "real.npy", train.images[:400])
+    np.save(tmp_path / "real.npy", train.images)
     common = ("--dataset", "digits", "--extractor", classifier)
     done = jaxgen("eval", tmp_path / "real.npy", *common, "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert said["n"] == 400 and said["scores"]["fid"]["value"] == pytest.approx(0, abs=1e-6)  # the reference itself
+    assert said["n"] == 1497 and said["scores"]["fid"]["value"] == pytest.approx(0, abs=1e-6)  # the reference itself
     assert set(said["scores"]) == set(METRICS) - {"label_accuracy"}
     table = jaxgen("eval", tmp_path / "real.npy", *common).stdout.splitlines()
-    assert table[1].startswith("fid ") and table[-1].startswith("400 images against 400 training images; floor: 300")
+    assert table[1].startswith("fid ") and table[-1].startswith("1497 images against 1497 training images; floor: 300")
     options = ("-n", 60, "--steps", 2, "--json")
     first, again, other = (jaxgen("eval", unconditional.onnx, *common, *options, "--seed", seed) for seed in (0, 0, 1))
     assert first.stdout == again.stdout != other.stdout and json.loads(first.stdout)["n"] == 60

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from schemas import VALIDATOR
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.inference import model_file
+from jaxgen.inference import model_file, tensors
 from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.sampler import Model
@@ -249,7 +249,7 @@ def test_other_images_are_refused_with_their_share_of_equal_pixels(changed, name
     feeds = {"seed": np.full(8, probe["seed"]), "index": np.array(probe["index"])}
     feeds |= {"label": np.array(probe["label"])} if name == "gan" else {}
     images = ort.InferenceSession(path.read_bytes()).run(["images"], feeds)[0]
-    share = (images == model_file.decode_images(probe["images"])).mean()
+    share = (images == tensors.decode_images(probe["images"])).mean()
     assert f"no longer reproduces its certificate: {share:.3%} of pixels identical in 8 images" in message
     assert share < 0.99 and "'jaxgen compose'" in message
 

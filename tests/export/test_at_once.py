@@ -8,7 +8,7 @@ import pytest
 import torch
 from runtimes import BACKENDS, assert_same, by_jax, requests, session
 
-from jaxgen.inference.model_file import decode_images
+from jaxgen.inference.tensors import decode_images
 from jaxgen_export import torch_models, torchscript, weight_mapping
 from jaxgen_export.export import export_model
 

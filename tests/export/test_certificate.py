@@ -9,8 +9,8 @@ import torch
 
 from jaxgen.errors import JaxgenError
 from jaxgen.images import to_uint8
-from jaxgen.inference.model_file import decode_images
 from jaxgen.inference.sampler import Model
+from jaxgen.inference.tensors import decode_images
 from jaxgen.inference.verify import worst
 from jaxgen.models import network, sampling
 from jaxgen.sampling import plan as plans, sampler_spec

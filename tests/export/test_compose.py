@@ -14,7 +14,7 @@ from runtimes import session
 from schemas import VALIDATOR
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.inference import model_file
+from jaxgen.inference import model_file, tensors
 from jaxgen.inference.network import sample_with
 from jaxgen.inference.opening import opened
 from jaxgen.inference.required_inputs import with_required_inputs
@@ -118,7 +118,7 @@ def test_certificate_is_of_the_file_itself_in_onnxruntime(model, composed):
     feeds = {"seed": np.full(8, probe["seed"]), "index": np.array(probe["index"])}
     feeds |= {"label": np.array(probe["label"])} if model.classes else {}
     images = session(path).run(["images"], feeds)[0]
-    np.testing.assert_array_equal(model_file.decode_images(probe["images"]), images)
+    np.testing.assert_array_equal(tensors.decode_images(probe["images"]), images)
     rows = {row["backend"]: row for row in held["trajectories"]}
     assert rows["onnx.reference"]["identical"] >= 0.995 and rows["onnxruntime"]["identical"] >= 0.995
     assert {row["backend"] for row in held["evaluation"]} == {"network alone", "onnx.reference"}

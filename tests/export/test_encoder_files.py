@@ -8,8 +8,8 @@ from runtimes import BACKENDS, random_pixels, session
 
 from jaxgen.images import to_unit
 from jaxgen.inference import model_file
-from jaxgen.inference.model_file import decode_images
 from jaxgen.inference.opening import opened
+from jaxgen.inference.tensors import decode_images
 from jaxgen.inference.verify import verify
 from jaxgen.models import network
 from jaxgen_export import weight_mapping

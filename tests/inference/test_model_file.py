@@ -1,6 +1,5 @@
 """A model file's stamp and manifest: what is written is read back, and what was changed is refused."""
 
-import base64
 import hashlib
 import json
 import re
@@ -15,8 +14,7 @@ from onnx_files import INFERENCE, MANIFEST, forged, model, refusal, serialized
 from jaxgen import __version__
 from jaxgen.config import DDPM, from_dict, to_dict
 from jaxgen.errors import JaxgenError
-from jaxgen.images import png_bytes
-from jaxgen.inference.model_file import Artifact, decode_images, dump_manifest, encode_images, parse, read, stamp
+from jaxgen.inference.model_file import Artifact, dump_manifest, parse, read, stamp
 
 HEAD = '{"format": 2, "sha256": "' + "0" * 64 + '"'
 FORMAT_1 = HEAD.replace("2", "1", 1)
@@ -241,34 +239,3 @@ def test_stamping_what_has_no_fresh_manifest_is_refused(good):
         stamp(model().SerializeToString())
     with pytest.raises(JaxgenError, match="is not an ONNX file"):
         stamp(b"")
-
-
-@pytest.mark.parametrize("shape", [(3, 8, 8, 1), (1, 5, 7, 3)])
-def test_images_survive_the_manifest(shape):
-    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    texts = json.loads(json.dumps(encode_images(images)))
-    assert np.array_equal(decode_images(texts), images)
-
-
-def png_text(*shape: int) -> str:
-    return base64.b64encode(png_bytes(np.zeros(shape, np.uint8))).decode()
-
-
-@pytest.mark.parametrize(
-    ("texts", "message"),
-    [
-        ([], "one or more"),
-        ("abc", "one or more"),
-        ([png_text(2, 2, 1), 7], "one or more"),
-        (["abcd!"], "image 0 is not base64"),
-        (["é"], "image 0 is not base64"),
-        (["abcd"], "image 0: is not a PNG"),
-        ([png_text(2, 2, 1)[:40]], "image 0: is not a PNG"),
-        ([png_text(2, 2, 1), png_text(2, 3, 1)], "image 1: expected (2, 2, 1) as image 0, got (2, 3, 1)"),
-        ([png_text(3000, 3000, 1)] * 2, "at most 8388608 pixels, got 3000 x 3000"),
-    ],
-)
-def test_bad_images_are_refused(texts, message):
-    with pytest.raises(JaxgenError) as caught:
-        decode_images(texts)
-    assert message in str(caught.value)

@@ -2,7 +2,18 @@
 
 from dataclasses import replace
 
-from jaxgen.inference.provenance import LatentProvenance, Provenance
+import numpy as np
+import pytest
+
+from jaxgen.errors import JaxgenError
+from jaxgen.images import save_png
+from jaxgen.inference.provenance import (
+    LatentProvenance,
+    Provenance,
+    provenance_text,
+    read_provenance,
+    require_replayable,
+)
 from jaxgen.sampling.process import SamplerSpec
 
 MADE = Provenance(model="ab" * 32, seed=7, index=12, label=3, guidance=2.0, plan=SamplerSpec("ddim", 50, 0.5))
@@ -40,4 +51,25 @@ def test_file_is_named_by_what_tells_the_image_from_others():
 
 def test_latent_tool_leaves_out_what_it_was_not_asked():
     made = LatentProvenance(model="ab" * 32, command="map", settings={"side": 20, "label": None})
-    assert made.record() == {"model": "ab" * 32, "latent": "map", "side": 20}
+    assert made.record() == {"model": "ab" * 32, "command": "map", "side": 20}
+
+
+@pytest.mark.parametrize(
+    ("written", "read", "line"),
+    [
+        ({"latent": "map", "side": 20}, {"command": "map", "side": 20}, "made by 'jaxgen latent map'"),  # of old
+        ({"command": "map", "side": 20}, {"command": "map", "side": 20}, "made by 'jaxgen latent map'"),
+        ({"label": 3, "latent": [0.5]}, {"label": 3, "latent": [0.5]}, "made by decoding a latent"),
+    ],
+)
+def test_image_that_no_seed_makes_is_read_in_one_form_and_not_replayed(tmp_path, written, read, line):
+    path = tmp_path / "a.png"
+    save_png(path, np.zeros((4, 4, 1), np.uint8), provenance_text({"model": "ab" * 32, **written}))
+    provenance = read_provenance(path)
+    assert provenance == {"model": "ab" * 32, **read}
+    with pytest.raises(JaxgenError, match=f"{line}, which replay does not repeat"):
+        require_replayable(provenance, "a.png")
+
+
+def test_sampled_image_is_replayed():
+    require_replayable(MADE.record(), "a.png")

@@ -10,11 +10,11 @@ from golden import calls
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file, runtime as runtimes
-from jaxgen.inference.model_file import decode_images, encode_images
 from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.sampler import Model
 from jaxgen.inference.session import Stop, Threaded
+from jaxgen.inference.tensors import decode_images, encode_images
 
 FILES = calls.HERE / "format1"
 CPU = "CPUExecutionProvider"

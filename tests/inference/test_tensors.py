@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jaxgen.errors import JaxgenError
-from jaxgen.inference.tensors import decode, encode
+from jaxgen.images import png_bytes
+from jaxgen.inference.tensors import decode, decode_images, encode, encode_images
 
 
 @pytest.mark.parametrize(
@@ -52,3 +53,34 @@ def test_anything_else_is_one_line(wrong, complaint):
     with pytest.raises(JaxgenError) as caught:
         decode(wrong, "m.onnx: x")
     assert str(caught.value).startswith("m.onnx: x: ") and complaint in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8, 1), (1, 5, 7, 3)])
+def test_images_survive_the_manifest(shape):
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    texts = json.loads(json.dumps(encode_images(images)))
+    assert np.array_equal(decode_images(texts), images)
+
+
+def png_text(*shape: int) -> str:
+    return base64.b64encode(png_bytes(np.zeros(shape, np.uint8))).decode()
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([], "one or more"),
+        ("abc", "one or more"),
+        ([png_text(2, 2, 1), 7], "one or more"),
+        (["abcd!"], "image 0 is not base64"),
+        (["é"], "image 0 is not base64"),
+        (["abcd"], "image 0: is not a PNG"),
+        ([png_text(2, 2, 1)[:40]], "image 0: is not a PNG"),
+        ([png_text(2, 2, 1), png_text(2, 3, 1)], "image 1: expected (2, 2, 1) as image 0, got (2, 3, 1)"),
+        ([png_text(3000, 3000, 1)] * 2, "at most 8388608 pixels, got 3000 x 3000"),
+    ],
+)
+def test_bad_images_are_refused(texts, message):
+    with pytest.raises(JaxgenError) as caught:
+        decode_images(texts)
+    assert message in str(caught.value)

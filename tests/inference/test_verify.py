@@ -4,8 +4,8 @@ import pytest
 
 from jaxgen.errors import JaxgenError
 from jaxgen.inference import model_file
-from jaxgen.inference.model_file import encode_images
 from jaxgen.inference.opening import opened
+from jaxgen.inference.tensors import encode_images
 from jaxgen.inference.verify import compare_images, same_images, verify, worst
 
 

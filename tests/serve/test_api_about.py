@@ -17,6 +17,8 @@ def test_models_say_what_they_are(client, shelf):
     want = {"family": "ddpm", "shape": [8, 8, 3], "classes": ["ant", "2", "bee"], "label_optional": True}
     want |= {"encoder": False, "latent": None, "quick": False, "guidance": {"default": 1.5, "max": 100}}
     plan = {"samplers": ["ancestral", "ddim", "dpmpp-2m"], "sampler": "ddim", "steps": 8, "max_steps": 50, "eta": 0.5}
+    steps = {"ancestral": 50, "ddim": 8, "dpmpp-2m": 8}
+    plan["defaults"] = {name: {"steps": steps[name], "eta": 0.5 if name == "ddim" else None} for name in steps}
     assert {key: found["classes"][key] for key in want} == want and found["classes"]["plan"] == plan
     assert (found["vae"]["latent"], found["vae"]["encoder"], found["vae"]["label_optional"]) == (3, True, False)
     assert (found["plane"]["plan"], found["plane"]["guidance"], found["plane"]["quick"]) == (None, None, True)

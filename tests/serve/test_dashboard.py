@@ -29,6 +29,10 @@ def test_form_has_every_key_of_the_config_and_changes_what_it_is_told(name):
     again = configs.override(config, told)
     assert (again.training.lr, again.training.optimizer, again.data.without) == (0.5, "sgd", (8, 9))
     assert found["training.batch_size"].meaning == "over all devices"
+    assert found["training.optimizer"].choices == ("adam", "adamw", "lion", "sgd")
+    samplers = {"ddpm": ("ancestral", "ddim", "dpmpp-2m"), "flow": ("euler",)}.get(config.family)
+    key = {"ddpm": "diffusion.sampler", "flow": "flow.sampler"}.get(config.family)
+    assert key is None or (found[key].kind, found[key].choices) == ("choice", samplers)
 
 
 def test_uploads_are_one_drawing_file_and_its_encoder_or_refused_in_a_line(family, restamped):
@@ -70,7 +74,7 @@ def test_command_that_is_shown_draws_the_same_images_as_the_page(tiny, jaxgen, t
     assert done.returncode == 0, done.stderr
     got = answer(tiny, command, "images/")
     assert got.files == {path.name: path.read_bytes() for path in sorted((tmp_path / "wanted").iterdir())}
-    assert len(got.files) == 5 and got.said == "images/\n"
+    assert len(got.files) == 5 and got.printed == "images/\n"
 
 
 def test_command_that_fails_says_why_by_the_names_that_people_gave(tiny):

@@ -58,7 +58,7 @@ def button(app: AppTest, label: str):
 def shown(app: AppTest, path: Path) -> dict[str, bytes]:
     """The images of the page Generate, by their names in its ZIP."""
     model = ServedModel(name=path.stem, sampler=Model.open(path))
-    return answer(model, app.session_state["drawing"].command, "images/").files
+    return answer(model, app.session_state["generation"].command, "images/").files
 
 
 def test_bad_value_gives_the_line_of_the_command(jaxgen, page, tmp_path):

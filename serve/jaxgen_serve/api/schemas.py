@@ -12,9 +12,11 @@ MAX_POINTS = 64  # that a walk leads through
 Name = Annotated[str, StringConstraints(max_length=200)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Count = Annotated[int, Field(ge=1, description="How many images; the server's own limit may be lower.", le=4096)]
-SamplerName = Annotated[Name, Field(description="ddim, dpmpp-2m, ancestral; euler. Default: the model's.")]
+SamplerName = Annotated[Name, Field(description="Of the model's plan.samplers, as /models has them. Default: its own.")]
 Steps = Annotated[int, Field(ge=1, le=100_000, description="Network evaluations; default: the model's.")]
-Eta = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="Noise of ddim; default: the model's.")]
+Eta = Annotated[
+    float, Field(ge=0, le=1, allow_inf_nan=False, description="Noise of samplers that take it; default: the model's.")
+]
 Guidance = Annotated[
     float, Field(ge=0, le=100, allow_inf_nan=False, description="Pull towards the label; default: the model's.")
 ]

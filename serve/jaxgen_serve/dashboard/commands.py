@@ -1,4 +1,4 @@
-"""Commands of jaxgen's asked about a model, each in a process of its own: what it draws, and the line that asks it."""
+"""Running commands of jaxgen on a model, each in a process of its own: the files it writes, and its command line."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """files: what was written, by name; said: what was printed."""
+    """files: those that were written, by name; printed: stdout."""
 
     files: dict[str, bytes]
-    said: str
+    printed: str
 
     @property
     def content(self) -> bytes:
@@ -45,8 +45,8 @@ class Answer:
 
 
 def answer(model: ServedModel, command: Command, output: str, *options: str) -> Answer:
-    """What it writes and says, with `-o OUTPUT` (a file name, or a folder's with a slash) and options besides. It is
-    run once, then remembered.
+    """The files and the output of a command with `-o OUTPUT` (a file name, or a folder's with a slash) and options
+    besides. It is run once, then cached.
 
     Raises JaxgenError with its line, in which files have the names that people gave them.
     """
@@ -68,9 +68,9 @@ def _answer(sha256: str, command: Command, output: str, options: tuple[str, ...]
             read[0].write_bytes(command.file[1])
         words = [*command.verb, str(file), *map(str, read), *command.words, "-o", f"{place}/{output}", *options]
         try:
-            said = background_jobs.run(words, deadline=SECONDS)
+            printed = background_jobs.run(words, deadline=SECONDS)
         except JaxgenError as err:
             raise JaxgenError(str(err).replace(f"{place}/read/", "").replace(f"{place}/", "")) from err
         made = sorted((place / output).iterdir()) if output.endswith("/") else [place / output]
         files = {path.name: path.read_bytes() for path in made}
-        return Answer(files=files, said=said.replace(f"{place}/read/", "").replace(f"{place}/", ""))
+        return Answer(files=files, printed=printed.replace(f"{place}/read/", "").replace(f"{place}/", ""))

@@ -66,17 +66,17 @@ def presets_for(dataset: str) -> list[str]:
 
 def _section(section: str, values: Any) -> list[Setting]:
     kind = type(values)
-    notes = _comments(kind)
+    notes, fields = _comments(kind), kind.__dataclass_fields__
     result = []
     for name, hint in get_type_hints(kind).items():
         value = getattr(values, name)
-        if get_origin(hint) is Literal:
+        choices = get_args(hint) if get_origin(hint) is Literal else tuple(fields[name].metadata.get("choices", ()))
+        if choices:
             sort = "choice"
         elif get_origin(hint) is tuple:
             sort, value = "text", ", ".join(map(str, value))
         else:
             sort = {int: "integer", float: "number"}.get(hint, "text")
-        choices = get_args(hint) if sort == "choice" else ()
         meaning = notes.get(name, "")
         result.append(Setting(key=f"{section}.{name}", kind=sort, value=value, choices=choices, meaning=meaning))
     return result

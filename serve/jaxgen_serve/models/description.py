@@ -7,7 +7,7 @@ from typing import Any
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.sampler import Model
 from jaxgen.sampling.process import MAX_GUIDANCE
-from jaxgen.sampling.sampler_spec import samplers, unknown_part
+from jaxgen.sampling.sampler_spec import choose, samplers, takes_eta, unknown_part
 
 
 def described(sampler: Model, *, name: str, size: int, encoder: bool, max_steps: int) -> dict[str, Any]:
@@ -36,17 +36,23 @@ def described(sampler: Model, *, name: str, size: int, encoder: bool, max_steps:
 
 
 def plans(sampler: Model, max_steps: int) -> dict[str, Any] | None:
-    """The samplers of a model and its defaults; None: it has no plans."""
+    """The samplers of a model, its defaults, and the defaults of each sampler; None: it has no plans."""
     process, default = sampler.inference.process, sampler.inference.plan
     if process is None or default is None:
         return None
     most = default.steps if unknown_part(process) else process.max_steps  # an unknown process has only its own plan
+    most, names = min(most, max_steps), samplers(sampler.inference)
+    usual = {name: choose(sampler.inference, sampler=name) for name in names}
     return {
-        "samplers": samplers(sampler.inference),
+        "samplers": names,
         "sampler": default.sampler,
         "steps": default.steps,
-        "max_steps": min(most, max_steps),
+        "max_steps": most,
         "eta": default.eta,
+        "defaults": {  # eta null: the sampler takes none
+            name: {"steps": min(recipe.steps, most), "eta": recipe.eta if takes_eta(process, name) else None}
+            for name, recipe in usual.items()
+        },
     }
 
 

@@ -3,7 +3,7 @@
 import { $, el, fillList, fillSegments, roving, setIcon } from "./dom.js";
 import { MOST_SEED, isWrong, put, wholeNumber } from "./fields.js";
 import { hasWords, number, onLanguage, samplerWords, t } from "./i18n.js";
-import { change, newSeed, state, watch } from "./state.js";
+import { change, newSeed, state, takesEta, watch } from "./state.js";
 
 const COUNTS = [1, 4, 5, 16, 64];
 const MOST_BUTTONS = 20; // more classes are shown as a list
@@ -79,8 +79,8 @@ function setUpPlan() {
   $("sampler").addEventListener("change", (event) => {
     const sampler = event.target.value;
     const { plan } = state.model;
-    const steps = sampler === "ancestral" ? plan.max_steps : Math.min(plan.steps, plan.max_steps);
-    change({ sampler, steps: nearestStep(sampler, steps), eta: sampler === plan.sampler ? plan.eta : 0 });
+    const { steps, eta } = plan.defaults[sampler];
+    change({ sampler, steps: nearestStep(sampler, steps), eta: eta ?? 0 });
   });
   for (const id of ["steps-slide", "steps-list"]) {
     $(id).addEventListener("input", (event) => change({ steps: Number(event.target.value) }));
@@ -172,7 +172,7 @@ function factsOf(model) {
 function showPlan(model) {
   const { plan, guidance } = model;
   for (const id of ["sampler-row", "steps-row"]) $(id).hidden = !plan;
-  $("eta-row").hidden = !plan || state.sampler !== "ddim";
+  $("eta-row").hidden = !takesEta(model, state.sampler);
   $("guidance-row").hidden = !guidance;
   $("guidance").max = Math.min(guidance?.max ?? 8, 8);
   if (!plan) return;

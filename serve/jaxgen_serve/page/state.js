@@ -58,13 +58,16 @@ function remember(key) {
 
 export const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
+/** Whether eta changes the images of this sampler. */
+export const takesEta = (model, sampler) => typeof model.plan?.defaults[sampler]?.eta === "number";
+
 /** The settings of a request: those that the chosen model has. */
 export function settings() {
   const { model, label, sampler, steps, eta, guidance } = state;
   return {
     model: model.name,
     label: model.classes.length ? label : null,
-    ...(model.plan ? { sampler, steps, eta: sampler === "ddim" ? eta : null } : {}),
+    ...(model.plan ? { sampler, steps, eta: takesEta(model, sampler) ? eta : null } : {}),
     ...(model.guidance ? { guidance } : {}),
   };
 }

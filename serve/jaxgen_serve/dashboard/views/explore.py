@@ -1,4 +1,4 @@
-"""Explore: what `jaxgen latent` finds in a model, asked in a browser; and how to open the page of `jaxgen serve`."""
+"""The page Explore: commands of `jaxgen latent` as forms; and how to open the page of `jaxgen serve`."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _anomaly(model: ServedModel) -> Command | None:
 
 def _map(model: ServedModel) -> Command | None:
     if model.sampler.inference.process is not None:
-        raise UsageError(f"{model.name} draws by a plan: a map needs short codes; use a VAE")
+        raise UsageError(f"{model.name} samples by a plan: a map needs short codes; use a VAE")
     flat = model.sampler.noise_shape == (2,)
     if flat and st.toggle("The whole plane, decoded", True, key="plane"):
         side = st.slider("Images a side", 5, 30, 16, key="side")
@@ -85,7 +85,7 @@ PARTS: dict[str, Callable[[ServedModel], Command | None]] = {
 
 
 def _of_images(command: str, model: ServedModel, count: int) -> Command | None:
-    """Of a dataset, or of an image that is uploaded; None as long as there is none."""
+    """The command on images of a dataset, or on an uploaded image; None as long as there is none."""
     source = _dataset(model, OWN_FILE)
     if source != OWN_FILE:
         first = int(st.number_input("From number", 0, 100_000, 0, count, key="first"))
@@ -102,13 +102,13 @@ def _latent(command: str, words: tuple[str, ...], file: tuple[str, bytes] | None
 
 
 def _label(model: ServedModel, key: str, *, needed: bool = False) -> tuple[str, ...]:
-    """--label and a class, for models that have them; needed: the images' own where nobody says."""
+    """--label and a class, for models that have them; needed: by default, each image's own class."""
     names = model.sampler.classes
     if not names:
         return ()
-    nobody = "each image's own" if needed else "all in turn" if model.sampler.least_label == 0 else "none"
-    chosen = st.selectbox("Class", [nobody, *names], key=f"{key} class {model.sampler.artifact.sha256}")
-    return () if chosen == nobody else ("--label", chosen)
+    default = "each image's own" if needed else "all in turn" if model.sampler.least_label == 0 else "none"
+    chosen = st.selectbox("Class", [default, *names], key=f"{key} class {model.sampler.artifact.sha256}")
+    return () if chosen == default else ("--label", chosen)
 
 
 def _dataset(model: ServedModel, *others: str) -> str:
@@ -120,31 +120,31 @@ def _dataset(model: ServedModel, *others: str) -> str:
 
 
 def _show(model: ServedModel, command: Command) -> None:
-    """The image that a command draws, what it says besides, and the command."""
+    """Show the image that a command writes, its numbers, and the command itself."""
     try:
-        with st.spinner("Asking the model", show_time=True):
-            found = answer(model, command, "answer.png", "--json")
+        with st.spinner("Running the model", show_time=True):
+            result = answer(model, command, "answer.png", "--json")
     except JaxgenError as err:
         raise JaxgenError(str(err).replace("give --label", "choose one")) from err
-    show_image(found.content)
-    said = json.loads(found.said)
-    if "mean_absolute_error" in said:
-        st.metric("Mean absolute error, pixels being from 0 to 1", f"{said['mean_absolute_error']:.4f}")
-    if "scores" in said:
-        rows = sorted(said["scores"], key=lambda row: -row["score"])
+    show_image(result.content)
+    numbers = json.loads(result.printed)
+    if "mean_absolute_error" in numbers:
+        st.metric("Mean absolute error, pixels being from 0 to 1", f"{numbers['mean_absolute_error']:.4f}")
+    if "scores" in numbers:
+        rows = sorted(numbers["scores"], key=lambda row: -row["score"])
         form = {name: st.column_config.NumberColumn(format="%.1f") for name in ("score", "reconstruction", "kl")}
         st.caption("The strangest first, in nats; below each its reconstruction, and in red where they differ.")
         st.dataframe(rows, hide_index=True, column_config=form, width="stretch")
-    elif "title" in said:
-        st.caption(f"{said['points']} images, coloured by class. {said['title']}")
+    elif "title" in numbers:
+        st.caption(f"{numbers['points']} images, coloured by class. {numbers['title']}")
     with st.container(horizontal=True):
-        st.download_button("PNG", found.content, f"{command.verb[1]}.png", on_click="ignore", icon=DOWNLOAD)
+        st.download_button("PNG", result.content, f"{command.verb[1]}.png", on_click="ignore", icon=DOWNLOAD)
         if command.verb[1] == "interpolate" and st.button("GIF", icon=":material/animation:"):
             moving = answer(model, command, "walk.gif").content
             st.download_button("Save the GIF", moving, "walk.gif", on_click="ignore", icon=DOWNLOAD)
             st.image(moving, width=160)
     with st.expander("In a terminal, and by hand"):
-        st.caption("The first line asks this in a terminal; the second opens a page to draw by hand on, to complete "
+        st.caption("The first line runs this in a terminal; the second opens a page to draw by hand on, to complete "
                    "images and to drag a point over the map.")  # fmt: skip
         serve = shlex.join(["jaxgen", "serve", model.file])
         st.code(f"{command.line(model)}\n{serve}", language="console", wrap_lines=True)
@@ -152,9 +152,10 @@ def _show(model: ServedModel, command: Command) -> None:
 
 @st.cache_data(ttl=60, show_spinner="Looking for its dataset")
 def _ready(name: str) -> bool:
-    """Whether a dataset lies on this machine: asked of a process, whose libraries stay out of this one."""
+    """Whether a dataset lies on this machine, by a command in a process of its own, so that this one loads no libraries
+    of datasets."""
     try:
-        said = json.loads(background_jobs.run(["data", "info", name, "--json"], deadline=DATA_SECONDS))
-        return bool(said.get("ready") is True)
+        described = json.loads(background_jobs.run(["data", "info", name, "--json"], deadline=DATA_SECONDS))
+        return bool(described.get("ready") is True)
     except (JaxgenError, ValueError, AttributeError):
         return False

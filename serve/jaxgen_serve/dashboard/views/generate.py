@@ -1,4 +1,4 @@
-"""Generate: a model, a class, how many, and the images to take away."""
+"""The page Generate: choose a model, a class and a count, see the images and download them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 
 from jaxgen.images import png_bytes_text, png_pixels
-from jaxgen.inference.provenance import PROVENANCE_KEY
+from jaxgen.inference.provenance import PROVENANCE_KEY, parse_provenance
 from jaxgen.inference.sampler import Model
 from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.process import MAX_GUIDANCE
@@ -25,15 +25,15 @@ from jaxgen_serve.dashboard.ui import show_errors, show_image, title
 MOST = 256  # images at once
 SINGLY = 40  # images that are shown one by one; more are shown as a sheet
 SIDE = 120  # pixels of an image on the page: five fit beside the settings
-NEW_SEEDS = 1_000_000  # few enough digits to be told to somebody
+NEW_SEEDS = 1_000_000  # few enough digits to read out
 PUNKS = "cryptopunks"
 ALL = "all in turn"
 DOWNLOAD = ":material/download:"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """What was asked of a model, by its hash; captions: of each image, unless they are shown as one sheet."""
+class Generation:
+    """A command for the model of this hash; captions: of each image, unless they are shown as one sheet."""
 
     sha256: str
     command: Command
@@ -43,28 +43,28 @@ class Drawing:
 
 def page() -> None:
     """The whole page."""
-    title("Generate", "The same file, seed and settings draw the same images, here and anywhere else.")
+    title("Generate", "The same file, seed and settings give the same images, here and anywhere else.")
     left, right = st.columns([4, 8], gap="large")
     model = None
     with left, show_errors():
         with st.container(border=True):
             model = loading.choose(key="generate")
-            asked = _ask(model) if model else None
+            submitted = _form(model) if model else None
         if model:
             loading.describe(model)
-        if asked:
-            st.session_state["drawing"] = asked
+        if submitted:
+            st.session_state["generation"] = submitted
             st.session_state.pop("moving", None)
     with right, show_errors():
-        drawing: Drawing | None = st.session_state.get("drawing")
-        if drawing and model and drawing.sha256 == model.sampler.artifact.sha256:
-            _show(drawing, model)
+        generation: Generation | None = st.session_state.get("generation")
+        if generation and model and generation.sha256 == model.sampler.artifact.sha256:
+            _show(generation, model)
         elif model:
             st.info("Choose on the left, then generate.", icon=":material/brush:")
 
 
-def _ask(model: ServedModel) -> Drawing | None:
-    """What is to be drawn; None until the button is pressed."""
+def _form(model: ServedModel) -> Generation | None:
+    """The form's settings; None until the button is pressed."""
     sampler, punks = model.sampler, model.dataset == PUNKS
     if punks:
         st.subheader("CryptoPunks generator", anchor=False)
@@ -73,7 +73,7 @@ def _ask(model: ServedModel) -> Drawing | None:
     count = int(many.number_input("How many", 1, MOST, 5, key="count"))
     st.session_state.setdefault("seed", secrets.randbelow(NEW_SEEDS))
     with seeded:
-        seed = int(st.number_input("Seed", 0, 2**32 - 1, key="seed", help="The same seed draws the same images."))
+        seed = int(st.number_input("Seed", 0, 2**32 - 1, key="seed", help="The same seed gives the same images."))
     fresh = st.checkbox("A new seed each time", True, key="fresh")
     how = _how(sampler)
     what = ("punk" if punks else "image") + ("" if count == 1 else "s")
@@ -87,7 +87,7 @@ def _ask(model: ServedModel) -> Drawing | None:
     # A class by its name, since a number may be another one's name.
     chosen = () if label is None else ("--label", label if label == "all" else sampler.classes[int(label)])
     words = ("-n", str(count), "--seed", str(seed), *chosen, *how)
-    return Drawing(
+    return Generation(
         sha256=sampler.artifact.sha256, command=Command(verb=("sample",), words=words), seed=seed,
         captions=[_caption(sampler, label, i) for i in range(count)] if count <= SINGLY else [],
     )  # fmt: skip
@@ -131,8 +131,8 @@ def _how(sampler: Model) -> tuple[str, ...]:
         least, most = (own.steps, own.steps) if sampler_spec.unknown_part(process) else (1, process.max_steps)
         steps = int(st.number_input("Steps", least, most, min(usual.steps, most), key=f"steps {name} {key}"))
         words = ["--sampler", name, "--steps", str(steps)]
-        if name == "ddim":
-            eta = st.slider("Noise of ddim (eta)", 0.0, 1.0, float(usual.eta), key=f"eta {key}")
+        if sampler_spec.takes_eta(process, name):
+            eta = st.slider(f"Noise of {name} (eta)", 0.0, 1.0, float(usual.eta), key=f"eta {name} {key}")
             words += ["--eta", f"{eta:g}"]
         if (scale := sampler.inference.guidance) is not None:
             guidance = st.number_input("Guidance", 0.0, float(MAX_GUIDANCE), scale, 0.5, key=f"guidance {key}")
@@ -140,17 +140,17 @@ def _how(sampler: Model) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _show(drawing: Drawing, model: ServedModel) -> None:
-    command, singly = drawing.command, drawing.captions
-    with st.spinner("Drawing", show_time=True):
-        drawn = answer(model, command, "images/" if singly else "sheet.png")
+def _show(generation: Generation, model: ServedModel) -> None:
+    command, singly = generation.command, generation.captions
+    with st.spinner("Sampling", show_time=True):
+        result = answer(model, command, "images/" if singly else "sheet.png")
     if singly:
         with st.container(horizontal=True, key="images"):
-            for content, caption in zip(drawn.files.values(), singly, strict=True):
+            for content, caption in zip(result.files.values(), singly, strict=True):
                 show_image(_enlarged(png_pixels(content, caption)), caption, width="content")
     else:
-        show_image(drawn.content, width="content")
-    stem = f"{model.name.replace('/', '-')}-seed{drawing.seed}"
+        show_image(result.content, width="content")
+    stem = f"{model.name.replace('/', '-')}-seed{generation.seed}"
     with st.container(horizontal=True):
         st.download_button(
             "PNG", lambda: answer(model, command, "sheet.png").content, f"{stem}.png", "image/png", on_click="ignore",
@@ -163,15 +163,16 @@ def _show(drawing: Drawing, model: ServedModel) -> None:
         if model.sampler.inference.process is not None and st.button("GIF of the process", icon=":material/animation:"):
             st.session_state["moving"] = True
     if st.session_state.get("moving"):
-        with st.spinner("Drawing it again, slowly", show_time=True):
+        with st.spinner("Sampling again, frame by frame", show_time=True):
             moving = answer(model, command, "denoise.gif").content
         st.image(moving, caption="From noise to images", width="content")
         st.download_button("GIF", moving, f"{stem}.gif", "image/gif", on_click="ignore", icon=DOWNLOAD)
-    with st.expander("How these were drawn"):
+    with st.expander("How these were sampled"):
         st.caption("Each PNG says this of itself. In a terminal, the same images:")
         st.code(command.line(model), language="console", wrap_lines=True)
-        text = png_bytes_text(drawn.content, "the first image")
-        st.code(json.dumps(json.loads(text[PROVENANCE_KEY]), indent=2), language="json")
+        text = png_bytes_text(result.content, "the first image")
+        provenance = parse_provenance(text[PROVENANCE_KEY], "the first image")
+        st.code(json.dumps(provenance, indent=2), language="json")
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
