@@ -99,9 +99,11 @@ class UNetRun(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        levels, size = len(self.model.multipliers), self.data.size
-        self._require_halvings(levels - 1, f"{levels} levels")
-        sizes = [size // 2**level for level in range(levels)]
+        levels, size, patch = len(self.model.multipliers), self.data.size, self.model.patch
+        shrink = patch * 2 ** (levels - 1)
+        what = f"{levels} levels" + (f" on patches of {patch}" if patch > 1 else "")
+        require(size % shrink == 0, "data.size", f"a multiple of {shrink} for {what}", size)
+        sizes = [size // patch // 2**level for level in range(levels)]
         among = f"among the levels' sizes {sizes}"
         require(set(self.model.attention) <= set(sizes), "model.attention", among, self.model.attention)
 

@@ -13,6 +13,7 @@ class UNetConfig:
     channels: int = 32  # width of the first level
     multipliers: tuple[int, ...] = (1, 2)  # width of each level, in units of `channels`; each level halves the size
     blocks: int = 2  # residual blocks per level
+    patch: int = 1  # side of the squares of pixels that the network sees as one pixel with more channels
     attention: tuple[int, ...] = ()  # sizes of the levels with self-attention
     heads: int = 4
     groups: int = 8  # of GroupNorm
@@ -23,7 +24,7 @@ class UNetConfig:
     def __post_init__(self) -> None:
         positive = bool(self.multipliers) and min(self.multipliers) >= 1
         require(positive, "model.multipliers", "one or more integers >= 1", self.multipliers)
-        for key in ("channels", "blocks", "heads", "groups"):
+        for key in ("channels", "blocks", "patch", "heads", "groups"):
             require(getattr(self, key) >= 1, f"model.{key}", ">= 1", getattr(self, key))
         self._require_multiple(2, "2 (the time embedding is half sines, half cosines)")
         self._require_multiple(self.groups, f"model.groups ({self.groups})")

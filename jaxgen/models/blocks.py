@@ -91,6 +91,20 @@ def conv4x4(inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> n
     return nnx.Conv(inputs, outputs, (4, 4), strides=2, padding=((1, 1), (1, 1)), dtype=dtype, rngs=rngs)
 
 
+def to_patches(x: Array, side: int) -> Array:
+    """Each square of pixels as one pixel: [B, H, W, C] -> [B, H / side, W / side, C * side^2], in PyTorch's order."""
+    b, h, w, c = x.shape
+    squares = x.reshape(b, h // side, side, w // side, side, c)
+    return squares.transpose(0, 1, 3, 5, 2, 4).reshape(b, h // side, w // side, c * side**2)
+
+
+def from_patches(x: Array, side: int) -> Array:
+    """The inverse of `to_patches`."""
+    b, h, w, c = x.shape
+    squares = x.reshape(b, h, w, c // side**2, side, side)
+    return squares.transpose(0, 1, 4, 2, 5, 3).reshape(b, h * side, w * side, c // side**2)
+
+
 class Doubling(nnx.Module):
     """A transposed convolution to twice the size, with kernel 4, stride 2 and torch's padding 1.
 

@@ -10,7 +10,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.config import UNetConfig
-from jaxgen.models.blocks import GroupNorm, ResidualBlock, Upsample, conv3x3, sinusoids
+from jaxgen.models.blocks import GroupNorm, ResidualBlock, Upsample, conv3x3, from_patches, sinusoids, to_patches
 
 
 class Level(nnx.Module):
@@ -24,14 +24,16 @@ class Level(nnx.Module):
 class UNet(nnx.Module):
     """Predicts eps, x0 or v, as trained, from a noisy image, its timestep and its class.
 
-    Widths are `config.channels * m` for m in `config.multipliers`; level i works at `size / 2^i` pixels.
+    Widths are `config.channels * m` for m in `config.multipliers`; level i works at `size / patch / 2^i` pixels.
     """
 
     def __init__(self, config: UNetConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         self.config = config
         embedding = 4 * config.channels
         widths = [config.channels * m for m in config.multipliers]
-        heads = [config.heads if size // 2**i in config.attention else 0 for i in range(len(widths))]
+        pixels = channels * config.patch**2  # the channels of a patch, which is the network's pixel
+        sizes = [size // config.patch // 2**i for i in range(len(widths))]
+        heads = [config.heads if inner in config.attention else 0 for inner in sizes]
         block = partial(
             ResidualBlock, embedding=embedding, groups=config.groups, dropout=config.dropout, dtype=dtype, rngs=rngs
         )
@@ -42,7 +44,7 @@ class UNet(nnx.Module):
         self.time2 = nnx.Linear(embedding, embedding, dtype=dtype, rngs=rngs)
         # One class more than the data has: the null class, for "no class".
         self.label = nnx.Embed(config.classes + 1, embedding, dtype=dtype, rngs=rngs) if config.classes else None
-        self.conv_in = conv(channels, widths[0])
+        self.conv_in = conv(pixels, widths[0])
 
         self.down: nnx.List[Level] = nnx.List([])
         width = widths[0]
@@ -56,7 +58,7 @@ class UNet(nnx.Module):
             blocks = [block(2 * out, out, heads=heads[i]) for _ in range(config.blocks)]
             self.up.append(Level(blocks, Upsample(out, widths[i - 1], dtype=dtype, rngs=rngs) if i else None))
         self.norm_out = GroupNorm(widths[0], config.groups, dtype=dtype)
-        self.conv_out = conv(widths[0], channels, zero=True)
+        self.conv_out = conv(widths[0], pixels, zero=True)
 
     def embed(self, t: Array, label: Array) -> Array:
         """The embedding of timestep and class: [B], [B] -> [B, 4 * channels], after the activation."""
@@ -73,7 +75,7 @@ class UNet(nnx.Module):
         count = self.config.blocks * 2 * len(self.config.multipliers) + 2
         keys = iter([None] * count if key is None else jax.random.split(key, count))
         embedding = self.embed(t, label)
-        h = self.conv_in(x)
+        h = self.conv_in(to_patches(x, self.config.patch))
         skips = []
         for level in self.down:
             for block in level.blocks:
@@ -86,4 +88,5 @@ class UNet(nnx.Module):
             for block in level.blocks:
                 h = block(jnp.concatenate([h, skips.pop()], axis=-1), embedding, key=next(keys))
             h = h if level.resize is None else level.resize(h)
-        return self.conv_out(nnx.silu(self.norm_out(h))).astype(jnp.float32)
+        out = self.conv_out(nnx.silu(self.norm_out(h)))
+        return from_patches(out, self.config.patch).astype(jnp.float32)

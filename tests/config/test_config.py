@@ -136,7 +136,7 @@ def test_wrong_type_gets_one_line(setting, words):
         "data.size=0", "data.size=1025", "data.size=9", "data.channels=2", "data.without=[-1]",
         "model.multipliers=[]", "model.multipliers=[0]", "model.channels=0", "model.channels=9", "model.channels=-8",
         "model.groups=5", "model.groups=0", "model.blocks=0", "model.heads=0", "model.dropout=1", "model.dropout=-0.1",
-        "model.label_dropout=1", "model.classes=-1", "model.attention=[3]",
+        "model.label_dropout=1", "model.classes=-1", "model.attention=[3]", "model.patch=0",
         "diffusion.steps=0", "diffusion.steps=100001", "diffusion.beta_start=0", "diffusion.beta_end=1",
         "diffusion.beta_start=0.03", "diffusion.prediction=epsilon", "diffusion.weighting=snr",
         "diffusion.min_snr_gamma=0", "diffusion.sampler=ddpm", "diffusion.sampler_steps=0",

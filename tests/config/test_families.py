@@ -128,6 +128,15 @@ def test_size_must_be_one_that_the_convolutions_can_halve(config, key):
     configs.override(config, [f"{key}=[4, 4, 4]", *doublings, "data.size=32"])
 
 
+def test_patches_and_levels_must_divide_the_size():
+    settings = ["model.patch=4", "model.multipliers=[1, 2]", "data.size=28"]
+    assert refusal(*settings, of=DDPM()) == "data.size must be a multiple of 8 for 2 levels on patches of 4, got 28"
+    assert "among the levels' sizes [8, 4]" in refusal(
+        "model.patch=4", "data.size=32", "model.attention=[16]", of=DDPM()
+    )
+    configs.override(DDPM(), ["model.patch=4", "data.size=32", "model.attention=[4]"])
+
+
 @pytest.mark.parametrize("setting", ["vae.beta=2", "vae.free_bits=0.1"])
 def test_importance_weighted_bound_has_no_weight_of_its_kl(setting):
     message = refusal("vae.samples=5", setting, of=VAE())

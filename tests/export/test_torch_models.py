@@ -17,6 +17,10 @@ CONFIGS = FAMILIES | {
             channels=8, multipliers=(1, 2, 3), blocks=2, attention=(8, 4), heads=4, groups=2, classes=5, dropout=0.5
         ),
     ),
+    "unet: patches of two": DDPM(
+        data=DataConfig(size=8, channels=3),
+        model=UNetConfig(channels=8, multipliers=(1, 2), patch=2, attention=(2,), groups=4),
+    ),
     "unet: one level": DDPM(model=UNetConfig(channels=6, multipliers=(2,), blocks=3, groups=3)),
     "gan: the class as a plane, no doubling": GAN(
         data=DataConfig(channels=3),

@@ -7,7 +7,16 @@ import pytest
 import torch
 from flax import nnx
 
-from jaxgen.models.blocks import Attention, GroupNorm, ResidualBlock, Upsample, conv3x3, sinusoids
+from jaxgen.models.blocks import (
+    Attention,
+    GroupNorm,
+    ResidualBlock,
+    Upsample,
+    conv3x3,
+    from_patches,
+    sinusoids,
+    to_patches,
+)
 
 FLOAT32 = jnp.dtype("float32")
 
@@ -22,6 +31,14 @@ def to_torch(x: np.ndarray) -> torch.Tensor:
 
 def from_torch(x: torch.Tensor) -> np.ndarray:
     return np.moveaxis(x.detach().numpy(), 1, -1)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_patches_are_those_of_pytorch_and_go_back(side):
+    x = normal(2, 6, 12, 3)
+    patches = to_patches(jnp.asarray(x), side)
+    want = torch.nn.functional.pixel_unshuffle(to_torch(x), side)
+    assert np.array_equal(patches, from_torch(want)) and np.array_equal(from_patches(patches, side), x)
 
 
 def test_sinusoids_follow_the_formula():

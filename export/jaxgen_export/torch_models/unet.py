@@ -110,7 +110,9 @@ class UNet(TorchModel):
         self.classes = config.classes
         embedding = 4 * config.channels
         widths = [config.channels * m for m in config.multipliers]
-        heads = [config.heads if size // 2**i in config.attention else 0 for i in range(len(widths))]
+        self.patch, pixels = config.patch, channels * config.patch**2
+        sizes = [size // config.patch // 2**i for i in range(len(widths))]
+        heads = [config.heads if inner in config.attention else 0 for inner in sizes]
         last = len(widths) - 1
 
         def block(inputs: int, outputs: int, heads: int) -> ResidualBlock:
@@ -122,7 +124,7 @@ class UNet(TorchModel):
         self.time1 = nn.Linear(config.channels, embedding)
         self.time2 = nn.Linear(embedding, embedding)
         self.label = nn.Embedding(config.classes + 1, embedding) if config.classes else None
-        self.conv_in = nn.Conv2d(channels, widths[0], 3, padding=1)
+        self.conv_in = nn.Conv2d(pixels, widths[0], 3, padding=1)
         self.down = nn.ModuleList()
         width = widths[0]
         for i, out in enumerate(widths):
@@ -135,7 +137,7 @@ class UNet(TorchModel):
             blocks = [block(2 * out, out, heads[i]) for _ in range(config.blocks)]
             self.up.append(Level(blocks, Upsample(out, widths[i - 1]) if i else nn.Identity()))
         self.norm_out = GroupNorm(config.groups, widths[0], eps=1e-5)
-        self.conv_out = nn.Conv2d(widths[0], channels, 3, padding=1)
+        self.conv_out = nn.Conv2d(widths[0], pixels, 3, padding=1)
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
         angles = t[:, None] * self.frequencies
@@ -143,7 +145,8 @@ class UNet(TorchModel):
         if self.label is not None:
             embedding = embedding + self.label(torch.where(label < 0, self.classes, label))
         embedding = F.silu(embedding)
-        h = self.conv_in(channels_first(x))
+        h = channels_first(x)
+        h = self.conv_in(F.pixel_unshuffle(h, self.patch) if self.patch > 1 else h)
         skips = []
         for level in cast(Iterable[Level], self.down):
             for block in level.blocks:
@@ -156,4 +159,5 @@ class UNet(TorchModel):
             for block in level.blocks:
                 h = block(torch.cat([h, skips.pop()], dim=1), embedding)
             h = level.resize(h)
-        return channels_last(self.conv_out(F.silu(self.norm_out(h))))
+        h = self.conv_out(F.silu(self.norm_out(h)))
+        return channels_last(F.pixel_shuffle(h, self.patch) if self.patch > 1 else h)
