@@ -30,7 +30,7 @@ def job(vae):
     def make(count: int = 1, *, waited: float = 0.0, until: float = inf, scale: float = 1.0) -> Job:
         feeds = {"seed": np.zeros(count, np.int64), "plan": np.full((ROWS, 9), scale, np.float32)}
         now = time.monotonic()
-        return Job(model=vae, feeds=feeds, count=count, since=now - waited, until=now + until)
+        return Job(served=vae, feeds=feeds, count=count, since=now - waited, until=now + until)
 
     return make
 
@@ -45,7 +45,7 @@ def lane(*jobs: Job) -> ModelQueue:
 def answer(gathering: WaitPolicy, *jobs: Job) -> None:
     """As the engine does when these have been drawn together, just now."""
     gathering.company(jobs[0].group, [part for one in jobs for part in one.parts(64)])
-    gathering.answered(jobs[0].model)
+    gathering.answered(jobs[0].served)
 
 
 def test_first_request_of_all_waits_for_the_delay(gathering, vae, job):

@@ -32,7 +32,7 @@ OnFrame = Callable[[int, int, np.ndarray], None]
 class GenerationRequest:
     """A body, checked against its model: `count` images from `request.first`, or those of `indices`."""
 
-    model: ServedModel
+    served: ServedModel
     request: Request
     latent: list[float] | None = None
     indices: list[int] | None = None
@@ -48,14 +48,14 @@ class GenerationRequest:
 
     def submit(self, service: Service, on_frame: OnFrame | None = None) -> Ticket[tuple[np.ndarray, Any]]:
         """Queue it. Raises Busy if the queue is full."""
-        sampler, count = self.model.sampler, self.request.count
+        model, count = self.served.model, self.request.count
         return service.engine.sample(
-            self.model,
+            self.served,
             np.full(count, self.request.seed),
             self.index,
-            label=sampler.labels(self.request.label, self.index),
+            label=model.labels(self.request.label, self.index),
             guidance=self.request.guidance,
-            plan=self.request.plan(sampler),
+            plan=self.request.plan(model),
             latent=None if self.latent is None else np.tile(np.asarray(self.latent, np.float32), (count, 1)),
             deadline=service.settings.deadline,
             on_frame=on_frame,
@@ -63,16 +63,16 @@ class GenerationRequest:
 
     def provenance(self, index: int, count: int = 1) -> Provenance:
         """Of images `index` to `index + count - 1` of the seed, or of the latent that was given."""
-        made = self.request.provenance(self.model.sampler, index, count)
+        made = self.request.provenance(self.served.model, index, count)
         return made if self.latent is None else replace(made, seed=None, latent=tuple(self.latent))
 
     def used(self, index: int | None = None, count: int = 1) -> dict[str, Any]:
         """What the API says of images, by default from the first one on: `schemas.Used`."""
         fields = self.provenance(self.request.first if index is None else index, count).fields()
-        return {"model": self.model.name, **fields, "class_name": self.class_name(fields["label"])}
+        return {"model": self.served.name, **fields, "class_name": self.class_name(fields["label"])}
 
     def class_name(self, label: int | str | None) -> str | None:
-        return self.model.sampler.classes[label] if isinstance(label, int) else None
+        return self.served.model.classes[label] if isinstance(label, int) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ class GenerationResult:
 
     @property
     def untrained(self) -> bool:
-        return self.asked.model.sampler.untrained
+        return self.asked.served.model.untrained
 
     def one(self, i: int) -> dict[str, Any]:
         """`schemas.OneOf`."""
@@ -125,15 +125,15 @@ def ask(service: Service, body: Draw, count: int) -> GenerationRequest:
 
     Raises NotServed, Changed if the body means an earlier file, or UsageError for what the model cannot do.
     """
-    model = service.library.get(body.model)
-    require_same(model, body.sha256)
+    served = service.library.get(body.model)
+    require_same(served, body.sha256)
     first, indices = body.index, body.indices if isinstance(body, Several) else None
     if indices is not None:
         first, count = indices[0], len(indices)
         indices = None if indices == list(range(first, first + count)) else indices
-    service.require_few(count, model.sampler.shape)
+    service.require_few(count, served.model.shape)
     request = Request.checked(
-        model.sampler,
+        served.model,
         seed=secrets.randbelow(2**32) if body.seed is None else body.seed,
         first=first,
         count=count,
@@ -145,14 +145,14 @@ def ask(service: Service, body: Draw, count: int) -> GenerationRequest:
     )
     if request.recipe:
         require_steps(service, request.recipe.steps)
-    return GenerationRequest(model=model, request=request, latent=body.latent, indices=indices)
+    return GenerationRequest(served=served, request=request, latent=body.latent, indices=indices)
 
 
-def require_same(model: ServedModel, sha256: str | None) -> None:
+def require_same(served: ServedModel, sha256: str | None) -> None:
     """Raise Changed unless `sha256` is None or that of the model's file."""
-    now = model.sampler.artifact.sha256
+    now = served.model.artifact.sha256
     if sha256 is not None and sha256 != now:
-        raise Changed(f"the model {model.name} has changed since: it was {sha256[:8]}..., it is {now[:8]}...")
+        raise Changed(f"the model {served.name} has changed since: it was {sha256[:8]}..., it is {now[:8]}...")
 
 
 def require_steps(service: Service, steps: int | None) -> int | None:
@@ -162,15 +162,15 @@ def require_steps(service: Service, steps: int | None) -> int | None:
     return steps
 
 
-def require_sheet(model: ServedModel, count: int) -> None:
+def require_sheet(served: ServedModel, count: int) -> None:
     """Raise UsageError, before anything is sampled, for a sheet that nobody could read back."""
-    sheets.require_capacity(model.sampler.shape, count, instead="ask for list or zip")
+    sheets.require_capacity(served.model.shape, count, instead="ask for list or zip")
 
 
-def require_moving(service: Service, model: ServedModel, count: int) -> None:
+def require_moving(service: Service, served: ServedModel, count: int) -> None:
     """Raise UsageError, before anything is drawn, for a GIF of a model without a plan, or one too large to be made."""
-    model.sampler.process()
-    frame = grid(np.zeros((1, *model.sampler.shape), np.uint8))
+    served.model.process()
+    frame = grid(np.zeros((1, *served.model.shape), np.uint8))
     most = service.settings.max_bytes // (FRAMES * frame.size)
     if count > most:
         raise UsageError(f"a GIF of this model holds at most {most} images here, got {count}")

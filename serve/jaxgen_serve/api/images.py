@@ -63,9 +63,9 @@ async def generate_batch(
     asked = ask(service, body or Several(), num_images)
     count = asked.request.count
     if format in ("grid", "gif"):
-        require_sheet(asked.model, count)
+        require_sheet(asked.served, count)
     if format == "gif":
-        require_moving(service, asked.model, count)
+        require_moving(service, asked.served, count)
         return await animated(request, asked)
     made = await drawn(request, asked)
     used = {**asked.used(count=count), "milliseconds": made.milliseconds}
@@ -115,7 +115,7 @@ def header(used: Mapping[str, Any]) -> dict[str, str]:
 
 
 def file_response(asked: GenerationRequest, content: bytes, media_type: str) -> Response:
-    name = f"{asked.model.name}-seed{asked.request.seed}.{media_type.rpartition('/')[2]}"
+    name = f"{asked.served.name}-seed{asked.request.seed}.{media_type.rpartition('/')[2]}"
     headers = {**header(asked.used(count=asked.request.count)), **attachment(name)}
     return Response(content, media_type=media_type, headers=headers)
 

@@ -53,7 +53,7 @@ async def interpolate(
     way = interpolation.ask(service_of(request), body)
 
     def work(caller: Caller) -> Response:
-        walked = way.drawn(space(way.model, caller, **way.options()))  # [segments, frames, H, W, C]
+        walked = way.drawn(space(way.served, caller, **way.options()))  # [segments, frames, H, W, C]
         flat, used = walked.reshape(-1, *walked.shape[2:]), way.used()
         text = way.provenance()
         if format == "list":
@@ -127,12 +127,12 @@ async def inpaint(
     service = service_of(request)
     body = Draw(model=model, seed=seed, label=label, sampler=sampler, steps=steps, guidance=guidance)
     generation = ask(service, body, num_images)
-    generation.model.sampler.process()
+    generation.served.model.process()
     sent, masked = await file.read(), await mask_file.read() if mask_file else None
     most = service.settings.max_upload_pixels
 
     def work(caller: Caller) -> dict[str, Any]:
-        shape = generation.model.sampler.shape
+        shape = generation.served.model.shape
         known, hole = uploaded_image(sent, shape, most), unknown(mask, masked, shape, most)
         images = _inpainted(generation, caller, known, hole, resample)
         used = {**generation.used(count=num_images), "resample": resample}
@@ -164,13 +164,13 @@ async def latent_map(
     """Decode the plane of a VAE's two latents; X-Jaxgen-Reach: the largest coordinate."""
     service = service_of(request)
     served = service.library.get(model)
-    service.require_room(size * size, served.sampler.shape)
+    service.require_room(size * size, served.model.shape)
 
     def work(caller: Caller) -> tuple[bytes, float]:
         codes = space(served, caller).codes()
         image, reach = projection.sheet(codes, size, codes.labels(1, label))
         settings = {"method": "manifold", "side": size, "label": label}
-        made = LatentProvenance(model=served.sampler.artifact.sha256, command="map", settings=settings)
+        made = LatentProvenance(model=served.model.artifact.sha256, command="map", settings=settings)
         return png_bytes(image, provenance_text(made.record())), reach
 
     png, reach = await _calling(request, work)
@@ -201,38 +201,38 @@ async def _analysed(
         codes = space(served, caller).codes()
         codes.require_way_back()
         number = _label(served, label)
-        image = uploaded_image(sent, served.sampler.shape, service.settings.max_upload_pixels)[None]
+        image = uploaded_image(sent, served.model.shape, service.settings.max_upload_pixels)[None]
         result = analyse(codes, image, None if number is None else np.array([number]))
         used = {
             "model": served.name,
-            "sha256": served.sampler.artifact.sha256,
+            "sha256": served.model.artifact.sha256,
             "label": number,
-            "class_name": None if number is None else served.sampler.classes[number],
-            "untrained": served.sampler.untrained,
+            "class_name": None if number is None else served.model.classes[number],
+            "untrained": served.model.untrained,
         }
         return {**used, "original": _png(image[0]), **result}
 
     return await _calling(request, work)
 
 
-def _label(model: ServedModel, label: str | None) -> int | None:
+def _label(served: ServedModel, label: str | None) -> int | None:
     """A class's number; None for models without. Raises UsageError if the model needs one and none is given."""
-    sampler = model.sampler
-    if label is None and sampler.least_label == 0:
-        known = f"0 to {len(sampler.classes) - 1}: {', '.join(sampler.classes)}"
-        raise UsageError(f"{model.name} needs the image's class ({known}): give a label")
-    return None if not sampler.classes and label is None else sampler.label(label)
+    model = served.model
+    if label is None and model.least_label == 0:
+        known = f"0 to {len(model.classes) - 1}: {', '.join(model.classes)}"
+        raise UsageError(f"{served.name} needs the image's class ({known}): give a label")
+    return None if not model.classes and label is None else model.label(label)
 
 
 def _inpainted(
     generation: GenerationRequest, caller: Caller, known: np.ndarray, hole: np.ndarray, resample: int
 ) -> np.ndarray:
-    request, sampler = generation.request, generation.model.sampler
-    plan = request.plan(sampler)
+    request, model = generation.request, generation.served.model
+    plan = request.plan(model)
     assert plan is not None  # `inpaint` has checked that there is a process
     return inpainting.inpaint(
-        queued(generation.model, caller), known, hole, plan, seed=request.seed, index=generation.index,
-        label=sampler.labels(request.label, generation.index), guidance=request.guidance, resample=resample,
+        queued(generation.served, caller), known, hole, plan, seed=request.seed, index=generation.index,
+        label=model.labels(request.label, generation.index), guidance=request.guidance, resample=resample,
     )  # fmt: skip
 
 

@@ -55,16 +55,16 @@ class Caller:
 class QueuedModel:
     """A model's session whose runs wait for their turn in the engine; they may also raise Busy and Late."""
 
-    def __init__(self, model: ServedModel, caller: Caller) -> None:
-        self._model, self._caller = model, caller
-        self.inputs, self.outputs = model.sampler.session.inputs, model.sampler.session.outputs
+    def __init__(self, served: ServedModel, caller: Caller) -> None:
+        self._served, self._caller = served, caller
+        self.inputs, self.outputs = served.model.session.inputs, served.model.session.outputs
 
     def run(
         self, outputs: Sequence[str], feeds: Feeds, deadline: float | None = None, stop: Stop | None = None
     ) -> list[np.ndarray]:
         """See `jaxgen.inference.session.Session.run`; deadline: used if it is shorter than the request's."""
         caller = self._caller
-        ticket = caller.engine.run(self._model, dict(feeds), deadline=caller.left(deadline), since=caller.since)
+        ticket = caller.engine.run(self._served, dict(feeds), deadline=caller.left(deadline), since=caller.since)
         if stop:
             stop.ends(ticket.cancel)
         images, state = caller.wait(ticket)
@@ -74,8 +74,8 @@ class QueuedModel:
 class QueuedPredictor:
     """An encoder's session, whose runs wait for their turn in the engine in the same way."""
 
-    def __init__(self, reader: Predictor, caller: Caller) -> None:
-        self._session, self._caller = reader.session, caller
+    def __init__(self, encoder: Predictor, caller: Caller) -> None:
+        self._session, self._caller = encoder.session, caller
         self.inputs, self.outputs = self._session.inputs, self._session.outputs
 
     def run(
@@ -106,21 +106,22 @@ class Within:
         return self._session.run(outputs, feeds, left if deadline is None else min(left, deadline), stop)
 
 
-def queued(model: ServedModel, caller: Caller) -> Model:
+def queued(served: ServedModel, caller: Caller) -> Model:
     """A model that samples through the engine."""
-    return Model(model.sampler.artifact, QueuedModel(model, caller))
+    return Model(served.model.artifact, QueuedModel(served, caller))
 
 
-def space(model: ServedModel, caller: Caller, **options: Any) -> Space:
+def space(served: ServedModel, caller: Caller, **options: Any) -> Space:
     """The latent space of a model, as `jaxgen.latent.spaces.open_space` gives it; options: those of `Noises`.
 
     Raises UsageError for what the model does not have.
     """
-    sampler = queued(model, caller)
-    if sampler.inference.process is not None:
-        return Noises(sampler, **options)
+    model = queued(served, caller)
+    if model.inference.process is not None:
+        return Noises(model, **options)
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"{model.name} samples in one evaluation: it takes no {', '.join(given)}")
-    reader = Predictor(model.reader.artifact, QueuedPredictor(model.reader, caller)) if model.reader else None
-    return Codes(sampler, reader, sampler.artifact.path.with_name(model.name + ENCODER))
+        raise UsageError(f"{served.name} samples in one evaluation: it takes no {', '.join(given)}")
+    beside = served.encoder
+    encoder = Predictor(beside.artifact, QueuedPredictor(beside, caller)) if beside else None
+    return Codes(model, encoder, model.artifact.path.with_name(served.name + ENCODER))

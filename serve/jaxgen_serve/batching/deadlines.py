@@ -47,5 +47,5 @@ class Deadlines:
                     continue
                 retry_after = self._retry_after()
             for job in late:
-                what = f"{job.model.name}: not sampled" if job.model else "not done"
+                what = f"{job.served.name}: not sampled" if job.served else "not done"
                 job.fail(Late(f"{what} in time; try later, or ask for less", retry_after))

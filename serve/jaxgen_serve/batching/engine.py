@@ -72,7 +72,7 @@ class Engine:
 
     def sample(
         self,
-        model: ServedModel,
+        served: ServedModel,
         seed: np.ndarray,
         index: np.ndarray,
         *,
@@ -88,12 +88,12 @@ class Engine:
         at 20 rows of the plan or more, or after each row if it has fewer.
         Raises Busy at once, or UsageError on values that the model does not take.
         """
-        feeds = model.sampler.feeds(seed, index, **inputs)
-        return self.run(model, feeds, deadline=deadline, since=since, on_frame=on_frame)
+        feeds = served.model.feeds(seed, index, **inputs)
+        return self.run(served, feeds, deadline=deadline, since=since, on_frame=on_frame)
 
     def run(
         self,
-        model: ServedModel,
+        served: ServedModel,
         feeds: Feeds,
         *,
         deadline: float,
@@ -101,12 +101,12 @@ class Engine:
         on_frame: OnFrame | None = None,
     ) -> Ticket[Sampled]:
         """As `sample`, for the feeds of `jaxgen.inference.sampler.Model.feeds`."""
-        count, sampler = len(feeds["seed"]), model.sampler
-        if "plan" not in feeds and sampler.inference.process is not None:
-            feeds = {**feeds, "plan": sampler.plan()}
+        count, model = len(feeds["seed"]), served.model
+        if "plan" not in feeds and model.inference.process is not None:
+            feeds = {**feeds, "plan": model.plan()}
         if on_frame is not None and count > self._max_batch:
             raise UsageError(f"at most {self._max_batch} images can be watched at once, got {count}")
-        return self._admit(model, feeds, count, deadline, since, on_frame=on_frame)
+        return self._admit(served, feeds, count, deadline, since, on_frame=on_frame)
 
     def call(self, work: Callable[[float], T], *, deadline: float) -> Ticket[T]:
         """Run work(seconds left) in the worker, between two calls of graphs. Raises Busy at once."""
@@ -128,7 +128,7 @@ class Engine:
 
     def _admit(
         self,
-        model: ServedModel | None,
+        served: ServedModel | None,
         feeds: dict[str, np.ndarray],
         count: int,
         deadline: float,
@@ -137,7 +137,7 @@ class Engine:
     ) -> Ticket[Any]:
         now = time.monotonic()
         job = Job(
-            model=model, feeds=feeds, count=count, since=now if since is None else since, until=now + deadline, **what
+            served=served, feeds=feeds, count=count, since=now if since is None else since, until=now + deadline, **what
         )
         with self._lock:
             if self._closing:
@@ -147,12 +147,12 @@ class Engine:
             job.future.add_done_callback(lambda future: self._left(job))
             self._jobs.add(job)
             self._depth += count
-            if model is None:
+            if served is None:
                 self._errands.append(job)
             else:
-                if model not in self._lanes:
-                    self._lanes[model] = ModelQueue(self._max_batch)
-                self._lanes[model].add(job)
+                if served not in self._lanes:
+                    self._lanes[served] = ModelQueue(self._max_batch)
+                self._lanes[served].add(job)
             self._work.notify()
             if not self._alone() or len(self._jobs) >= self._gathering.awaited or self._depth >= self._max_batch:
                 self._gathered.notify()
@@ -170,8 +170,8 @@ class Engine:
             self._depth -= job.count
             if self._running and not any(part.job.alive for part in self._running[0].parts):
                 self._running[1]()
-        if job.model and not job.future.cancelled() and job.future.exception() is None:
-            self._metrics.sampled(job.model.name, job.count)
+        if job.served and not job.future.cancelled() and job.future.exception() is None:
+            self._metrics.sampled(job.served.name, job.count)
 
     def _serve(self) -> None:
         while True:
@@ -209,17 +209,17 @@ class Engine:
 
     def _models(self) -> tuple[ModelQueue, Batch, Stop] | None:
         """The next batch of the models; None: call again."""
-        model, lane = next(iter(self._lanes.items()))
+        served, lane = next(iter(self._lanes.items()))
         if self._alone():
-            seconds = self._gathering.seconds_left(model, lane)
+            seconds = self._gathering.seconds_left(served, lane)
             if seconds > 0:
                 self._gathered.wait(seconds)
                 return None
         batch = lane.next()
         if batch is None:
-            del self._lanes[model]
+            del self._lanes[served]
             return None
-        self._lanes.move_to_end(model)
+        self._lanes.move_to_end(served)
         self._models_turn = False
         self._running = batch, Stop()
         return lane, *self._running
@@ -232,7 +232,7 @@ class Engine:
             self._errands.clear()
             jobs = list(self._jobs)
         for job in jobs:
-            job.fail(_shown(err, job.model.name if job.model else "this"))
+            job.fail(_shown(err, job.served.name if job.served else "this"))
 
     def _run(self, errand: Job) -> None:
         assert errand.work is not None
@@ -244,28 +244,28 @@ class Engine:
             errand.finish(result)
 
     def _advance(self, lane: ModelQueue, batch: Batch, stop: Stop) -> None:
-        model = batch.model
+        served = batch.served
         self._metrics.called(batch.count)
         error: Exception | None = None
         try:
-            pace = batch.advance(self._slice_seconds, self._gathering.pace(model), stop)
+            pace = batch.advance(self._slice_seconds, self._gathering.pace(served), stop)
         except Exception as err:
             error = err
         with self._lock:
             self._running = None
             if error is None:
-                self._gathering.called(model, pace)
+                self._gathering.called(served, pace)
                 if batch.done:  # counted before any client can send the next request
                     group = batch.parts[0].job.group
                     self._gathering.company(group, batch.parts + lane.waiting(group))
         if error is None:
             batch.deliver()
         elif len(batch.parts) == 1:
-            batch.parts[0].job.fail(_shown(error, model.name))
+            batch.parts[0].job.fail(_shown(error, served.name))
         with self._lock:
             if error is None and batch.done:
                 lane.finish(batch)
-                self._gathering.answered(model)
+                self._gathering.answered(served)
             elif error is not None and len(batch.parts) > 1:
                 lane.split(batch)  # one part may be the cause; abandoned ones are dropped
 

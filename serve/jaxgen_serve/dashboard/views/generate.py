@@ -19,7 +19,7 @@ from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.process import MAX_GUIDANCE
 from jaxgen_serve.dashboard import loading
 from jaxgen_serve.dashboard.commands import Command, answer
-from jaxgen_serve.dashboard.models import ServedModel
+from jaxgen_serve.dashboard.models import LoadedModel
 from jaxgen_serve.dashboard.ui import show_errors, show_image, title
 
 MOST = 256  # images at once
@@ -45,37 +45,37 @@ def page() -> None:
     """The whole page."""
     title("Generate", "The same file, seed and settings draw the same images, here and anywhere else.")
     left, right = st.columns([4, 8], gap="large")
-    model = None
+    loaded = None
     with left, show_errors():
         with st.container(border=True):
-            model = loading.choose(key="generate")
-            asked = _ask(model) if model else None
-        if model:
-            loading.describe(model)
+            loaded = loading.choose(key="generate")
+            asked = _ask(loaded) if loaded else None
+        if loaded:
+            loading.describe(loaded)
         if asked:
             st.session_state["drawing"] = asked
             st.session_state.pop("moving", None)
     with right, show_errors():
         drawing: Drawing | None = st.session_state.get("drawing")
-        if drawing and model and drawing.sha256 == model.sampler.artifact.sha256:
-            _show(drawing, model)
-        elif model:
+        if drawing and loaded and drawing.sha256 == loaded.model.artifact.sha256:
+            _show(drawing, loaded)
+        elif loaded:
             st.info("Choose on the left, then generate.", icon=":material/brush:")
 
 
-def _ask(model: ServedModel) -> Drawing | None:
+def _ask(loaded: LoadedModel) -> Drawing | None:
     """What is to be drawn; None until the button is pressed."""
-    sampler, punks = model.sampler, model.dataset == PUNKS
+    model, punks = loaded.model, loaded.dataset == PUNKS
     if punks:
         st.subheader("CryptoPunks generator", anchor=False)
-    label = _label(sampler)
+    label = _label(model)
     many, seeded = st.columns([5, 6])
     count = int(many.number_input("How many", 1, MOST, 5, key="count"))
     st.session_state.setdefault("seed", secrets.randbelow(NEW_SEEDS))
     with seeded:
         seed = int(st.number_input("Seed", 0, 2**32 - 1, key="seed", help="The same seed draws the same images."))
     fresh = st.checkbox("A new seed each time", True, key="fresh")
-    how = _how(sampler)
+    how = _how(model)
     what = ("punk" if punks else "image") + ("" if count == 1 else "s")
     pressed = st.button(
         f"Generate {count} {what}", type="primary", icon=":material/brush:", width="stretch", key="generate",
@@ -85,91 +85,91 @@ def _ask(model: ServedModel) -> Drawing | None:
         return None
     seed = int(st.session_state.get("seed", seed))
     # A class by its name, since a number may be another one's name.
-    chosen = () if label is None else ("--label", label if label == "all" else sampler.classes[int(label)])
+    chosen = () if label is None else ("--label", label if label == "all" else model.classes[int(label)])
     words = ("-n", str(count), "--seed", str(seed), *chosen, *how)
     return Drawing(
-        sha256=sampler.artifact.sha256, command=Command(verb=("sample",), words=words), seed=seed,
-        captions=[_caption(sampler, label, i) for i in range(count)] if count <= SINGLY else [],
+        sha256=model.artifact.sha256, command=Command(verb=("sample",), words=words), seed=seed,
+        captions=[_caption(model, label, i) for i in range(count)] if count <= SINGLY else [],
     )  # fmt: skip
 
 
-def _caption(sampler: Model, label: str | int | None, index: int) -> str:
+def _caption(model: Model, label: str | int | None, index: int) -> str:
     if label is None:
         return f"#{index}"
-    return f"#{index}, class {sampler.classes[index % len(sampler.classes) if label == 'all' else int(label)]}"
+    return f"#{index}, class {model.classes[index % len(model.classes) if label == 'all' else int(label)]}"
 
 
 def _new_seed() -> None:
     st.session_state["seed"] = secrets.randbelow(NEW_SEEDS)
 
 
-def _label(sampler: Model) -> str | int | None:
+def _label(model: Model) -> str | int | None:
     """The class that was chosen, a number; 'all'; or None for none."""
-    if not sampler.classes:
+    if not model.classes:
         return None
-    digits = len(sampler.classes) == 10 and all(name.isdecimal() for name in sampler.classes)
+    digits = len(model.classes) == 10 and all(name.isdecimal() for name in model.classes)
     chosen = st.pills(
-        "Which digit" if digits else "Which class", [*range(len(sampler.classes)), ALL],
-        default=ALL, format_func=lambda value: value if value == ALL else sampler.classes[value],
-        key=f"class of {sampler.artifact.sha256}",
+        "Which digit" if digits else "Which class", [*range(len(model.classes)), ALL],
+        default=ALL, format_func=lambda value: value if value == ALL else model.classes[value],
+        key=f"class of {model.artifact.sha256}",
     )  # fmt: skip
     if chosen is None:
-        return None if sampler.least_label == -1 else "all"
+        return None if model.least_label == -1 else "all"
     return "all" if chosen == ALL else int(chosen)
 
 
-def _how(sampler: Model) -> tuple[str, ...]:
+def _how(model: Model) -> tuple[str, ...]:
     """Plan and guidance, for models that have them, as options of the command."""
-    process, own = sampler.inference.process, sampler.inference.plan
+    process, own = model.inference.process, model.inference.plan
     if process is None or own is None:
         return ()
-    key = sampler.artifact.sha256
+    key = model.artifact.sha256
     with st.expander(f"Sampler: {own.sampler}, {own.steps} steps"):
-        names = sampler_spec.samplers(sampler.inference)
+        names = sampler_spec.samplers(model.inference)
         name = st.selectbox("Sampler", names, index=names.index(own.sampler), key=f"sampler {key}")
-        usual = sampler_spec.choose(sampler.inference, sampler=name)
+        usual = sampler_spec.choose(model.inference, sampler=name)
         least, most = (own.steps, own.steps) if sampler_spec.unknown_part(process) else (1, process.max_steps)
         steps = int(st.number_input("Steps", least, most, min(usual.steps, most), key=f"steps {name} {key}"))
         words = ["--sampler", name, "--steps", str(steps)]
         if name == "ddim":
             eta = st.slider("Noise of ddim (eta)", 0.0, 1.0, float(usual.eta), key=f"eta {key}")
             words += ["--eta", f"{eta:g}"]
-        if (scale := sampler.inference.guidance) is not None:
+        if (scale := model.inference.guidance) is not None:
             guidance = st.number_input("Guidance", 0.0, float(MAX_GUIDANCE), scale, 0.5, key=f"guidance {key}")
             words += ["--guidance", f"{guidance:g}"]
     return tuple(words)
 
 
-def _show(drawing: Drawing, model: ServedModel) -> None:
+def _show(drawing: Drawing, loaded: LoadedModel) -> None:
     command, singly = drawing.command, drawing.captions
     with st.spinner("Drawing", show_time=True):
-        drawn = answer(model, command, "images/" if singly else "sheet.png")
+        drawn = answer(loaded, command, "images/" if singly else "sheet.png")
     if singly:
         with st.container(horizontal=True, key="images"):
             for content, caption in zip(drawn.files.values(), singly, strict=True):
                 show_image(_enlarged(png_pixels(content, caption)), caption, width="content")
     else:
         show_image(drawn.content, width="content")
-    stem = f"{model.name.replace('/', '-')}-seed{drawing.seed}"
+    stem = f"{loaded.name.replace('/', '-')}-seed{drawing.seed}"
     with st.container(horizontal=True):
         st.download_button(
-            "PNG", lambda: answer(model, command, "sheet.png").content, f"{stem}.png", "image/png", on_click="ignore",
+            "PNG", lambda: answer(loaded, command, "sheet.png").content, f"{stem}.png", "image/png", on_click="ignore",
             icon=DOWNLOAD,
         )  # fmt: skip
         st.download_button(
-            "ZIP", lambda: _zipped(answer(model, command, "images/").files), f"{stem}.zip", "application/zip",
+            "ZIP", lambda: _zipped(answer(loaded, command, "images/").files), f"{stem}.zip", "application/zip",
             on_click="ignore", icon=DOWNLOAD,
         )  # fmt: skip
-        if model.sampler.inference.process is not None and st.button("GIF of the process", icon=":material/animation:"):
+        if loaded.model.inference.process is not None and st.button("GIF of the process", icon=":material/animation:"):
             st.session_state["moving"] = True
     if st.session_state.get("moving"):
         with st.spinner("Drawing it again, slowly", show_time=True):
-            moving = answer(model, command, "denoise.gif").content
+            moving = answer(loaded, command, "denoise.gif").content
         st.image(moving, caption="From noise to images", width="content")
         st.download_button("GIF", moving, f"{stem}.gif", "image/gif", on_click="ignore", icon=DOWNLOAD)
     with st.expander("How these were drawn"):
         st.caption("Each PNG says this of itself. In a terminal, the same images:")
-        st.code(command.line(model), language="console", wrap_lines=True)
+        st.code(command.line(loaded), language="console", wrap_lines=True)
         text = png_bytes_text(drawn.content, "the first image")
         st.code(json.dumps(json.loads(text[PROVENANCE_KEY]), indent=2), language="json")
 
