@@ -97,4 +97,6 @@ def test_changed_model_is_in_the_document(client):
     for path in ("/generate", "/generate-batch", "/gallery"):
         assert "409" in document["paths"][path]["post"]["responses"], path
     assert "409" in document["paths"]["/stream"]["get"]["responses"]
-    assert "409" in document["components"]["schemas"]["Draw"]["properties"]["sha256"]["anyOf"][0]["description"]
+    assert (
+        "409" in document["components"]["schemas"]["SampleRequest"]["properties"]["sha256"]["anyOf"][0]["description"]
+    )

@@ -113,7 +113,7 @@ def test_runs_page_shows_certificate_and_verifies(page, trained, conditional, mo
     assert "of pixels identical" in app.success[0].value
 
 
-def test_generate_page_draws_what_the_sampler_draws_for_its_seed_and_class(page, conditional, tmp_path):
+def test_generate_page_samples_what_the_model_samples_for_its_seed_and_class(page, conditional, tmp_path):
     (tmp_path / "tiny.onnx").write_bytes(conditional.onnx.read_bytes())
     app = clean(page("generate", tmp_path))
     app.checkbox(key="fresh").uncheck()

@@ -1,4 +1,4 @@
-"""From a request's body to images that know how they were drawn: what /generate, /stream and the gallery share."""
+"""Sample the images that a body asks for, with their provenance: what /generate, /stream and the gallery share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jaxgen.inference.provenance import Provenance, provenance_text
 from jaxgen.inference.request import Request
 from jaxgen.inference.writers import FRAMES
 from jaxgen_serve.api.dependencies import Service, answered, service_of
-from jaxgen_serve.api.schemas import Draw, Several
+from jaxgen_serve.api.schemas import BatchRequest, SampleRequest
 from jaxgen_serve.batching.engine import Ticket
 from jaxgen_serve.errors import Changed
 from jaxgen_serve.models.registry import ServedModel
@@ -67,7 +67,7 @@ class GenerationRequest:
         return made if self.latent is None else replace(made, seed=None, latent=tuple(self.latent))
 
     def used(self, index: int | None = None, count: int = 1) -> dict[str, Any]:
-        """What the API says of images, by default from the first one on: `schemas.Used`."""
+        """What the API says of images, by default from the first one on: `schemas.UsedSettings`."""
         fields = self.provenance(self.request.first if index is None else index, count).fields()
         return {"model": self.served.name, **fields, "class_name": self.class_name(fields["label"])}
 
@@ -113,21 +113,21 @@ class GenerationResult:
         return self.asked.served.model.untrained
 
     def one(self, i: int) -> dict[str, Any]:
-        """`schemas.OneOf`."""
+        """`schemas.BatchImage`."""
         return {"image": base64_png(self.png(i)), **one_of(self.used(i))}
 
     def all(self) -> list[dict[str, Any]]:
         return [self.one(i) for i in range(len(self.images))]
 
 
-def ask(service: Service, body: Draw, count: int) -> GenerationRequest:
+def ask(service: Service, body: SampleRequest, count: int) -> GenerationRequest:
     """Check a body against the model it names.
 
     Raises NotServed, Changed if the body means an earlier file, or UsageError for what the model cannot do.
     """
     served = service.library.get(body.model)
     require_same(served, body.sha256)
-    first, indices = body.index, body.indices if isinstance(body, Several) else None
+    first, indices = body.index, body.indices if isinstance(body, BatchRequest) else None
     if indices is not None:
         first, count = indices[0], len(indices)
         indices = None if indices == list(range(first, first + count)) else indices
@@ -168,7 +168,7 @@ def require_sheet(served: ServedModel, count: int) -> None:
 
 
 def require_moving(service: Service, served: ServedModel, count: int) -> None:
-    """Raise UsageError, before anything is drawn, for a GIF of a model without a plan, or one too large to be made."""
+    """Raise UsageError, before anything is sampled, for a GIF of a model without a plan, or a GIF too large to make."""
     served.model.process()
     frame = grid(np.zeros((1, *served.model.shape), np.uint8))
     most = service.settings.max_bytes // (FRAMES * frame.size)
@@ -176,20 +176,15 @@ def require_moving(service: Service, served: ServedModel, count: int) -> None:
         raise UsageError(f"a GIF of this model holds at most {most} images here, got {count}")
 
 
-async def sample(http: HTTPRequest, body: Draw, count: int = 1) -> GenerationResult:
-    """Draw them, merged with whatever else is asked for. Raises as `ask`, Busy, and Gone if the client leaves."""
-    return await drawn(http, ask(service_of(http), body, count))
-
-
-async def drawn(http: HTTPRequest, asked: GenerationRequest, on_frame: OnFrame | None = None) -> GenerationResult:
-    """As `sample`, of a request that was checked already."""
+async def sample(http: HTTPRequest, asked: GenerationRequest, on_frame: OnFrame | None = None) -> GenerationResult:
+    """Sample the images, batched with other requests. Raises Busy, and Gone if the client leaves."""
     start = time.perf_counter()
     images, _ = await answered(http, asked.submit(service_of(http), on_frame))
     return GenerationResult(asked=asked, images=images, milliseconds=round((time.perf_counter() - start) * 1000, 2))
 
 
 def one_of(used: dict[str, Any]) -> dict[str, Any]:
-    """What tells an image from the others of its answer: `schemas.OneOf` without the image."""
+    """What tells an image from the others of its answer: `schemas.BatchImage` without the image."""
     return {key: used[key] for key in ("index", "label", "class_name")}
 
 

@@ -19,14 +19,22 @@ from jaxgen_serve.api.generation import (
     GenerationResult,
     ask,
     base64_png,
-    drawn,
     require_moving,
     require_sheet,
     sample,
 )
-from jaxgen_serve.api.schemas import Count, Draw, Image, Images, Several, Sheet, answers, responses
+from jaxgen_serve.api.schemas import (
+    BatchRequest,
+    Count,
+    SampledBatch,
+    SampledImage,
+    SampledSheet,
+    SampleRequest,
+    answers,
+    responses,
+)
 
-router = APIRouter(tags=["draw"])
+router = APIRouter(tags=["sample"])
 USED_HEADER = "X-Jaxgen"
 MEDIA = ("image/png", "application/zip", "image/gif")
 
@@ -34,11 +42,11 @@ MEDIA = ("image/png", "application/zip", "image/gif")
 @router.post(
     "/generate",
     response_model=None,
-    responses={**responses(400, 404, 409, 413, 503), 200: answers(Image, "image/png")},
+    responses={**responses(400, 404, 409, 413, 503), 200: answers(SampledImage, "image/png")},
 )
-async def generate(request: Request, body: Draw | None = None) -> Response:
-    """Draw one image. With `Accept: image/png` the answer is the PNG itself, and X-Jaxgen says what was used."""
-    made = await sample(request, body or Draw())
+async def generate(request: Request, body: SampleRequest | None = None) -> Response:
+    """Sample one image. With `Accept: image/png` the answer is the PNG itself, and X-Jaxgen says what was used."""
+    made = await sample(request, ask(service_of(request), body or SampleRequest(), 1))
     used = {**made.used(0), "milliseconds": made.milliseconds}
     return png_response(request, made.png(0), used)
 
@@ -48,26 +56,26 @@ async def generate(request: Request, body: Draw | None = None) -> Response:
     response_model=None,
     responses={
         **responses(400, 404, 409, 413, 503),
-        200: answers(Images | Sheet, *MEDIA),
+        200: answers(SampledBatch | SampledSheet, *MEDIA),
     },
 )
 async def generate_batch(
     request: Request,
     num_images: Count = 4,
     format: Annotated[Literal["list", "grid", "zip", "gif"], Query()] = "list",
-    body: Several | None = None,
+    body: BatchRequest | None = None,
 ) -> Response:
-    """Draw images of one seed, `index` and those after it or each of `indices`: as a list, on one sheet, as a ZIP of
+    """Sample images of one seed, `index` and those after it or each of `indices`: as a list, on one sheet, as a ZIP of
     PNGs, or as a GIF of their way from noise."""
     service = service_of(request)
-    asked = ask(service, body or Several(), num_images)
+    asked = ask(service, body or BatchRequest(), num_images)
     count = asked.request.count
     if format in ("grid", "gif"):
         require_sheet(asked.served, count)
     if format == "gif":
         require_moving(service, asked.served, count)
         return await animated(request, asked)
-    made = await drawn(request, asked)
+    made = await sample(request, asked)
     used = {**asked.used(count=count), "milliseconds": made.milliseconds}
     if format == "zip":
         content = await off_loop(made.images.size, lambda: zipped(made))
@@ -86,7 +94,7 @@ async def animated(request: Request, asked: GenerationRequest) -> Response:
         if row == rows or len(frames) < (FRAMES - 1) * row // rows:
             frames.append(images)
 
-    made = await drawn(request, asked, on_frame)
+    made = await sample(request, asked, on_frame)
     return file_response(asked, await off_loop(LARGE, lambda: made.gif(frames)), "image/gif")
 
 

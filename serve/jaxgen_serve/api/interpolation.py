@@ -1,4 +1,4 @@
-"""What a body of /interpolate asks for, checked, and drawn in the space it is given."""
+"""Check a body of /interpolate, and sample or decode the images between its ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jaxgen.sampling.plan import COLUMNS
 from jaxgen.sampling.process import SamplerSpec
 from jaxgen_serve.api.dependencies import Service
 from jaxgen_serve.api.generation import require_steps
-from jaxgen_serve.api.schemas import Walk
+from jaxgen_serve.api.schemas import InterpolationRequest
 from jaxgen_serve.models.registry import ServedModel
 
 
@@ -26,7 +26,7 @@ class InterpolationPath:
     """A walk through latent space, from each end to the next."""
 
     served: ServedModel
-    body: Walk
+    body: InterpolationRequest
     indices: list[int]
     labels: list[int] | None  # of each end; None: the model has no classes
     recipe: SamplerSpec | None  # None: the model has no plan
@@ -36,7 +36,7 @@ class InterpolationPath:
         """The options of `jaxgen_serve.batching.client.space`."""
         return {"steps": self.recipe.steps, "guidance": self.guidance} if self.recipe else {}
 
-    def drawn(self, space: Space) -> np.ndarray:
+    def images(self, space: Space) -> np.ndarray:
         """uint8 [segments, frames, H, W, C]"""
         if isinstance(space, Noises) and self.recipe:
             space.plan = self.served.model.plan(**self.recipe._asdict())
@@ -56,7 +56,7 @@ class InterpolationPath:
         return provenance_text(LatentProvenance(model=sha256, command="interpolate", settings=settings).record())
 
     def used(self) -> dict[str, Any]:
-        """`schemas.Walked` without the images."""
+        """`schemas.Interpolation` without the images."""
         model, recipe = self.served.model, self.recipe
         return {
             "model": self.served.name,
@@ -74,7 +74,7 @@ class InterpolationPath:
         }
 
 
-def ask(service: Service, body: Walk) -> InterpolationPath:
+def ask(service: Service, body: InterpolationRequest) -> InterpolationPath:
     """Check a body against its model and the server's limits. Raises NotServed, or UsageError."""
     served = service.library.get(body.model)
     if (body.seeds is None) == (body.latents is None):
@@ -99,11 +99,11 @@ def ask(service: Service, body: Walk) -> InterpolationPath:
     )  # fmt: skip
 
 
-def _check_latents(served: ServedModel, body: Walk) -> None:
+def _check_latents(served: ServedModel, body: InterpolationRequest) -> None:
     if body.latents is None:
         return
     if served.model.inference.process is not None:
-        raise UsageError(f"{served.name} draws by a plan, from noise and not from a short code: give seeds")
+        raise UsageError(f"{served.name} samples by a plan, from noise and not from a short code: give seeds")
     shape = served.model.noise_shape
     wrong = [len(code) for code in body.latents if (len(code),) != shape]
     if wrong:
@@ -122,7 +122,7 @@ def _without_noise(service: Service, model: Model, recipe: SamplerSpec | None) -
 
 
 def _labels(model: Model, asked: list[int | str | None], indices: list[int]) -> list[int] | None:
-    """Of each end: as /generate would have drawn it."""
+    """The label of each end: the one that /generate would give it."""
     if not model.classes:
         return None
     in_turn = [index % len(model.classes) for index in indices]

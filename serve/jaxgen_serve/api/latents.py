@@ -23,15 +23,15 @@ from jaxgen_serve.api.images import header, png_response
 from jaxgen_serve.api.schemas import (
     Anomaly,
     Count,
-    Draw,
     Guidance,
-    Images,
+    Interpolation,
+    InterpolationRequest,
     Name,
     Reconstruction,
+    SampledBatch,
+    SampleRequest,
     Seed,
     Steps,
-    Walk,
-    Walked,
     answers,
     responses,
 )
@@ -45,15 +45,17 @@ Upload = Annotated[UploadFile, File(description="A PNG, JPEG, GIF or WebP; cropp
 FAILS = responses(400, 404, 413, 503)
 
 
-@router.post("/interpolate", response_model=None, responses={**FAILS, 200: answers(Walked, "image/png", "image/gif")})
+@router.post(
+    "/interpolate", response_model=None, responses={**FAILS, 200: answers(Interpolation, "image/png", "image/gif")}
+)
 async def interpolate(
-    request: Request, body: Walk, format: Annotated[Literal["list", "grid", "gif"], Query()] = "list"
+    request: Request, body: InterpolationRequest, format: Annotated[Literal["list", "grid", "gif"], Query()] = "list"
 ) -> Response:
     """Interpolate between images in latent space: the frames are sampled or decoded, not blended."""
     way = interpolation.ask(service_of(request), body)
 
     def work(caller: Caller) -> Response:
-        walked = way.drawn(space(way.served, caller, **way.options()))  # [segments, frames, H, W, C]
+        walked = way.images(space(way.served, caller, **way.options()))  # [segments, frames, H, W, C]
         flat, used = walked.reshape(-1, *walked.shape[2:]), way.used()
         text = way.provenance()
         if format == "list":
@@ -108,7 +110,7 @@ async def anomaly(
     return await _analysed(request, file, model, label, analyse)
 
 
-@router.post("/inpaint", response_model=None, responses={**FAILS, 200: answers(Images)})
+@router.post("/inpaint", response_model=None, responses={**FAILS, 200: answers(SampledBatch)})
 async def inpaint(
     request: Request,
     file: Upload,
@@ -125,7 +127,7 @@ async def inpaint(
 ) -> dict[str, Any]:
     """Inpaint a part of an image with a model that has a plan. The rest of the image keeps its exact pixels."""
     service = service_of(request)
-    body = Draw(model=model, seed=seed, label=label, sampler=sampler, steps=steps, guidance=guidance)
+    body = SampleRequest(model=model, seed=seed, label=label, sampler=sampler, steps=steps, guidance=guidance)
     generation = ask(service, body, num_images)
     generation.served.model.process()
     sent, masked = await file.read(), await mask_file.read() if mask_file else None

@@ -1,4 +1,4 @@
-"""Images that were kept: a row each in SQLite, with how it was drawn, and a PNG file each beside it.
+"""Images that were kept: a row each in SQLite, with how it was sampled, and a PNG file each beside it.
 
 A row is never without its file: the file is on the disk before its row is, and leaves after it. What a crash may leave
 of files without rows is removed at the next opening. SQLite's write lock is held from before the first file is written
@@ -37,7 +37,7 @@ class NotKept(UsageError):
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """An image that was kept, and all that it was drawn from; None where its model has no such thing."""
+    """An image that was kept, and all that it was sampled from; None where its model has no such thing."""
 
     id: str  # 28 hex digits, which sort by when it was kept
     model: str
@@ -57,7 +57,7 @@ class Image:
 
 NAMES = tuple(Image.__dataclass_fields__)  # of the columns, too
 COLUMNS = ", ".join(f'"{name}"' for name in NAMES)
-USED = NAMES[1:-2]  # what an image was drawn from
+USED = NAMES[1:-2]  # what an image was sampled from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class Gallery:
             raise
 
     def add(self, images: Sequence[tuple[Mapping[str, Any], bytes]]) -> list[Image]:
-        """Keep images, each what it was drawn from (the names in USED) and its PNG file: all of them or none.
+        """Keep images, each what it was sampled from (the names in USED) and its PNG file: all of them or none.
 
         They are on the disk when this returns. Raises UsageError if the gallery is full.
         """
@@ -128,7 +128,7 @@ class Gallery:
     ) -> Page:
         """Images for which all of these hold, newest first: at most `limit` of those kept before image `before`.
 
-        label: a class's name or number, -1 for images drawn without one. Raises UsageError on values out of range.
+        label: a class's name or number, -1 for images sampled without one. Raises UsageError on values out of range.
         """
         if not 1 <= limit <= MAX_LIMIT:
             raise UsageError(f"limit must be from 1 to {MAX_LIMIT}, got {limit}")
