@@ -18,7 +18,7 @@ let total = 0; // number of matches on all pages
 let searches = 0; // counts searches, of which the newest one wins
 const deleted = []; // rows that can be restored, the newest last
 
-/** resample(row, {seed, index, count}): samples with a row's settings on the Draw panel; start(): shows that panel. */
+/** resample(row, {seed, index, count}): samples with a row's settings on the Generate panel; start(): shows that panel. */
 export function setUpGallery(current, resample, start) {
   [backend, again] = [current, resample];
   let timer = 0;

@@ -1,4 +1,4 @@
-// The actions of the Draw panel: sample images, keep them in the gallery, save them as files.
+// The actions of the Generate panel: sample images, keep them in the gallery, save them as files.
 
 import { $, announce, newest, save, toast } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
@@ -66,12 +66,12 @@ export const stopSampling = () => run.stop();
 
 function showGo() {
   $("go").classList.toggle("working", run.busy());
-  $("go-text").textContent = t(run.busy() ? "stop" : "draw");
+  $("go-text").textContent = t(run.busy() ? "stop" : "generate");
 }
 
 function showActions() {
   const { images, selected, frames, used } = stage;
-  $("draw-actions").hidden = !used;
+  $("generate-actions").hidden = !used;
   $("keep").hidden = !backend().gallery;
   $("to-blend").hidden = selected.size !== 2;
   $("save-gif").hidden = frames.length < 2;

@@ -81,7 +81,7 @@ export function present({ images, used, milliseconds, here = false }, model) {
   if (frames.length) frames[frames.length - 1] = last;
   finished = { images, used, milliseconds, here, model, frames, rows, total };
   showFinished();
-  announce(t("drawn", { n: images.length }));
+  announce(t("generated", { n: images.length }));
 }
 
 /** After a stop or failure: keeps the last frame; without one, shows the finished request before it. */
