@@ -11,7 +11,7 @@ import pytest
 from browser import visiting
 from playwright.sync_api import Page, expect
 
-from jaxgen_serve.api.web import PAGE
+from jaxgen_serve.web import PAGE
 
 PANELS = ("generate", "blend", "hand", "map", "gallery")
 WORDS = {name: json.loads((PAGE / "strings.json").read_text())[name] for name in ("en", "pt", "fr")}

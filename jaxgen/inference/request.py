@@ -23,7 +23,7 @@ class Request:
     count: int = 64
     label: Label = -1
     guidance: float | None = None
-    recipe: SamplerSpec | None = None  # None: the model has no plan, and draws in one evaluation
+    recipe: SamplerSpec | None = None  # None: the model has no plan, and samples in one evaluation
 
     @classmethod
     def checked(
@@ -40,7 +40,7 @@ class Request:
         eta: float | None,
     ) -> Self:
         """What a person asked for, with the model's own choice for what was left out: its plan and guidance, and for a
-        conditional model that cannot draw without a class, all of them in turn.
+        conditional model that cannot sample without a class, all of them in turn.
 
         Raises UsageError for what the model cannot do: labels without classes, more steps than it was trained for.
         """
@@ -54,7 +54,7 @@ class Request:
         if first < 0 or count < 1 or first + count > 2**32:
             raise UsageError(f"a seed has images 0 to 2^32 - 1, got --first {first} and -n {count}")
         if label is None and model.least_label == 0:
-            label = "all"  # it cannot draw without a class
+            label = "all"  # it cannot sample without a class
         number: Label = "all" if label == "all" else model.label(label)
         recipe = None
         if model.inference.process is not None:

@@ -48,7 +48,7 @@ def test_replay_of_a_changed_image_is_refused(command, refused, unconditional):
     text = PngInfo()
     text.add_text("jaxgen", info["jaxgen"])
     image.save("a.png", pnginfo=text)
-    assert "it was changed after it was drawn" in refused(3, "replay", "a.png", "--model", unconditional.onnx)
+    assert "it was changed after it was sampled" in refused(3, "replay", "a.png", "--model", unconditional.onnx)
 
 
 @pytest.mark.parametrize("name", ["none.png", ".", "text.png", "pipe.png"])

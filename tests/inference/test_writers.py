@@ -189,7 +189,7 @@ def one_pixel(image):
 def test_replay_refuses_an_image_that_was_changed(drawn, change):
     path, replay = drawn()
     changed(path, change)
-    with pytest.raises(JaxgenError, match="either it was changed after it was drawn, or this"):
+    with pytest.raises(JaxgenError, match="either it was changed after it was sampled, or this"):
         replay()
 
 

@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 from shown import GENERATED, PANELS, WORDS, batch, generated, sources
 
-from jaxgen_serve.api.web import PAGE
+from jaxgen_serve.web import PAGE
 
 
 def test_keyboard_alone_draws_selects_blends_and_keeps(visit, client):

@@ -14,6 +14,7 @@ import numpy as np
 from fastapi import Request as HTTPRequest
 
 from jaxgen.errors import UsageError
+from jaxgen.files import zipped
 from jaxgen.images import grid, png_bytes, save_gif
 from jaxgen.inference import sheets
 from jaxgen.inference.provenance import Provenance, provenance_text
@@ -107,6 +108,10 @@ class GenerationResult:
         buffer = io.BytesIO()
         save_gif(buffer, np.stack([sheets.marked(grid(images), untrained=self.untrained) for images in frames]))
         return buffer.getvalue()
+
+    def zip(self) -> bytes:
+        """The images as files, as `jaxgen sample` writes a folder of them."""
+        return zipped((self.provenance(i).file_name, self.png(i)) for i in range(len(self.images)))
 
     @property
     def untrained(self) -> bool:

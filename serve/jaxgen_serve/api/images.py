@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -16,7 +14,6 @@ from jaxgen.inference.writers import FRAMES
 from jaxgen_serve.api.dependencies import LARGE, off_loop, service_of
 from jaxgen_serve.api.generation import (
     GenerationRequest,
-    GenerationResult,
     ask,
     base64_png,
     require_moving,
@@ -78,8 +75,8 @@ async def generate_batch(
     made = await sample(request, asked)
     used = {**asked.used(count=count), "milliseconds": made.milliseconds}
     if format == "zip":
-        content = await off_loop(made.images.size, lambda: zipped(made))
-        return file_response(asked, content, "application/zip")
+        content = await off_loop(made.images.size, made.zip)
+        return file_response(asked, content, "application/zip", ".zip")
     if format == "grid":
         png = await off_loop(made.images.size * 4, made.sheet)
         return png_response(request, png, {**used, "count": count})
@@ -95,17 +92,7 @@ async def animated(request: Request, asked: GenerationRequest) -> Response:
             frames.append(images)
 
     made = await sample(request, asked, on_frame)
-    return file_response(asked, await off_loop(LARGE, lambda: made.gif(frames)), "image/gif")
-
-
-def zipped(made: GenerationResult) -> bytes:
-    """The images as files, stored and not deflated: PNGs are that already."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for i in range(len(made.images)):
-            # With the earliest date that a ZIP can hold: equal requests give equal bytes.
-            archive.writestr(zipfile.ZipInfo(made.provenance(i).file_name), made.png(i))
-    return buffer.getvalue()
+    return file_response(asked, await off_loop(LARGE, lambda: made.gif(frames)), "image/gif", "-denoise.gif")
 
 
 def png_response(request: Request, png: bytes, used: Mapping[str, Any]) -> Response:
@@ -122,8 +109,8 @@ def header(used: Mapping[str, Any]) -> dict[str, str]:
     return {USED_HEADER: json.dumps({key: value for key, value in used.items() if key not in left_out})}
 
 
-def file_response(asked: GenerationRequest, content: bytes, media_type: str) -> Response:
-    name = f"{asked.served.name}-seed{asked.request.seed}.{media_type.rpartition('/')[2]}"
+def file_response(asked: GenerationRequest, content: bytes, media_type: str, ending: str) -> Response:
+    name = asked.provenance(asked.request.first, asked.request.count).batch_name(asked.served.name, ending)
     headers = {**header(asked.used(count=asked.request.count)), **attachment(name)}
     return Response(content, media_type=media_type, headers=headers)
 

@@ -11,9 +11,9 @@ from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 
 from jaxgen.errors import UsageError
-from jaxgen.images import grid, png_bytes, save_gif
+from jaxgen.images import grid, png_bytes
 from jaxgen.inference.provenance import LatentProvenance, provenance_text
-from jaxgen.inference.writers import FRAME_MS
+from jaxgen.inference.writers import save_walk
 from jaxgen.latent import anomaly as anomalies, inpainting, projection
 from jaxgen.latent.spaces import Codes
 from jaxgen_serve.api import interpolation
@@ -62,8 +62,7 @@ async def interpolate(
             return JSONResponse({**used, "images": [{"image": base64_png(png_bytes(image, text))} for image in flat]})
         if format == "gif":
             buffer = io.BytesIO()
-            frames = np.stack([grid(frame[None]) for frame in [*flat, *flat[-2:0:-1]]])  # there and back
-            save_gif(buffer, frames, duration_ms=FRAME_MS, hold_last_ms=FRAME_MS)
+            save_walk(buffer, np.stack([grid(frame[None]) for frame in flat]))
             return Response(buffer.getvalue(), media_type="image/gif", headers=header(used))
         png = png_bytes(grid(flat, columns=walked.shape[1]), text)
         return png_response(request, png, used)

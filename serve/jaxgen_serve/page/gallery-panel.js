@@ -3,6 +3,7 @@
 import { $, announce, el, fillList, icon, roving, save, toast } from "./dom.js";
 import { MOST_SEED, isWrong, wholeNumber } from "./fields.js";
 import { onLanguage, t } from "./i18n.js";
+import { imageName } from "./file-names.js";
 import { bytesOf } from "./png.js";
 import { attempt, problem } from "./error-banner.js";
 import { newSeed, state, watch } from "./state.js";
@@ -148,10 +149,7 @@ async function restore() {
 const deedOf = (row) =>
   $("panel-gallery").hidden ? null : $("cards").querySelector(`[data-id="${row.id}"] .deed:last-child`);
 
-async function download(row) {
-  const name = `${row.model}-seed${row.seed}-${row.index}.png`;
-  save(await bytesOf(backend().gallery.src(row)), name, "image/png");
-}
+const download = async (row) => save(await bytesOf(backend().gallery.src(row)), imageName(row, row), "image/png");
 
 function fillFilters() {
   fillList($("find-model"), [["", t("all")], ...state.models.map(({ name }) => [name, name])]);

@@ -1,6 +1,7 @@
 // The Blend panel: interpolates between two images.
 
 import { $, announce, el, fillSegments, newest, picked, save } from "./dom.js";
+import { walkName } from "./file-names.js";
 import { onLanguage, t } from "./i18n.js";
 import { player } from "./player.js";
 import { attempt, problem } from "./error-banner.js";
@@ -136,6 +137,6 @@ const showPaths = () => fillSegments($("blend-path"), "path", PATHS.map((path) =
 async function saveAs(format, kind) {
   await attempt(async () => {
     const data = await backend().walkFile(format, { request: walked, model: state.model, frames });
-    save(data, `${state.model.name}-blend-${ends.map(({ seed }) => seed).join("-")}.${kind}`, `image/${kind}`);
+    save(data, walkName(state.model, ends, kind), `image/${kind}`);
   });
 }

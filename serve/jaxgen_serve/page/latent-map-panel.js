@@ -3,6 +3,7 @@
 import { $, ARROWS, save } from "./dom.js";
 import { fillClasses } from "./controls.js";
 import { elsewhere } from "./edit-panel.js";
+import { latentName } from "./file-names.js";
 import { decimal, onLanguage, t } from "./i18n.js";
 import { quantile } from "./normal.js";
 import { bytesOf } from "./png.js";
@@ -119,6 +120,5 @@ function arrange() {
 
 async function saveImage() {
   if (!$("decoded").src) return;
-  const place = latent().map((value) => value.toFixed(2)).join("_");
-  save(await bytesOf($("decoded").src), `${state.model.name}-latent_${place}.png`, "image/png");
+  save(await bytesOf($("decoded").src), latentName(state.model, latent()), "image/png");
 }

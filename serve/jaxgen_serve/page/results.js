@@ -138,12 +138,6 @@ function toggle(i) {
   notify();
 }
 
-/** An image's file name, as the command line writes it. */
-export function fileName(used, image) {
-  const label = image.label === null || image.label < 0 ? "" : `-class${image.label}`;
-  return `${used.untrained ? "untrained-" : ""}seed${used.seed}-${String(image.index).padStart(6, "0")}${label}.png`;
-}
-
 export const togglePlay = () => stage.running || stage.frames.length < 2 || plays.toggle();
 
 function showFrame(i) {

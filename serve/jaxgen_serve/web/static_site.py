@@ -24,9 +24,9 @@ from jaxgen.latent.spaces import Codes
 from jaxgen.sampling.process import SamplerSpec
 from jaxgen.sampling.sampler_spec import can_make, choose
 from jaxgen_serve.models.description import described
+from jaxgen_serve.web import PAGE
 from jaxgen_serve.web.npm_packages import ONNXRUNTIME, ONNXRUNTIME_LICENSE, SITE
 
-PAGE = Path(__file__).parents[1] / "page"
 DESCRIPTION = "site.json"
 STEPS = (5, 10, 20, 30, 50, 100, 200, 500, 1000)  # offered by a site, up to the model's own T
 MAP_SIDE = 15  # images

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import secrets
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import streamlit as st
 
+from jaxgen.files import zipped
 from jaxgen.images import png_bytes_text, png_pixels
-from jaxgen.inference.provenance import PROVENANCE_KEY
+from jaxgen.inference.provenance import PROVENANCE_KEY, Provenance
 from jaxgen.inference.sampler import Model
 from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.process import MAX_GUIDANCE
@@ -150,15 +149,16 @@ def _show(drawing: Drawing, loaded: LoadedModel) -> None:
                 show_image(_enlarged(png_pixels(content, caption)), caption, width="content")
     else:
         show_image(drawn.content, width="content")
-    stem = f"{loaded.name.replace('/', '-')}-seed{drawing.seed}"
+    made = Provenance(model=drawing.sha256, seed=drawing.seed, untrained=loaded.model.untrained)
+    called = partial(made.batch_name, loaded.name)
     with st.container(horizontal=True):
         st.download_button(
-            "PNG", lambda: answer(loaded, command, "sheet.png").content, f"{stem}.png", "image/png", on_click="ignore",
-            icon=DOWNLOAD,
+            "PNG", lambda: answer(loaded, command, "sheet.png").content, called("-sheet.png"), "image/png",
+            on_click="ignore", icon=DOWNLOAD,
         )  # fmt: skip
         st.download_button(
-            "ZIP", lambda: _zipped(answer(loaded, command, "images/").files), f"{stem}.zip", "application/zip",
-            on_click="ignore", icon=DOWNLOAD,
+            "ZIP", lambda: zipped(answer(loaded, command, "images/").files.items()), called(".zip"),
+            "application/zip", on_click="ignore", icon=DOWNLOAD,
         )  # fmt: skip
         if loaded.model.inference.process is not None and st.button("GIF of the process", icon=":material/animation:"):
             st.session_state["moving"] = True
@@ -166,7 +166,7 @@ def _show(drawing: Drawing, loaded: LoadedModel) -> None:
         with st.spinner("Drawing it again, slowly", show_time=True):
             moving = answer(loaded, command, "denoise.gif").content
         st.image(moving, caption="From noise to images", width="content")
-        st.download_button("GIF", moving, f"{stem}.gif", "image/gif", on_click="ignore", icon=DOWNLOAD)
+        st.download_button("GIF", moving, called("-denoise.gif"), "image/gif", on_click="ignore", icon=DOWNLOAD)
     with st.expander("How these were drawn"):
         st.caption("Each PNG says this of itself. In a terminal, the same images:")
         st.code(command.line(loaded), language="console", wrap_lines=True)
@@ -178,11 +178,3 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
     """Every pixel a square, so that the longer side is about SIDE and none is blurred."""
     scale = max(1, round(SIDE / max(image.shape[:2])))
     return image.repeat(scale, axis=0).repeat(scale, axis=1)
-
-
-def _zipped(files: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
