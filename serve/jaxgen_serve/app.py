@@ -10,11 +10,11 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from jaxgen import __version__
-from jaxgen_serve import errors
-from jaxgen_serve.api import gallery, images, info, latents, models, stream, web
+from jaxgen_serve.api import exceptions, gallery, images, info, latents, models, stream, web
 from jaxgen_serve.api.dependencies import Service
 from jaxgen_serve.batching.engine import Engine
-from jaxgen_serve.gallery.store import Gallery, Unavailable
+from jaxgen_serve.gallery.database import Unavailable
+from jaxgen_serve.gallery.store import Gallery
 from jaxgen_serve.metrics import Metrics
 from jaxgen_serve.middleware.request_metrics import Counting
 from jaxgen_serve.middleware.security import AnswerHeaders, Guard, Limits
@@ -64,7 +64,7 @@ def create_app(settings: Settings, library: Library, engine: Engine, metrics: Me
     )
     for route in ROUTES:
         app.include_router(route.router)
-    errors.install(app)
+    exceptions.install(app)
     # The last one added is the outermost.
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Limits, settings=settings)

@@ -21,9 +21,9 @@ from jaxgen.inference.provenance import Provenance, provenance_text
 from jaxgen.inference.request import Request
 from jaxgen.inference.writers import FRAMES
 from jaxgen_serve.api.dependencies import Service, answered, service_of
+from jaxgen_serve.api.exceptions import Changed
 from jaxgen_serve.api.schemas import BatchRequest, SampleRequest
-from jaxgen_serve.batching.engine import Ticket
-from jaxgen_serve.errors import Changed
+from jaxgen_serve.batching.requests import Ticket
 from jaxgen_serve.models.registry import ServedModel
 
 OnFrame = Callable[[int, int, np.ndarray], None]

@@ -19,7 +19,7 @@ from jaxgen.images import open_header
 from jaxgen.inference import model_file as artifacts
 from jaxgen.latent.inputs import REGIONS, mask
 from jaxgen_serve.api.dependencies import Service
-from jaxgen_serve.batching.engine import Busy
+from jaxgen_serve.batching.requests import Busy
 from jaxgen_serve.models import sandbox
 from jaxgen_serve.models.registry import ENCODER, NotServed
 

@@ -16,7 +16,8 @@ from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.sampler import Model
 from jaxgen.inference.session import Feeds, Session, Stop
 from jaxgen.latent.spaces import Codes, Noises, Space
-from jaxgen_serve.batching.engine import Engine, Ticket
+from jaxgen_serve.batching.engine import Engine
+from jaxgen_serve.batching.requests import Ticket
 from jaxgen_serve.models.registry import ENCODER, ServedModel
 
 T = TypeVar("T")
