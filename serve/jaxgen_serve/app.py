@@ -37,35 +37,42 @@ def opened(settings: Settings) -> Gallery | Unavailable:
 
 def create_app(settings: Settings, library: Library, engine: Engine, metrics: Metrics) -> FastAPI:
     """An ASGI application that starts the library and closes both it and the engine; metrics: those of the engine."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = Service(settings=settings, library=library, engine=engine, metrics=metrics, gallery=opened(settings))
-        app.state.jaxgen = service
-        library.start()
-        try:
-            yield
-        finally:
-            engine.close()  # first: threads that wait for it end
-            service.threads.close()
-            library.close()
-            if isinstance(service.gallery, Gallery):
-                service.gallery.close()
-
     app = FastAPI(
         title="jaxgen",
         version=__version__,
         summary=info.WHAT,
         description=info.MORE,
         servers=[{"url": "./"}],  # wherever this document is: a proxy may add a prefix
-        lifespan=lifespan,
+        lifespan=lambda app: _lifespan(app, settings, library, engine, metrics),
         docs_url=None,  # FastAPI's own page loads code from another host; api/web.py serves it from here
         redoc_url=None,
     )
     for route in ROUTES:
         app.include_router(route.router)
     exceptions.install(app)
-    # The last one added is the outermost.
+    _add_middleware(app, settings, metrics)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(
+    app: FastAPI, settings: Settings, library: Library, engine: Engine, metrics: Metrics
+) -> AsyncIterator[None]:
+    service = Service(settings=settings, library=library, engine=engine, metrics=metrics, gallery=opened(settings))
+    app.state.jaxgen = service
+    library.start()
+    try:
+        yield
+    finally:
+        engine.close()  # first: threads that wait for it end
+        service.threads.close()
+        library.close()
+        if isinstance(service.gallery, Gallery):
+            service.gallery.close()
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """Add the layers around the routes; the last one added is the outermost."""
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Limits, settings=settings)
     app.add_middleware(AnswerHeaders)
@@ -78,4 +85,3 @@ def create_app(settings: Settings, library: Library, engine: Engine, metrics: Me
             expose_headers=OWN_HEADERS,
         )
     app.add_middleware(Counting, metrics=metrics)
-    return app

@@ -43,6 +43,10 @@ class WaitPolicy:
         """Estimated seconds of jobs, one after another."""
         return sum(self.pace(job.served) * job.count * job.rows for job in jobs if job.served)
 
+    def retry_after(self, jobs: Iterable[Job]) -> float:
+        """In how many seconds to ask again, if these wait: from 1 to 60."""
+        return min(60.0, max(1.0, self.seconds(jobs)))
+
     def called(self, served: ServedModel, pace: float) -> None:
         """Record the pace of a call that has ended."""
         self._histories.setdefault(served, _History()).pace = pace
@@ -59,15 +63,15 @@ class WaitPolicy:
         """Record that the clients of the newest call have their images."""
         self._histories[served].ended = time.monotonic()
 
-    def seconds_left(self, served: ServedModel, lane: ModelQueue) -> float:
+    def seconds_left(self, served: ServedModel, queue: ModelQueue) -> float:
         """How much longer to wait for others when the engine is idle; 0 or less: do not wait.
 
         Clients that were answered together tend to send the next request together, so the engine waits for as many as
         there were: RETURN times `max_delay` from their answers, but at most SHARE of the time that their images take.
         Without a history, a request waits for `max_delay`; never so long that it would be late.
         """
-        group, waiting = lane.oldest()
-        if lane.under_way or not waiting:
+        group, waiting = queue.oldest()
+        if queue.under_way or not waiting:
             return 0.0
         history = self._histories.get(served, _History())
         known = history.group == group
