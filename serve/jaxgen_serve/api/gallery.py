@@ -13,7 +13,8 @@ from jaxgen_serve.api.dependencies import service_of
 from jaxgen_serve.api.generation import ask, sample
 from jaxgen_serve.api.schemas import BatchRequest, Count, Name, Seed, Strict, responses
 from jaxgen_serve.gallery.database import Unavailable
-from jaxgen_serve.gallery.store import MAX_LIMIT, Gallery, Image
+from jaxgen_serve.gallery.records import GalleryImage
+from jaxgen_serve.gallery.store import MAX_LIMIT, Gallery
 
 router = APIRouter(prefix="/gallery", tags=["gallery"])
 PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}, "description": "The image."}
@@ -22,7 +23,7 @@ CACHED = {"cache-control": "private, max-age=31536000, immutable"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptImage(Image):
+class KeptImage(GalleryImage):
     """A gallery image, as clients get it."""
 
     url: str
@@ -106,5 +107,5 @@ def restore(request: Request, image_id: str) -> KeptImage:
     return _shown(gallery_of(request).restore(image_id))
 
 
-def _shown(image: Image) -> KeptImage:
+def _shown(image: GalleryImage) -> KeptImage:
     return KeptImage(**asdict(image), url=f"/gallery/{image.id}.png")
