@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.errors import UsageError
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.sampler import Model
-from jaxgen.inference.session import Feeds, Session, Stop
+from jaxgen.inference.session import Feeds, Stop
 from jaxgen.latent.spaces import Codes, Noises, Space
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.batching.requests import Ticket
@@ -88,23 +88,6 @@ class QueuedPredictor:
             return self._session.run(outputs, feeds, left if deadline is None else min(left, deadline), stop)
 
         return self._caller.wait(self._caller.engine.call(work, deadline=self._caller.left()))
-
-
-class Within:
-    """A session whose runs share so many seconds from now; after that they raise JaxgenError."""
-
-    def __init__(self, session: Session, seconds: float) -> None:
-        self._session, self._end = session, time.monotonic() + seconds
-        self.inputs, self.outputs = session.inputs, session.outputs
-
-    def run(
-        self, outputs: Sequence[str], feeds: Feeds, deadline: float | None = None, stop: Stop | None = None
-    ) -> list[np.ndarray]:
-        """See `jaxgen.inference.session.Session.run`."""
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise JaxgenError("stopped: it takes longer than its deadline; ask for fewer images or steps")
-        return self._session.run(outputs, feeds, left if deadline is None else min(left, deadline), stop)
 
 
 def queued(served: ServedModel, caller: Caller) -> Model:

@@ -9,7 +9,7 @@ import { setUpHand } from "./edit-panel.js";
 import { browserLanguage, loadWords, setLanguage, t } from "./i18n.js";
 import { localAvailable, localSampling, siteBackend } from "./local-backend.js";
 import { hasMap, openMap, setUpMap } from "./latent-map-panel.js";
-import { goTo, setUpPanels, showPanel } from "./panels.js";
+import { goTo, setUpPanels } from "./panels.js";
 import { explain, problem } from "./error-banner.js";
 import { serverBackend } from "./server-backend.js";
 import { setUpShortcuts } from "./shortcuts.js";
