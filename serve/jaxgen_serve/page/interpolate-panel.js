@@ -5,7 +5,7 @@ import { walkName } from "./file-names.js";
 import { onLanguage, t } from "./i18n.js";
 import { player } from "./player.js";
 import { attempt, problem } from "./error-banner.js";
-import { fit } from "./results.js";
+import { fitOne } from "./results.js";
 import { className, newSeed, settings, state, watch } from "./state.js";
 
 const FRAMES = [8, 16, 32];
@@ -125,11 +125,8 @@ function showEnds() {
 
 function arrange() {
   if (!state.model || !frames.length) return;
-  const [height, width] = state.model.shape;
   const room = { width: $("blend-stage").clientWidth - 40, height: $("blend-stage").clientHeight - 40 };
-  const { scale } = fit(1, state.model.shape, room, 0);
-  $("blend-image").style.setProperty("--side", `${scale * width}px`);
-  $("blend-image").style.setProperty("--tall", `${scale * height}px`);
+  fitOne($("blend-image"), state.model.shape, room);
 }
 
 const showPaths = () => fillSegments($("blend-path"), "path", PATHS.map((path) => [path, t(`path.${path}`)]), PATHS[0]);

@@ -31,7 +31,7 @@ function showTabs() {
 
 const there = (name) => !panels[name]?.there || Boolean(panels[name].there());
 
-export function showPanel(name) {
+function showPanel(name) {
   open = there(name) ? name : "generate";
   for (const one of PANELS) {
     $(`tab-${one}`).setAttribute("aria-selected", one === open);

@@ -225,7 +225,7 @@ function arrange() {
 }
 
 /** The columns that make images of [height, width] large and leave few cells empty; scale: CSS pixels per pixel. */
-export function fit(count, [height, width], room, gap) {
+function fit(count, [height, width], room, gap) {
   const device = window.devicePixelRatio || 1;
   let best = { columns: 1, scale: 0, worth: 0 };
   for (let n = 1; n <= count; n++) {
@@ -237,6 +237,13 @@ export function fit(count, [height, width], room, gap) {
     if (worth > best.worth + 1e-6) best = { columns: n, scale, worth };
   }
   return best;
+}
+
+/** Makes a single <img> as large as `room` allows. */
+export function fitOne(image, [height, width], room) {
+  const { scale } = fit(1, [height, width], room, 0);
+  image.style.setProperty("--side", `${scale * width}px`);
+  image.style.setProperty("--tall", `${scale * height}px`);
 }
 
 const notify = () => listeners.forEach((listener) => listener());
