@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import stat
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,6 +57,15 @@ def write_atomically(path: str | os.PathLike[str], content: Content) -> None:
             _replace(Path(os.path.realpath(path)), content)
     except (OSError, ValueError) as err:
         raise JaxgenError(f"{path}: cannot be written: {_reason(err)}") from err
+
+
+def zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """A ZIP of files, (name, content) each, stored: PNGs are deflated already. Equal files give equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files:
+            archive.writestr(zipfile.ZipInfo(name), content)  # with the earliest date that a ZIP can hold
+    return buffer.getvalue()
 
 
 def check_writable(path: Path) -> None:

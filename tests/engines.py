@@ -17,8 +17,8 @@ SOON = 20  # seconds: what a busy machine may take for what takes a moment
 
 def served(path: Path, name: str) -> ServedModel:
     data = path.read_bytes()
-    sampler = Model.of(model_file.parse(data, name), threads=1)
-    return ServedModel(name=name, sampler=sampler, reader=None, path=path, size=len(data))
+    model = Model.of(model_file.parse(data, name), threads=1)
+    return ServedModel(name=name, model=model, encoder=None, path=path, size=len(data))
 
 
 @contextlib.contextmanager
@@ -46,8 +46,8 @@ def calls(metrics: Metrics, most: int | None = None) -> int:
     return int(metrics.registry.get_sample_value("jaxgen_batch_size_bucket", {"le": f"{most}.0"}))
 
 
-def alone(model: ServedModel, seed, index, **what):
-    return model.sampler.sample(np.asarray(seed), np.asarray(index), **what)
+def alone(one: ServedModel, seed, index, **what):
+    return one.model.sample(np.asarray(seed), np.asarray(index), **what)
 
 
 def same(found, want) -> None:
@@ -56,6 +56,6 @@ def same(found, want) -> None:
         np.testing.assert_allclose(found[1], want[1], atol=1e-4)
 
 
-def endless(model: ServedModel) -> np.ndarray:
+def endless(one: ServedModel) -> np.ndarray:
     """A plan that would take minutes."""
-    return np.repeat(model.sampler.plan(), 10_000, axis=0)
+    return np.repeat(one.model.plan(), 10_000, axis=0)

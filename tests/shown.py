@@ -11,11 +11,11 @@ import pytest
 from browser import visiting
 from playwright.sync_api import Page, expect
 
-from jaxgen_serve.api.web import PAGE
+from jaxgen_serve.web import PAGE
 
-PANELS = ("draw", "blend", "hand", "map", "gallery")
+PANELS = ("generate", "blend", "hand", "map", "gallery")
 WORDS = {name: json.loads((PAGE / "strings.json").read_text())[name] for name in ("en", "pt", "fr")}
-DRAWN = re.compile(r"\bms\b")  # the caption has a time once all is drawn
+GENERATED = re.compile(r"\bms\b")  # the caption has a time once all is sampled
 expect.set_options(timeout=20_000)
 
 
@@ -23,7 +23,7 @@ expect.set_options(timeout=20_000)
 def visit(browser, server):
     """visit(model, panel, **options): the page, showing that model and panel."""
 
-    def open_page(model: str = "vae", panel: str = "draw", **options):
+    def open_page(model: str = "vae", panel: str = "generate", **options):
         return visiting(browser, f"{server.url}/app/?model={model}#{panel}", **options)
 
     return open_page
@@ -48,14 +48,14 @@ def lock(page: Page, seed: int) -> None:
     expect(page.locator("#lock")).to_have_attribute("aria-pressed", "true")
 
 
-def drawn(page: Page, click: str) -> list[str]:
+def generated(page: Page, click: str) -> list[str]:
     """Click; the images that are there afterwards."""
     expect(page.locator("#model")).not_to_have_value("")
     before = page.locator("#used").text_content()
     page.click(click)
     if before:
         expect(page.locator("#used")).not_to_have_text(before)
-    expect(page.locator("#used")).to_have_text(DRAWN)
+    expect(page.locator("#used")).to_have_text(GENERATED)
     return sources(page)
 
 
@@ -67,6 +67,6 @@ def saved(page: Page, button: str) -> bytes:
 
 
 def batch(client: httpx.Client, count: int, **body) -> list[str]:
-    """What the API draws."""
+    """What the API samples."""
     answer = client.post(f"/generate-batch?num_images={count}&format=list", json=body)
     return [as_source(one["image"]) for one in answer.json()["images"]]

@@ -39,10 +39,10 @@ def page_of_the_server(browser: Browser, url: str, models: list[str], out: Path)
     page = browser.new_page(viewport=SIZE, locale="en-GB")
     page.goto(f"{url}/app/")
     names = [Path(model).stem for model in models]
-    for tab in ("draw", "blend", "hand", "map", "gallery"):
+    for tab in ("generate", "blend", "hand", "map", "gallery"):
         page.locator("#model").select_option(names[1] if tab == "map" else names[0])
         page.locator(f"#tab-{tab}").click()
-        if tab == "draw":
+        if tab == "generate":
             page.locator("#seed").fill("12")
             page.get_by_role("button", name="7", exact=True).click()
             page.wait_for_timeout(2000)

@@ -62,10 +62,21 @@ class Provenance:
 
     @property
     def file_name(self) -> str:
-        """Of a PNG of this one image."""
-        mark = "untrained-" if self.untrained else ""
+        """The name of a PNG of this one image."""
         label = "" if self.label == -1 else f"-class{self.label}"
-        return f"{mark}{'latent' if self.seed is None else f'seed{self.seed}'}-{self.index:06d}{label}.png"
+        return f"{self._mark}{self._source}-{self.index:06d}{label}.png"
+
+    def batch_name(self, model: str, ending: str) -> str:
+        """The name of one file of all these images, such as a ZIP; model: its name, which may hold a folder's."""
+        return f"{self._mark}{model.replace('/', '-')}-{self._source}{ending}"
+
+    @property
+    def _mark(self) -> str:
+        return "untrained-" if self.untrained else ""
+
+    @property
+    def _source(self) -> str:
+        return "latent" if self.seed is None else f"seed{self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import check_writable, write_atomically
-from jaxgen.images import grid, read_png, save_gif, save_jpeg, save_png
+from jaxgen.images import Target, grid, read_png, save_gif, save_jpeg, save_png
 from jaxgen.inference import sheets
 from jaxgen.inference.provenance import provenance_text
 from jaxgen.inference.request import Request
@@ -193,10 +193,14 @@ def write_rows(
         write_array(output, rows.reshape(-1, *rows.shape[2:]))
     elif output.suffix.lower() == ".gif":
         frames = np.stack([grid(frame) for frame in rows.swapaxes(0, 1)])
-        there_and_back = np.concatenate([frames, frames[-2:0:-1]])  # it is shown again and again, and must not jump
-        save_gif(output, there_and_back, duration_ms=FRAME_MS, hold_last_ms=FRAME_MS)
+        save_walk(output, frames)
     else:
         save_png(output, sheets.sheet_of_rows(rows, titles), provenance_text(provenance))
+
+
+def save_walk(target: Target, frames: np.ndarray) -> None:
+    """A GIF of frames uint8 [K, H, W, C], there and back again: it is shown again and again, and must not jump."""
+    save_gif(target, np.concatenate([frames, frames[-2:0:-1]]), duration_ms=FRAME_MS, hold_last_ms=FRAME_MS)
 
 
 def write_array(output: Path, array: np.ndarray) -> None:

@@ -10,11 +10,11 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from jaxgen import __version__
-from jaxgen_serve import errors
-from jaxgen_serve.api import gallery, images, info, latents, models, stream, web
+from jaxgen_serve.api import exceptions, gallery, images, info, latents, models, stream, web
 from jaxgen_serve.api.dependencies import Service
 from jaxgen_serve.batching.engine import Engine
-from jaxgen_serve.gallery.store import Gallery, Unavailable
+from jaxgen_serve.gallery.database import Unavailable
+from jaxgen_serve.gallery.store import Gallery
 from jaxgen_serve.metrics import Metrics
 from jaxgen_serve.middleware.request_metrics import Counting
 from jaxgen_serve.middleware.security import AnswerHeaders, Guard, Limits
@@ -37,35 +37,42 @@ def opened(settings: Settings) -> Gallery | Unavailable:
 
 def create_app(settings: Settings, library: Library, engine: Engine, metrics: Metrics) -> FastAPI:
     """An ASGI application that starts the library and closes both it and the engine; metrics: those of the engine."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = Service(settings=settings, library=library, engine=engine, metrics=metrics, gallery=opened(settings))
-        app.state.jaxgen = service
-        library.start()
-        try:
-            yield
-        finally:
-            engine.close()  # first: threads that wait for it end
-            service.threads.close()
-            library.close()
-            if isinstance(service.gallery, Gallery):
-                service.gallery.close()
-
     app = FastAPI(
         title="jaxgen",
         version=__version__,
         summary=info.WHAT,
         description=info.MORE,
         servers=[{"url": "./"}],  # wherever this document is: a proxy may add a prefix
-        lifespan=lifespan,
+        lifespan=lambda app: _lifespan(app, settings, library, engine, metrics),
         docs_url=None,  # FastAPI's own page loads code from another host; api/web.py serves it from here
         redoc_url=None,
     )
     for route in ROUTES:
         app.include_router(route.router)
-    errors.install(app)
-    # The last one added is the outermost.
+    exceptions.install(app)
+    _add_middleware(app, settings, metrics)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(
+    app: FastAPI, settings: Settings, library: Library, engine: Engine, metrics: Metrics
+) -> AsyncIterator[None]:
+    service = Service(settings=settings, library=library, engine=engine, metrics=metrics, gallery=opened(settings))
+    app.state.jaxgen = service
+    library.start()
+    try:
+        yield
+    finally:
+        engine.close()  # first: threads that wait for it end
+        service.threads.close()
+        library.close()
+        if isinstance(service.gallery, Gallery):
+            service.gallery.close()
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """Add the layers around the routes; the last one added is the outermost."""
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Limits, settings=settings)
     app.add_middleware(AnswerHeaders)
@@ -78,4 +85,3 @@ def create_app(settings: Settings, library: Library, engine: Engine, metrics: Me
             expose_headers=OWN_HEADERS,
         )
     app.add_middleware(Counting, metrics=metrics)
-    return app

@@ -33,15 +33,7 @@ def serve(settings: Settings, models: Sequence[str], say: Callable[[str], None],
     """
     if not settings.loopback and settings.token is None:
         warn(f"whoever reaches {settings.host} may use this server; give it a --token")
-    places = [place(name, settings.data / "models") for name in models] or [settings.data / "models"]
-    uploads = settings.uploads if settings.allow_uploads else None
-    library = Library(places, extra=uploads, **settings.how)
-    for name, why in library.refused.items():
-        if any(path.name == name and path.is_file() for path in places):
-            raise JaxgenError(why)
-        warn(f"not served: {name}: {why}")
-    if not library.models():
-        warn("no model to sample from yet; the server waits for one" + ("" if models else f" in {places[0]}"))
+    library = opened(settings, models, warn)
     if settings.allow_uploads:
         sandbox.limit()  # an untrusted graph may need little memory when it is tried, and all of it later
     with listening(settings.host, settings.port) as listener:
@@ -63,6 +55,20 @@ def serve(settings: Settings, models: Sequence[str], say: Callable[[str], None],
         )
         address = url(settings.host, listener.getsockname()[1])
         Server(config, lambda: say(f"jaxgen serves at {address}")).run(sockets=[listener])
+
+
+def opened(settings: Settings, models: Sequence[str], warn: Callable[[str], None]) -> Library:
+    """The library of these models. Raises as `serve`; warns of other refused files, and of no model."""
+    places = [place(name, settings.data / "models") for name in models] or [settings.data / "models"]
+    uploads = settings.uploads if settings.allow_uploads else None
+    library = Library(places, extra=uploads, **settings.how)
+    for name, why in library.refused.items():
+        if any(path.name == name and path.is_file() for path in places):
+            raise JaxgenError(why)
+        warn(f"not served: {name}: {why}")
+    if not library.models():
+        warn("no model to sample from yet; the server waits for one" + ("" if models else f" in {places[0]}"))
+    return library
 
 
 class Server(uvicorn.Server):

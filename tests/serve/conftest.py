@@ -85,10 +85,10 @@ def insider(strict) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def sampler(shelf):
-    """sampler(name): that model, in this process."""
-    loaded = {name: Model.open(shelf / f"{name}.onnx") for name in ("classes", "vae", "plane")}
-    return loaded.__getitem__
+def loaded(shelf):
+    """loaded(name): that model, in this process."""
+    models = {name: Model.open(shelf / f"{name}.onnx") for name in ("classes", "vae", "plane")}
+    return models.__getitem__
 
 
 @pytest.fixture(scope="module")

@@ -34,9 +34,9 @@ JSON = {"content-type": "application/json"}
     ],
     ids=["ancestral", "guided", "vae", "plane"],
 )
-def test_generate_gives_the_image_that_the_sampler_draws(client, sampler, body, plan):
+def test_generate_gives_the_image_that_the_model_samples(client, loaded, body, plan):
     answer = client.post("/generate", json=body).json()
-    model = sampler(body["model"])
+    model = loaded(body["model"])
     options = {}
     if plan:
         options = {"plan": model.plan(sampler=body["sampler"], steps=body["steps"])}
@@ -116,16 +116,16 @@ def test_png_of_an_image_and_of_a_sheet_are_replayed_by_the_command(client, shel
         assert (done.returncode, done.stdout) == (0, "identical: every pixel\n"), done.stderr
 
 
-def test_latent_is_decoded(client, sampler):
+def test_latent_is_decoded(client, loaded):
     code = [0.5, -1.25]
     answer = client.post("/generate", json={"model": "plane", "latent": code}).json()
-    want, _ = sampler("plane").sample(np.zeros(1, int), np.zeros(1, int), latent=np.array([code]))
+    want, _ = loaded("plane").sample(np.zeros(1, int), np.zeros(1, int), latent=np.array([code]))
     assert np.array_equal(pixels(answer["image"]), want[0])
     assert (answer["latent"], answer["seed"]) == (code, None)
 
 
-def test_batch_is_a_list_a_sheet_and_a_zip_of_the_same_images(client, sampler):
-    body, model = {"model": "vae", "seed": 6, "index": 10, "label": "all"}, sampler("vae")
+def test_batch_is_a_list_a_sheet_and_a_zip_of_the_same_images(client, loaded):
+    body, model = {"model": "vae", "seed": 6, "index": 10, "label": "all"}, loaded("vae")
     index = np.arange(10, 15)
     want, _ = model.sample(np.full(5, 6), index, label=index % 3)
     listed = client.post("/generate-batch?num_images=5", json=body).json()
@@ -141,9 +141,9 @@ def test_batch_is_a_list_a_sheet_and_a_zip_of_the_same_images(client, sampler):
         assert np.array_equal([png_pixels(archive.read(name), name) for name in archive.namelist()], want)
 
 
-def test_images_are_picked_one_by_one(client, sampler, tmp_path):
+def test_images_are_picked_one_by_one(client, loaded, tmp_path):
     body = {"model": "vae", "seed": 6, "label": "all", "indices": [9, 2, 4_000_000_000]}
-    want, _ = sampler("vae").sample(np.full(3, 6), np.array(body["indices"]), label=np.array(body["indices"]) % 3)
+    want, _ = loaded("vae").sample(np.full(3, 6), np.array(body["indices"]), label=np.array(body["indices"]) % 3)
     listed = client.post("/generate-batch?num_images=64", json=body).json()["images"]
     assert np.array_equal([pixels(one["image"]) for one in listed], want)
     assert [(one["index"], one["label"]) for one in listed] == [(9, 0), (2, 2), (4_000_000_000, 1)]
@@ -159,23 +159,23 @@ def test_images_are_picked_one_by_one(client, sampler, tmp_path):
     assert [row["index"] for row in kept] == body["indices"]
 
 
-def test_gif_leads_from_noise_to_the_images(client, sampler):
+def test_gif_leads_from_noise_to_the_images(client, loaded):
     body = {"model": "classes", "seed": 6, "label": "bee", "steps": 5, "indices": [1, 7]}
     answer = client.post("/generate-batch?format=gif", json=body)
     assert answer.headers["content-type"] == "image/gif"
-    plan = sampler("classes").plan(steps=5)
+    plan = loaded("classes").plan(steps=5)
     with Image.open(io.BytesIO(answer.content)) as image:
         assert image.n_frames == 5
         for frame, rows in ((0, 1), (4, 5)):
-            want, _ = sampler("classes").sample(
+            want, _ = loaded("classes").sample(
                 np.array([6, 6]), np.array([1, 7]), label=np.array([2, 2]), plan=plan[:rows], guidance=1.5
             )
             image.seek(frame)
             assert np.abs(np.asarray(image.convert("RGB")).astype(int) - grid(want)).mean() < 3  # of 256 colours
 
 
-def test_requests_that_are_merged_give_the_images_that_they_give_alone(client, server, sampler):
-    model = sampler("classes")
+def test_requests_that_are_merged_give_the_images_that_they_give_alone(client, server, loaded):
+    model = loaded("classes")
     plan = model.plan(sampler="ddim", steps=6, eta=0.5)
     want, _ = model.sample(np.full(24, 9), np.arange(24), label=np.arange(24) % 3, plan=plan, guidance=1.5)
     calls = server.metric("jaxgen_batch_size_count")

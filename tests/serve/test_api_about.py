@@ -52,10 +52,10 @@ def test_model_file_with_required_inputs_is_the_same_model_without_defaults(clie
     assert client.get(f"/model-file?model={name}&inputs=none").status_code == 422
 
 
-def test_plan_is_the_table_that_the_graph_takes(client, sampler):
+def test_plan_is_the_table_that_the_graph_takes(client, loaded):
     found = client.get("/plan?model=classes&sampler=dpmpp-2m&steps=5").json()
     table = np.frombuffer(base64.b64decode(found["table"]), "<f4").reshape(found["rows"], 9)
-    assert np.array_equal(table, sampler("classes").plan(sampler="dpmpp-2m", steps=5))
+    assert np.array_equal(table, loaded("classes").plan(sampler="dpmpp-2m", steps=5))
 
 
 # --- what it says of itself
@@ -99,4 +99,6 @@ def test_changed_model_is_in_the_document(client):
     for path in ("/generate", "/generate-batch", "/gallery"):
         assert "409" in document["paths"][path]["post"]["responses"], path
     assert "409" in document["paths"]["/stream"]["get"]["responses"]
-    assert "409" in document["components"]["schemas"]["Draw"]["properties"]["sha256"]["anyOf"][0]["description"]
+    assert (
+        "409" in document["components"]["schemas"]["SampleRequest"]["properties"]["sha256"]["anyOf"][0]["description"]
+    )

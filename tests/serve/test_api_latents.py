@@ -26,13 +26,13 @@ def digit() -> np.ndarray:
     return (np.arange(64).reshape(8, 8, 1) * 4).astype(np.uint8)
 
 
-def test_interpolation_walks_the_arc_between_the_images_of_two_seeds(client, sampler):
+def test_interpolation_walks_the_arc_between_the_images_of_two_seeds(client, loaded):
     body = {"model": "vae", "seeds": [1, 2], "indices": [0, 4], "frames": 6, "labels": [2, 0]}
     walk = client.post("/interpolate", json=body).json()
     a, b = (image_noise(np.array([seed]), np.array([index]), 0, (3,))[0] for seed, index in ((1, 0), (2, 4)))
     codes = spherical(a, b, np.linspace(0, 1, 6))
     labels = np.array([2, 2, 2, 0, 0, 0])  # the class of the nearer end
-    want, _ = sampler("vae").sample(np.zeros(6, int), np.arange(6), label=labels, latent=codes)
+    want, _ = loaded("vae").sample(np.zeros(6, int), np.arange(6), label=labels, latent=codes)
     assert np.array_equal([pixels(frame["image"]) for frame in walk["images"]], want)
     ends = [client.post("/generate", json={"model": "vae", "seed": s, "index": i, "label": c}).json()
             for s, i, c in ((1, 0, 2), (2, 4, 0))]  # fmt: skip
@@ -96,10 +96,10 @@ def test_inpainting_keeps_what_is_known_and_draws_the_rest(client):
     assert not np.array_equal(drawn[0], drawn[1])
 
 
-def test_latent_map_shows_the_plane(client, sampler):
+def test_latent_map_shows_the_plane(client, loaded):
     answer = client.get("/latent-map?model=plane&size=4")
     codes = plane_of_latents(4)
-    want, _ = sampler("plane").sample(np.zeros(16, int), np.arange(16), latent=codes)
+    want, _ = loaded("plane").sample(np.zeros(16, int), np.arange(16), latent=codes)
     rows = want.reshape(4, 4, 8, 8).swapaxes(1, 2).reshape(32, 32, 1)
     assert np.array_equal(png_pixels(answer.content, "map"), rows)
     assert float(answer.headers["x-jaxgen-reach"]) == pytest.approx(float(codes.max()), abs=1e-5)

@@ -89,7 +89,7 @@ def test_model_without_a_plan_takes_no_steps_and_without_an_encoder_reads_nothin
     caller = Caller(engine, SOON)
     with pytest.raises(UsageError, match="samples in one evaluation: it takes no steps"):
         space(vae, caller, steps=3)
-    blind = ServedModel(name="blind", sampler=vae.sampler, reader=None, path=vae.path, size=vae.size)
+    blind = ServedModel(name="blind", model=vae.model, encoder=None, path=vae.path, size=vae.size)
     with pytest.raises(UsageError, match="has no encoder") as caught:
         space(blind, caller).encode(np.zeros((1, 8, 8, 1), np.uint8), None)
     assert str(vae.path.parent) not in str(caught.value)
@@ -103,7 +103,7 @@ def test_all_calls_of_a_request_share_its_deadline(engine, classy):
     assert time.monotonic() - begin < 5
     with pytest.raises(Late):
         queued(classy, Caller(engine, SOON)).sample(
-            [0] * 64, np.arange(64), plan=np.repeat(classy.sampler.plan(), 999, 0), deadline=0.1
+            [0] * 64, np.arange(64), plan=np.repeat(classy.model.plan(), 999, 0), deadline=0.1
         )
 
 
@@ -111,7 +111,7 @@ def test_later_calls_of_a_request_go_before_those_of_younger_ones(engine, classy
     gate = threading.Event()
     caller = Caller(engine, SOON)
     held = engine.call(gate.wait, deadline=SOON)
-    young = engine.sample(classy, [0], [0], plan=np.repeat(classy.sampler.plan(), 9999, axis=0), deadline=300)
+    young = engine.sample(classy, [0], [0], plan=np.repeat(classy.model.plan(), 9999, axis=0), deadline=300)
     threading.Timer(0.3, gate.set).start()
     queued(classy, caller).sample([1], [0])  # it would be Late behind the other one
     assert held.result()
@@ -121,13 +121,13 @@ def test_later_calls_of_a_request_go_before_those_of_younger_ones(engine, classy
 
 def test_client_that_leaves_ends_the_call_that_runs_and_every_later_one(engine, classy):
     caller = Caller(engine, 300)
-    model, long = queued(classy, caller), np.repeat(classy.sampler.plan(), 9999, axis=0)
+    model, long = queued(classy, caller), np.repeat(classy.model.plan(), 9999, axis=0)
     threading.Timer(0.3, caller.cancel).start()
     begin = time.monotonic()
     for _ in range(2):
         with pytest.raises(CancelledError):
             model.sample([0] * 64, np.arange(64), plan=long)
     with pytest.raises(CancelledError):
-        space(classy, caller).decode(np.zeros((1, *classy.sampler.shape), np.float32), np.array([0]))
+        space(classy, caller).decode(np.zeros((1, *classy.model.shape), np.float32), np.array([0]))
     assert time.monotonic() - begin < SOON
     assert engine.depth == 0

@@ -12,7 +12,7 @@ from jaxgen.inference import model_file
 from jaxgen.inference.sampler import Model
 from jaxgen_serve.dashboard import models, settings_form
 from jaxgen_serve.dashboard.commands import Command, answer
-from jaxgen_serve.dashboard.models import ServedModel
+from jaxgen_serve.dashboard.models import LoadedModel
 from jaxgen_serve.models import registry
 
 
@@ -64,8 +64,8 @@ def test_message_on_a_model_file_does_not_say_where_it_lies(tmp_path):
 
 
 @pytest.fixture
-def tiny(conditional) -> ServedModel:
-    return ServedModel(name="a-run/tiny", sampler=Model.open(conditional.onnx), file=str(conditional.onnx))
+def tiny(conditional) -> LoadedModel:
+    return LoadedModel(name="a-run/tiny", model=Model.open(conditional.onnx), file=str(conditional.onnx))
 
 
 def test_command_that_is_shown_draws_the_same_images_as_the_page(tiny, jaxgen, tmp_path):

@@ -17,7 +17,7 @@ from jaxgen.inference.sampler import Model
 from jaxgen_serve.dashboard import loading, streamlit_options
 from jaxgen_serve.dashboard.background_jobs import Jobs
 from jaxgen_serve.dashboard.commands import answer
-from jaxgen_serve.dashboard.models import ServedModel
+from jaxgen_serve.dashboard.models import LoadedModel
 
 PAGE = "from jaxgen_serve.dashboard.views import {0}\n{0}.page()"
 
@@ -57,7 +57,7 @@ def button(app: AppTest, label: str):
 
 def shown(app: AppTest, path: Path) -> dict[str, bytes]:
     """The images of the page Generate, by their names in its ZIP."""
-    model = ServedModel(name=path.stem, sampler=Model.open(path))
+    model = LoadedModel(name=path.stem, model=Model.open(path))
     return answer(model, app.session_state["generation"].command, "images/").files
 
 
@@ -113,14 +113,14 @@ def test_runs_page_shows_certificate_and_verifies(page, trained, conditional, mo
     assert "of pixels identical" in app.success[0].value
 
 
-def test_generate_page_draws_what_the_sampler_draws_for_its_seed_and_class(page, conditional, tmp_path):
+def test_generate_page_samples_what_the_model_samples_for_its_seed_and_class(page, conditional, tmp_path):
     (tmp_path / "tiny.onnx").write_bytes(conditional.onnx.read_bytes())
     app = clean(page("generate", tmp_path))
     app.checkbox(key="fresh").uncheck()
     app.number_input(key="seed").set_value(11).run()
     clean(button(app, "Generate 5 images").click().run())
-    sampler = Model.open(conditional.onnx)
-    wanted, _ = sampler.sample(np.full(5, 11), np.arange(5), label=np.arange(5) % 3)
+    model = Model.open(conditional.onnx)
+    wanted, _ = model.sample(np.full(5, 11), np.arange(5), label=np.arange(5) % 3)
     files = shown(app, conditional.onnx)
     assert (np.stack([png_pixels(content, name) for name, content in files.items()]) == wanted).all()
     captions = [image.proto.imgs[0].caption for image in app.get("image")]

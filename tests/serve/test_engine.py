@@ -30,7 +30,7 @@ def test_requests_that_wait_are_merged_and_get_what_each_gets_alone(classy, metr
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_plan_run_row_by_row_gives_what_it_gives_whole(classy, metrics, steps):
     engine = Engine(metrics=metrics, slice_seconds=0)
-    plan = classy.sampler.plan(sampler="ddim", steps=steps, eta=1.0)
+    plan = classy.model.plan(sampler="ddim", steps=steps, eta=1.0)
     found = engine.sample(classy, [3, 4], [0, 1], plan=plan, deadline=SOON).result()
     same(found, alone(classy, [3, 4], [0, 1], plan=plan))
     assert calls(metrics) == steps
@@ -43,11 +43,11 @@ def test_what_is_left_out_has_the_files_default(engine, classy, vae):
 
 
 def test_file_with_required_inputs_is_drawn_with_as_any_other(engine, classy, vae, tmp_path):
-    for model in (classy, vae):
+    for one in (classy, vae):
         path = tmp_path / "required.onnx"
-        path.write_bytes(with_required_inputs(model.sampler.artifact).data)
+        path.write_bytes(with_required_inputs(one.model.artifact).data)
         required = served(path, "required")
-        same(engine.sample(required, [3, 4], [1, 0], deadline=SOON).result(), alone(model, [3, 4], [1, 0]))
+        same(engine.sample(required, [3, 4], [1, 0], deadline=SOON).result(), alone(one, [3, 4], [1, 0]))
 
 
 def test_request_larger_than_a_batch_is_cut(engine, vae, classy, metrics):
@@ -66,23 +66,23 @@ def test_requests_of_all_sorts_at_once_get_what_each_gets_alone(plain, classy, v
     def client(number: int) -> None:
         rng = np.random.default_rng(number)
         for _ in range(6):
-            model = (plain, classy, vae)[rng.integers(3)]
+            one = (plain, classy, vae)[rng.integers(3)]
             count = int(rng.integers(1, 12))
-            what = {"label": rng.integers(0, 3, count)} if model.sampler.classes else {}
-            if model is not vae:
-                what["plan"] = model.sampler.plan(sampler="ddim", steps=int(rng.choice([4, 8])))
+            what = {"label": rng.integers(0, 3, count)} if one.model.classes else {}
+            if one is not vae:
+                what["plan"] = one.model.plan(sampler="ddim", steps=int(rng.choice([4, 8])))
             elif rng.random() < 0.5:
                 what["latent"] = rng.standard_normal((count, 3)).astype(np.float32)
-            if model is classy and rng.random() < 0.5:
+            if one is classy and rng.random() < 0.5:
                 what["guidance"] = 3.0
             seed, index = rng.integers(0, 2**32, count), rng.integers(0, 2**32, count)
-            ticket = engine.sample(model, seed, index, deadline=60, **what)
+            ticket = engine.sample(one, seed, index, deadline=60, **what)
             if rng.random() < 0.2:
                 ticket.cancel()
                 continue
-            found, want = ticket.result(), alone(model, seed, index, **what)
+            found, want = ticket.result(), alone(one, seed, index, **what)
             if not np.array_equal(found[0], want[0]):
-                wrong.append((model.name, seed, index, what))
+                wrong.append((one.name, seed, index, what))
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -134,7 +134,7 @@ def test_older_request_goes_first_within_a_model(plain, rows):
     engine, finished, tickets, now = Engine(max_batch=1), [], [], time.monotonic()
     with held(engine):
         for name, age, steps in zip(("young", "oldest", "older"), (0, 9, 5), rows, strict=True):
-            plan = plain.sampler.plan(sampler="ddim", steps=steps)
+            plan = plain.model.plan(sampler="ddim", steps=steps)
             tickets.append(engine.sample(plain, [0], [0], plan=plan, deadline=SOON, since=now - age))
             tickets[-1].future.add_done_callback(lambda _, name=name: finished.append(name))
     for ticket in tickets:
@@ -146,7 +146,7 @@ def test_older_request_goes_first_within_a_model(plain, rows):
 def test_watcher_sees_every_row_of_a_short_plan_and_twenty_cuts_of_a_long_one(engine, plain):
     for steps, want in ((3, [1, 2, 3]), (50, [*range(2, 51, 2)])):
         seen = []
-        plan = plain.sampler.plan(sampler="ddim", steps=steps)
+        plan = plain.model.plan(sampler="ddim", steps=steps)
         ticket = engine.sample(
             plain, [4, 4], [0, 1], plan=plan, deadline=SOON, on_frame=lambda *what, seen=seen: seen.append(what)
         )

@@ -55,7 +55,7 @@ def test_deadline_passes_on_time_while_others_keep_the_worker(engine, vae):
 
 
 def test_deadline_leaves_the_others_of_a_batch_alone(engine, plain):
-    plan = np.repeat(plain.sampler.plan(), 100, axis=0)
+    plan = np.repeat(plain.model.plan(), 100, axis=0)
     with held(engine):
         short = engine.sample(plain, [0, 0], [0, 1], plan=plan, deadline=0.05)
         long = engine.sample(plain, [1, 1], [0, 1], plan=plan, deadline=60)
@@ -171,7 +171,7 @@ def test_cancelled_requests_are_not_drawn(engine, vae, metrics):
 
 
 def test_one_that_leaves_a_batch_under_way_leaves_it_to_the_others(engine, plain):
-    plan = plain.sampler.plan(sampler="ddim", steps=40)
+    plan = plain.model.plan(sampler="ddim", steps=40)
     begun = threading.Event()
     with held(engine):
         leaver = engine.sample(plain, [1] * 3, [0, 1, 2], plan=plan, deadline=SOON, on_frame=lambda *_: begun.set())

@@ -16,7 +16,7 @@ from golden import calls
 from PIL import Image
 from playwright.sync_api import expect
 from servers import forged, serving, until
-from shown import DRAWN, WORDS, as_source, batch, content, drawn, lock, saved, sources
+from shown import GENERATED, WORDS, as_source, batch, content, generated, lock, saved, sources
 
 from jaxgen.images import grid, png_pixels
 from jaxgen.inference.model_file import parse
@@ -27,14 +27,14 @@ from jaxgen_serve.web.npm_packages import ONNXRUNTIME
 def test_one_click_on_a_class_shows_five_images_of_the_api(visit, client):
     with visit() as page:
         lock(page, 42)
-        shown = drawn(page, "#classes button:has-text('bee')")
+        shown = generated(page, "#classes button:has-text('bee')")
         assert shown == batch(client, 5, model="vae", seed=42, label=2)
         expect(page.locator("#used")).to_contain_text("class bee · seed 42")
         page.check("#counts input[value='16']")
-        expect(page.locator("#classes-legend")).to_have_text("Draw 16 variations of")
-        assert drawn(page, "#go") == batch(client, 16, model="vae", seed=42, label=2)
+        expect(page.locator("#classes-legend")).to_have_text("Generate 16 variations of")
+        assert generated(page, "#go") == batch(client, 16, model="vae", seed=42, label=2)
         page.click("#lock")  # and now each drawing has a new one
-        drawn(page, "#go")
+        generated(page, "#go")
         assert page.input_value("#seed") != "42"
 
 
@@ -43,7 +43,7 @@ def test_first_drawing_of_a_visit_leaves_alone_what_somebody_drew_before_it(visi
         held = []
         page.route("**/ort/files.json", lambda route: held.append(route))  # which that drawing waits for
         page.reload()
-        shown = drawn(page, "#classes button:has-text('bee')")
+        shown = generated(page, "#classes button:has-text('bee')")
         held[0].continue_()
         page.wait_for_load_state("networkidle")
         assert sources(page) == shown == batch(client, 5, model="vae", seed=int(page.input_value("#seed")), label=2)
@@ -51,10 +51,10 @@ def test_first_drawing_of_a_visit_leaves_alone_what_somebody_drew_before_it(visi
 
 def test_stream_is_shown_live_and_scrubbed_back_to_its_frames(visit, client):
     with visit("classes") as page:
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         lock(page, 7)
         page.check("#counts input[value='4']")
-        shown = drawn(page, "#classes button:has-text('ant')")
+        shown = generated(page, "#classes button:has-text('ant')")
         query = {"model": "classes", "seed": 7, "label": 0, "num_images": 4}
         events = [block.split("\ndata: ") for block in client.get("/stream", params=query).text.split("\n\n") if block]
         frames = [json.loads(data) for name, data in events if name == "event: frame"]
@@ -73,9 +73,9 @@ def test_stream_is_shown_live_and_scrubbed_back_to_its_frames(visit, client):
 
 def test_downloads_hold_the_images_that_are_shown(visit, tmp_path):
     with visit("classes") as page:
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         lock(page, 3)
-        shown = [content(src) for src in drawn(page, "#classes button:has-text('bee')")]
+        shown = [content(src) for src in generated(page, "#classes button:has-text('bee')")]
         pixels = np.stack([png_pixels(png, "shown") for png in shown])
         archive = saved(page, "#save-zip")
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
@@ -99,11 +99,11 @@ def test_downloads_hold_the_images_that_are_shown(visit, tmp_path):
 
 def test_blend_leads_from_one_selected_image_to_the_other_in_its_gif_too(visit):
     with visit() as page:
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         assert page.locator("#device-line").is_visible() == (ONNXRUNTIME.folder() is not None)
         page.click("#tab-hand")  # reads images, which only the server does
         expect(page.locator("#device-line")).to_be_hidden()
-        page.click("#tab-draw")
+        page.click("#tab-generate")
         shown = sources(page)
         page.locator(".tile").nth(1).click()
         page.locator(".tile").nth(4).click()
@@ -130,7 +130,7 @@ def test_blend_leads_from_one_selected_image_to_the_other_in_its_gif_too(visit):
 def test_gallery_finds_draws_again_and_undoes_a_deletion(visit, client):
     with visit() as page:
         lock(page, 987_654)
-        shown = drawn(page, "#classes button:has-text('ant')")
+        shown = generated(page, "#classes button:has-text('ant')")
         page.click("#keep")
         expect(page.locator(".toast")).to_contain_text("5 images kept")
         page.click("#tab-gallery")
@@ -158,7 +158,7 @@ def test_gallery_finds_draws_again_and_undoes_a_deletion(visit, client):
 def test_undo_brings_back_each_image_that_was_deleted(visit, client):
     with visit() as page:
         lock(page, 44_444)
-        drawn(page, "#classes button:has-text('ant')")
+        generated(page, "#classes button:has-text('ant')")
         page.click("#keep")
         expect(page.locator(".toast")).to_contain_text("5 images kept")
         page.click("#tab-gallery")
@@ -183,11 +183,11 @@ def test_page_shows_what_it_knows_of_a_later_model_and_draws_its_own_plan(browse
     place = tmp_path / "later.onnx"
     place.write_bytes(forged(calls.HERE / "format2/cddpm.onnx", manifest=later))
     with serving(place, data=tmp_path / "data") as server, visiting(browser, f"{server.url}/app/") as page:
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         facts = page.locator("#facts").text_content()
         assert "family" not in facts and "null" not in facts and ", grey" in facts
         assert page.locator("#sampler option").all_text_contents() == ["heun"]
-        assert len(drawn(page, "#go")) == 5
+        assert len(generated(page, "#go")) == 5
 
 
 def test_image_of_a_model_that_has_changed_is_neither_kept_nor_drawn_again(browser, model_files, tmp_path):
@@ -206,8 +206,8 @@ def test_image_of_a_model_that_has_changed_is_neither_kept_nor_drawn_again(brows
     ):
         page.click("#tab-gallery")
         expect(page.locator("#no-cards p")).to_have_text(WORDS["en"]["gallery.empty"])
-        page.click("#tab-draw")
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        page.click("#tab-generate")
+        expect(page.locator("#used")).to_have_text(GENERATED)
         page.click("#keep")
         expect(page.locator(".toast")).to_contain_text("5 images kept")
         aside = place.with_suffix(".part")
@@ -224,14 +224,14 @@ def test_image_of_a_model_that_has_changed_is_neither_kept_nor_drawn_again(brows
         expect(page.locator("#problem")).to_have_text(said)
         expect(page.locator(".tile")).to_have_count(5)
         assert sources(page) == before
-        shown = drawn(page, "#go")
+        shown = generated(page, "#go")
         assert shown != before
         expect(page.locator("#problem")).to_be_hidden()
 
 
 def test_small_diffusion_model_draws_at_once_and_a_large_one_waits(visit, client):
     with visit("classes") as page:
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         expect(page.locator(".tile img")).to_have_count(5)
         answer = client.get("/models").json()
         for model in answer["models"]:
@@ -259,12 +259,12 @@ COVERED = """() => {
 
 def test_toast_covers_nothing_that_can_be_pressed_on_another_tab(visit):
     with visit("classes") as page:
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         page.locator(".tile").nth(0).click()
         page.locator(".tile").nth(1).click()
         page.click("#to-blend")
         expect(page.locator("#blend-actions")).to_be_visible()
-        page.click("#tab-draw")
+        page.click("#tab-generate")
         page.click("#keep")
         expect(page.locator(".toast")).to_contain_text("2 images kept")
         page.click("#tab-gallery")
@@ -272,7 +272,7 @@ def test_toast_covers_nothing_that_can_be_pressed_on_another_tab(visit):
         page.locator(".card").first.get_by_role("button", name="Delete").click()
         expect(page.get_by_role("button", name="Undo")).to_be_visible()
         covered = {}
-        places = {"classes": ("draw", "blend", "hand"), "vae": ("hand",), "plane": ("map",)}
+        places = {"classes": ("generate", "blend", "hand"), "vae": ("hand",), "plane": ("map",)}
         for model, tab in ((model, tab) for model, tabs in places.items() for tab in tabs):
             page.click(f"#tab-{tab}")
             if page.input_value("#model") != model:
@@ -382,15 +382,15 @@ def test_page_asks_for_the_token_once_and_shows_what_the_server_says(browser, mo
         expect(page.locator("#login-problem")).to_contain_text(WORDS["en"]["server.401"])
         page.fill("#token", "open sesame")
         page.keyboard.press("Enter")
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         expect(page.locator("#found")).to_have_text("0 images")  # it was refused, too
         page.reload()
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
 
 
 def test_stream_that_ends_too_soon_is_said_in_the_pages_own_words(visit):
     with visit("classes", locale="fr-FR") as page:
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         page.evaluate(
             """() => {
               const [whole, frame] = [window.fetch, 'event: frame\\ndata: {"row": 1, "rows": 8, "images": []}\\n\\n'];
@@ -410,15 +410,15 @@ def test_stream_that_ends_too_soon_is_said_in_the_pages_own_words(visit):
             expect(page.locator("#problem")).to_have_text(WORDS["fr"]["offline"])
             page.click("#tab-blend")  # where that is not said
             expect(page.locator("#problem")).to_be_hidden()
-            page.click("#tab-draw")
+            page.click("#tab-generate")
 
 
 def test_silent_server_is_said_in_one_line(visit):
     with visit(errors=("ERR_INTERNET_DISCONNECTED",)) as page:
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         page.context.set_offline(True)
         page.click("#go")
         expect(page.locator("#problem")).to_have_text(WORDS["en"]["offline"])
         page.context.set_offline(False)
-        drawn(page, "#go")
+        generated(page, "#go")
         expect(page.locator("#problem")).to_be_hidden()

@@ -11,7 +11,7 @@ import pytest
 from browser import visiting
 from playwright.sync_api import Route, expect
 from servers import serving, until
-from shown import DRAWN, WORDS, as_source, batch, drawn, lock, sources
+from shown import GENERATED, WORDS, as_source, batch, generated, lock, sources
 
 SAID = {name: words["wrong.whole"] for name, words in WORDS.items()}
 
@@ -43,7 +43,7 @@ def test_undo_and_shortcuts_leave_the_focus_on_what_they_show(visit, client):
         expect(page.locator(f".card[data-id='{row['id']}']")).to_have_count(1)
         expect(page.locator(":focus")).to_have_class(re.compile("deed"))
         assert page.evaluate(FOCUSED)[1] == row["id"]
-        for key, panel in (("h", "hand"), ("g", "gallery"), ("p", "draw")):
+        for key, panel in (("h", "hand"), ("g", "gallery"), ("p", "generate")):
             page.keyboard.press(key)
             expect(page.locator(f"#tab-{panel}")).to_be_focused()
             expect(page.locator(f"#panel-{panel}")).to_be_visible()
@@ -60,16 +60,16 @@ def test_page_of_a_server_without_models_says_so_and_finds_the_one_that_comes(br
         assert until(lambda: own.get("/models").json()["models"] == [])
         with visiting(browser, f"{server.url}/app/#gallery") as page:
             expect(page.locator(".card")).to_have_count(1)
-            for panel in ("draw", "blend", "hand", "map"):
+            for panel in ("generate", "blend", "hand", "map"):
                 page.click(f"#tab-{panel}")
                 expect(page.locator("#no-models")).to_have_text(WORDS["en"]["models.none"])
                 expect(page.locator(f"#panel-{panel}")).to_be_hidden()
                 for key in "d2ark ":
                     page.keyboard.press(key)
-            page.click("#tab-draw")
+            page.click("#tab-generate")
             shutil.copy(model_files["vae"], tmp_path / "aside")
             (tmp_path / "aside").replace(model)
-            expect(page.locator("#used")).to_have_text(DRAWN)
+            expect(page.locator("#used")).to_have_text(GENERATED)
             expect(page.locator("#no-models")).to_be_hidden()
 
 
@@ -93,16 +93,16 @@ def test_stopped_drawing_keeps_its_frames_or_gives_way_to_the_one_before(visit, 
     frames = [json.loads(data) for name, data in events if name == "event: frame"][:2]
     shown = [[as_source(image) for image in frame["images"]] for frame in frames]
     with visit("classes") as page:
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         lock(page, 5)
-        before = drawn(page, "#go")
+        before = generated(page, "#go")
         whole = page.locator("#used").text_content()
         page.evaluate(HANG, frames)
         lock(page, 6)
         page.click("#go")
         expect(page.locator("#frame-text")).to_have_text(f"Step 2 of {frames[0]['rows']}")
         used = page.locator("#used").text_content()
-        assert used.startswith("seed 6 · ") and not DRAWN.search(used)
+        assert used.startswith("seed 6 · ") and not GENERATED.search(used)
         assert page.evaluate("() => progress.value") == 2
         assert [page.locator(name).is_visible() for name in ("#progress", "#play", "#frame")] == [True, False, False]
         page.click("#go")
@@ -110,7 +110,7 @@ def test_stopped_drawing_keeps_its_frames_or_gives_way_to_the_one_before(visit, 
         assert sources(page) == shown[1]
         page.fill("#frame", "0")
         assert sources(page) == shown[0]
-        expect(page.locator("#draw-actions")).to_be_hidden()
+        expect(page.locator("#generate-actions")).to_be_hidden()
         page.evaluate(HANG, [])
         page.click("#go")
         expect(page.locator("#used")).to_have_text(used)
@@ -121,7 +121,7 @@ def test_stopped_drawing_keeps_its_frames_or_gives_way_to_the_one_before(visit, 
 
 def test_number_that_cannot_be_meant_is_said_beside_its_field_and_not_drawn(visit, client):
     with visit("classes", locale="fr-FR") as page:
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         before = page.locator("#used").text_content()
         asked = []
         page.on("request", lambda request: asked.append(request.url))
@@ -144,7 +144,7 @@ def test_number_that_cannot_be_meant_is_said_beside_its_field_and_not_drawn(visi
             expect(page.locator(f"#{field}-wrong")).to_be_hidden()
         assert not any("/stream" in url for url in asked)
         assert page.locator("#used").text_content() == before
-        drawn(page, "#go")
+        generated(page, "#go")
         expect(page.locator("#used")).to_contain_text("graine 4294967295 · DDIM, 7 pas")
 
 
@@ -164,9 +164,9 @@ def test_gallery_finds_nothing_for_a_seed_that_cannot_be_meant(visit, client, se
 
 def test_refusal_is_said_in_the_readers_language_with_the_servers_line_below(visit, client):
     with visit(locale="fr-FR", errors=("status of",)) as page:
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         lock(page, 35)
-        shown = drawn(page, "#go")
+        shown = generated(page, "#go")
         assert shown == batch(client, 5, model="vae", seed=35)
         for status in (404, 409, 413, 422, 503, 400, 500):
             answer = partial(Route.fulfill, status=status, json={"detail": f"what went wrong: {status}"})

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
 
-from jaxgen_serve.api.web import PAGE
+import pytest
+
+from jaxgen.inference.provenance import Provenance
+from jaxgen_serve.web import PAGE
 
 
 def test_files_are_cached_by_content_and_nothing_else_is_served(client):
@@ -29,3 +35,16 @@ def test_files_are_cached_by_content_and_nothing_else_is_served(client):
     assert not re.search(
         r"https?://", "".join(path.read_text() for path in PAGE.iterdir()).replace("http://www.w3.org/", "")
     )
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+@pytest.mark.parametrize("untrained", [False, True])
+@pytest.mark.parametrize("label", [None, 0, 9])
+def test_saved_files_have_the_names_that_python_gives(label, untrained):
+    seed, index = 2**32 - 1, 1_000_002
+    used, image = json.dumps({"seed": seed, "untrained": untrained}), json.dumps({"index": index, "label": label})
+    asked = f"[imageName({used}, {image}), batchName({used}, {{name: 'm'}}, '.zip')]"
+    code = f"{(PAGE / 'file-names.js').read_text()}\nconsole.log(JSON.stringify({asked}));"
+    done = subprocess.run(["node", "--input-type=module", "-"], input=code, capture_output=True, text=True, check=True)
+    made = Provenance(model="", seed=seed, index=index, label=-1 if label is None else label, untrained=untrained)
+    assert json.loads(done.stdout) == [made.file_name, made.batch_name("m", ".zip")]

@@ -7,14 +7,14 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
-from shown import DRAWN, PANELS, WORDS, batch, drawn, sources
+from shown import GENERATED, PANELS, WORDS, batch, generated, sources
 
-from jaxgen_serve.api.web import PAGE
+from jaxgen_serve.web import PAGE
 
 
 def test_keyboard_alone_draws_selects_blends_and_keeps(visit, client):
     with visit() as page:
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         press = page.keyboard.press
         stops = []
         for _ in range(14):
@@ -22,7 +22,7 @@ def test_keyboard_alone_draws_selects_blends_and_keeps(visit, client):
             stops.append(page.evaluate(FOCUSED))
         assert all(visible for _, visible in stops), stops
         names = [name for name, _ in stops]
-        assert names.index("tab-draw") < names.index("model") < names.index("seed")
+        assert names.index("tab-generate") < names.index("model") < names.index("seed")
         assert len([name for name in names if name.startswith("tab-")]) == 1  # the arrows lead to the others
         press("Shift+Tab")
         press("l")
@@ -71,11 +71,11 @@ def test_single_key_shortcuts_can_be_turned_off(visit):
         page.uncheck("#keys-on")
         page.keyboard.press("Escape")
         page.keyboard.press("g")
-        expect(page.locator("#panel-draw")).to_be_visible()
+        expect(page.locator("#panel-generate")).to_be_visible()
         page.reload()
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         page.keyboard.press("g")
-        expect(page.locator("#panel-draw")).to_be_visible()
+        expect(page.locator("#panel-generate")).to_be_visible()
 
 
 def test_catalogue_has_the_same_keys_and_values_in_each_language():
@@ -96,13 +96,13 @@ def test_catalogue_has_the_same_keys_and_values_in_each_language():
 def test_language_is_the_browsers_until_one_is_chosen(visit, locale, language):
     with visit(locale=locale) as page:
         expect(page.locator("html")).to_have_attribute("lang", language)
-        expect(page.locator("#go-text")).to_have_text(WORDS[language]["draw"])
+        expect(page.locator("#go-text")).to_have_text(WORDS[language]["generate"])
         expect(page.locator("#tab-hand")).to_have_text(WORDS[language]["tab.hand"])
         other = "en" if language != "en" else "fr"
         page.select_option("#language", other)
-        expect(page.locator("#go-text")).to_have_text(WORDS[other]["draw"])
+        expect(page.locator("#go-text")).to_have_text(WORDS[other]["generate"])
         page.reload()
-        expect(page.locator("#go-text")).to_have_text(WORDS[other]["draw"])
+        expect(page.locator("#go-text")).to_have_text(WORDS[other]["generate"])
 
 
 CLIPPED = """() => {
@@ -118,9 +118,9 @@ CLIPPED = """() => {
 @pytest.mark.parametrize("locale", ["en", "pt", "fr"])
 def test_phone_shows_each_panel_without_scrolling_sideways(visit, locale):
     with visit("classes", viewport={"width": 360, "height": 740}, locale=locale) as page:
-        expect(page.locator("#used")).to_have_text(DRAWN)
+        expect(page.locator("#used")).to_have_text(GENERATED)
         for model, panel in (
-            ("classes", "draw"),
+            ("classes", "generate"),
             ("vae", "blend"),
             ("vae", "hand"),
             ("plane", "map"),
@@ -129,8 +129,8 @@ def test_phone_shows_each_panel_without_scrolling_sideways(visit, locale):
             page.click(f"#tab-{panel}")
             if panel != "gallery":
                 page.select_option("#model", model)
-            if panel == "draw":
-                drawn(page, "#go")
+            if panel == "generate":
+                generated(page, "#go")
             assert page.evaluate("() => document.documentElement.scrollWidth") <= 360, panel
             assert page.evaluate("() => tabs.scrollWidth - tabs.clientWidth") <= 0, panel
             assert page.evaluate(CLIPPED) == [], panel
@@ -139,8 +139,8 @@ def test_phone_shows_each_panel_without_scrolling_sideways(visit, locale):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(visit, scheme):
     with visit("classes", color_scheme=scheme) as page:
-        expect(page.locator("#used")).to_have_text(DRAWN)
-        drawn(page, "#go")
+        expect(page.locator("#used")).to_have_text(GENERATED)
+        generated(page, "#go")
         page.locator(".tile").first.click()
         found = {}
         for panel in (*PANELS, "help"):

@@ -103,11 +103,11 @@ def test_second_file_of_a_name_is_refused_until_the_first_goes(folder, vae, unco
 
 def test_messages_of_a_model_know_it_by_its_name_alone(folder, unconditional):
     shutil.copyfile(unconditional.onnx, folder / "plain.onnx")
-    sampler = Library([folder]).get("plain").sampler
+    model = Library([folder]).get("plain").model
     with pytest.raises(UsageError, match=r"^plain is unconditional: it takes no label$"):
-        sampler.label("3")
+        model.label("3")
     with pytest.raises(JaxgenError, match=r"^plain: stopped after"):
-        sampler.sample(np.zeros(64, int), np.arange(64), plan=np.repeat(sampler.plan(), 1000, axis=0), deadline=0.01)
+        model.sample(np.zeros(64, int), np.arange(64), plan=np.repeat(model.plan(), 1000, axis=0), deadline=0.01)
 
 
 def test_file_that_draws_nothing_is_refused_with_the_reason(folder, family, vae):
@@ -152,20 +152,20 @@ def test_log_says_of_a_replacement_that_fails_that_the_earlier_file_stays(folder
 def test_encoder_is_attached_to_the_model_beside_it(folder, vae, unconditional):
     shutil.copyfile(vae.onnx, folder / "vae.onnx")
     library = Library([folder])
-    assert library.get("vae").reader is None
+    assert library.get("vae").encoder is None
     shutil.copyfile(vae.encoder, folder / "vae.encoder.onnx")
     shutil.copyfile(vae.encoder, folder / "nobodys.encoder.onnx")
-    drawing = library.get("vae").sampler
+    model = library.get("vae").model
     library.refresh()
     assert names(library) == ["vae"]
     assert library.refused == {}
-    reader = library.get("vae").reader
-    assert reader is not None
-    assert reader.read(np.zeros((2, 8, 8, 1), np.uint8))["mean"].shape == (2, 3)
-    assert library.get("vae").sampler is drawing  # its own file is what it was
+    encoder = library.get("vae").encoder
+    assert encoder is not None
+    assert encoder.read(np.zeros((2, 8, 8, 1), np.uint8))["mean"].shape == (2, 3)
+    assert library.get("vae").model is model  # its own file is what it was
     (folder / "vae.encoder.onnx").unlink()
     library.refresh()
-    assert library.get("vae").reader is None
+    assert library.get("vae").encoder is None
 
 
 def test_encoder_of_other_weights_is_refused_and_the_model_served(folder, vae, family, unconditional, restamped):
@@ -175,7 +175,7 @@ def test_encoder_of_other_weights_is_refused_and_the_model_served(folder, vae, f
     shutil.copyfile(vae.encoder, folder / "ddpm.encoder.onnx")
     library = Library([folder])
     assert names(library) == ["ddpm", "vae"]
-    assert library.get("vae").reader is None
+    assert library.get("vae").encoder is None
     assert "expected an encoder, got a classifier" in library.refused["vae.encoder.onnx"]
     assert "ddpm samples by a plan" in library.refused["ddpm.encoder.onnx"]
     put(
@@ -184,7 +184,7 @@ def test_encoder_of_other_weights_is_refused_and_the_model_served(folder, vae, f
     )
     library.refresh()
     assert "is not the encoder of vae: their weights differ" in library.refused["vae.encoder.onnx"]
-    assert library.get("vae").reader is None
+    assert library.get("vae").encoder is None
     require_no_path(library, folder)
 
 
@@ -196,12 +196,12 @@ def test_changed_file_is_swapped_in_and_the_old_model_goes_on(folder, vae, other
     shutil.copyfile(vae.onnx, path)
     library = Library([folder])
     old = library.get("vae")
-    want, _ = old.sampler.sample([1], [2])
+    want, _ = old.model.sample([1], [2])
     put(other_vae, path)
     library.refresh()
     new = library.get("vae")
-    assert new.sampler.artifact.sha256 == Model.open(other_vae).artifact.sha256 != old.sampler.artifact.sha256
-    np.testing.assert_array_equal(old.sampler.sample([1], [2])[0], want)
+    assert new.model.artifact.sha256 == Model.open(other_vae).artifact.sha256 != old.model.artifact.sha256
+    np.testing.assert_array_equal(old.model.sample([1], [2])[0], want)
 
 
 def test_broken_replacement_keeps_what_was_served(folder, vae):
@@ -218,7 +218,7 @@ def test_broken_replacement_keeps_what_was_served(folder, vae):
     shutil.copyfile(vae.onnx, path)
     library.refresh()
     assert library.refused.keys() == {"vae.encoder.onnx"}
-    assert library.get("vae").reader is before.reader  # of these weights still
+    assert library.get("vae").encoder is before.encoder  # of these weights still
     require_no_path(library, folder)
 
 
@@ -257,10 +257,10 @@ def test_no_request_fails_while_a_file_is_replaced_again_and_again(folder, vae, 
     def client() -> None:
         while not done.is_set():
             try:
-                model = library.get("vae")
-                images, _ = engine.sample(model, [7], [0], deadline=20).result()
+                one = library.get("vae")
+                images, _ = engine.sample(one, [7], [0], deadline=20).result()
                 np.testing.assert_array_equal(images, want)
-                hashes.add(model.sampler.artifact.sha256)
+                hashes.add(one.model.artifact.sha256)
             except Exception as err:
                 failed.append(err)
                 raise
@@ -279,9 +279,9 @@ def test_no_request_fails_while_a_file_is_replaced_again_and_again(folder, vae, 
             time.sleep(0.05)
             path.write_bytes(data)
         end = time.monotonic() + 20
-        while library.get("vae").sampler.artifact.sha256 != want_hash and time.monotonic() < end:
+        while library.get("vae").model.artifact.sha256 != want_hash and time.monotonic() < end:
             time.sleep(0.005)
-        assert library.get("vae").sampler.artifact.sha256 == want_hash
+        assert library.get("vae").model.artifact.sha256 == want_hash
     done.set()
     for thread in threads:
         thread.join()

@@ -16,20 +16,20 @@ FILES = calls.HERE / "format1"
 def test_models_and_their_encoders_are_run_in_the_runtime_that_was_chosen():
     """tract reads the encoder and not the model; and of neither would the usual runtime say so."""
     assert "tract cannot load it" in Library([FILES / "ddpm.onnx"], runtime="tract").refused["ddpm.onnx"]
-    model = Library([FILES / "vae.onnx"], runtime="reference").get(None)
-    assert model.reader is not None
-    found, want = calls.read(model.reader), calls.answers(FILES, "vae.encoder")
+    served = Library([FILES / "vae.onnx"], runtime="reference").get(None)
+    assert served.encoder is not None
+    found, want = calls.read(served.encoder), calls.answers(FILES, "vae.encoder")
     for output in want:
         np.testing.assert_allclose(found[output], want[output], rtol=1e-4, atol=1e-5)
 
 
 def test_engine_cuts_plans_in_another_runtime_as_in_the_usual_one():
     path = FILES / "ddpm.onnx"
-    model, engine, want = Library([path], runtime="reference").get(None), Engine(slice_seconds=1e-3), Model.open(path)
+    served, engine, want = Library([path], runtime="reference").get(None), Engine(slice_seconds=1e-3), Model.open(path)
     try:
         plan, seen = want.plan(sampler="ddim", steps=6, eta=1.0), []
         watching = {"on_frame": lambda row, rows, images: seen.append(row)}
-        images, _ = engine.sample(model, [3, 4], [0, 9], plan=plan, deadline=60, **watching).result()
+        images, _ = engine.sample(served, [3, 4], [0, 9], plan=plan, deadline=60, **watching).result()
     finally:
         engine.close()
     np.testing.assert_array_equal(images, want.sample([3, 4], [0, 9], plan=plan)[0])

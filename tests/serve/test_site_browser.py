@@ -262,7 +262,7 @@ def test_files_that_a_site_saves_hold_what_it_shows(browser, diffusion_site, tmp
 
 def test_site_has_no_tab_for_what_its_model_cannot_do(browser, diffusion_site):
     with served(diffusion_site) as (url, _), visiting(browser, f"{url}#map") as page:
-        expect(page.locator("#panel-draw")).to_be_visible()
+        expect(page.locator("#panel-generate")).to_be_visible()
         for panel in ("map", "hand", "gallery"):
             expect(page.locator(f"#tab-{panel}")).to_be_hidden()
             page.keyboard.press(panel[0])

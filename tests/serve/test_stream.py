@@ -22,7 +22,7 @@ def pixels(texts) -> np.ndarray:
     return np.array([png_pixels(base64.b64decode(text), "the answer") for text in texts])
 
 
-def test_frames_lead_to_the_images_that_the_sampler_draws(client, shelf):
+def test_frames_lead_to_the_images_that_the_model_samples(client, shelf):
     answer = client.get("/stream", params=ASKED)
     assert answer.headers["content-type"].startswith("text/event-stream")
     *frames, (last, done) = events(answer.text)

@@ -15,8 +15,9 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 
 from jaxgen.errors import UsageError
-from jaxgen_serve.batching.engine import Busy, Engine, Ticket
-from jaxgen_serve.errors import Gone
+from jaxgen_serve.api.exceptions import Gone
+from jaxgen_serve.batching.engine import Engine
+from jaxgen_serve.batching.requests import Busy, Ticket
 from jaxgen_serve.gallery.database import Unavailable
 from jaxgen_serve.gallery.store import Gallery
 from jaxgen_serve.metrics import Metrics

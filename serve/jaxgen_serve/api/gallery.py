@@ -10,10 +10,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from jaxgen.errors import UsageError
 from jaxgen_serve.api.dependencies import service_of
-from jaxgen_serve.api.generation import ask, drawn
-from jaxgen_serve.api.schemas import Count, Name, Seed, Several, Strict, responses
+from jaxgen_serve.api.generation import ask, sample
+from jaxgen_serve.api.schemas import BatchRequest, Count, Name, Seed, Strict, responses
 from jaxgen_serve.gallery.database import Unavailable
-from jaxgen_serve.gallery.store import MAX_LIMIT, Gallery, Image
+from jaxgen_serve.gallery.records import GalleryImage
+from jaxgen_serve.gallery.store import MAX_LIMIT, Gallery
 
 router = APIRouter(prefix="/gallery", tags=["gallery"])
 PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}, "description": "The image."}
@@ -22,7 +23,7 @@ CACHED = {"cache-control": "private, max-age=31536000, immutable"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptImage(Image):
+class KeptImage(GalleryImage):
     """A gallery image, as clients get it."""
 
     url: str
@@ -54,12 +55,12 @@ def gallery_of(request: Request) -> Gallery:
 
 
 @router.post("", responses=responses(400, 404, 409, 413, 503))
-async def keep(request: Request, num_images: Count = 1, body: Several | None = None) -> KeptImages:
+async def keep(request: Request, num_images: Count = 1, body: BatchRequest | None = None) -> KeptImages:
     """Sample images as POST /generate-batch does, and keep them."""
-    gallery, generation = gallery_of(request), ask(service_of(request), body or Several(), num_images)
+    gallery, generation = gallery_of(request), ask(service_of(request), body or BatchRequest(), num_images)
     if generation.latent is not None:
         raise UsageError("the gallery keeps images of seeds, which can be sampled again; it takes no latent")
-    made = await drawn(request, generation)
+    made = await sample(request, generation)
     count = len(made.images)
     kept = await to_thread.run_sync(lambda: gallery.add([(made.used(i), made.png(i)) for i in range(count)]))
     return KeptImages(images=[_shown(image) for image in kept])
@@ -106,5 +107,5 @@ def restore(request: Request, image_id: str) -> KeptImage:
     return _shown(gallery_of(request).restore(image_id))
 
 
-def _shown(image: Image) -> KeptImage:
+def _shown(image: GalleryImage) -> KeptImage:
     return KeptImage(**asdict(image), url=f"/gallery/{image.id}.png")

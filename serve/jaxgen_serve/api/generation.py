@@ -1,4 +1,4 @@
-"""From a request's body to images that know how they were drawn: what /generate, /stream and the gallery share."""
+"""Sample the images that a body asks for, with their provenance: what /generate, /stream and the gallery share."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ import numpy as np
 from fastapi import Request as HTTPRequest
 
 from jaxgen.errors import UsageError
+from jaxgen.files import zipped
 from jaxgen.images import grid, png_bytes, save_gif
 from jaxgen.inference import sheets
 from jaxgen.inference.provenance import Provenance, provenance_text
 from jaxgen.inference.request import Request
 from jaxgen.inference.writers import FRAMES
 from jaxgen_serve.api.dependencies import Service, answered, service_of
-from jaxgen_serve.api.schemas import Draw, Several
-from jaxgen_serve.batching.engine import Ticket
-from jaxgen_serve.errors import Changed
+from jaxgen_serve.api.exceptions import Changed
+from jaxgen_serve.api.schemas import BatchRequest, SampleRequest
+from jaxgen_serve.batching.requests import Ticket
 from jaxgen_serve.models.registry import ServedModel
 
 OnFrame = Callable[[int, int, np.ndarray], None]
@@ -32,7 +33,7 @@ OnFrame = Callable[[int, int, np.ndarray], None]
 class GenerationRequest:
     """A body, checked against its model: `count` images from `request.first`, or those of `indices`."""
 
-    model: ServedModel
+    served: ServedModel
     request: Request
     latent: list[float] | None = None
     indices: list[int] | None = None
@@ -48,14 +49,14 @@ class GenerationRequest:
 
     def submit(self, service: Service, on_frame: OnFrame | None = None) -> Ticket[tuple[np.ndarray, Any]]:
         """Queue it. Raises Busy if the queue is full."""
-        sampler, count = self.model.sampler, self.request.count
+        model, count = self.served.model, self.request.count
         return service.engine.sample(
-            self.model,
+            self.served,
             np.full(count, self.request.seed),
             self.index,
-            label=sampler.labels(self.request.label, self.index),
+            label=model.labels(self.request.label, self.index),
             guidance=self.request.guidance,
-            plan=self.request.plan(sampler),
+            plan=self.request.plan(model),
             latent=None if self.latent is None else np.tile(np.asarray(self.latent, np.float32), (count, 1)),
             deadline=service.settings.deadline,
             on_frame=on_frame,
@@ -63,16 +64,16 @@ class GenerationRequest:
 
     def provenance(self, index: int, count: int = 1) -> Provenance:
         """Of images `index` to `index + count - 1` of the seed, or of the latent that was given."""
-        made = self.request.provenance(self.model.sampler, index, count)
+        made = self.request.provenance(self.served.model, index, count)
         return made if self.latent is None else replace(made, seed=None, latent=tuple(self.latent))
 
     def used(self, index: int | None = None, count: int = 1) -> dict[str, Any]:
-        """What the API says of images, by default from the first one on: `schemas.Used`."""
+        """What the API says of images, by default from the first one on: `schemas.UsedSettings`."""
         fields = self.provenance(self.request.first if index is None else index, count).fields()
-        return {"model": self.model.name, **fields, "class_name": self.class_name(fields["label"])}
+        return {"model": self.served.name, **fields, "class_name": self.class_name(fields["label"])}
 
     def class_name(self, label: int | str | None) -> str | None:
-        return self.model.sampler.classes[label] if isinstance(label, int) else None
+        return self.served.model.classes[label] if isinstance(label, int) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,32 +109,36 @@ class GenerationResult:
         save_gif(buffer, np.stack([sheets.marked(grid(images), untrained=self.untrained) for images in frames]))
         return buffer.getvalue()
 
+    def zip(self) -> bytes:
+        """The images as files, as `jaxgen sample` writes a folder of them."""
+        return zipped((self.provenance(i).file_name, self.png(i)) for i in range(len(self.images)))
+
     @property
     def untrained(self) -> bool:
-        return self.asked.model.sampler.untrained
+        return self.asked.served.model.untrained
 
     def one(self, i: int) -> dict[str, Any]:
-        """`schemas.OneOf`."""
+        """`schemas.BatchImage`."""
         return {"image": base64_png(self.png(i)), **one_of(self.used(i))}
 
     def all(self) -> list[dict[str, Any]]:
         return [self.one(i) for i in range(len(self.images))]
 
 
-def ask(service: Service, body: Draw, count: int) -> GenerationRequest:
+def ask(service: Service, body: SampleRequest, count: int) -> GenerationRequest:
     """Check a body against the model it names.
 
     Raises NotServed, Changed if the body means an earlier file, or UsageError for what the model cannot do.
     """
-    model = service.library.get(body.model)
-    require_same(model, body.sha256)
-    first, indices = body.index, body.indices if isinstance(body, Several) else None
+    served = service.library.get(body.model)
+    require_same(served, body.sha256)
+    first, indices = body.index, body.indices if isinstance(body, BatchRequest) else None
     if indices is not None:
         first, count = indices[0], len(indices)
         indices = None if indices == list(range(first, first + count)) else indices
-    service.require_few(count, model.sampler.shape)
+    service.require_few(count, served.model.shape)
     request = Request.checked(
-        model.sampler,
+        served.model,
         seed=secrets.randbelow(2**32) if body.seed is None else body.seed,
         first=first,
         count=count,
@@ -145,14 +150,14 @@ def ask(service: Service, body: Draw, count: int) -> GenerationRequest:
     )
     if request.recipe:
         require_steps(service, request.recipe.steps)
-    return GenerationRequest(model=model, request=request, latent=body.latent, indices=indices)
+    return GenerationRequest(served=served, request=request, latent=body.latent, indices=indices)
 
 
-def require_same(model: ServedModel, sha256: str | None) -> None:
+def require_same(served: ServedModel, sha256: str | None) -> None:
     """Raise Changed unless `sha256` is None or that of the model's file."""
-    now = model.sampler.artifact.sha256
+    now = served.model.artifact.sha256
     if sha256 is not None and sha256 != now:
-        raise Changed(f"the model {model.name} has changed since: it was {sha256[:8]}..., it is {now[:8]}...")
+        raise Changed(f"the model {served.name} has changed since: it was {sha256[:8]}..., it is {now[:8]}...")
 
 
 def require_steps(service: Service, steps: int | None) -> int | None:
@@ -162,34 +167,29 @@ def require_steps(service: Service, steps: int | None) -> int | None:
     return steps
 
 
-def require_sheet(model: ServedModel, count: int) -> None:
+def require_sheet(served: ServedModel, count: int) -> None:
     """Raise UsageError, before anything is sampled, for a sheet that nobody could read back."""
-    sheets.require_capacity(model.sampler.shape, count, instead="ask for list or zip")
+    sheets.require_capacity(served.model.shape, count, instead="ask for list or zip")
 
 
-def require_moving(service: Service, model: ServedModel, count: int) -> None:
-    """Raise UsageError, before anything is drawn, for a GIF of a model without a plan, or one too large to be made."""
-    model.sampler.process()
-    frame = grid(np.zeros((1, *model.sampler.shape), np.uint8))
+def require_moving(service: Service, served: ServedModel, count: int) -> None:
+    """Raise UsageError, before anything is sampled, for a GIF of a model without a plan, or a GIF too large to make."""
+    served.model.process()
+    frame = grid(np.zeros((1, *served.model.shape), np.uint8))
     most = service.settings.max_bytes // (FRAMES * frame.size)
     if count > most:
         raise UsageError(f"a GIF of this model holds at most {most} images here, got {count}")
 
 
-async def sample(http: HTTPRequest, body: Draw, count: int = 1) -> GenerationResult:
-    """Draw them, merged with whatever else is asked for. Raises as `ask`, Busy, and Gone if the client leaves."""
-    return await drawn(http, ask(service_of(http), body, count))
-
-
-async def drawn(http: HTTPRequest, asked: GenerationRequest, on_frame: OnFrame | None = None) -> GenerationResult:
-    """As `sample`, of a request that was checked already."""
+async def sample(http: HTTPRequest, asked: GenerationRequest, on_frame: OnFrame | None = None) -> GenerationResult:
+    """Sample the images, batched with other requests. Raises Busy, and Gone if the client leaves."""
     start = time.perf_counter()
     images, _ = await answered(http, asked.submit(service_of(http), on_frame))
     return GenerationResult(asked=asked, images=images, milliseconds=round((time.perf_counter() - start) * 1000, 2))
 
 
 def one_of(used: dict[str, Any]) -> dict[str, Any]:
-    """What tells an image from the others of its answer: `schemas.OneOf` without the image."""
+    """What tells an image from the others of its answer: `schemas.BatchImage` without the image."""
     return {key: used[key] for key in ("index", "label", "class_name")}
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -16,17 +14,24 @@ from jaxgen.inference.writers import FRAMES
 from jaxgen_serve.api.dependencies import LARGE, off_loop, service_of
 from jaxgen_serve.api.generation import (
     GenerationRequest,
-    GenerationResult,
     ask,
     base64_png,
-    drawn,
     require_moving,
     require_sheet,
     sample,
 )
-from jaxgen_serve.api.schemas import Count, Draw, Image, Images, Several, Sheet, answers, responses
+from jaxgen_serve.api.schemas import (
+    BatchRequest,
+    Count,
+    SampledBatch,
+    SampledImage,
+    SampledSheet,
+    SampleRequest,
+    answers,
+    responses,
+)
 
-router = APIRouter(tags=["draw"])
+router = APIRouter(tags=["sample"])
 USED_HEADER = "X-Jaxgen"
 MEDIA = ("image/png", "application/zip", "image/gif")
 
@@ -34,11 +39,11 @@ MEDIA = ("image/png", "application/zip", "image/gif")
 @router.post(
     "/generate",
     response_model=None,
-    responses={**responses(400, 404, 409, 413, 503), 200: answers(Image, "image/png")},
+    responses={**responses(400, 404, 409, 413, 503), 200: answers(SampledImage, "image/png")},
 )
-async def generate(request: Request, body: Draw | None = None) -> Response:
-    """Draw one image. With `Accept: image/png` the answer is the PNG itself, and X-Jaxgen says what was used."""
-    made = await sample(request, body or Draw())
+async def generate(request: Request, body: SampleRequest | None = None) -> Response:
+    """Sample one image. With `Accept: image/png` the answer is the PNG itself, and X-Jaxgen says what was used."""
+    made = await sample(request, ask(service_of(request), body or SampleRequest(), 1))
     used = {**made.used(0), "milliseconds": made.milliseconds}
     return png_response(request, made.png(0), used)
 
@@ -48,30 +53,30 @@ async def generate(request: Request, body: Draw | None = None) -> Response:
     response_model=None,
     responses={
         **responses(400, 404, 409, 413, 503),
-        200: answers(Images | Sheet, *MEDIA),
+        200: answers(SampledBatch | SampledSheet, *MEDIA),
     },
 )
 async def generate_batch(
     request: Request,
     num_images: Count = 4,
     format: Annotated[Literal["list", "grid", "zip", "gif"], Query()] = "list",
-    body: Several | None = None,
+    body: BatchRequest | None = None,
 ) -> Response:
-    """Draw images of one seed, `index` and those after it or each of `indices`: as a list, on one sheet, as a ZIP of
+    """Sample images of one seed, `index` and those after it or each of `indices`: as a list, on one sheet, as a ZIP of
     PNGs, or as a GIF of their way from noise."""
     service = service_of(request)
-    asked = ask(service, body or Several(), num_images)
+    asked = ask(service, body or BatchRequest(), num_images)
     count = asked.request.count
     if format in ("grid", "gif"):
-        require_sheet(asked.model, count)
+        require_sheet(asked.served, count)
     if format == "gif":
-        require_moving(service, asked.model, count)
+        require_moving(service, asked.served, count)
         return await animated(request, asked)
-    made = await drawn(request, asked)
+    made = await sample(request, asked)
     used = {**asked.used(count=count), "milliseconds": made.milliseconds}
     if format == "zip":
-        content = await off_loop(made.images.size, lambda: zipped(made))
-        return file_response(asked, content, "application/zip")
+        content = await off_loop(made.images.size, made.zip)
+        return file_response(asked, content, "application/zip", ".zip")
     if format == "grid":
         png = await off_loop(made.images.size * 4, made.sheet)
         return png_response(request, png, {**used, "count": count})
@@ -86,18 +91,8 @@ async def animated(request: Request, asked: GenerationRequest) -> Response:
         if row == rows or len(frames) < (FRAMES - 1) * row // rows:
             frames.append(images)
 
-    made = await drawn(request, asked, on_frame)
-    return file_response(asked, await off_loop(LARGE, lambda: made.gif(frames)), "image/gif")
-
-
-def zipped(made: GenerationResult) -> bytes:
-    """The images as files, stored and not deflated: PNGs are that already."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for i in range(len(made.images)):
-            # With the earliest date that a ZIP can hold: equal requests give equal bytes.
-            archive.writestr(zipfile.ZipInfo(made.provenance(i).file_name), made.png(i))
-    return buffer.getvalue()
+    made = await sample(request, asked, on_frame)
+    return file_response(asked, await off_loop(LARGE, lambda: made.gif(frames)), "image/gif", "-denoise.gif")
 
 
 def png_response(request: Request, png: bytes, used: Mapping[str, Any]) -> Response:
@@ -114,8 +109,8 @@ def header(used: Mapping[str, Any]) -> dict[str, str]:
     return {USED_HEADER: json.dumps({key: value for key, value in used.items() if key not in left_out})}
 
 
-def file_response(asked: GenerationRequest, content: bytes, media_type: str) -> Response:
-    name = f"{asked.model.name}-seed{asked.request.seed}.{media_type.rpartition('/')[2]}"
+def file_response(asked: GenerationRequest, content: bytes, media_type: str, ending: str) -> Response:
+    name = asked.provenance(asked.request.first, asked.request.count).batch_name(asked.served.name, ending)
     headers = {**header(asked.used(count=asked.request.count)), **attachment(name)}
     return Response(content, media_type=media_type, headers=headers)
 

@@ -1,4 +1,4 @@
-"""What a body of /interpolate asks for, checked, and drawn in the space it is given."""
+"""Check a body of /interpolate, and sample or decode the images between its ends."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 from jaxgen.errors import UsageError
 from jaxgen.inference.provenance import LatentProvenance, provenance_text
 from jaxgen.inference.request import Request
+from jaxgen.inference.sampler import Model
 from jaxgen.latent.interpolation import PATHS, decode_walk, walk
 from jaxgen.latent.spaces import Noises, Space
 from jaxgen.sampling.plan import COLUMNS
 from jaxgen.sampling.process import SamplerSpec
 from jaxgen_serve.api.dependencies import Service
 from jaxgen_serve.api.generation import require_steps
-from jaxgen_serve.api.schemas import Walk
+from jaxgen_serve.api.schemas import InterpolationRequest
 from jaxgen_serve.models.registry import ServedModel
 
 
@@ -24,8 +25,8 @@ from jaxgen_serve.models.registry import ServedModel
 class InterpolationPath:
     """A walk through latent space, from each end to the next."""
 
-    model: ServedModel
-    body: Walk
+    served: ServedModel
+    body: InterpolationRequest
     indices: list[int]
     labels: list[int] | None  # of each end; None: the model has no classes
     recipe: SamplerSpec | None  # None: the model has no plan
@@ -35,10 +36,10 @@ class InterpolationPath:
         """The options of `jaxgen_serve.batching.client.space`."""
         return {"steps": self.recipe.steps, "guidance": self.guidance} if self.recipe else {}
 
-    def drawn(self, space: Space) -> np.ndarray:
+    def images(self, space: Space) -> np.ndarray:
         """uint8 [segments, frames, H, W, C]"""
         if isinstance(space, Noises) and self.recipe:
-            space.plan = self.model.sampler.plan(**self.recipe._asdict())
+            space.plan = self.served.model.plan(**self.recipe._asdict())
         body = self.body
         if body.latents is not None:
             points = np.asarray(body.latents, np.float32)
@@ -51,15 +52,15 @@ class InterpolationPath:
     def provenance(self) -> dict[str, str]:
         """The text chunk of the frames' PNGs: less the codes, which would be longer than the images."""
         settings = {key: value for key, value in self.used().items() if key not in ("model", "sha256", "latents")}
-        sha256 = self.model.sampler.artifact.sha256
+        sha256 = self.served.model.artifact.sha256
         return provenance_text(LatentProvenance(model=sha256, command="interpolate", settings=settings).record())
 
     def used(self) -> dict[str, Any]:
-        """`schemas.Walked` without the images."""
-        sampler, recipe = self.model.sampler, self.recipe
+        """`schemas.Interpolation` without the images."""
+        model, recipe = self.served.model, self.recipe
         return {
-            "model": self.model.name,
-            "sha256": sampler.artifact.sha256,
+            "model": self.served.name,
+            "sha256": model.artifact.sha256,
             "seeds": self.body.seeds,
             "indices": None if self.body.seeds is None else self.indices,
             "latents": self.body.latents,
@@ -69,13 +70,13 @@ class InterpolationPath:
             "guidance": self.guidance,
             "sampler": recipe.sampler if recipe else None,
             "steps": recipe.steps if recipe else None,
-            "untrained": sampler.untrained,
+            "untrained": model.untrained,
         }
 
 
-def ask(service: Service, body: Walk) -> InterpolationPath:
+def ask(service: Service, body: InterpolationRequest) -> InterpolationPath:
     """Check a body against its model and the server's limits. Raises NotServed, or UsageError."""
-    model = service.library.get(body.model)
+    served = service.library.get(body.model)
     if (body.seeds is None) == (body.latents is None):
         raise UsageError("give either seeds or latents, two or more of them")
     count = len(body.seeds or body.latents or [])
@@ -85,48 +86,47 @@ def ask(service: Service, body: Walk) -> InterpolationPath:
     frames = (count - 1) * body.frames
     if frames > service.settings.max_frames:
         raise UsageError(f"at most {service.settings.max_frames} frames on this server, this would be {frames}")
-    service.require_room(frames, model.sampler.shape)
-    _check_latents(model, body)
+    service.require_room(frames, served.model.shape)
+    _check_latents(served, body)
     asked = [body.label] * count if body.labels is None else body.labels
     request = Request.checked(
-        model.sampler, seed=0, first=0, count=1, label=next((label for label in asked if label is not None), None),
+        served.model, seed=0, first=0, count=1, label=next((label for label in asked if label is not None), None),
         guidance=body.guidance, sampler=body.sampler, steps=require_steps(service, body.steps), eta=None,
     )  # fmt: skip
     return InterpolationPath(
-        model=model, body=body, indices=indices, labels=_labels(model, asked, indices),
-        recipe=_without_noise(service, model, request.recipe), guidance=request.guidance,
+        served=served, body=body, indices=indices, labels=_labels(served.model, asked, indices),
+        recipe=_without_noise(service, served.model, request.recipe), guidance=request.guidance,
     )  # fmt: skip
 
 
-def _check_latents(model: ServedModel, body: Walk) -> None:
+def _check_latents(served: ServedModel, body: InterpolationRequest) -> None:
     if body.latents is None:
         return
-    if model.sampler.inference.process is not None:
-        raise UsageError(f"{model.name} draws by a plan, from noise and not from a short code: give seeds")
-    shape = model.sampler.noise_shape
+    if served.model.inference.process is not None:
+        raise UsageError(f"{served.name} samples by a plan, from noise and not from a short code: give seeds")
+    shape = served.model.noise_shape
     wrong = [len(code) for code in body.latents if (len(code),) != shape]
     if wrong:
-        raise UsageError(f"{model.name} has latents of {shape[0]} numbers, got one of {wrong[0]}")
+        raise UsageError(f"{served.name} has latents of {shape[0]} numbers, got one of {wrong[0]}")
 
 
-def _without_noise(service: Service, model: ServedModel, recipe: SamplerSpec | None) -> SamplerSpec | None:
+def _without_noise(service: Service, model: Model, recipe: SamplerSpec | None) -> SamplerSpec | None:
     """A plan that adds none of its own: frames would not follow from each other."""
     if recipe is None:
         return None
     require_steps(service, recipe.steps)
     recipe = recipe._replace(eta=0.0)
-    if model.sampler.table(recipe)[:, COLUMNS.index("noise")].any():
+    if model.table(recipe)[:, COLUMNS.index("noise")].any():
         raise UsageError(f"a walk takes a sampler that adds no noise, such as ddim; got {recipe.sampler!r}")
     return recipe
 
 
-def _labels(model: ServedModel, asked: list[int | str | None], indices: list[int]) -> list[int] | None:
-    """Of each end: as /generate would have drawn it."""
-    sampler = model.sampler
-    if not sampler.classes:
+def _labels(model: Model, asked: list[int | str | None], indices: list[int]) -> list[int] | None:
+    """The label of each end: the one that /generate would give it."""
+    if not model.classes:
         return None
-    in_turn = [index % len(sampler.classes) for index in indices]
+    in_turn = [index % len(model.classes) for index in indices]
     return [
-        turn if label == "all" or (label is None and sampler.least_label == 0) else sampler.label(label)
+        turn if label == "all" or (label is None and model.least_label == 0) else model.label(label)
         for label, turn in zip(asked, in_turn, strict=True)
     ]

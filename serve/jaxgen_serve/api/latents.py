@@ -11,9 +11,9 @@ from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 
 from jaxgen.errors import UsageError
-from jaxgen.images import grid, png_bytes, save_gif
+from jaxgen.images import grid, png_bytes
 from jaxgen.inference.provenance import LatentProvenance, provenance_text
-from jaxgen.inference.writers import FRAME_MS
+from jaxgen.inference.writers import save_walk
 from jaxgen.latent import anomaly as anomalies, inpainting, projection
 from jaxgen.latent.spaces import Codes
 from jaxgen_serve.api import interpolation
@@ -23,15 +23,15 @@ from jaxgen_serve.api.images import header, png_response
 from jaxgen_serve.api.schemas import (
     Anomaly,
     Count,
-    Draw,
     Guidance,
-    Images,
+    Interpolation,
+    InterpolationRequest,
     Name,
     Reconstruction,
+    SampledBatch,
+    SampleRequest,
     Seed,
     Steps,
-    Walk,
-    Walked,
     answers,
     responses,
 )
@@ -45,23 +45,24 @@ Upload = Annotated[UploadFile, File(description="A PNG, JPEG, GIF or WebP; cropp
 FAILS = responses(400, 404, 413, 503)
 
 
-@router.post("/interpolate", response_model=None, responses={**FAILS, 200: answers(Walked, "image/png", "image/gif")})
+@router.post(
+    "/interpolate", response_model=None, responses={**FAILS, 200: answers(Interpolation, "image/png", "image/gif")}
+)
 async def interpolate(
-    request: Request, body: Walk, format: Annotated[Literal["list", "grid", "gif"], Query()] = "list"
+    request: Request, body: InterpolationRequest, format: Annotated[Literal["list", "grid", "gif"], Query()] = "list"
 ) -> Response:
     """Interpolate between images in latent space: the frames are sampled or decoded, not blended."""
     way = interpolation.ask(service_of(request), body)
 
     def work(caller: Caller) -> Response:
-        walked = way.drawn(space(way.model, caller, **way.options()))  # [segments, frames, H, W, C]
+        walked = way.images(space(way.served, caller, **way.options()))  # [segments, frames, H, W, C]
         flat, used = walked.reshape(-1, *walked.shape[2:]), way.used()
         text = way.provenance()
         if format == "list":
             return JSONResponse({**used, "images": [{"image": base64_png(png_bytes(image, text))} for image in flat]})
         if format == "gif":
             buffer = io.BytesIO()
-            frames = np.stack([grid(frame[None]) for frame in [*flat, *flat[-2:0:-1]]])  # there and back
-            save_gif(buffer, frames, duration_ms=FRAME_MS, hold_last_ms=FRAME_MS)
+            save_walk(buffer, np.stack([grid(frame[None]) for frame in flat]))
             return Response(buffer.getvalue(), media_type="image/gif", headers=header(used))
         png = png_bytes(grid(flat, columns=walked.shape[1]), text)
         return png_response(request, png, used)
@@ -108,7 +109,7 @@ async def anomaly(
     return await _analysed(request, file, model, label, analyse)
 
 
-@router.post("/inpaint", response_model=None, responses={**FAILS, 200: answers(Images)})
+@router.post("/inpaint", response_model=None, responses={**FAILS, 200: answers(SampledBatch)})
 async def inpaint(
     request: Request,
     file: Upload,
@@ -125,14 +126,14 @@ async def inpaint(
 ) -> dict[str, Any]:
     """Inpaint a part of an image with a model that has a plan. The rest of the image keeps its exact pixels."""
     service = service_of(request)
-    body = Draw(model=model, seed=seed, label=label, sampler=sampler, steps=steps, guidance=guidance)
+    body = SampleRequest(model=model, seed=seed, label=label, sampler=sampler, steps=steps, guidance=guidance)
     generation = ask(service, body, num_images)
-    generation.model.sampler.process()
+    generation.served.model.process()
     sent, masked = await file.read(), await mask_file.read() if mask_file else None
     most = service.settings.max_upload_pixels
 
     def work(caller: Caller) -> dict[str, Any]:
-        shape = generation.model.sampler.shape
+        shape = generation.served.model.shape
         known, hole = uploaded_image(sent, shape, most), unknown(mask, masked, shape, most)
         images = _inpainted(generation, caller, known, hole, resample)
         used = {**generation.used(count=num_images), "resample": resample}
@@ -164,13 +165,13 @@ async def latent_map(
     """Decode the plane of a VAE's two latents; X-Jaxgen-Reach: the largest coordinate."""
     service = service_of(request)
     served = service.library.get(model)
-    service.require_room(size * size, served.sampler.shape)
+    service.require_room(size * size, served.model.shape)
 
     def work(caller: Caller) -> tuple[bytes, float]:
         codes = space(served, caller).codes()
         image, reach = projection.sheet(codes, size, codes.labels(1, label))
         settings = {"method": "manifold", "side": size, "label": label}
-        made = LatentProvenance(model=served.sampler.artifact.sha256, command="map", settings=settings)
+        made = LatentProvenance(model=served.model.artifact.sha256, command="map", settings=settings)
         return png_bytes(image, provenance_text(made.record())), reach
 
     png, reach = await _calling(request, work)
@@ -201,38 +202,38 @@ async def _analysed(
         codes = space(served, caller).codes()
         codes.require_way_back()
         number = _label(served, label)
-        image = uploaded_image(sent, served.sampler.shape, service.settings.max_upload_pixels)[None]
+        image = uploaded_image(sent, served.model.shape, service.settings.max_upload_pixels)[None]
         result = analyse(codes, image, None if number is None else np.array([number]))
         used = {
             "model": served.name,
-            "sha256": served.sampler.artifact.sha256,
+            "sha256": served.model.artifact.sha256,
             "label": number,
-            "class_name": None if number is None else served.sampler.classes[number],
-            "untrained": served.sampler.untrained,
+            "class_name": None if number is None else served.model.classes[number],
+            "untrained": served.model.untrained,
         }
         return {**used, "original": _png(image[0]), **result}
 
     return await _calling(request, work)
 
 
-def _label(model: ServedModel, label: str | None) -> int | None:
+def _label(served: ServedModel, label: str | None) -> int | None:
     """A class's number; None for models without. Raises UsageError if the model needs one and none is given."""
-    sampler = model.sampler
-    if label is None and sampler.least_label == 0:
-        known = f"0 to {len(sampler.classes) - 1}: {', '.join(sampler.classes)}"
-        raise UsageError(f"{model.name} needs the image's class ({known}): give a label")
-    return None if not sampler.classes and label is None else sampler.label(label)
+    model = served.model
+    if label is None and model.least_label == 0:
+        known = f"0 to {len(model.classes) - 1}: {', '.join(model.classes)}"
+        raise UsageError(f"{served.name} needs the image's class ({known}): give a label")
+    return None if not model.classes and label is None else model.label(label)
 
 
 def _inpainted(
     generation: GenerationRequest, caller: Caller, known: np.ndarray, hole: np.ndarray, resample: int
 ) -> np.ndarray:
-    request, sampler = generation.request, generation.model.sampler
-    plan = request.plan(sampler)
+    request, model = generation.request, generation.served.model
+    plan = request.plan(model)
     assert plan is not None  # `inpaint` has checked that there is a process
     return inpainting.inpaint(
-        queued(generation.model, caller), known, hole, plan, seed=request.seed, index=generation.index,
-        label=sampler.labels(request.label, generation.index), guidance=request.guidance, resample=resample,
+        queued(generation.served, caller), known, hole, plan, seed=request.seed, index=generation.index,
+        label=model.labels(request.label, generation.index), guidance=request.guidance, resample=resample,
     )  # fmt: skip
 
 

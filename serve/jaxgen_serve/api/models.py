@@ -33,7 +33,7 @@ async def models(request: Request) -> dict[str, Any]:
     """The models that can sample, and the refused files with the reason."""
     service = service_of(request)
     return {
-        "models": [described(service, model) for model in service.library.models()],
+        "models": [described(service, served) for served in service.library.models()],
         "refused": service.library.refused,
     }
 
@@ -54,7 +54,7 @@ async def model_info(request: Request, model: Which = None) -> dict[str, Any]:
 async def model_file(request: Request, model: Which = None, inputs: Inputs = "optional") -> Response:
     """The model's file, to sample on another machine."""
     served = service_of(request).library.get(model)
-    artifact = served.sampler.artifact
+    artifact = served.model.artifact
     if inputs == "required":
         artifact = await to_thread.run_sync(lambda: served.with_required_inputs)
     etag = f'"{artifact.sha256}"'
@@ -74,10 +74,10 @@ async def plan(
 ) -> dict[str, Any]:
     """The table of a sampler for the graph's input `plan`: float32 [rows, 9] in base64."""
     service = service_of(request)
-    served = service.library.get(model).sampler
-    recipe = served.recipe(sampler=sampler, steps=require_steps(service, steps), eta=eta)
+    loaded = service.library.get(model).model
+    recipe = loaded.recipe(sampler=sampler, steps=require_steps(service, steps), eta=eta)
     require_steps(service, recipe.steps)
-    table = served.table(recipe)
+    table = loaded.table(recipe)
     return {**recipe._asdict(), "rows": len(table), "table": base64.b64encode(table.astype("<f4").tobytes()).decode()}
 
 
@@ -90,19 +90,19 @@ async def upload(request: Request, file: Annotated[UploadFile, File()]) -> Respo
     return await add_model(service, file)
 
 
-def described(service: Service, model: ServedModel) -> dict[str, Any]:
+def described(service: Service, served: ServedModel) -> dict[str, Any]:
     return description.described(
-        model.sampler,
-        name=model.name,
-        size=model.size,
-        encoder=model.reader is not None,
+        served.model,
+        name=served.name,
+        size=served.size,
+        encoder=served.encoder is not None,
         max_steps=service.settings.max_steps,
     )
 
 
-def without_places(model: ServedModel) -> dict[str, Any]:
+def without_places(served: ServedModel) -> dict[str, Any]:
     """Sections of a file's manifest, without the paths of the machine that made it."""
-    artifact = model.sampler.artifact
+    artifact = served.model.artifact
     manifest = copy.deepcopy({key: _object(artifact.manifest.get(key)) for key in SECTIONS})
     for section in (manifest["config"].get("data"), manifest["training"]):
         if isinstance(section, dict) and "dataset" in section:

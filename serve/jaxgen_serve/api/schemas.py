@@ -1,4 +1,4 @@
-"""What requests hold, checked before anything is drawn. `MODEL.label()` and the rest are checked against the model."""
+"""Schemas of requests and answers. What depends on the model, such as a label, is checked in `generation.ask`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-MAX_LATENT = 4096  # numbers of a code
-MAX_POINTS = 64  # that a walk leads through
+MAX_LATENT = 4096  # numbers of a latent
+MAX_POINTS = 64  # that an interpolation leads through
 
 Name = Annotated[str, StringConstraints(max_length=200)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
@@ -24,19 +24,19 @@ Code = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_l
 SHA256 = Annotated[
     str,
     StringConstraints(pattern="^[0-9a-f]{64}$"),
-    Field(description="Of the model's file, as /models has it: 409 if it has changed since. Default: whichever it is."),
+    Field(description="SHA-256 of the model's file, as /models has it: 409 if it has changed since. Default: any."),
 ]
 Label = Annotated[int | Name, Field(description="A class by its number or name; 'all': each image's in turn.")]
 
 
 class Strict(BaseModel):
-    """As JSON says it: no text for a number, and no field that nobody reads."""
+    """A JSON body: takes no text for a number, and no unknown field."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class Wishes(BaseModel):
-    """Which image, and how: what is not wished for is the model's choice."""
+class SampleSettings(BaseModel):
+    """Selects an image of a model and how it is sampled; the model's defaults hold for what is left out."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,58 +50,61 @@ class Wishes(BaseModel):
     guidance: Guidance | None = None
 
 
-class Draw(Wishes, Strict):
-    """Which image. It is a function of these and the model's file alone; it takes what an answer says was used."""
+class SampleRequest(SampleSettings, Strict):
+    """A request for an image, which is a function of these settings and the model's file alone.
+
+    It takes the settings of an answer as they are.
+    """
 
     label: Label | None = None
-    latent: Code | None = Field(default=None, description="Of models with short codes: draw this, and not the seed's.")
+    latent: Code | None = Field(default=None, description="For a model with short latents: decode this one.")
     class_name: str | None = Field(default=None, description="Not read: label says which class.")
     untrained: bool | None = Field(default=None, description="Not read: the model's file says it.")
 
 
-class Several(Draw):
-    """Which images, where there may be more than one."""
+class BatchRequest(SampleRequest):
+    """A request for one or more images."""
 
     indices: Annotated[list[Seed], Field(min_length=1, max_length=4096)] | None = Field(
-        default=None, description="Each image's own; default: index and those after it, as many as num_images says."
+        default=None, description="The index of each image; default: index and those after it, num_images in all."
     )
 
 
-class Stream(Wishes):
-    """`Draw` as a query has it."""
+class StreamQuery(SampleSettings):
+    """The query of /stream: a `SampleRequest` and the number of images."""
 
     num_images: Count = 1
     label: Name | None = Field(default=None, description="A class by its number or name, or 'all'.")
 
-    def body(self) -> Draw:
-        return Draw(**self.model_dump(exclude={"num_images"}))
+    def body(self) -> SampleRequest:
+        return SampleRequest(**self.model_dump(exclude={"num_images"}))
 
 
-class Walk(Strict):
-    """From each seed, or each code, to the next."""
+class InterpolationRequest(Strict):
+    """A request to interpolate from each seed, or each latent, to the next."""
 
     model: Name | None = Field(default=None, description="Default: the first of /models.")
     seeds: Annotated[list[Seed], Field(min_length=2, max_length=MAX_POINTS)] | None = None
     latents: Annotated[list[Code], Field(min_length=2, max_length=MAX_POINTS)] | None = None
-    frames: Annotated[int, Field(ge=2, le=1000, description="From one end to the other.")] = 8
+    frames: Annotated[int, Field(ge=2, le=1000, description="Frames from each end to the next.")] = 8
     path: Literal["spherical", "linear"] = "spherical"
     indices: Annotated[list[Seed], Field(max_length=MAX_POINTS)] | None = Field(
         default=None, description="Which image of each seed; default: 0."
     )
     label: Label | None = None
     labels: Annotated[list[Label | None], Field(max_length=MAX_POINTS)] | None = Field(
-        default=None, description="Of each end; a frame has the class of the nearer one. Default: label."
+        default=None, description="The class of each end; a frame has that of the nearer one. Default: label."
     )
     sampler: SamplerName | None = None
     steps: Steps | None = None
     guidance: Guidance | None = None
 
 
-class Used(BaseModel):
-    """What an image was drawn from: sent back, it draws the same image again, or says that the model has changed."""
+class UsedSettings(BaseModel):
+    """The settings of a sampled image: sent back, they give the same image, or 409 if the model has changed."""
 
     model: str
-    sha256: str = Field(description="Of the model's file.")
+    sha256: str = Field(description="SHA-256 of the model's file.")
     seed: int | None
     index: int
     label: int | Literal["all"] | None
@@ -114,35 +117,35 @@ class Used(BaseModel):
     latent: list[float] | None = None
 
 
-class Image(Used):
+class SampledImage(UsedSettings):
     image: str = Field(description="A PNG in base64.")
     milliseconds: float
 
 
-class OneOf(BaseModel):
+class BatchImage(BaseModel):
     image: str
     index: int
     label: int | None
     class_name: str | None
 
 
-class Images(Used):
-    images: list[OneOf]
+class SampledBatch(UsedSettings):
+    images: list[BatchImage]
     milliseconds: float
 
 
-class Sheet(Used):
+class SampledSheet(UsedSettings):
     image: str
     count: int
     milliseconds: float
 
 
-class Frame(BaseModel):
+class InterpolationFrame(BaseModel):
     image: str
 
 
-class Walked(BaseModel):
-    """The ends, how they were drawn, and what lies between: images for format=list, image for grid."""
+class Interpolation(BaseModel):
+    """The ends, their settings, and the frames between them: images for format=list, image for grid."""
 
     model: str
     sha256: str
@@ -156,7 +159,7 @@ class Walked(BaseModel):
     sampler: str | None
     steps: int | None
     untrained: bool
-    images: list[Frame] | None = None
+    images: list[InterpolationFrame] | None = None
     image: str | None = None
 
 
@@ -166,13 +169,13 @@ class Reconstruction(BaseModel):
     label: int | None
     class_name: str | None
     untrained: bool
-    original: str = Field(description="As the model sees it: a PNG in base64.")
+    original: str = Field(description="The image at the model's size: a PNG in base64.")
     reconstruction: str
     latent: list[float]
 
 
 class Anomaly(Reconstruction):
-    score: float = Field(description="In nats: reconstruction_nats + kl.")
+    score: float = Field(description="reconstruction_nats + kl, in nats.")
     reconstruction_nats: float
     kl: float
     heat: str = Field(description="The image, red where it differs from its reconstruction.")
@@ -187,12 +190,12 @@ class Error(BaseModel):
 
 
 def responses(*codes: int) -> dict[int | str, dict[str, object]]:
-    """How a route says in the OpenAPI document which failures it has."""
+    """The failures of a route, for the OpenAPI document."""
     return {code: {"model": Error, "description": WHY[code]} for code in (*ALWAYS, *codes)}
 
 
 def answers(model: Any, *media: str) -> dict[str, Any]:
-    """How a route says what it answers with: `model` as JSON, or one of these, as Accept or a parameter asks."""
+    """The successful answers of a route, for the OpenAPI document: `model` as JSON, or one of `media`."""
     binary: dict[str, Any] = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in media}
     return {"model": model, "description": "What was asked for.", "content": binary}
 
@@ -200,12 +203,12 @@ def answers(model: Any, *media: str) -> dict[str, Any]:
 ALWAYS = (401, 403, 408, 422)
 WHY = {
     400: "A value that the model cannot be given, or an image or file that cannot be read.",
-    401: "The server has a token, and this request does not.",
-    403: "From another site's page, by another name of this server, or not allowed here.",
+    401: "The request lacks the server's token.",
+    403: "The request comes from another site's page, uses another name of this server, or is not allowed here.",
     404: "There is no such model or image.",
     408: "The body was not sent in time.",
     409: "The model has changed since: its file is not the one of sha256.",
-    413: "More bytes than the server takes.",
-    422: "Not what this document says.",
+    413: "The request has more bytes than the server takes.",
+    422: "The request does not follow this document.",
     503: "Busy: try again after as many seconds as Retry-After says.",
 }

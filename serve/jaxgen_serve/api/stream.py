@@ -18,9 +18,9 @@ from jaxgen.errors import JaxgenError
 from jaxgen.images import png_bytes
 from jaxgen_serve.api.dependencies import Service, off_loop, service_of
 from jaxgen_serve.api.generation import GenerationRequest, GenerationResult, ask, base64_png
-from jaxgen_serve.api.schemas import Stream, responses
+from jaxgen_serve.api.schemas import StreamQuery, responses
 
-router = APIRouter(tags=["draw"])
+router = APIRouter(tags=["sample"])
 AHEAD = 64  # frames that a slow client may be behind; more are dropped
 EVENT_SCHEMA = {
     "type": "object",
@@ -46,7 +46,7 @@ Event = tuple[int, int, np.ndarray] | None
         },
     },
 )
-async def stream(request: Request, query: Annotated[Stream, Query()]) -> StreamingResponse:
+async def stream(request: Request, query: Annotated[StreamQuery, Query()]) -> StreamingResponse:
     """Sample as /generate-batch does, and stream each image on its way from noise."""
     service = service_of(request)
     return Events(service, ask(service, query.body(), query.num_images))

@@ -19,7 +19,7 @@ from jaxgen.images import open_header
 from jaxgen.inference import model_file as artifacts
 from jaxgen.latent.inputs import REGIONS, mask
 from jaxgen_serve.api.dependencies import Service
-from jaxgen_serve.batching.engine import Busy
+from jaxgen_serve.batching.requests import Busy
 from jaxgen_serve.models import sandbox
 from jaxgen_serve.models.registry import ENCODER, NotServed
 
@@ -74,7 +74,7 @@ def unknown(word: str | None, data: bytes | None, shape: tuple[int, int, int], m
 async def add_model(service: Service, file: UploadFile) -> dict[str, Any]:
     """Check, keep and serve an uploaded model file; returns its name and hash. Files are checked one at a time.
 
-    Raises JaxgenError if it is not a jaxgen sampler, UsageError on a name that is taken or not plain, Busy while others
+    Raises JaxgenError if it is not a jaxgen model, UsageError on a name that is taken or not plain, Busy while others
     are checked.
     """
     trials = service.trials
@@ -102,7 +102,7 @@ def _add_model(service: Service, file_name: str, data: bytes) -> dict[str, Any]:
 def _served(service: Service, name: str) -> str | None:
     """The hash of the model of this name; None: there is none."""
     try:
-        return service.library.get(name).sampler.artifact.sha256
+        return service.library.get(name).model.artifact.sha256
     except NotServed:
         return None
 

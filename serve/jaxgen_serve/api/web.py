@@ -14,9 +14,9 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
+from jaxgen_serve.web import PAGE
 from jaxgen_serve.web.npm_packages import ONNXRUNTIME
 
-PAGE = Path(__file__).resolve().parent.parent / "page"
 FILES = StaticFiles(directory=PAGE)
 SWAGGER = StaticFiles(directory=Path(fastapi_offline.__file__).with_name("static"))  # only its files are used
 BASE = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"

@@ -26,10 +26,10 @@ class Batch:
         self._seconds_per_row: float | None = None
 
     @property
-    def model(self) -> ServedModel:
-        model = self.parts[0].job.model
-        assert model is not None
-        return model
+    def served(self) -> ServedModel:
+        served = self.parts[0].job.served
+        assert served is not None
+        return served
 
     @property
     def done(self) -> bool:
@@ -64,7 +64,7 @@ class Batch:
         begin = time.monotonic()
         # `stop` ends the run from outside. The deadline frees this thread if onnxruntime ignores it.
         left = max(part.job.until for part in self.parts) - begin + 1
-        self.images, after = self.model.sampler.run(feeds, left, stop)
+        self.images, after = self.served.model.run(feeds, left, stop)
         self._seconds_per_row = (time.monotonic() - begin) / (end - self.row)
         self.row = end
         if after is not None:
@@ -88,7 +88,7 @@ class Batch:
         images, state, job = self.images[span], self.feeds.get("state"), part.job
         now = None if state is None else state[:, span]
         if now is not None and np.isnan(now).any():
-            job.fail(self.model.sampler.diverged())
+            job.fail(self.served.model.diverged())
             return
         if job.on_frame and job.alive:
             job.on_frame(self.row, self.rows, images)

@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.errors import UsageError
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.sampler import Model
-from jaxgen.inference.session import Feeds, Session, Stop
+from jaxgen.inference.session import Feeds, Stop
 from jaxgen.latent.spaces import Codes, Noises, Space
-from jaxgen_serve.batching.engine import Engine, Ticket
+from jaxgen_serve.batching.engine import Engine
+from jaxgen_serve.batching.requests import Ticket
 from jaxgen_serve.models.registry import ENCODER, ServedModel
 
 T = TypeVar("T")
@@ -55,16 +56,16 @@ class Caller:
 class QueuedModel:
     """A model's session whose runs wait for their turn in the engine; they may also raise Busy and Late."""
 
-    def __init__(self, model: ServedModel, caller: Caller) -> None:
-        self._model, self._caller = model, caller
-        self.inputs, self.outputs = model.sampler.session.inputs, model.sampler.session.outputs
+    def __init__(self, served: ServedModel, caller: Caller) -> None:
+        self._served, self._caller = served, caller
+        self.inputs, self.outputs = served.model.session.inputs, served.model.session.outputs
 
     def run(
         self, outputs: Sequence[str], feeds: Feeds, deadline: float | None = None, stop: Stop | None = None
     ) -> list[np.ndarray]:
         """See `jaxgen.inference.session.Session.run`; deadline: used if it is shorter than the request's."""
         caller = self._caller
-        ticket = caller.engine.run(self._model, dict(feeds), deadline=caller.left(deadline), since=caller.since)
+        ticket = caller.engine.run(self._served, dict(feeds), deadline=caller.left(deadline), since=caller.since)
         if stop:
             stop.ends(ticket.cancel)
         images, state = caller.wait(ticket)
@@ -74,8 +75,8 @@ class QueuedModel:
 class QueuedPredictor:
     """An encoder's session, whose runs wait for their turn in the engine in the same way."""
 
-    def __init__(self, reader: Predictor, caller: Caller) -> None:
-        self._session, self._caller = reader.session, caller
+    def __init__(self, encoder: Predictor, caller: Caller) -> None:
+        self._session, self._caller = encoder.session, caller
         self.inputs, self.outputs = self._session.inputs, self._session.outputs
 
     def run(
@@ -89,38 +90,22 @@ class QueuedPredictor:
         return self._caller.wait(self._caller.engine.call(work, deadline=self._caller.left()))
 
 
-class Within:
-    """A session whose runs share so many seconds from now; after that they raise JaxgenError."""
-
-    def __init__(self, session: Session, seconds: float) -> None:
-        self._session, self._end = session, time.monotonic() + seconds
-        self.inputs, self.outputs = session.inputs, session.outputs
-
-    def run(
-        self, outputs: Sequence[str], feeds: Feeds, deadline: float | None = None, stop: Stop | None = None
-    ) -> list[np.ndarray]:
-        """See `jaxgen.inference.session.Session.run`."""
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise JaxgenError("stopped: it takes longer than its deadline; ask for fewer images or steps")
-        return self._session.run(outputs, feeds, left if deadline is None else min(left, deadline), stop)
-
-
-def queued(model: ServedModel, caller: Caller) -> Model:
+def queued(served: ServedModel, caller: Caller) -> Model:
     """A model that samples through the engine."""
-    return Model(model.sampler.artifact, QueuedModel(model, caller))
+    return Model(served.model.artifact, QueuedModel(served, caller))
 
 
-def space(model: ServedModel, caller: Caller, **options: Any) -> Space:
+def space(served: ServedModel, caller: Caller, **options: Any) -> Space:
     """The latent space of a model, as `jaxgen.latent.spaces.open_space` gives it; options: those of `Noises`.
 
     Raises UsageError for what the model does not have.
     """
-    sampler = queued(model, caller)
-    if sampler.inference.process is not None:
-        return Noises(sampler, **options)
+    model = queued(served, caller)
+    if model.inference.process is not None:
+        return Noises(model, **options)
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"{model.name} samples in one evaluation: it takes no {', '.join(given)}")
-    reader = Predictor(model.reader.artifact, QueuedPredictor(model.reader, caller)) if model.reader else None
-    return Codes(sampler, reader, sampler.artifact.path.with_name(model.name + ENCODER))
+        raise UsageError(f"{served.name} samples in one evaluation: it takes no {', '.join(given)}")
+    beside = served.encoder
+    encoder = Predictor(beside.artifact, QueuedPredictor(beside, caller)) if beside else None
+    return Codes(model, encoder, model.artifact.path.with_name(served.name + ENCODER))

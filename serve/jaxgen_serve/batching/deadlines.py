@@ -13,8 +13,10 @@ from jaxgen_serve.batching.requests import Job, Late
 class Deadlines:
     """Fails each of `jobs` with Late when its time is over."""
 
-    def __init__(self, lock: threading.Lock, jobs: Collection[Job], retry_after: Callable[[], float]) -> None:
-        """lock: guards `jobs`; retry_after: in how many seconds to try again, called under the lock."""
+    def __init__(
+        self, lock: threading.Lock, jobs: Collection[Job], retry_after: Callable[[Collection[Job]], float]
+    ) -> None:
+        """lock: guards `jobs`; retry_after(jobs): in how many seconds to try again, called under the lock."""
         self._jobs, self._retry_after = jobs, retry_after
         self._lock, self._earlier = lock, threading.Condition(lock)
         self._next = math.inf  # by time.monotonic
@@ -45,7 +47,7 @@ class Deadlines:
                     self._next = min((job.until for job in self._jobs), default=math.inf)
                     self._earlier.wait(None if self._next == math.inf else self._next - now)
                     continue
-                retry_after = self._retry_after()
+                retry_after = self._retry_after(self._jobs)
             for job in late:
-                what = f"{job.model.name}: not sampled" if job.model else "not done"
+                what = f"{job.served.name}: not sampled" if job.served else "not done"
                 job.fail(Late(f"{what} in time; try later, or ask for less", retry_after))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, TypeVar, Unpack
 
@@ -23,6 +22,7 @@ from jaxgen_serve.batching.batch import Batch
 from jaxgen_serve.batching.deadlines import Deadlines
 from jaxgen_serve.batching.queue import ModelQueue
 from jaxgen_serve.batching.requests import Busy, Feeds, Job, OnFrame, Ticket
+from jaxgen_serve.batching.schedule import Schedule
 from jaxgen_serve.batching.wait_policy import WaitPolicy
 from jaxgen_serve.metrics import Metrics
 from jaxgen_serve.models.registry import ServedModel
@@ -48,7 +48,8 @@ class Engine:
         """max_batch: images in one call; max_delay: seconds that a request waits for others to join when the
         engine is idle, see `WaitPolicy`; max_queue: images requested and not sampled yet; slice_seconds: about how long
         a call may take."""
-        self._max_batch, self._gathering = max_batch, WaitPolicy(max_batch, max_delay)
+        self._max_batch, self._policy = max_batch, WaitPolicy(max_batch, max_delay)
+        self._schedule = Schedule(max_batch, self._policy)
         self._max_queue, self._slice_seconds = max_queue, slice_seconds
         self._metrics = metrics or Metrics()
         self._metrics.watch_queue(lambda: self.depth)
@@ -56,12 +57,9 @@ class Engine:
         self._work, self._gathered = (threading.Condition(self._lock) for _ in range(2))
         self._jobs: set[Job] = set()  # alive
         self._depth = 0  # their images
-        self._lanes: OrderedDict[ServedModel, ModelQueue] = OrderedDict()  # the next model's first
-        self._errands: deque[Job] = deque()
-        self._models_turn = True  # or else the errands'
         self._running: tuple[Batch, Stop] | None = None
         self._closing = False
-        self._deadlines = Deadlines(self._lock, self._jobs, self._wait)
+        self._deadlines = Deadlines(self._lock, self._jobs, self._policy.retry_after)
         self._worker = threading.Thread(target=self._serve, name="jaxgen-engine", daemon=True)
         self._worker.start()
 
@@ -72,7 +70,7 @@ class Engine:
 
     def sample(
         self,
-        model: ServedModel,
+        served: ServedModel,
         seed: np.ndarray,
         index: np.ndarray,
         *,
@@ -88,12 +86,12 @@ class Engine:
         at 20 rows of the plan or more, or after each row if it has fewer.
         Raises Busy at once, or UsageError on values that the model does not take.
         """
-        feeds = model.sampler.feeds(seed, index, **inputs)
-        return self.run(model, feeds, deadline=deadline, since=since, on_frame=on_frame)
+        feeds = served.model.feeds(seed, index, **inputs)
+        return self.run(served, feeds, deadline=deadline, since=since, on_frame=on_frame)
 
     def run(
         self,
-        model: ServedModel,
+        served: ServedModel,
         feeds: Feeds,
         *,
         deadline: float,
@@ -101,12 +99,12 @@ class Engine:
         on_frame: OnFrame | None = None,
     ) -> Ticket[Sampled]:
         """As `sample`, for the feeds of `jaxgen.inference.sampler.Model.feeds`."""
-        count, sampler = len(feeds["seed"]), model.sampler
-        if "plan" not in feeds and sampler.inference.process is not None:
-            feeds = {**feeds, "plan": sampler.plan()}
+        count, model = len(feeds["seed"]), served.model
+        if "plan" not in feeds and model.inference.process is not None:
+            feeds = {**feeds, "plan": model.plan()}
         if on_frame is not None and count > self._max_batch:
             raise UsageError(f"at most {self._max_batch} images can be watched at once, got {count}")
-        return self._admit(model, feeds, count, deadline, since, on_frame=on_frame)
+        return self._admit(served, feeds, count, deadline, since, on_frame=on_frame)
 
     def call(self, work: Callable[[float], T], *, deadline: float) -> Ticket[T]:
         """Run work(seconds left) in the worker, between two calls of graphs. Raises Busy at once."""
@@ -128,7 +126,7 @@ class Engine:
 
     def _admit(
         self,
-        model: ServedModel | None,
+        served: ServedModel | None,
         feeds: dict[str, np.ndarray],
         count: int,
         deadline: float,
@@ -137,31 +135,23 @@ class Engine:
     ) -> Ticket[Any]:
         now = time.monotonic()
         job = Job(
-            model=model, feeds=feeds, count=count, since=now if since is None else since, until=now + deadline, **what
+            served=served, feeds=feeds, count=count, since=now if since is None else since, until=now + deadline, **what
         )
         with self._lock:
             if self._closing:
                 raise _stopping()
             if self._depth and self._depth + count > self._max_queue:
-                raise Busy(f"{self._depth} images wait already, of at most {self._max_queue}; try later", self._wait())
+                line = f"{self._depth} images wait already, of at most {self._max_queue}; try later"
+                raise Busy(line, self._policy.retry_after(self._jobs))
             job.future.add_done_callback(lambda future: self._left(job))
             self._jobs.add(job)
             self._depth += count
-            if model is None:
-                self._errands.append(job)
-            else:
-                if model not in self._lanes:
-                    self._lanes[model] = ModelQueue(self._max_batch)
-                self._lanes[model].add(job)
+            self._schedule.add(job)
             self._work.notify()
-            if not self._alone() or len(self._jobs) >= self._gathering.awaited or self._depth >= self._max_batch:
+            if not self._schedule.alone or len(self._jobs) >= self._policy.awaited or self._depth >= self._max_batch:
                 self._gathered.notify()
             self._deadlines.mind(job)
         return Ticket(job.future)
-
-    def _wait(self) -> float:
-        """Estimated seconds that all waiting requests will take, from 1 to 60."""
-        return min(60.0, max(1.0, self._gathering.seconds(self._jobs)))
 
     def _left(self, job: Job) -> None:
         """Remove a job that is done: sampled, failed, late or cancelled."""
@@ -170,8 +160,8 @@ class Engine:
             self._depth -= job.count
             if self._running and not any(part.job.alive for part in self._running[0].parts):
                 self._running[1]()
-        if job.model and not job.future.cancelled() and job.future.exception() is None:
-            self._metrics.sampled(job.model.name, job.count)
+        if job.served and not job.future.cancelled() and job.future.exception() is None:
+            self._metrics.sampled(job.served.name, job.count)
 
     def _serve(self) -> None:
         while True:
@@ -190,49 +180,26 @@ class Engine:
     def _turn(self) -> Job | tuple[ModelQueue, Batch, Stop] | None:
         """The next piece of work; waits for one. None: the engine is closing."""
         while not self._closing:
-            if self._errands and not (self._models_turn and self._lanes):
-                self._models_turn = True
-                errand = self._errands.popleft()
-                if errand.alive:
-                    return errand
-            elif self._lanes:
-                turn = self._models()
-                if turn:
-                    return turn
-            else:
+            turn = self._schedule.next()
+            if isinstance(turn, Job):
+                return turn
+            if isinstance(turn, tuple):
+                self._running = turn[1], Stop()
+                return turn[0], *self._running
+            if turn is None:
                 self._work.wait()
+            else:
+                self._gathered.wait(turn)
         return None
-
-    def _alone(self) -> bool:
-        """Whether all waiting requests are for one model."""
-        return len(self._lanes) == 1 and not self._errands
-
-    def _models(self) -> tuple[ModelQueue, Batch, Stop] | None:
-        """The next batch of the models; None: call again."""
-        model, lane = next(iter(self._lanes.items()))
-        if self._alone():
-            seconds = self._gathering.seconds_left(model, lane)
-            if seconds > 0:
-                self._gathered.wait(seconds)
-                return None
-        batch = lane.next()
-        if batch is None:
-            del self._lanes[model]
-            return None
-        self._lanes.move_to_end(model)
-        self._models_turn = False
-        self._running = batch, Stop()
-        return lane, *self._running
 
     def _start_afresh(self, err: Exception) -> None:
         log.error("the engine failed", exc_info=err)
         with self._lock:
             self._running = None
-            self._lanes.clear()
-            self._errands.clear()
+            self._schedule.clear()
             jobs = list(self._jobs)
         for job in jobs:
-            job.fail(_shown(err, job.model.name if job.model else "this"))
+            job.fail(_shown(err, job.served.name if job.served else "this"))
 
     def _run(self, errand: Job) -> None:
         assert errand.work is not None
@@ -243,31 +210,31 @@ class Engine:
         else:
             errand.finish(result)
 
-    def _advance(self, lane: ModelQueue, batch: Batch, stop: Stop) -> None:
-        model = batch.model
+    def _advance(self, queue: ModelQueue, batch: Batch, stop: Stop) -> None:
+        served = batch.served
         self._metrics.called(batch.count)
         error: Exception | None = None
         try:
-            pace = batch.advance(self._slice_seconds, self._gathering.pace(model), stop)
+            pace = batch.advance(self._slice_seconds, self._policy.pace(served), stop)
         except Exception as err:
             error = err
         with self._lock:
             self._running = None
             if error is None:
-                self._gathering.called(model, pace)
+                self._policy.called(served, pace)
                 if batch.done:  # counted before any client can send the next request
                     group = batch.parts[0].job.group
-                    self._gathering.company(group, batch.parts + lane.waiting(group))
+                    self._policy.company(group, batch.parts + queue.waiting(group))
         if error is None:
             batch.deliver()
         elif len(batch.parts) == 1:
-            batch.parts[0].job.fail(_shown(error, model.name))
+            batch.parts[0].job.fail(_shown(error, served.name))
         with self._lock:
             if error is None and batch.done:
-                lane.finish(batch)
-                self._gathering.answered(model)
+                queue.finish(batch)
+                self._policy.answered(served)
             elif error is not None and len(batch.parts) > 1:
-                lane.split(batch)  # one part may be the cause; abandoned ones are dropped
+                queue.split(batch)  # one part may be the cause; abandoned ones are dropped
 
 
 def _shown(err: Exception, name: str) -> JaxgenError:

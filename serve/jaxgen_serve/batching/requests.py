@@ -54,7 +54,7 @@ class Ticket(Generic[T]):
 class Job:
     """One caller's request, alive until its future is done: by a result, an error, the deadline or `cancel`."""
 
-    model: ServedModel | None  # None: other work
+    served: ServedModel | None  # None: other work
     feeds: Feeds
     count: int  # images
     since: float  # when it was requested, by time.monotonic

@@ -35,41 +35,45 @@ class WaitPolicy:
         self._histories: WeakKeyDictionary[ServedModel, _History] = WeakKeyDictionary()
         self.awaited = math.inf  # requests: as soon as so many are here, `seconds_left` is 0
 
-    def pace(self, model: ServedModel) -> float:
+    def pace(self, served: ServedModel) -> float:
         """Seconds per row and image; 0: not measured yet."""
-        return self._histories[model].pace if model in self._histories else 0.0
+        return self._histories[served].pace if served in self._histories else 0.0
 
     def seconds(self, jobs: Iterable[Job]) -> float:
         """Estimated seconds of jobs, one after another."""
-        return sum(self.pace(job.model) * job.count * job.rows for job in jobs if job.model)
+        return sum(self.pace(job.served) * job.count * job.rows for job in jobs if job.served)
 
-    def called(self, model: ServedModel, pace: float) -> None:
+    def retry_after(self, jobs: Iterable[Job]) -> float:
+        """In how many seconds to ask again, if these wait: from 1 to 60."""
+        return min(60.0, max(1.0, self.seconds(jobs)))
+
+    def called(self, served: ServedModel, pace: float) -> None:
         """Record the pace of a call that has ended."""
-        self._histories.setdefault(model, _History()).pace = pace
+        self._histories.setdefault(served, _History()).pace = pace
 
     def company(self, group: Hashable, parts: Iterable[Part]) -> None:
         """Record the parts that just finished or wait for a similar call: as many may soon come again."""
         jobs = {part.job for part in parts}
-        model = next(iter(jobs)).model
-        assert model is not None
-        history = self._histories[model]
+        served = next(iter(jobs)).served
+        assert served is not None
+        history = self._histories[served]
         history.group, history.requests, history.seconds = group, len(jobs), self.seconds(jobs)
 
-    def answered(self, model: ServedModel) -> None:
+    def answered(self, served: ServedModel) -> None:
         """Record that the clients of the newest call have their images."""
-        self._histories[model].ended = time.monotonic()
+        self._histories[served].ended = time.monotonic()
 
-    def seconds_left(self, model: ServedModel, lane: ModelQueue) -> float:
+    def seconds_left(self, served: ServedModel, queue: ModelQueue) -> float:
         """How much longer to wait for others when the engine is idle; 0 or less: do not wait.
 
         Clients that were answered together tend to send the next request together, so the engine waits for as many as
         there were: RETURN times `max_delay` from their answers, but at most SHARE of the time that their images take.
         Without a history, a request waits for `max_delay`; never so long that it would be late.
         """
-        group, waiting = lane.oldest()
-        if lane.under_way or not waiting:
+        group, waiting = queue.oldest()
+        if queue.under_way or not waiting:
             return 0.0
-        history = self._histories.get(model, _History())
+        history = self._histories.get(served, _History())
         known = history.group == group
         self.awaited = history.requests if known else math.inf
         jobs = {part.job for part in waiting}

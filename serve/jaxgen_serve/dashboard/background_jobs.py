@@ -29,7 +29,7 @@ PATIENCE = 1.0  # seconds to wait for a lock that a reader may hold briefly
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class BackgroundJob:
     """A started command: its process, its start time, and whether it has been asked to stop."""
 
     name: str
@@ -59,7 +59,7 @@ class Jobs:
 
     runs: Path
 
-    def start(self, name: str, arguments: Sequence[str]) -> Job:
+    def start(self, name: str, arguments: Sequence[str]) -> BackgroundJob:
         """Start `jaxgen ARGUMENTS` in the background, in a new session.
 
         Raises UsageError for a name that fits no file, or if a job of this name is running.
@@ -83,17 +83,17 @@ class Jobs:
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )  # fmt: skip
             threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
-            job = Job(name=name, pid=process.pid, started=time.time(), command=command)
+            job = BackgroundJob(name=name, pid=process.pid, started=time.time(), command=command)
             self._write(job)
         finally:
             os.close(log)  # the process has its own copy
         return job
 
-    def find(self, name: str) -> Job | None:
+    def find(self, name: str) -> BackgroundJob | None:
         """The newest job of this name, running or not; None if there never was one."""
         try:
             record = json.loads(self._record(name).read_text())
-            return Job(**{**record, "command": tuple(record["command"])})
+            return BackgroundJob(**{**record, "command": tuple(record["command"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
@@ -147,7 +147,7 @@ class Jobs:
     def _record(self, name: str) -> Path:
         return self.runs / FOLDER / f"{name}.json"
 
-    def _write(self, job: Job) -> None:
+    def _write(self, job: BackgroundJob) -> None:
         write_atomically(self._record(job.name), json.dumps(asdict(job)).encode())
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 
 from jaxgen.errors import JaxgenError
 from jaxgen_serve.dashboard import background_jobs
-from jaxgen_serve.dashboard.models import ServedModel
+from jaxgen_serve.dashboard.models import LoadedModel
 from jaxgen_serve.models.registry import ENCODER
 
 SECONDS = 120.0  # that a command may take
@@ -25,10 +25,10 @@ class Command:
     words: tuple[str, ...]
     file: tuple[str, bytes] | None = None  # name, content
 
-    def line(self, model: ServedModel) -> str:
+    def line(self, loaded: LoadedModel) -> str:
         """As it is typed at a terminal."""
         files = [self.file[0]] if self.file else []
-        return shlex.join(["jaxgen", *self.verb, model.file, *files, *self.words])
+        return shlex.join(["jaxgen", *self.verb, loaded.file, *files, *self.words])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +44,23 @@ class Answer:
         return next(iter(self.files.values()))
 
 
-def answer(model: ServedModel, command: Command, output: str, *options: str) -> Answer:
+def answer(loaded: LoadedModel, command: Command, output: str, *options: str) -> Answer:
     """The files and the output of a command with `-o OUTPUT` (a file name, or a folder's with a slash) and options
     besides. It is run once, then cached.
 
     Raises JaxgenError with its line, in which files have the names that people gave them.
     """
-    return _answer(model.sampler.artifact.sha256, command, output, options, model)
+    return _answer(loaded.model.artifact.sha256, command, output, options, loaded)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _answer(sha256: str, command: Command, output: str, options: tuple[str, ...], _model: ServedModel) -> Answer:
+def _answer(sha256: str, command: Command, output: str, options: tuple[str, ...], _loaded: LoadedModel) -> Answer:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        file = place / f"{Path(_model.name).name}.onnx"
-        file.write_bytes(_model.sampler.artifact.data)
-        if _model.encoder:
-            file.with_suffix(ENCODER).write_bytes(_model.encoder.data)
+        file = place / f"{Path(_loaded.name).name}.onnx"
+        file.write_bytes(_loaded.model.artifact.data)
+        if _loaded.encoder:
+            file.with_suffix(ENCODER).write_bytes(_loaded.encoder.data)
         read = []
         if command.file:
             read = [place / "read" / Path(command.file[0]).name]

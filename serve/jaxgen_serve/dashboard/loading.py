@@ -10,7 +10,7 @@ from jaxgen.errors import JaxgenError
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.sampler import Model
 from jaxgen_serve.dashboard import models
-from jaxgen_serve.dashboard.models import MAX_UPLOAD, ServedModel
+from jaxgen_serve.dashboard.models import MAX_UPLOAD, LoadedModel
 from jaxgen_serve.dashboard.ui import runs_as_given, runs_folder
 from jaxgen_serve.models import registry, sandbox
 from jaxgen_serve.models.registry import ENCODER
@@ -20,7 +20,7 @@ TRIAL_SECONDS = 60.0  # for an uploaded file to sample its first image
 
 
 @st.cache_resource(max_entries=6, show_spinner="Loading the model")
-def sampler(sha256: str, _artifact: Artifact) -> Model:
+def opened(sha256: str, _artifact: Artifact) -> Model:
     """Load a model into onnxruntime, once."""
     return Model(_artifact)
 
@@ -40,15 +40,15 @@ def check_upload(sha256: str, _artifact: Artifact) -> None:
     sandbox.attempt(str(_artifact.path), _artifact.data, TRIAL_SECONDS, _artifact.inference.kind)
 
 
-def load(path: Path, name: str) -> ServedModel:
+def load(path: Path, name: str) -> LoadedModel:
     """A model file, and the encoder beside it."""
     beside = path.with_name(path.stem + ENCODER)
     encoder = read(beside, f"{name}{ENCODER}") if beside.exists() else None
     artifact = read(path, f"{name}.onnx")
-    return ServedModel(name=name, sampler=sampler(artifact.sha256, artifact), encoder=encoder, file=_as_given(path))
+    return LoadedModel(name=name, model=opened(artifact.sha256, artifact), encoder=encoder, file=_as_given(path))
 
 
-def choose(*, key: str) -> ServedModel | None:
+def choose(*, key: str) -> LoadedModel | None:
     """Let the user choose a model or upload one; None as long as there is none.
 
     Raises JaxgenError if the file is refused.
@@ -65,27 +65,28 @@ def choose(*, key: str) -> ServedModel | None:
         if not files:
             st.info("There is no model yet: train one and export it on the page Runs, or upload a file here.")
         return None
-    model, encoder = models.parse_uploads([(file.name, file.getvalue()) for file in uploaded])
-    for file in (model, encoder):
+    artifact, encoder = models.parse_uploads([(file.name, file.getvalue()) for file in uploaded])
+    for file in (artifact, encoder):
         if file:
             check_upload(file.sha256, file)
-    loaded = sampler(model.sha256, model)
-    return ServedModel(name=model.path.stem, sampler=loaded, encoder=encoder, file=str(model.path))
+    model = opened(artifact.sha256, artifact)
+    return LoadedModel(name=artifact.path.stem, model=model, encoder=encoder, file=str(artifact.path))
 
 
-def describe(model: ServedModel) -> None:
+def describe(loaded: LoadedModel) -> None:
     """Show a model's facts in one line, and its hash."""
-    file = model.sampler.artifact
-    height, width, channels = model.sampler.shape
-    classes = f"{len(model.sampler.classes)} classes" if model.sampler.classes else "no classes"
+    model = loaded.model
+    file = model.artifact
+    height, width, channels = model.shape
+    classes = f"{len(model.classes)} classes" if model.classes else "no classes"
     colour = "colour" if channels == 3 else "grey"
-    name, family, made_for = file.fact("name", str), file.fact("family", str), model.dataset
+    name, family, made_for = file.fact("name", str), file.fact("family", str), loaded.dataset
     facts = [
         f"**{name}**" if name else None, family, f"{height}x{width} {colour}", classes,
         f"made for {made_for}" if made_for else None, f"{len(file.data) / 1e6:.1f} MB",
     ]  # fmt: skip
     st.caption(f"{' · '.join(filter(None, facts))}  \nSHA-256 `{file.sha256}`")
-    if model.sampler.untrained:
+    if model.untrained:
         st.warning("These are untrained, fresh weights: their samples mean nothing.", icon=":material/warning:")
 
 

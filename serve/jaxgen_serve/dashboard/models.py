@@ -16,18 +16,18 @@ MAX_UPLOAD = 64  # MB
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ServedModel:
+class LoadedModel:
     """A loaded model, and its encoder if there is one. file: its path in a terminal."""
 
     name: str
-    sampler: Model
+    model: Model
     encoder: Artifact | None = None
     file: str = "model.onnx"
 
     @property
     def dataset(self) -> str | None:
         """The dataset that it was trained on, if its file records it."""
-        return self.sampler.artifact.fact("data.dataset", str)
+        return self.model.artifact.fact("data.dataset", str)
 
 
 def places(runs: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Images that were kept: a row each in SQLite, with how it was drawn, and a PNG file each beside it.
+"""Images that were kept: a row each in SQLite, with how it was sampled, and a PNG file each beside it.
 
 A row is never without its file: the file is on the disk before its row is, and leaves after it. What a crash may leave
 of files without rows is removed at the next opening. SQLite's write lock is held from before the first file is written
@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import sync, write_atomically
 from jaxgen_serve.gallery.database import Database, Unavailable
+from jaxgen_serve.gallery.records import COLUMNS, NAMES, USED, GalleryImage, Page
 
 MAX_IMAGES = 100_000
 MAX_LIMIT = 200  # images of one answer
@@ -33,40 +34,6 @@ OURS = re.compile(r"[0-9a-f]{28}\.png|\.[0-9a-f]+\.tmp")  # names of what `add` 
 
 class NotKept(UsageError):
     """There is no such image in the gallery. The API's 404."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Image:
-    """An image that was kept, and all that it was drawn from; None where its model has no such thing."""
-
-    id: str  # 28 hex digits, which sort by when it was kept
-    model: str
-    sha256: str  # of the model file
-    seed: int
-    index: int
-    label: int | None
-    class_name: str | None
-    guidance: float | None
-    sampler: str | None
-    steps: int | None
-    eta: float | None
-    untrained: bool
-    favourite: bool
-    created: str  # ISO 8601, UTC
-
-
-NAMES = tuple(Image.__dataclass_fields__)  # of the columns, too
-COLUMNS = ", ".join(f'"{name}"' for name in NAMES)
-USED = NAMES[1:-2]  # what an image was drawn from
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """Some of the images that were asked for, newest first."""
-
-    images: list[Image]
-    next: str | None  # `before` of the page after this one; None on the last
-    total: int  # on all pages together
 
 
 class Gallery:
@@ -94,19 +61,19 @@ class Gallery:
             self._database.close()
             raise
 
-    def add(self, images: Sequence[tuple[Mapping[str, Any], bytes]]) -> list[Image]:
-        """Keep images, each what it was drawn from (the names in USED) and its PNG file: all of them or none.
+    def add(self, images: Sequence[tuple[Mapping[str, Any], bytes]]) -> list[GalleryImage]:
+        """Keep images, each what it was sampled from (the names in USED) and its PNG file: all of them or none.
 
         They are on the disk when this returns. Raises UsageError if the gallery is full.
         """
-        kept: list[Image] = []
+        kept: list[GalleryImage] = []
         try:
             with self._database.write() as database:
                 purged = self._make_room(database, len(images))
                 (last,) = database.execute("SELECT max(id) FROM pictures").fetchone()
                 for name, (used, png) in zip(_new_ids(last, len(images)), images, strict=True):
                     values = {key: used[key] for key in USED}
-                    kept.append(Image(id=name, favourite=False, created=_now(), **values))
+                    kept.append(GalleryImage(id=name, favourite=False, created=_now(), **values))
                     self._write(name, png)
                 marks = ", ".join("?" * len(NAMES))
                 database.executemany(f"INSERT INTO pictures ({COLUMNS}) VALUES ({marks})", map(astuple, kept))
@@ -128,7 +95,7 @@ class Gallery:
     ) -> Page:
         """Images for which all of these hold, newest first: at most `limit` of those kept before image `before`.
 
-        label: a class's name or number, -1 for images drawn without one. Raises UsageError on values out of range.
+        label: a class's name or number, -1 for images sampled without one. Raises UsageError on values out of range.
         """
         if not 1 <= limit <= MAX_LIMIT:
             raise UsageError(f"limit must be from 1 to {MAX_LIMIT}, got {limit}")
@@ -150,10 +117,10 @@ class Gallery:
                 f"SELECT {COLUMNS} FROM pictures WHERE {where} AND id < ? ORDER BY id DESC LIMIT ?",
                 [*values, before or "~", limit + 1],  # "~" is after every id
             ).fetchall()
-        found = [_image(row) for row in rows[:limit]]
+        found = [GalleryImage.of_row(row) for row in rows[:limit]]
         return Page(images=found, next=found[-1].id if len(rows) > limit else None, total=total)
 
-    def get(self, name: str) -> Image:
+    def get(self, name: str) -> GalleryImage:
         """The image of this id. Raises NotKept if there is none, or it was deleted."""
         row = None
         if ID.fullmatch(name):
@@ -162,7 +129,7 @@ class Gallery:
                 row = database.execute(query, (name,)).fetchone()
         if row is None:
             raise NotKept(f"the gallery has no image {name[:60]!a}; it may have been deleted")
-        return _image(row)
+        return GalleryImage.of_row(row)
 
     def png(self, name: str) -> bytes:
         """An image's PNG file. Raises NotKept if there is none; a row whose file somebody took away goes, too."""
@@ -176,15 +143,15 @@ class Gallery:
         except OSError as err:
             raise Unavailable(f"the gallery's file of image {name!r} cannot be read: {err.strerror}") from err
 
-    def set_favourite(self, name: str, favourite: bool) -> Image:
+    def set_favourite(self, name: str, favourite: bool) -> GalleryImage:
         """Mark an image, or take the mark away. Raises NotKept if there is no such image."""
         return self._change(name, "favourite", favourite)
 
-    def delete(self, name: str) -> Image:
+    def delete(self, name: str) -> GalleryImage:
         """Take an image out; `restore` can bring it back for a while. Raises NotKept if there is no such image."""
         return self._change(name, "deleted_at", time.time())
 
-    def restore(self, name: str) -> Image:
+    def restore(self, name: str) -> GalleryImage:
         """Bring a deleted image back; one that was not deleted stays. Raises NotKept if it is gone for good."""
         with self._database.write() as database:
             database.execute("UPDATE pictures SET deleted_at = NULL WHERE id = ?", (name,))
@@ -225,7 +192,7 @@ class Gallery:
         rows = database.execute("DELETE FROM pictures WHERE deleted_at <= ? RETURNING id", (until,)).fetchall()
         return [f"{name}.png" for (name,) in rows]
 
-    def _change(self, name: str, column: str, value: object) -> Image:
+    def _change(self, name: str, column: str, value: object) -> GalleryImage:
         image = self.get(name)
         with self._database.write() as database:
             database.execute(f"UPDATE pictures SET {column} = ? WHERE id = ? AND deleted_at IS NULL", (value, name))
@@ -264,11 +231,6 @@ def _of_label(text: str) -> tuple[str, list[Any]]:
     if text.isdecimal() and len(text) <= 9:
         return "(class_name = ? OR label = ?)", [text, int(text)]
     return "class_name = ?", [text]
-
-
-def _image(row: Sequence[Any]) -> Image:
-    values = dict(zip(NAMES, row, strict=True))
-    return Image(**values | {name: bool(values[name]) for name in ("untrained", "favourite")})
 
 
 def _now() -> str:

@@ -10,39 +10,39 @@ from jaxgen.sampling.process import MAX_GUIDANCE
 from jaxgen.sampling.sampler_spec import choose, samplers, takes_eta, unknown_part
 
 
-def described(sampler: Model, *, name: str, size: int, encoder: bool, max_steps: int) -> dict[str, Any]:
+def described(model: Model, *, name: str, size: int, encoder: bool, max_steps: int) -> dict[str, Any]:
     """What a client needs to know about a model. size: bytes of its file; encoder: whether it also reads images;
     max_steps: limit of a plan's steps, besides the model's own.
     """
-    inference = sampler.inference
-    codes = inference.process is None and len(sampler.noise_shape) == 1
+    inference = model.inference
+    codes = inference.process is None and len(model.noise_shape) == 1
     guided = inference.guidance is not None
     return {
         "name": name,
-        "family": sampler.artifact.fact("family", str),
-        "dataset": dataset(sampler.artifact),
-        "shape": list(sampler.shape),
-        "classes": sampler.classes,
-        "label_optional": sampler.least_label == -1,
-        "untrained": sampler.untrained,
-        "sha256": sampler.artifact.sha256,
+        "family": model.artifact.fact("family", str),
+        "dataset": dataset(model.artifact),
+        "shape": list(model.shape),
+        "classes": model.classes,
+        "label_optional": model.least_label == -1,
+        "untrained": model.untrained,
+        "sha256": model.artifact.sha256,
         "size_bytes": size,
         "encoder": encoder,
-        "latent": sampler.noise_shape[0] if codes else None,
-        "plan": plans(sampler, max_steps),
+        "latent": model.noise_shape[0] if codes else None,
+        "plan": plans(model, max_steps),
         "guidance": {"default": inference.guidance, "max": MAX_GUIDANCE} if guided else None,
         "quick": inference.process is None,
     }
 
 
-def plans(sampler: Model, max_steps: int) -> dict[str, Any] | None:
+def plans(model: Model, max_steps: int) -> dict[str, Any] | None:
     """The samplers of a model, its defaults, and the defaults of each sampler; None: it has no plans."""
-    process, default = sampler.inference.process, sampler.inference.plan
+    process, default = model.inference.process, model.inference.plan
     if process is None or default is None:
         return None
     most = default.steps if unknown_part(process) else process.max_steps  # an unknown process has only its own plan
-    most, names = min(most, max_steps), samplers(sampler.inference)
-    usual = {name: choose(sampler.inference, sampler=name) for name in names}
+    most, names = min(most, max_steps), samplers(model.inference)
+    usual = {name: choose(model.inference, sampler=name) for name in names}
     return {
         "samplers": names,
         "sampler": default.sampler,

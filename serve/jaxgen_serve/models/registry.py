@@ -33,18 +33,18 @@ class NotServed(UsageError):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ServedModel:
-    """A loaded model file. Messages of `sampler` and `reader` use its name, never its path."""
+    """A loaded model file. Messages of `model` and `encoder` use its name, never its path."""
 
     name: str
-    sampler: Model
-    reader: Predictor | None  # the encoder beside it
+    model: Model
+    encoder: Predictor | None  # from the file beside it
     path: Path
     size: int  # bytes
 
     @cached_property
     def with_required_inputs(self) -> Artifact:
         """The same file without defaults, as browsers need it; made on first use."""
-        return with_required_inputs(self.sampler.artifact)
+        return with_required_inputs(self.model.artifact)
 
 
 class Library:
@@ -108,7 +108,7 @@ class Library:
                     taken.add(path.stem)
                 if path in files:
                     refused |= file.complaints
-                    models |= {path.stem: file.model} if file.model else {}
+                    models |= {path.stem: file.served} if file.served else {}
             if patient:  # else the caller reads `refused`
                 for name in refused.keys() - self.refused.keys():
                     kept = (
@@ -144,7 +144,7 @@ class _File:
     def __init__(self, path: Path) -> None:
         self.path, self.beside = path, path.with_suffix(ENCODER)
         self.there = False
-        self.model: ServedModel | None = None
+        self.served: ServedModel | None = None
         self.complaints: dict[str, str] = {}  # file name -> why
         self._last: FileState | None = None  # state at the last refresh
         self._loaded: FileState | None = None  # state when it was loaded or refused
@@ -160,21 +160,19 @@ class _File:
         if self.there:
             self._load(how)
         else:
-            self.model = None
+            self.served = None
             self.complaints[self.path.name] = "there is no such file"
 
     def _load(self, how: How) -> None:
-        name, old = self.path.stem, self.model
+        name, old = self.path.stem, self.served
         with self._noting(self.path):
             artifact = read(self.path, name)
-            same = old is not None and old.sampler.artifact.sha256 == artifact.sha256
-            sampler = old.sampler if old and same else _sampler(artifact, how)
-            reader = old.reader if old and same and self.beside.exists() else None
+            same = old is not None and old.model.artifact.sha256 == artifact.sha256
+            model = old.model if old and same else _loaded(artifact, how)
+            encoder = old.encoder if old and same and self.beside.exists() else None
             with self._noting(self.beside):
-                reader = _encoder(self.beside, sampler, how) if self.beside.exists() else None
-            self.model = ServedModel(
-                name=name, sampler=sampler, reader=reader, path=self.path, size=len(artifact.data)
-            )  # fmt: skip
+                encoder = _encoder(self.beside, model, how) if self.beside.exists() else None
+            self.served = ServedModel(name=name, model=model, encoder=encoder, path=self.path, size=len(artifact.data))
 
     @contextmanager
     def _noting(self, path: Path) -> Iterator[None]:
@@ -196,28 +194,28 @@ def read(path: Path, name: str) -> Artifact:
         raise JaxgenError(str(err).replace(str(path), name)) from err
 
 
-def require_pair(sampler: Model, encoder: Predictor) -> None:
+def require_pair(model: Model, encoder: Predictor) -> None:
     """Raise JaxgenError unless `encoder` is this model's."""
-    if sampler.inference.process is not None:
-        name = sampler.artifact.path
+    if model.inference.process is not None:
+        name = model.artifact.path
         raise JaxgenError(f"{encoder.artifact.path}: {name} samples by a plan, which is run backwards: no encoder")
-    Codes(sampler, encoder)  # raises if their weights differ
+    Codes(model, encoder)  # raises if their weights differ
 
 
-def _sampler(artifact: Artifact, how: How) -> Model:
-    """Load a sampler. One evaluation is too short for several threads, and a spinning thread takes a core from the
+def _loaded(artifact: Artifact, how: How) -> Model:
+    """Load a model. One evaluation is too short for several threads, and a spinning thread takes a core from the
     server; a plan is long enough for both to pay off (experiments/serving)."""
     at_once = artifact.inference.process is None
     fitting: How = {**how, "threads": how.get("threads") or (1 if at_once else None), "spin": not at_once}
     return Model.of(artifact, **fitting)
 
 
-def _encoder(path: Path, sampler: Model, how: How) -> Predictor:
+def _encoder(path: Path, model: Model, how: How) -> Predictor:
     """Load a model's encoder. Raises JaxgenError if the file is not this model's."""
     fitting: How = {**how, "threads": how.get("threads") or 1, "spin": False}
-    reader = Predictor.of(read(path, path.name), **fitting)
-    require_pair(sampler, reader)
-    return reader
+    encoder = Predictor.of(read(path, path.name), **fitting)
+    require_pair(model, encoder)
+    return encoder
 
 
 def _onnx(folder: Path, pattern: str) -> list[Path]:

@@ -3,7 +3,7 @@
 import { $, announce, el, fillList, fillSegments, newest, picked } from "./dom.js";
 import { chooseModel, fillClasses } from "./controls.js";
 import { easel } from "./drawing-canvas.js";
-import { number, onLanguage, t } from "./i18n.js";
+import { onLanguage, t } from "./i18n.js";
 import { attempt, problem } from "./error-banner.js";
 import { chosen, onStage, stage } from "./results.js";
 import { newSeed, settings, state, watch } from "./state.js";

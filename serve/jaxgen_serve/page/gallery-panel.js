@@ -3,6 +3,7 @@
 import { $, announce, el, fillList, icon, roving, save, toast } from "./dom.js";
 import { MOST_SEED, isWrong, wholeNumber } from "./fields.js";
 import { onLanguage, t } from "./i18n.js";
+import { imageName } from "./file-names.js";
 import { bytesOf } from "./png.js";
 import { attempt, problem } from "./error-banner.js";
 import { newSeed, state, watch } from "./state.js";
@@ -18,7 +19,7 @@ let total = 0; // number of matches on all pages
 let searches = 0; // counts searches, of which the newest one wins
 const deleted = []; // rows that can be restored, the newest last
 
-/** resample(row, {seed, index, count}): samples with a row's settings on the Draw panel; start(): shows that panel. */
+/** resample(row, {seed, index, count}): samples with a row's settings on the Generate panel; start(): shows that panel. */
 export function setUpGallery(current, resample, start) {
   [backend, again] = [current, resample];
   let timer = 0;
@@ -148,10 +149,7 @@ async function restore() {
 const deedOf = (row) =>
   $("panel-gallery").hidden ? null : $("cards").querySelector(`[data-id="${row.id}"] .deed:last-child`);
 
-async function download(row) {
-  const name = `${row.model}-seed${row.seed}-${row.index}.png`;
-  save(await bytesOf(backend().gallery.src(row)), name, "image/png");
-}
+const download = async (row) => save(await bytesOf(backend().gallery.src(row)), imageName(row, row), "image/png");
 
 function fillFilters() {
   fillList($("find-model"), [["", t("all")], ...state.models.map(({ name }) => [name, name])]);

@@ -1,10 +1,11 @@
-// The actions of the Draw panel: sample images, keep them in the gallery, save them as files.
+// The actions of the Generate panel: sample images, keep them in the gallery, save them as files.
 
 import { $, announce, newest, save, toast } from "./dom.js";
+import { batchName, imageName } from "./file-names.js";
 import { onLanguage, t } from "./i18n.js";
 import { bytesOf } from "./png.js";
 import { problem } from "./error-banner.js";
-import { abandon, addFrame, chosen, expect, fileName, onStage, present, stage } from "./results.js";
+import { abandon, addFrame, chosen, expect, onStage, present, stage } from "./results.js";
 import { change, newSeed, settings, state, watch } from "./state.js";
 
 const CHANGED = 409; // the model has changed since the image was sampled
@@ -66,12 +67,12 @@ export const stopSampling = () => run.stop();
 
 function showGo() {
   $("go").classList.toggle("working", run.busy());
-  $("go-text").textContent = t(run.busy() ? "stop" : "draw");
+  $("go-text").textContent = t(run.busy() ? "stop" : "generate");
 }
 
 function showActions() {
   const { images, selected, frames, used } = stage;
-  $("draw-actions").hidden = !used;
+  $("generate-actions").hidden = !used;
   $("keep").hidden = !backend().gallery;
   $("to-blend").hidden = selected.size !== 2;
   $("save-gif").hidden = frames.length < 2;
@@ -99,13 +100,12 @@ async function saveAs(kind) {
   const [format, ending, type] = FILES[kind];
   const images = chosen();
   const single = kind === "png" && images.length === 1;
-  const name = `${used.untrained ? "untrained-" : ""}${model.name}-seed${used.seed}${ending}`;
   const places = images.map((image) => stage.images.indexOf(image));
   const frames = stage.frames.map((frame) => places.map((i) => frame[i]));
   try {
     const complete = single && !here; // the server's PNG already carries its provenance
     const data = await (complete ? bytesOf(images[0].src) : backend().file(format, { used, model, images, frames }));
-    save(data, single ? fileName(used, images[0]) : name, type);
+    save(data, single ? imageName(used, images[0]) : batchName(used, model, ending), type);
   } catch (error) {
     await failed(error);
   }

@@ -58,7 +58,7 @@ export function decimal(value, places = 2) {
 }
 
 /** Translates the elements below `root`: data-t names their text, data-t-label their label and tooltip. */
-export function translate(root) {
+function translate(root) {
   for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
   for (const node of root.querySelectorAll("[data-t-label]")) {
     const text = t(node.dataset.tLabel);

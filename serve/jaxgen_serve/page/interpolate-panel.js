@@ -1,10 +1,11 @@
 // The Blend panel: interpolates between two images.
 
 import { $, announce, el, fillSegments, newest, picked, save } from "./dom.js";
+import { walkName } from "./file-names.js";
 import { onLanguage, t } from "./i18n.js";
 import { player } from "./player.js";
 import { attempt, problem } from "./error-banner.js";
-import { fit } from "./results.js";
+import { fitOne } from "./results.js";
 import { className, newSeed, settings, state, watch } from "./state.js";
 
 const FRAMES = [8, 16, 32];
@@ -124,11 +125,8 @@ function showEnds() {
 
 function arrange() {
   if (!state.model || !frames.length) return;
-  const [height, width] = state.model.shape;
   const room = { width: $("blend-stage").clientWidth - 40, height: $("blend-stage").clientHeight - 40 };
-  const { scale } = fit(1, state.model.shape, room, 0);
-  $("blend-image").style.setProperty("--side", `${scale * width}px`);
-  $("blend-image").style.setProperty("--tall", `${scale * height}px`);
+  fitOne($("blend-image"), state.model.shape, room);
 }
 
 const showPaths = () => fillSegments($("blend-path"), "path", PATHS.map((path) => [path, t(`path.${path}`)]), PATHS[0]);
@@ -136,6 +134,6 @@ const showPaths = () => fillSegments($("blend-path"), "path", PATHS.map((path) =
 async function saveAs(format, kind) {
   await attempt(async () => {
     const data = await backend().walkFile(format, { request: walked, model: state.model, frames });
-    save(data, `${state.model.name}-blend-${ends.map(({ seed }) => seed).join("-")}.${kind}`, `image/${kind}`);
+    save(data, walkName(state.model, ends, kind), `image/${kind}`);
   });
 }

@@ -3,11 +3,12 @@
 import { $, ARROWS, save } from "./dom.js";
 import { fillClasses } from "./controls.js";
 import { elsewhere } from "./edit-panel.js";
+import { latentName } from "./file-names.js";
 import { decimal, onLanguage, t } from "./i18n.js";
 import { quantile } from "./normal.js";
 import { bytesOf } from "./png.js";
 import { attempt, problem } from "./error-banner.js";
-import { fit } from "./results.js";
+import { fitOne } from "./results.js";
 import { state, watch } from "./state.js";
 
 const EDGE = 0.004; // margin, as a share of the infinite plane
@@ -111,14 +112,10 @@ function arrange() {
   const padding = 2 * parseFloat(getComputedStyle($("map-stage")).paddingTop);
   const side = Math.min($("map-stage").clientWidth, $("map-stage").clientHeight) - padding;
   $("plane").style.setProperty("--side", `${Math.max(0, side)}px`);
-  const [height, width] = state.model.shape;
-  const { scale } = fit(1, state.model.shape, { width: 240, height: 240 }, 0);
-  $("decoded").style.setProperty("--side", `${scale * width}px`);
-  $("decoded").style.setProperty("--tall", `${scale * height}px`);
+  fitOne($("decoded"), state.model.shape, { width: 240, height: 240 });
 }
 
 async function saveImage() {
   if (!$("decoded").src) return;
-  const place = latent().map((value) => value.toFixed(2)).join("_");
-  save(await bytesOf($("decoded").src), `${state.model.name}-latent_${place}.png`, "image/png");
+  save(await bytesOf($("decoded").src), latentName(state.model, latent()), "image/png");
 }

@@ -9,7 +9,7 @@ import { setUpHand } from "./edit-panel.js";
 import { browserLanguage, loadWords, setLanguage, t } from "./i18n.js";
 import { localAvailable, localSampling, siteBackend } from "./local-backend.js";
 import { hasMap, openMap, setUpMap } from "./latent-map-panel.js";
-import { goTo, setUpPanels, showPanel } from "./panels.js";
+import { goTo, setUpPanels } from "./panels.js";
 import { explain, problem } from "./error-banner.js";
 import { serverBackend } from "./server-backend.js";
 import { setUpShortcuts } from "./shortcuts.js";
@@ -35,7 +35,7 @@ async function start() {
   watch((changed) => changed.has("language") && setLanguage(state.language));
   const base = document.querySelector('meta[name="jaxgen-api"]').content;
   backend = base ? serverBackend(base, logIn) : await siteBackend();
-  setUpGallery(current, resample, () => goTo("draw"));
+  setUpGallery(current, resample, () => goTo("generate"));
   setUpPanels({
     hand: { there: () => backend.reading },
     map: { there: () => !state.models.length || state.models.some(hasMap), open: openMap },
@@ -57,7 +57,7 @@ async function openModels() {
   await offerDevice();
   if (stage.request || stage.used) return; // the user has sampled meanwhile
   if (state.model.quick) await sample();
-  else if (!backend.static && !$("panel-draw").hidden && small(state.model)) {
+  else if (!backend.static && !$("panel-generate").hidden && small(state.model)) {
     await sample({ count: Math.min(FEW, state.count) });
   }
 }
@@ -109,13 +109,13 @@ function blendSelected() {
   blending.blend(chosen(), stage.used);
 }
 
-/** Samples again with the settings of a gallery row, on the Draw panel. */
+/** Samples again with the settings of a gallery row, on the Generate panel. */
 async function resample(row, more) {
   if (!state.models.some(({ name }) => name === row.model)) return problem(t("gallery.gone", { name: row.model }));
   chooseModel(row.model);
   const { label, sampler, steps, eta, guidance } = row;
   change({ label, sampler, steps, eta, guidance, seed: more.seed });
-  goTo("draw");
+  goTo("generate");
   return sample(more);
 }
 
@@ -123,24 +123,24 @@ async function resample(row, more) {
 const sampleIfValid = (more) => ready($("controls")) && sample(more);
 
 function sampleClass(n) {
-  if ($("panel-draw").hidden || !state.model || n >= state.model.classes.length) return;
+  if ($("panel-generate").hidden || !state.model || n >= state.model.classes.length) return;
   change({ label: n });
   sampleIfValid();
 }
 
-const onDrawPanel = (action) => () => $("panel-draw").hidden || action();
+const onGeneratePanel = (action) => () => $("panel-generate").hidden || action();
 const ACTIONS = {
-  a: onDrawPanel(() => {
+  a: onGeneratePanel(() => {
     change({ label: null });
     sampleIfValid();
   }),
-  d: onDrawPanel(() => sampleIfValid()),
-  r: onDrawPanel(() => sampleIfValid({ seed: rolled() })),
-  l: onDrawPanel(() => change({ locked: !state.locked })),
-  k: onDrawPanel(keep),
+  d: onGeneratePanel(() => sampleIfValid()),
+  r: onGeneratePanel(() => sampleIfValid({ seed: rolled() })),
+  l: onGeneratePanel(() => change({ locked: !state.locked })),
+  k: onGeneratePanel(keep),
   " ": () => ($("panel-blend").hidden ? togglePlay() : blending.togglePlay()),
-  p: () => goTo("draw"),
-  b: () => (stage.selected.size === 2 && !$("panel-draw").hidden ? blendSelected() : goTo("blend")),
+  p: () => goTo("generate"),
+  b: () => (stage.selected.size === 2 && !$("panel-generate").hidden ? blendSelected() : goTo("blend")),
   h: () => goTo("hand"),
   m: () => goTo("map"),
   g: () => goTo("gallery"),

@@ -5,7 +5,7 @@ import { t } from "./i18n.js";
 import { problem } from "./error-banner.js";
 import { state, watch } from "./state.js";
 
-const PANELS = ["draw", "blend", "hand", "map", "gallery"];
+const PANELS = ["generate", "blend", "hand", "map", "gallery"];
 
 let panels = {};
 let open = null;
@@ -16,7 +16,7 @@ export function setUpPanels(kinds) {
   for (const name of PANELS) $(`tab-${name}`).addEventListener("click", () => showPanel(name));
   const settle = roving($("tabs"), "[role=tab]", { follow: (tab) => tab.click() });
   showTabs();
-  showPanel(PANELS.find((name) => `#${name}` === location.hash) ?? "draw");
+  showPanel(PANELS.find((name) => `#${name}` === location.hash) ?? "generate");
   settle($("tabs").querySelector("[aria-selected=true]"));
   watch((changed) => {
     if (changed.has("models")) showTabs();
@@ -26,13 +26,13 @@ export function setUpPanels(kinds) {
 
 function showTabs() {
   for (const name of PANELS) $(`tab-${name}`).hidden = !there(name);
-  if (open && !there(open)) showPanel("draw");
+  if (open && !there(open)) showPanel("generate");
 }
 
 const there = (name) => !panels[name]?.there || Boolean(panels[name].there());
 
-export function showPanel(name) {
-  open = there(name) ? name : "draw";
+function showPanel(name) {
+  open = there(name) ? name : "generate";
   for (const one of PANELS) {
     $(`tab-${one}`).setAttribute("aria-selected", one === open);
     $(`tab-${one}`).tabIndex = one === open ? 0 : -1;

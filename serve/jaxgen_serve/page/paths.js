@@ -1,4 +1,4 @@
-// Paths between two points, as in jaxgen/latent/paths.py. a, b: Float32Array; share: from 0 to 1.
+// Paths between two points, as in jaxgen/latent/interpolation.py. a, b: Float32Array; share: from 0 to 1.
 
 const PARALLEL = 1e-6; // sine of the angle below which the arc is the straight line
 

@@ -81,7 +81,7 @@ export function present({ images, used, milliseconds, here = false }, model) {
   if (frames.length) frames[frames.length - 1] = last;
   finished = { images, used, milliseconds, here, model, frames, rows, total };
   showFinished();
-  announce(t("drawn", { n: images.length }));
+  announce(t("generated", { n: images.length }));
 }
 
 /** After a stop or failure: keeps the last frame; without one, shows the finished request before it. */
@@ -136,12 +136,6 @@ function toggle(i) {
   $("tiles").children[i].setAttribute("aria-pressed", stage.selected.has(i));
   showText();
   notify();
-}
-
-/** An image's file name, as the command line writes it. */
-export function fileName(used, image) {
-  const label = image.label === null || image.label < 0 ? "" : `-class${image.label}`;
-  return `${used.untrained ? "untrained-" : ""}seed${used.seed}-${String(image.index).padStart(6, "0")}${label}.png`;
 }
 
 export const togglePlay = () => stage.running || stage.frames.length < 2 || plays.toggle();
@@ -231,7 +225,7 @@ function arrange() {
 }
 
 /** The columns that make images of [height, width] large and leave few cells empty; scale: CSS pixels per pixel. */
-export function fit(count, [height, width], room, gap) {
+function fit(count, [height, width], room, gap) {
   const device = window.devicePixelRatio || 1;
   let best = { columns: 1, scale: 0, worth: 0 };
   for (let n = 1; n <= count; n++) {
@@ -243,6 +237,13 @@ export function fit(count, [height, width], room, gap) {
     if (worth > best.worth + 1e-6) best = { columns: n, scale, worth };
   }
   return best;
+}
+
+/** Makes a single <img> as large as `room` allows. */
+export function fitOne(image, [height, width], room) {
+  const { scale } = fit(1, [height, width], room, 0);
+  image.style.setProperty("--side", `${scale * width}px`);
+  image.style.setProperty("--tall", `${scale * height}px`);
 }
 
 const notify = () => listeners.forEach((listener) => listener());

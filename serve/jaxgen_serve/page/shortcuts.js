@@ -7,7 +7,7 @@ import { change, state, watch } from "./state.js";
 const LISTED = [
   [["0", "…", "9"], "keys.digit"],
   [["A"], "keys.any"],
-  [["D"], "keys.draw"],
+  [["D"], "keys.generate"],
   [["R"], "keys.roll"],
   [["L"], "keys.lock"],
   [["Space"], "keys.play"],

@@ -2,8 +2,8 @@
 
 import { zipSync } from "./fflate/fflate.js";
 import { GIFEncoder, applyPalette, quantize } from "./gifenc/gifenc.js";
+import { imageName } from "./file-names.js";
 import { packedPng } from "./png.js";
-import { fileName } from "./results.js";
 
 const CELL = 56; // as in the sheets of `jaxgen sample`, so that `jaxgen replay` makes the same one
 const PADDING = 2;
@@ -37,7 +37,7 @@ async function single(used, image, channels) {
 
 /** A ZIP without compression, since PNGs are compressed; dated to the earliest date of the format. */
 async function zipOf(used, images, channels) {
-  const entries = images.map(async (image) => [fileName(used, image), await single(used, image, channels)]);
+  const entries = images.map(async (image) => [imageName(used, image), await single(used, image, channels)]);
   return zipSync(Object.fromEntries(await Promise.all(entries)), { level: 0, mtime: new Date(1980, 0, 1) });
 }
 

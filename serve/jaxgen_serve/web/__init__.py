@@ -1,1 +1,5 @@
-"""The static site, and the npm packages of its page."""
+"""The page's folder, the static site, and the npm packages of both."""
+
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parents[1] / "page"

@@ -24,9 +24,9 @@ from jaxgen.latent.spaces import Codes
 from jaxgen.sampling.process import SamplerSpec
 from jaxgen.sampling.sampler_spec import can_make, choose
 from jaxgen_serve.models.description import described
+from jaxgen_serve.web import PAGE
 from jaxgen_serve.web.npm_packages import ONNXRUNTIME, ONNXRUNTIME_LICENSE, SITE
 
-PAGE = Path(__file__).parents[1] / "page"
 DESCRIPTION = "site.json"
 STEPS = (5, 10, 20, 30, 50, 100, 200, 500, 1000)  # offered by a site, up to the model's own T
 MAP_SIDE = 15  # images
@@ -36,18 +36,18 @@ KEPT = re.compile(r"const SITE = \{.*\};")  # of service-worker.js
 
 
 def write_site(
-    model: Path, folder: Path, *, name: str | None = None, say: Callable[[str], object] = lambda line: None
+    file: Path, folder: Path, *, name: str | None = None, say: Callable[[str], object] = lambda line: None
 ) -> None:
     """Write the site of an exported model into `folder`, whole or not at all; an earlier site there is replaced.
 
     name: of the model on the page; by default its file's. say: gets a line before each slow step.
-    Raises UsageError if `folder` holds anything else, JaxgenError as `ServedModel.open` and `Package.fetch` do.
+    Raises UsageError if `folder` holds anything else, JaxgenError as `Model.open` and `Package.fetch` do.
     """
     check_folder(folder)
-    sampler = Model(artifacts.read(model))
-    data = with_required_inputs(sampler.artifact).data  # onnxruntime-web cannot override a default
+    model = Model(artifacts.read(file))
+    data = with_required_inputs(model.artifact).data  # onnxruntime-web cannot override a default
     description = {
-        **described(sampler, name=name or model.stem, size=len(data), encoder=False, max_steps=max(STEPS)),
+        **described(model, name=name or file.stem, size=len(data), encoder=False, max_steps=max(STEPS)),
         "file": "model.onnx",
     }
     files = {path.name: path.read_bytes() for path in sorted(PAGE.iterdir()) if path.is_file()}
@@ -57,17 +57,17 @@ def write_site(
         files |= {f"{package.place}/{name}": (fetched / name).read_bytes() for name in package.files}
     files["ort/LICENSE"] = ONNXRUNTIME_LICENSE.read_bytes()
     files["ort/files.json"] = json.dumps({"files": sorted(ONNXRUNTIME.files)}).encode()
-    if sampler.inference.process is not None:
-        description["plans"] = plan_tables(sampler)
-    elif sampler.noise_shape == (2,) and not sampler.classes:
-        sheet, reach = projection.sheet(Codes(sampler), MAP_SIDE, None)
+    if model.inference.process is not None:
+        description["plans"] = plan_tables(model)
+    elif model.noise_shape == (2,) and not model.classes:
+        sheet, reach = projection.sheet(Codes(model), MAP_SIDE, None)
         files["map.png"] = png_bytes(sheet)
         description["map"] = {"file": "map.png", "reach": reach}
     files["index.html"] = _replaced(API, r"\1\2", files["index.html"])
     listed = sorted([*files, DESCRIPTION])
     about = {"jaxgen": __version__, "files": listed, "models": [description]}
     files[DESCRIPTION] = json.dumps(about, indent=1).encode()
-    kept = {"version": _version(files), "files": ["./", *(file for file in listed if not file.endswith(NOT_KEPT))]}
+    kept = {"version": _version(files), "files": ["./", *(name for name in listed if not name.endswith(NOT_KEPT))]}
     files["service-worker.js"] = _replaced(KEPT, f"const SITE = {json.dumps(kept)};", files["service-worker.js"])
     _write(files, folder)
 
@@ -88,24 +88,24 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def plan_tables(sampler: Model) -> dict[str, dict[str, Any]]:
+def plan_tables(model: Model) -> dict[str, dict[str, Any]]:
     """The plans that a page without a server offers: "ddim-50" -> {sampler, steps, eta, table}, float32 in base64."""
-    process, own = sampler.process(), sampler.inference.plan
+    process, own = model.process(), model.inference.plan
     assert own  # a model with a process has a plan
-    about = described(sampler, name="", size=0, encoder=False, max_steps=max(STEPS))["plan"]
+    about = described(model, name="", size=0, encoder=False, max_steps=max(STEPS))["plan"]
     offered = {own: None}
     for name in about["samplers"]:
-        usual = choose(sampler.inference, sampler=name)
+        usual = choose(model.inference, sampler=name)
         counts = {about["steps"], about["max_steps"], min(usual.steps, about["max_steps"])}
         for steps in sorted(counts | {count for count in STEPS if count <= about["max_steps"]}):
             recipe = usual._replace(steps=steps)
             if can_make(process, recipe):
                 offered[recipe] = None
-    return {f"{recipe.sampler}-{recipe.steps}": _table(sampler, recipe) for recipe in offered}
+    return {f"{recipe.sampler}-{recipe.steps}": _table(model, recipe) for recipe in offered}
 
 
-def _table(sampler: Model, recipe: SamplerSpec) -> dict[str, Any]:
-    table = sampler.table(recipe).astype("<f4").tobytes()
+def _table(model: Model, recipe: SamplerSpec) -> dict[str, Any]:
+    table = model.table(recipe).astype("<f4").tobytes()
     return {**recipe._asdict(), "table": base64.b64encode(table).decode()}
 
 

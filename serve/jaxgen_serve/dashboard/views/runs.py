@@ -164,8 +164,8 @@ def _exporting(name: str) -> None:
 
 def _exported(run: RunFolder) -> None:
     export = export_of(run)
-    model = loading.load(export, run.name) if _is_generator(run) else None
-    file = model.sampler.artifact if model else loading.read(export, f"{run.name}.onnx")
+    loaded = loading.load(export, run.name) if _is_generator(run) else None
+    file = loaded.model.artifact if loaded else loading.read(export, f"{run.name}.onnx")
     names = [path for path in (export, export.with_suffix(".encoder.onnx")) if path.exists()]
     with st.container(horizontal=True):
         for path in names:
@@ -174,8 +174,8 @@ def _exported(run: RunFolder) -> None:
                 f"{called}, {path.stat().st_size / 1e6:.1f} MB", path.read_bytes(), called, on_click="ignore",
                 icon=":material/download:", key=f"download {called}",
             )  # fmt: skip
-    if model:
-        loading.describe(model)
+    if loaded:
+        loading.describe(loaded)
     _certificate(file)
 
 
