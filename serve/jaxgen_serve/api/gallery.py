@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from jaxgen.errors import UsageError
 from jaxgen_serve.api.dependencies import service_of
-from jaxgen_serve.api.generation import ask, sample
+from jaxgen_serve.api.generation import checked_generation, sample
 from jaxgen_serve.api.schemas import BatchRequest, Count, Name, Seed, Strict, responses
 from jaxgen_serve.gallery.database import Unavailable
 from jaxgen_serve.gallery.records import GalleryImage
@@ -57,7 +57,8 @@ def gallery_of(request: Request) -> Gallery:
 @router.post("", responses=responses(400, 404, 409, 413, 503))
 async def keep(request: Request, num_images: Count = 1, body: BatchRequest | None = None) -> KeptImages:
     """Sample images as POST /generate-batch does, and keep them."""
-    gallery, generation = gallery_of(request), ask(service_of(request), body or BatchRequest(), num_images)
+    gallery = gallery_of(request)
+    generation = checked_generation(service_of(request), body or BatchRequest(), num_images)
     if generation.latent is not None:
         raise UsageError("the gallery keeps images of seeds, which can be sampled again; it takes no latent")
     made = await sample(request, generation)

@@ -78,18 +78,18 @@ class GenerationRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationResult:
-    """What was asked for, and uint8 [N, H, W, C] that came of it."""
+    """A checked request and its images, uint8 [N, H, W, C]."""
 
-    asked: GenerationRequest
+    generation: GenerationRequest
     images: np.ndarray
     milliseconds: float
 
     def used(self, i: int) -> dict[str, Any]:
         """Of image i alone: sent back, it samples this one."""
-        return self.asked.used(self.asked.number(i))
+        return self.generation.used(self.generation.number(i))
 
     def provenance(self, i: int) -> Provenance:
-        return self.asked.provenance(self.asked.number(i))
+        return self.generation.provenance(self.generation.number(i))
 
     def png(self, i: int) -> bytes:
         return png_bytes(self.images[i], provenance_text(self.provenance(i).record()))
@@ -99,8 +99,9 @@ class GenerationResult:
 
         It carries its provenance if the images follow one another, so that `jaxgen replay` understands it.
         """
-        first, count = self.asked.request.first, len(self.images)
-        text = provenance_text(self.asked.provenance(first, count).record()) if self.asked.indices is None else None
+        generation, count = self.generation, len(self.images)
+        in_order = generation.indices is None
+        text = provenance_text(generation.provenance(generation.request.first, count).record()) if in_order else None
         return png_bytes(sheets.sheet(self.images, untrained=self.untrained), text)
 
     def gif(self, frames: Sequence[np.ndarray]) -> bytes:
@@ -115,7 +116,7 @@ class GenerationResult:
 
     @property
     def untrained(self) -> bool:
-        return self.asked.served.model.untrained
+        return self.generation.served.model.untrained
 
     def one(self, i: int) -> dict[str, Any]:
         """`schemas.BatchImage`."""
@@ -125,7 +126,7 @@ class GenerationResult:
         return [self.one(i) for i in range(len(self.images))]
 
 
-def ask(service: Service, body: SampleRequest, count: int) -> GenerationRequest:
+def checked_generation(service: Service, body: SampleRequest, count: int) -> GenerationRequest:
     """Check a body against the model it names.
 
     Raises NotServed, Changed if the body means an earlier file, or UsageError for what the model cannot do.
@@ -181,11 +182,12 @@ def require_moving(service: Service, served: ServedModel, count: int) -> None:
         raise UsageError(f"a GIF of this model holds at most {most} images here, got {count}")
 
 
-async def sample(http: HTTPRequest, asked: GenerationRequest, on_frame: OnFrame | None = None) -> GenerationResult:
+async def sample(http: HTTPRequest, generation: GenerationRequest, on_frame: OnFrame | None = None) -> GenerationResult:
     """Sample the images, batched with other requests. Raises Busy, and Gone if the client leaves."""
     start = time.perf_counter()
-    images, _ = await answered(http, asked.submit(service_of(http), on_frame))
-    return GenerationResult(asked=asked, images=images, milliseconds=round((time.perf_counter() - start) * 1000, 2))
+    images, _ = await answered(http, generation.submit(service_of(http), on_frame))
+    milliseconds = round((time.perf_counter() - start) * 1000, 2)
+    return GenerationResult(generation=generation, images=images, milliseconds=milliseconds)
 
 
 def one_of(used: dict[str, Any]) -> dict[str, Any]:

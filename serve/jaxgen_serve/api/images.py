@@ -14,8 +14,8 @@ from jaxgen.inference.writers import FRAMES
 from jaxgen_serve.api.dependencies import LARGE, off_loop, service_of
 from jaxgen_serve.api.generation import (
     GenerationRequest,
-    ask,
     base64_png,
+    checked_generation,
     require_moving,
     require_sheet,
     sample,
@@ -43,7 +43,7 @@ MEDIA = ("image/png", "application/zip", "image/gif")
 )
 async def generate(request: Request, body: SampleRequest | None = None) -> Response:
     """Sample one image. With `Accept: image/png` the answer is the PNG itself, and X-Jaxgen says what was used."""
-    made = await sample(request, ask(service_of(request), body or SampleRequest(), 1))
+    made = await sample(request, checked_generation(service_of(request), body or SampleRequest(), 1))
     used = {**made.used(0), "milliseconds": made.milliseconds}
     return png_response(request, made.png(0), used)
 
@@ -65,25 +65,25 @@ async def generate_batch(
     """Sample images of one seed, `index` and those after it or each of `indices`: as a list, on one sheet, as a ZIP of
     PNGs, or as a GIF of their way from noise."""
     service = service_of(request)
-    asked = ask(service, body or BatchRequest(), num_images)
-    count = asked.request.count
+    generation = checked_generation(service, body or BatchRequest(), num_images)
+    count = generation.request.count
     if format in ("grid", "gif"):
-        require_sheet(asked.served, count)
+        require_sheet(generation.served, count)
     if format == "gif":
-        require_moving(service, asked.served, count)
-        return await animated(request, asked)
-    made = await sample(request, asked)
-    used = {**asked.used(count=count), "milliseconds": made.milliseconds}
+        require_moving(service, generation.served, count)
+        return await animated(request, generation)
+    made = await sample(request, generation)
+    used = {**generation.used(count=count), "milliseconds": made.milliseconds}
     if format == "zip":
         content = await off_loop(made.images.size, made.zip)
-        return file_response(asked, content, "application/zip", ".zip")
+        return file_response(generation, content, "application/zip", ".zip")
     if format == "grid":
         png = await off_loop(made.images.size * 4, made.sheet)
         return png_response(request, png, {**used, "count": count})
     return JSONResponse({**used, "images": await off_loop(made.images.size, made.all)})
 
 
-async def animated(request: Request, asked: GenerationRequest) -> Response:
+async def animated(request: Request, generation: GenerationRequest) -> Response:
     """From noise to the images, in at most FRAMES frames."""
     frames: list[np.ndarray] = []
 
@@ -91,8 +91,8 @@ async def animated(request: Request, asked: GenerationRequest) -> Response:
         if row == rows or len(frames) < (FRAMES - 1) * row // rows:
             frames.append(images)
 
-    made = await sample(request, asked, on_frame)
-    return file_response(asked, await off_loop(LARGE, lambda: made.gif(frames)), "image/gif", "-denoise.gif")
+    made = await sample(request, generation, on_frame)
+    return file_response(generation, await off_loop(LARGE, lambda: made.gif(frames)), "image/gif", "-denoise.gif")
 
 
 def png_response(request: Request, png: bytes, used: Mapping[str, Any]) -> Response:
@@ -109,9 +109,11 @@ def header(used: Mapping[str, Any]) -> dict[str, str]:
     return {USED_HEADER: json.dumps({key: value for key, value in used.items() if key not in left_out})}
 
 
-def file_response(asked: GenerationRequest, content: bytes, media_type: str, ending: str) -> Response:
-    name = asked.provenance(asked.request.first, asked.request.count).batch_name(asked.served.name, ending)
-    headers = {**header(asked.used(count=asked.request.count)), **attachment(name)}
+def file_response(generation: GenerationRequest, content: bytes, media_type: str, ending: str) -> Response:
+    name = generation.provenance(generation.request.first, generation.request.count).batch_name(
+        generation.served.name, ending
+    )
+    headers = {**header(generation.used(count=generation.request.count)), **attachment(name)}
     return Response(content, media_type=media_type, headers=headers)
 
 

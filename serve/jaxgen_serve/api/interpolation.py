@@ -74,7 +74,7 @@ class InterpolationPath:
         }
 
 
-def ask(service: Service, body: InterpolationRequest) -> InterpolationPath:
+def checked_interpolation(service: Service, body: InterpolationRequest) -> InterpolationPath:
     """Check a body against its model and the server's limits. Raises NotServed, or UsageError."""
     served = service.library.get(body.model)
     if (body.seeds is None) == (body.latents is None):
@@ -88,13 +88,13 @@ def ask(service: Service, body: InterpolationRequest) -> InterpolationPath:
         raise UsageError(f"at most {service.settings.max_frames} frames on this server, this would be {frames}")
     service.require_room(frames, served.model.shape)
     _check_latents(served, body)
-    asked = [body.label] * count if body.labels is None else body.labels
+    labels = [body.label] * count if body.labels is None else body.labels
     request = Request.checked(
-        served.model, seed=0, first=0, count=1, label=next((label for label in asked if label is not None), None),
+        served.model, seed=0, first=0, count=1, label=next((label for label in labels if label is not None), None),
         guidance=body.guidance, sampler=body.sampler, steps=require_steps(service, body.steps), eta=None,
     )  # fmt: skip
     return InterpolationPath(
-        served=served, body=body, indices=indices, labels=_labels(served.model, asked, indices),
+        served=served, body=body, indices=indices, labels=_labels(served.model, labels, indices),
         recipe=_without_noise(service, served.model, request.recipe), guidance=request.guidance,
     )  # fmt: skip
 
@@ -121,12 +121,12 @@ def _without_noise(service: Service, model: Model, recipe: SamplerSpec | None) -
     return recipe
 
 
-def _labels(model: Model, asked: list[int | str | None], indices: list[int]) -> list[int] | None:
+def _labels(model: Model, labels: list[int | str | None], indices: list[int]) -> list[int] | None:
     """The label of each end: the one that /generate would give it."""
     if not model.classes:
         return None
     in_turn = [index % len(model.classes) for index in indices]
     return [
         turn if label == "all" or (label is None and model.least_label == 0) else model.label(label)
-        for label, turn in zip(asked, in_turn, strict=True)
+        for label, turn in zip(labels, in_turn, strict=True)
     ]

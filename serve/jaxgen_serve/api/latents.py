@@ -18,7 +18,7 @@ from jaxgen.latent import anomaly as anomalies, inpainting, projection
 from jaxgen.latent.spaces import Codes
 from jaxgen_serve.api import interpolation
 from jaxgen_serve.api.dependencies import in_thread, service_of
-from jaxgen_serve.api.generation import GenerationRequest, ask, base64_png, one_of
+from jaxgen_serve.api.generation import GenerationRequest, base64_png, checked_generation, one_of
 from jaxgen_serve.api.images import header, png_response
 from jaxgen_serve.api.schemas import (
     Anomaly,
@@ -52,7 +52,7 @@ async def interpolate(
     request: Request, body: InterpolationRequest, format: Annotated[Literal["list", "grid", "gif"], Query()] = "list"
 ) -> Response:
     """Interpolate between images in latent space: the frames are sampled or decoded, not blended."""
-    way = interpolation.ask(service_of(request), body)
+    way = interpolation.checked_interpolation(service_of(request), body)
 
     def work(caller: Caller) -> Response:
         walked = way.images(space(way.served, caller, **way.options()))  # [segments, frames, H, W, C]
@@ -127,7 +127,7 @@ async def inpaint(
     """Inpaint a part of an image with a model that has a plan. The rest of the image keeps its exact pixels."""
     service = service_of(request)
     body = SampleRequest(model=model, seed=seed, label=label, sampler=sampler, steps=steps, guidance=guidance)
-    generation = ask(service, body, num_images)
+    generation = checked_generation(service, body, num_images)
     generation.served.model.process()
     sent, masked = await file.read(), await mask_file.read() if mask_file else None
     most = service.settings.max_upload_pixels

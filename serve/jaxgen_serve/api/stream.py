@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from jaxgen.errors import JaxgenError
 from jaxgen.images import png_bytes
 from jaxgen_serve.api.dependencies import Service, off_loop, service_of
-from jaxgen_serve.api.generation import GenerationRequest, GenerationResult, ask, base64_png
+from jaxgen_serve.api.generation import GenerationRequest, GenerationResult, base64_png, checked_generation
 from jaxgen_serve.api.schemas import StreamQuery, responses
 
 router = APIRouter(tags=["sample"])
@@ -49,7 +49,7 @@ Event = tuple[int, int, np.ndarray] | None
 async def stream(request: Request, query: Annotated[StreamQuery, Query()]) -> StreamingResponse:
     """Sample as /generate-batch does, and stream each image on its way from noise."""
     service = service_of(request)
-    return Events(service, ask(service, query.body(), query.num_images))
+    return Events(service, checked_generation(service, query.body(), query.num_images))
 
 
 class Events(StreamingResponse):
@@ -87,7 +87,7 @@ class Events(StreamingResponse):
             yield event("error", {"detail": str(err)})
             return
         made = GenerationResult(
-            asked=self.generation, images=images, milliseconds=round((self.loop.time() - self.start) * 1000, 2)
+            generation=self.generation, images=images, milliseconds=round((self.loop.time() - self.start) * 1000, 2)
         )
         used = {**self.generation.used(count=len(images)), "milliseconds": made.milliseconds}
         yield event("done", {**used, "images": await off_loop(images.size, made.all)})
