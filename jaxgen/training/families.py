@@ -12,10 +12,12 @@ from jaxgen.config import Config
 from jaxgen.models.network import Network
 from jaxgen.training import gan
 from jaxgen.training.classifier import classifier
-from jaxgen.training.diagnostics import Watch, watch_gan, watch_nothing, watch_samples, watch_vae
+from jaxgen.training.diagnostics import Watch, watch_nothing, watch_samples
 from jaxgen.training.diffusion import ddpm, flow
+from jaxgen.training.gan_diagnostics import watch_gan
 from jaxgen.training.train_step import Learner, Loss, Predictor, descend
 from jaxgen.training.vae import vae
+from jaxgen.training.vae_diagnostics import watch_vae
 
 
 @dataclass(frozen=True)

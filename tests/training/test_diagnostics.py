@@ -7,7 +7,8 @@ import pytest
 from jaxgen import config as configs
 from jaxgen.config import GAN, VAE, DataConfig, GANConfig, TrainingConfig
 from jaxgen.runs.folder import may_change
-from jaxgen.training.diagnostics import against_collapse, imbalance, missing, sameness, watch_gan
+from jaxgen.training.gan_diagnostics import imbalance, missing, sameness, watch_gan
+from jaxgen.training.vae_diagnostics import against_collapse
 
 DIGITS = DataConfig(dataset="digits", size=8, channels=1)
 PLAIN = GAN(data=DIGITS, model=GANConfig(latent=4, widths=(4,), doublings=1))
