@@ -25,6 +25,7 @@ from jaxgen.inference.verify import worst
 from jaxgen.sampling import sampler_spec
 from jaxgen_export import bundle, certificate, runtimes, torch_models, torchscript, weight_files, weight_mapping
 from jaxgen_export.bundle import Bundle
+from jaxgen_export.comparison import PROBE
 from jaxgen_export.graphs import compose
 from jaxgen_export.network_file import network_model
 from jaxgen_export.stamping import stamped
@@ -139,7 +140,7 @@ def _network(
         "onnxruntime": lambda *inputs: [network(*inputs[: len(network.inputs)])],
     }
     with jax.default_device(jax.devices("cpu")[0]):
-        by_jax = runtimes.Jax(params, made.config, certificate.PROBE).evaluate
+        by_jax = runtimes.Jax(params, made.config, PROBE).evaluate
         measured = certificate.measure_network(by_jax, others, made.config, network.inputs, network.output)
     _report(measured, say)
     return stamped(model, manifest | {"certificate": measured | {"onnxruntime": {"optimization": OPTIMIZATION}}})
@@ -161,11 +162,11 @@ def _measured(made: Bundle, params: Params, draft: model_file.Artifact) -> dict[
         readers = {name: runtimes.torch_predictor(module) for name, module in modules.items()}
         readers["onnxruntime"] = runtimes.onnxruntime_predictor(Predictor(draft))
         return certificate.measure_reader(
-            runtimes.jax_predictor(params, config, core, certificate.PROBE), readers, config, core.outputs
+            runtimes.jax_predictor(params, config, core, PROBE), readers, config, core.outputs
         )
     others: dict[str, runtimes.Backend] = {name: runtimes.Torch(module, config) for name, module in modules.items()}
     others["onnxruntime"] = runtimes.OnnxRuntime(Model(draft), made.graph.SerializeToString())
-    return certificate.measure(runtimes.Jax(params, config, certificate.PROBE), others, config)
+    return certificate.measure(runtimes.Jax(params, config, PROBE), others, config)
 
 
 def _facts(config: Config, params: Params) -> dict[str, Any]:
