@@ -29,8 +29,7 @@ from jaxgen_export.comparison import PROBE
 from jaxgen_export.graphs import compose
 from jaxgen_export.network_file import network_model
 from jaxgen_export.stamping import stamped
-
-Params = Mapping[str, np.ndarray]
+from jaxgen_export.weight_mapping import Weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ class OutputPaths:
 
 def export_model(
     config: Config,
-    params: Params,
+    params: Weights,
     path: Path,
     *,
     classes: Sequence[str] = (),
@@ -103,7 +102,7 @@ def export_model(
 
 
 def _file(
-    made: Bundle, params: Params, manifest: Mapping[str, Any], path: Path, certify: bool, say: Callable[[str], None]
+    made: Bundle, params: Weights, manifest: Mapping[str, Any], path: Path, certify: bool, say: Callable[[str], None]
 ) -> bytes:
     """The bytes of the ONNX file, with its certificate."""
     draft = stamped(made.model, manifest)
@@ -119,7 +118,7 @@ def _file(
 
 def _network(
     made: Bundle,
-    params: Params,
+    params: Weights,
     whole: model_file.Artifact,
     beside: OutputPaths,
     certify: bool,
@@ -155,7 +154,7 @@ def _report(measured: Mapping[str, Any], say: Callable[[str], None]) -> None:
         say(f"{backend:14}{row['relative']:.1e} relative{same}")
 
 
-def _measured(made: Bundle, params: Params, draft: model_file.Artifact) -> dict[str, Any]:
+def _measured(made: Bundle, params: Weights, draft: model_file.Artifact) -> dict[str, Any]:
     config, core = made.config, made.core
     modules = {"pytorch": made.eager, "torchscript": made.scripted}
     if core.reads:
@@ -169,7 +168,7 @@ def _measured(made: Bundle, params: Params, draft: model_file.Artifact) -> dict[
     return certificate.measure(runtimes.Jax(params, config, PROBE), others, config)
 
 
-def _facts(config: Config, params: Params) -> dict[str, Any]:
+def _facts(config: Config, params: Weights) -> dict[str, Any]:
     """The manifest's entries that follow from the config and the weights."""
     return {
         "config": configs.to_dict(config),

@@ -69,9 +69,9 @@ def train(
         from jaxgen.runs.folder import RunFolder
         from jaxgen.training import distributed
         from jaxgen.training.environment import keep_compiled
-        from jaxgen.training.signals import Stop
+        from jaxgen.training.signals import StopSignal
         from jaxgen.training.trainer import train as run_training
-    stop = Stop()
+    stop = StopSignal()
     with stop.handled():
         if resume:
             run = RunFolder(resume)

@@ -11,9 +11,8 @@ import numpy as np
 
 from jaxgen import data
 from jaxgen.config import Config
+from jaxgen.data.batches import Batch
 from jaxgen.errors import UsageError
-
-Batch = tuple[np.ndarray, np.ndarray]  # uint8 [B, H, W, C], int32 [B]
 
 
 def open_data(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batch | None]:

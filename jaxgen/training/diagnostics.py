@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from jaxgen.config import Config
+from jaxgen.data.batches import Batch
 from jaxgen.images import grid
 from jaxgen.models.network import Params
-from jaxgen.training.data_loading import Batch
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.config import Config
+from jaxgen.data.batches import Batch
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import to_uint8, to_unit
 from jaxgen.models import network as networks, sampling
 from jaxgen.models.network import Params
-from jaxgen.training.data_loading import Batch
 from jaxgen.training.diagnostics import ClassifierProbe, DiagnosticReport
 from jaxgen.training.families import FAMILIES
 from jaxgen.training.restore import load_trained

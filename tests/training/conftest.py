@@ -13,7 +13,7 @@ import pytest
 from jaxgen import config as configs
 from jaxgen.config import Config
 from jaxgen.errors import Interrupted
-from jaxgen.training.run_logger import Report
+from jaxgen.training.run_logger import RunLogger
 from jaxgen.training.trainer import train
 
 
@@ -46,9 +46,9 @@ def sigterm_at(monkeypatch):
 
     @contextmanager
     def block(step: int) -> Iterator[None]:
-        steps = Report.steps
+        steps = RunLogger.steps
 
-        def reported(self: Report, first: int, metrics: Mapping[str, np.ndarray]) -> None:
+        def reported(self: RunLogger, first: int, metrics: Mapping[str, np.ndarray]) -> None:
             steps(self, first, metrics)
             if first == step:
                 handler = signal.getsignal(signal.SIGTERM)
@@ -56,7 +56,7 @@ def sigterm_at(monkeypatch):
                 handler(signal.SIGTERM, None)  # tests/training/test_signals.py sends real ones
 
         with monkeypatch.context() as patch:
-            patch.setattr(Report, "steps", reported)
+            patch.setattr(RunLogger, "steps", reported)
             yield
 
     return block
