@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import signal
-from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,7 +19,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxgen import data
 from jaxgen.config import Config
-from jaxgen.errors import Interrupted, JaxgenError, UsageError
+from jaxgen.errors import Interrupted, UsageError
 from jaxgen.models import network as networks
 from jaxgen.models.network import Params
 from jaxgen.runs.folder import RunFolder
@@ -29,6 +27,7 @@ from jaxgen.training import distributed
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.data_loading import open_data
 from jaxgen.training.distillation import load_teacher
+from jaxgen.training.divergence import DivergenceCheck, not_finite
 from jaxgen.training.environment import describe_environment
 from jaxgen.training.families import learner
 from jaxgen.training.monitor import ClassifierProbe, Monitor, classifier_probe
@@ -103,7 +102,7 @@ class Trainer:
     make_call: jax.stages.Wrapped  # compiled into `calls`
     saved: int  # step of the newest checkpoint, the same in all processes
     rows: NamedSharding
-    newest: deque[dict[str, float]]  # metrics of the last finite steps, as many as one line of the log covers
+    check: DivergenceCheck
     calls: dict[int, Callable[..., Any]] = field(default_factory=dict)  # compiled, by number of steps
 
     @classmethod
@@ -140,7 +139,7 @@ class Trainer:
             checkpoints=checkpoints, saved=int(state.step),
             make_call=make_steps(learns.update, mesh),
             rows=NamedSharding(mesh, PartitionSpec(None, "data")),
-            newest=deque(maxlen=min(training.log_every, LONGEST_SCAN)),
+            check=DivergenceCheck(run, checkpoints, min(training.log_every, LONGEST_SCAN)),
         )  # fmt: skip
 
     @property
@@ -209,37 +208,26 @@ class Trainer:
 
     def _check_and_log(self, logger: RunLogger, first: int, metrics: dict[str, np.ndarray]) -> None:
         """Log the steps of a call, from `first` on; raise JaxgenError at a non-finite step, before it is saved."""
-        finite = np.isfinite(np.stack(list(metrics.values()))).all(0)
-        good = len(finite) if finite.all() else int(finite.argmin())
+        good = self.check.finite_steps(metrics)
         if good:
             logger.steps(first, {name: values[:good] for name, values in metrics.items()})
-            self.newest.extend({name: float(values[i]) for name, values in metrics.items()} for i in range(good))
-        if good < len(finite):
-            bad = {name: values[good] for name, values in metrics.items() if not np.isfinite(values[good])}
-            raise self._diverged(first + good, _listed({"loss": metrics["loss"][good], **bad}))
-
-    def _diverged(self, step: int, what: str) -> JaxgenError:
-        last = f"{self.newest[-1]['loss']:.4g}" if self.newest else "none"
-        command = f"jaxgen train --resume {shlex.quote(str(self.run.path))} --set training.lr=..."
-        where = "go on from the last checkpoint" if self.checkpoints.steps() else "with no checkpoint yet, start again"
-        return JaxgenError(
-            f"{what} at step {step} (last finite loss: {last}); the step was not saved; {where} "
-            f"with a lower lr or grad_clip, or with training.dtype=float32: {command}"
-        )
+        if good < len(metrics["loss"]):
+            values = {name: values[good] for name, values in metrics.items()}
+            raise self.check.error(first + good, {"loss": values["loss"], **not_finite(values)})
 
     def _events(self, logger: RunLogger, step: int) -> None:
         """Save a checkpoint and write the diagnostics, if they are due."""
         last = step == self.total
         if step % self.checkpoint_every == 0 or last:
             scores = self.stop.side_work(lambda: self.monitor.test_loss(self._local_weights())) or {}
-            if bad := {name: value for name, value in scores.items() if not math.isfinite(value)}:
-                raise self._diverged(step, f"test {_listed(bad)}")
+            if bad := not_finite(scores):
+                raise self.check.error(step, bad, "test ")
             if scores:
                 logger.scalars(step, {f"test_{name}": value for name, value in scores.items()})
             self._save(step, scores.get("loss"))
             logger.restart_clock(step)
         if (step % self.sample_every == 0 or last) and self.stop.signal is None:
-            metrics = _means(self.newest) | {"step": step}
+            metrics = self.check.means() | {"step": step}
             diagnostics = self.stop.side_work(lambda: self.monitor.watch(self._local_weights(), metrics))
             if diagnostics is not None:
                 logger.images(step, diagnostics.images)
@@ -267,13 +255,3 @@ class Trainer:
             raise Interrupted(f"interrupted, {where}; go on with: {command}", number)
         logger.say(f"done: step {step}, {last}")
         return last
-
-
-def _means(rows: Collection[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each metric over all rows, because a single batch is noisy."""
-    first = next(iter(rows), {})
-    return {name: sum(row[name] for row in rows) / len(rows) for name in first}
-
-
-def _listed(numbers: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in numbers.items())
