@@ -18,7 +18,7 @@ from jaxgen.inference import model_file
 from jaxgen.inference.format1 import upgraded
 from jaxgen.inference.manifest import Inference
 from jaxgen.inference.sampler import Model
-from jaxgen_export.export import inference_of
+from jaxgen_export.manifest import inference_of
 
 FORMAT_1 = calls.HERE / "format1"
 
