@@ -52,13 +52,7 @@ def measure(
     each = np.concatenate([_images(new, sampler.feeds(**one), draft) for one in _one_by_one(probe)])
     alone = {"backend": "onnxruntime", "plan": None, "start": "noise", "batch": 1} | compare_images(each, images)
     if not same_images(each, images) and not batch_dependent:
-        dynamic = any(node.op_type == "DynamicQuantizeLinear" for node in core.graph.node)
-        reason = "dynamic quantisation takes its ranges from all of it; quantise statically"
-        raise JaxgenError(
-            f"{draft.path}: images depend on what else is in their batch: {alone['identical']:.2%} of pixels are equal "
-            f"one by one, off by at most {alone['off_by']}; {reason if dynamic else 'keep more bits'}, or give "
-            "--batch-dependent"
-        )
+        raise _depends_on_batch(draft, core, alone)
     evaluations, relative = _evaluations(sampler, new, old, _network_alone(core))
     by_reference = _by_reference(sampler, draft, new, probe, say)
     certificate = {
@@ -94,6 +88,16 @@ def _probe(original: Artifact, sampler: Model) -> Feeds:
 def _one_by_one(probe: Feeds) -> Iterator[Feeds]:
     for i in range(len(probe["index"])):
         yield {name: values[i : i + 1] for name, values in probe.items()}
+
+
+def _depends_on_batch(draft: Artifact, core: ModelProto, alone: Row) -> JaxgenError:
+    dynamic = any(node.op_type == "DynamicQuantizeLinear" for node in core.graph.node)
+    reason = "dynamic quantisation takes its ranges from all of it; quantise statically"
+    return JaxgenError(
+        f"{draft.path}: images depend on what else is in their batch: {alone['identical']:.2%} of pixels are equal "
+        f"one by one, off by at most {alone['off_by']}; {reason if dynamic else 'keep more bits'}, or give "
+        "--batch-dependent"
+    )
 
 
 # --- a file in a runtime
