@@ -1,6 +1,7 @@
 """The floors of the house: imports go down only, and what must start fast loads no framework."""
 
 import ast
+import functools
 import os
 import resource
 import subprocess
@@ -65,11 +66,6 @@ SERVER = {
     "web": {"models"},
     "dashboard": {"models", "settings"},
 }
-SERVED = ", ".join(  # at once: an import of each takes seconds; without the dashboard, whose pages Streamlit runs
-    ".".join(file.relative_to(ROOT / "serve").with_suffix("").parts)
-    for file in sorted((ROOT / "serve/jaxgen_serve").rglob("*.py"))
-    if "dashboard" not in file.parts
-)
 
 
 def python_files(*folders: str) -> list[Path]:
@@ -103,6 +99,7 @@ def known(parts: list[str]) -> bool:
     return len(parts) > 1 and ((place / parts[1]).is_dir() or (place / f"{parts[1]}.py").is_file())
 
 
+@functools.cache
 def everywhere(file: Path) -> set[str]:
     return modules([node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.stmt)])
 
@@ -208,8 +205,18 @@ def imported_modules(file: Path) -> set[str]:
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    ours = {module_name(file) for file in python_files("jaxgen", "export", "serve")}
-    return {name for name in names & ours if not module_name(file).startswith(f"{name}.")} - {module_name(file)}
+    own = module_name(file)
+    return {name for name in names & module_names() if not own.startswith(f"{name}.")} - {own}
+
+
+@functools.cache
+def module_names() -> set[str]:
+    return {module_name(file) for file in python_files("jaxgen", "export", "serve")}
+
+
+# At once: an import of each takes seconds. Without the dashboard, whose pages Streamlit runs.
+LIGHT_MODULES = ", ".join(map(module_name, [*BASE_FILES, *python_files(*LIGHT)]))
+SERVED = ", ".join(module_name(file) for file in python_files("serve/jaxgen_serve") if "dashboard" not in file.parts)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "jaxgen/cli").glob("*.py")), ids=label)
@@ -217,16 +224,8 @@ def test_command_module_loads_click_and_errors_alone(file):
     assert when_loaded(file) <= {"click", "jaxgen", "jaxgen.cli", "jaxgen.errors"}
 
 
-@pytest.mark.parametrize(
-    "modules",
-    [
-        "jaxgen.cli",
-        *(module_name(file) for file in [*BASE_FILES, *python_files(*LIGHT)] if file.stem != "__init__"),
-        "jaxgen.config",
-        SERVED,
-    ],
-)
-def test_light_module_loads_no_framework(modules):
+@pytest.mark.parametrize("modules", ["jaxgen.cli", LIGHT_MODULES, SERVED], ids=["commands", "light", "served"])
+def test_light_modules_load_no_framework(modules):
     heavy = {"jax", "flax", "torch", "tensorflow", "onnx", "tensorflow_datasets", "sklearn", "matplotlib"}
     code = f"import {modules}, sys; sys.exit(' '.join({heavy} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
