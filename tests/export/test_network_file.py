@@ -53,8 +53,7 @@ ROWS = 8  # of each batch in JAX, which compiles a program for each size
 
 @functools.cache
 def compiled(config):
-    """The Flax network, compiled quickly, as what runs a few times should be."""
-    return jax.jit(flax.build(config).apply, compiler_options={"xla_backend_optimization_level": 0})
+    return jax.jit(flax.build(config).apply)
 
 
 def in_jax(model, *inputs):
