@@ -93,7 +93,7 @@ def family(models):
     @functools.cache
     def get(name: str) -> Exported:
         config = FAMILIES[name]
-        return exported(config, CLASSES[: config.classes], models / name)
+        return exported(config, CLASSES[: config.class_count], models / name)
 
     return get
 

@@ -71,8 +71,8 @@ def _of_the_network(reference: Evaluate, others: Mapping[str, Evaluate], config:
 
 def labels(config: Config, count: int) -> np.ndarray:
     """Cycle through the classes, starting with -1 for models that also sample without one: int64 [count]."""
-    first = 0 if config.classes and not config.null_class else -1
-    return np.arange(count) % (config.classes - first) + first
+    first = 0 if config.class_count and not config.null_class else -1
+    return np.arange(count) % (config.class_count - first) + first
 
 
 def _certificate(evaluations: list[Row], trajectories: list[Row], probe: Row) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _runs(config: Config) -> Iterator[tuple[str | None, np.ndarray | None, int, 
             yield *first, batch, start, None
     for plan in others:
         yield *plan, many, "noise", None
-    if config.process is not None and config.classes:
+    if config.process is not None and config.class_count:
         yield *first, many, "noise", GUIDANCE
 
 
@@ -161,7 +161,7 @@ def _trajectories(
 
 def _sampled_probe(reference: Backend, config: Config) -> dict[str, Any]:
     """Images by JAX with the file's default plan, for others to sample again."""
-    index, label = np.arange(PROBE), probe_labels(config.classes)
+    index, label = np.arange(PROBE), probe_labels(config.class_count)
     images, _ = reference.sample(index, label)
     return {"seed": 0, "index": index.tolist(), "label": label.tolist(), "images": encode_images(images)}
 

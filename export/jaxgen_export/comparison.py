@@ -21,9 +21,9 @@ def input_values(shape: tuple[int, ...], count: int, kind: str) -> np.ndarray:
     return np.random.default_rng(count).standard_normal((count, *shape), np.float32)
 
 
-def probe_labels(classes: int) -> np.ndarray:
+def probe_labels(class_count: int) -> np.ndarray:
     """The classes in turn, -1 without classes: int64 [PROBE].
 
     A conditional model is hardly tested by images without a class.
     """
-    return np.arange(PROBE) % classes if classes else np.full(PROBE, -1)
+    return np.arange(PROBE) % class_count if class_count else np.full(PROBE, -1)

@@ -97,8 +97,8 @@ def export_model(
 
 
 def _require_possible(config: Config, classes: Sequence[str], beside: OutputPaths) -> None:
-    if len(classes) != config.classes:
-        raise JaxgenError(f"expected the names of {config.classes} classes (model.classes), got {len(classes)}")
+    if len(classes) != config.class_count:
+        raise JaxgenError(f"expected the names of {config.class_count} classes (model.classes), got {len(classes)}")
     if beside.encoder and not torch_models.encoder_core(config):
         raise UsageError(f"a model of family {config.family!r} has no encoder to write")
     if beside.network and not config.is_generator:

@@ -140,9 +140,8 @@ def _for_dataset(model_name: str, dataset: str, data_dir: Path | None) -> Config
         return presets.for_dataset(model_name, dataset)
     info = data.info(dataset, data_dir=data_dir)
     height, _, channels = info.shape or (None, None, None)
-    return presets.for_dataset(
-        model_name, dataset, size=height or 32, channels=channels or 3, classes=len(info.classes)
-    )
+    size, count = height or 32, len(info.classes)
+    return presets.for_dataset(model_name, dataset, size=size, channels=channels or 3, class_count=count)
 
 
 def _resumed(config: Config, settings: tuple[str, ...]) -> Config:
@@ -183,7 +182,7 @@ def presets(as_json: bool, name: str | None) -> None:
             t = value.training
             length = f"{t.steps:,} steps" if t.steps else f"{t.epochs} epochs"
             pixels = f"{value.data.size}x{value.data.size}x{value.data.channels}"
-            classes = f"{value.classes} classes" if value.classes else ""
+            classes = f"{value.class_count} classes" if value.class_count else ""
             click.echo(
                 f"{key:24} {value.family:10} {value.data.dataset:14} {pixels:8} {classes:10} "
                 f"lr {t.lr:<7g} batch {t.batch_size:<4} {length}"

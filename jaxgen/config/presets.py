@@ -176,12 +176,12 @@ def model_names() -> list[str]:
     return sorted({name.split("-")[0] for name in PRESETS})
 
 
-def for_dataset(model_name: str, dataset: str, *, size: int = 32, channels: int = 3, classes: int = 0) -> Config:
+def for_dataset(model_name: str, dataset: str, *, size: int = 32, channels: int = 3, class_count: int = 0) -> Config:
     """The model's preset for a dataset, else MODEL-mnist or the model's last preset, adapted to the dataset.
 
-    size, channels, classes: of the dataset, used only without its own preset; sizes are rounded so that the networks
-    can halve them, and limited to 64, beyond which the networks are too small. Conditional models get the dataset's
-    classes. Raises UsageError if there is no such model, or none of its presets fits.
+    size, channels, class_count: of the dataset, used only without its own preset; sizes are rounded so that the
+    networks can halve them, and limited to 64, beyond which the networks are too small. Conditional models get the
+    dataset's classes. Raises UsageError if there is no such model, or none of its presets fits.
     """
     lookup(dict.fromkeys(model_names()), model_name, "model")
     name = f"{model_name}-{dataset}"
@@ -193,8 +193,8 @@ def for_dataset(model_name: str, dataset: str, *, size: int = 32, channels: int 
     model: dict[str, object] = {}
     if isinstance(base.model, UNetConfig) and base.model.attention:
         model["attention"] = (size // 4,)
-    if base.classes:
-        model["classes"] = classes or base.classes
+    if base.class_count:
+        model["classes"] = class_count or base.class_count
     return _variant(
         base, re.sub(r"[^\w.-]+", "-", name)[:100],
         data={"dataset": dataset, "size": size, "channels": channels}, model=model,

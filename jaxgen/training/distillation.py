@@ -30,7 +30,7 @@ def load_teacher(config: Config, run: Path | None) -> Teacher | None:
     for what, ours, theirs in (
         ("family", config.family, other.family),
         ("image shape", config.data.shape, other.data.shape),
-        ("number of classes", config.classes, other.classes),
+        ("number of classes", config.class_count, other.class_count),
         ("process", config.process, other.process),
     ):
         if ours != theirs:

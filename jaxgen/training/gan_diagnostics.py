@@ -28,7 +28,7 @@ def watch_gan(subject: Subject, params: Params, metrics: Mapping[str, float]) ->
         report.warnings.update(imbalance(metrics, config))
     if subject.test is not None:
         images, classes = subject.test
-        fake, real = spread(samples, labels), spread(images, classes if config.classes else None)
+        fake, real = spread(samples, labels), spread(images, classes if config.class_count else None)
         if fake is not None and real:
             report.scalars["diversity"] = fake / real
             if "generator wins" not in report.warnings:  # a winning generator has no reason to vary its images

@@ -34,7 +34,7 @@ def test_presets_go_by_their_own_name_of_model_dataset_variant():
 @pytest.mark.parametrize("config", PRESETS.values(), ids=lambda config: config.name)
 def test_preset_is_of_the_family_that_its_name_says(config):
     model_name, dataset = config.name.split("-")[:2]
-    assert (config.family, bool(config.classes)) == MODELS[model_name]
+    assert (config.family, bool(config.class_count)) == MODELS[model_name]
     assert config.data.dataset.startswith(dataset.removesuffix("16"))
 
 
@@ -111,7 +111,7 @@ def assert_fits(config: Config) -> None:
     noise, labels = jax.ShapeDtypeStruct((3, *config.noise_shape), jnp.float32), jnp.zeros(3, int)
     times = [jnp.zeros(3)] if config.process else []
     out = jax.eval_shape(network.apply, params, noise, *times, *([labels] if config.is_generator else []))
-    assert out.shape == ((3, *config.data.shape) if config.is_generator else (3, config.classes))
+    assert out.shape == ((3, *config.data.shape) if config.is_generator else (3, config.class_count))
     assert out.dtype == jnp.float32 and {leaf.dtype for leaf in params.values()} == {jnp.dtype("float32")}
     FITS.add((config.model, config.data.shape))
 
@@ -119,9 +119,9 @@ def assert_fits(config: Config) -> None:
 @pytest.mark.parametrize("size", [4, 32])
 @pytest.mark.parametrize("model_name", model_names())
 def test_every_model_name_gives_a_network_for_any_dataset(model_name, size):
-    config = for_dataset(model_name, "cifar10", size=size, channels=3, classes=7)
+    config = for_dataset(model_name, "cifar10", size=size, channels=3, class_count=7)
     assert (config.data.dataset, config.data.channels) == ("cifar10", 3)
-    assert config.name == f"{model_name}-cifar10" and config.classes == (7 if MODELS[model_name][1] else 0)
+    assert config.name == f"{model_name}-cifar10" and config.class_count == (7 if MODELS[model_name][1] else 0)
     if size == 32 and preset_of(model_name).data.size <= 32:
         assert config.data.size == 32
     if size == 4:  # the hardest to halve; a network takes seconds to look at

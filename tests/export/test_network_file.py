@@ -59,7 +59,7 @@ def compiled(config):
 def in_jax(model, *inputs):
     """The Flax network on the same inputs, with labels or without."""
     count = len(inputs[0])
-    *floats, label = inputs if model.config.classes else (*inputs, np.full(count, -1))
+    *floats, label = inputs if model.config.class_count else (*inputs, np.full(count, -1))
     filled = [np.resize(value, (ROWS, *value.shape[1:])) for value in (*floats, label.astype(np.int32))]
     return np.asarray(compiled(model.config)(model.params, *filled))[:count]
 
@@ -67,7 +67,7 @@ def in_jax(model, *inputs):
 def assert_contract(graph, config, n):
     image = [n, *config.data.shape]
     noise = {"x": (FLOAT, image), "t": (FLOAT, [n])} if config.process else {"z": (FLOAT, [n, *config.noise_shape])}
-    assert ports(graph.input) == noise | ({"label": (INT64, [n])} if config.classes else {})
+    assert ports(graph.input) == noise | ({"label": (INT64, [n])} if config.class_count else {})
     assert ports(graph.output) == {"out" if config.process else "image": (FLOAT, image)}
 
 

@@ -55,7 +55,7 @@ def main() -> None:
         path, params = folder / f"{name}.onnx", random_weights(config)
         encoder = folder / "vae.encoder.onnx" if name == "vae" else None
         export_model(
-            config, params, path, classes=CLASSES[: config.classes], beside=OutputPaths(encoder=encoder),
+            config, params, path, classes=CLASSES[: config.class_count], beside=OutputPaths(encoder=encoder),
             training={"dataset": "digits", "steps": 1234, "test_loss": 0.5},
         )  # fmt: skip
         if name in calls.SAMPLERS:

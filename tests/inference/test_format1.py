@@ -46,7 +46,7 @@ TINY = {"tiny": UNCONDITIONAL, "tiny-classes": CONDITIONAL, **FAMILIES}
 @pytest.mark.parametrize("name", [*PRESETS, *TINY])
 def test_upgraded_manifest_is_the_one_that_is_written_today(name):
     config = PRESETS[name] if name in PRESETS else TINY[name]
-    names = [f"class {number}" for number in range(config.classes)]
+    names = [f"class {number}" for number in range(config.class_count)]
     kinds = ["classifier"] if not config.is_generator else ["sampler", "encoder"] if config.likelihood else ["sampler"]
     for kind in kinds:
         manifest = {"format": 1, "config": configs.to_dict(config), "classes": names, "kind": kind, "training": {}}

@@ -40,7 +40,7 @@ class FakeSubject:
         return self._draw(np.arange(count or self.config.training.sample_count))
 
     def labels(self, count):
-        return np.arange(count) % 10 if self.config.classes else None
+        return np.arange(count) % 10 if self.config.class_count else None
 
     @cached_property
     def judge(self):
@@ -81,7 +81,7 @@ def seven_classes(index):
 def test_good_generator_warns_of_nothing(config, judged):
     seen = watch_gan(FakeSubject(config, good, judged=judged), {}, FAIR)
     assert seen.warnings == {} and 0.9 < seen.scalars["diversity"] < 1.1
-    assert ("drawn_as_asked" in seen.scalars) == (judged and config.classes > 0)
+    assert ("drawn_as_asked" in seen.scalars) == (judged and config.class_count > 0)
     assert list(seen.images) == ["samples"]
 
 
