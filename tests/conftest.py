@@ -25,6 +25,8 @@ os.environ |= {  # here and not in a hook: before anything imports jax
     "JAX_COMPILATION_CACHE_DIR": CACHE,
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    # Tiny networks that run a few times: compiling them well takes longer than running them.
+    "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0",
     "OMP_WAIT_POLICY": "PASSIVE",  # PyTorch's idle threads sleep: spinning takes minutes on a busy machine
 }
 if (run := os.environ.get("PYTEST_XDIST_TESTRUNUID")) and hasattr(os, "sched_setaffinity"):
@@ -91,7 +93,7 @@ def family(models):
     @functools.cache
     def get(name: str) -> Exported:
         config = FAMILIES[name]
-        return exported(config, CLASSES[: config.classes], models / name)
+        return exported(config, CLASSES[: config.class_count], models / name)
 
     return get
 

@@ -16,7 +16,7 @@ def inputs(config, count: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Of a network: normals, times and labels, -1 among them where the model knows it."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((count, *config.noise_shape), np.float32)
-    label = {"label": np.arange(count) % config.classes - config.null_class} if config.classes else {}
+    label = {"label": np.arange(count) % config.class_count - config.null_class} if config.class_count else {}
     if config.process is None:
         return {"z": x, **label}
     return {"x": x, "t": np.linspace(0, 40, count).astype(np.float32), **label}

@@ -1,6 +1,7 @@
 """The floors of the house: imports go down only, and what must start fast loads no framework."""
 
 import ast
+import functools
 import os
 import resource
 import subprocess
@@ -14,30 +15,45 @@ BASE = {"jaxgen", "jaxgen.errors", "jaxgen.files", "jaxgen.images", "jaxgen.plot
 # What a light file may need after all, once it is used.
 INSIDE_FUNCTIONS = {"jaxgen/plots.py": {"matplotlib"}, "jaxgen/__init__.py": {"jaxgen.inference"}}
 
-# What each room may import besides the standard library, NumPy and itself. The first five are light: they load no
-# framework, so that a model file opens in a fraction of a second on a machine without one.
+# What each room imports besides the standard library, NumPy and itself: no more, and no less. The first five are
+# light: they load no framework, so that a model file opens in a fraction of a second on a machine without one.
 LIGHT = ("jaxgen/config", "jaxgen/sampling", "jaxgen/runs", "jaxgen/inference", "jaxgen/evaluation")
 ROOMS = {
-    "jaxgen/sampling": BASE,
+    "jaxgen/sampling": {"jaxgen", "jaxgen.errors", "jaxgen.images"},
     "jaxgen/config": {"jaxgen.sampling", "jaxgen.errors"},
-    "jaxgen/runs": {"jaxgen.config", *BASE},
-    "jaxgen/inference": {"jaxgen.sampling", "jaxgen.config", *BASE, "PIL", "onnxruntime", "onnx", "openvino", "tract"},
-    "jaxgen/evaluation": {"jaxgen.inference", *BASE},
-    "jaxgen/data": {*BASE, "PIL", "sklearn", "grain", "tensorflow_datasets", "array_record", "google"},
-    "jaxgen/latent": {"jaxgen.inference", "jaxgen.sampling", "jaxgen.config", "jaxgen.data", *BASE, "sklearn"},
-    "jaxgen/models": {"jaxgen.config", "jaxgen.sampling", *BASE, "jax", "flax"},
+    "jaxgen/runs": {"jaxgen.config", "jaxgen.errors", "jaxgen.files"},
+    "jaxgen/inference": {
+        "jaxgen.sampling", "jaxgen.config", *BASE - {"jaxgen.plots"}, "onnxruntime", "onnx", "openvino", "tract",
+    },
+    "jaxgen/evaluation": {"jaxgen.inference", "jaxgen.errors"},
+    "jaxgen/data": {
+        "jaxgen.errors", "jaxgen.files", "jaxgen.images", "PIL", "sklearn", "grain", "tensorflow_datasets", "google",
+    },
+    "jaxgen/latent": {
+        "jaxgen.inference", "jaxgen.sampling", "jaxgen.data", "jaxgen.errors", "jaxgen.images", "jaxgen.plots",
+        "sklearn",
+    },
+    "jaxgen/models": {"jaxgen.config", "jaxgen.sampling", "jaxgen.errors", "jax", "flax"},
     "jaxgen/training": {
         "jaxgen.config", "jaxgen.data", "jaxgen.evaluation", "jaxgen.models", "jaxgen.runs", "jaxgen.sampling", *BASE,
         "jax", "optax", "orbax", "rich", "tensorboardX",
     },
     "export/jaxgen_export": {
-        "jaxgen.config", "jaxgen.models", "jaxgen.sampling", "jaxgen.inference", *BASE,
-        "jax", "torch", "onnx", "onnxscript", "safetensors", "onnxruntime",
+        "jaxgen.config", "jaxgen.models", "jaxgen.sampling", "jaxgen.inference", *BASE - {"jaxgen.plots"},
+        "jax", "torch", "onnx", "safetensors", "onnxruntime",
     },
     "serve/jaxgen_serve": {
-        "jaxgen.config", "jaxgen.data", "jaxgen.inference", "jaxgen.latent", "jaxgen.runs", "jaxgen.sampling", *BASE,
-        "PIL", "altair", "anyio", "fastapi", "fastapi_offline", "prometheus_client", "psutil", "pydantic", "starlette",
-        "streamlit", "uvicorn",
+        "jaxgen.data", "jaxgen.inference", "jaxgen.latent", "jaxgen.sampling", *BASE - {"jaxgen.plots"},
+        "PIL", "anyio", "fastapi", "fastapi_offline", "prometheus_client", "psutil", "pydantic", "starlette", "uvicorn",
+    },
+    "serve/jaxgen_serve/dashboard": {
+        "jaxgen.config", "jaxgen.inference", "jaxgen.runs", "jaxgen.sampling", *BASE - {"jaxgen", "jaxgen.plots"},
+        "PIL", "altair", "psutil", "streamlit",
+    },
+    "jaxgen/cli": {
+        "jaxgen.config", "jaxgen.data", "jaxgen.evaluation", "jaxgen.inference", "jaxgen.latent", "jaxgen.models",
+        "jaxgen.runs", "jaxgen.sampling", "jaxgen.training", *BASE, "click", "jaxgen_export", "python_multipart",
+        *(f"jaxgen_serve.{part}" for part in ("dashboard", "server", "settings", "sockets", "web")),
     },
 }  # fmt: skip
 # Within the server a request comes down: api, batching, models; the gallery and the middleware know none of them.
@@ -50,11 +66,6 @@ SERVER = {
     "web": {"models"},
     "dashboard": {"models", "settings"},
 }
-SERVED = ", ".join(  # at once: an import of each takes seconds; without the dashboard, whose pages Streamlit runs
-    ".".join(file.relative_to(ROOT / "serve").with_suffix("").parts)
-    for file in sorted((ROOT / "serve/jaxgen_serve").rglob("*.py"))
-    if "dashboard" not in file.parts
-)
 
 
 def python_files(*folders: str) -> list[Path]:
@@ -88,6 +99,7 @@ def known(parts: list[str]) -> bool:
     return len(parts) > 1 and ((place / parts[1]).is_dir() or (place / f"{parts[1]}.py").is_file())
 
 
+@functools.cache
 def everywhere(file: Path) -> set[str]:
     return modules([node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.stmt)])
 
@@ -118,13 +130,26 @@ def test_base_file_imports_light_things_alone(file):
     assert everywhere(file) <= allowed | INSIDE_FUNCTIONS.get(label(file), set())
 
 
-@pytest.mark.parametrize(
-    ("room", "file"), [(room, file) for room in ROOMS for file in python_files(room)], ids=label
-)  # fmt: skip
+def files_of(room: str) -> list[Path]:
+    """Without those of a room inside this one."""
+    inner = [ROOT / other for other in ROOMS if other.startswith(f"{room}/")]
+    return [file for file in python_files(room) if not any(file.is_relative_to(other) for other in inner)]
+
+
+def imports(file: Path, room: str) -> set[str]:
+    """What a file of a room imports from outside; the server's own rooms are in a table of theirs."""
+    own = "jaxgen_serve" if room.startswith("serve/") else room.replace("/", ".").removeprefix("export.")
+    return {name for name in everywhere(file) if not f"{name}.".startswith(f"{own}.")} - {"numpy"}
+
+
+def server_imports(file: Path, room: str) -> set[str]:
+    names = {name.partition(".")[2] for name in everywhere(file) if name.startswith("jaxgen_serve.")}
+    return names - {room}
+
+
+@pytest.mark.parametrize(("room", "file"), [(room, file) for room in ROOMS for file in files_of(room)], ids=label)
 def test_room_imports_what_lies_below_it(room, file):
-    own = room.replace("/", ".").removeprefix("export.").removeprefix("serve.")
-    found = {name for name in everywhere(file) if name.partition(".")[0] != "jaxgen_serve" or own != "jaxgen_serve"}
-    assert found <= ROOMS[room] | {own, "numpy"}
+    assert imports(file, room) <= ROOMS[room]
 
 
 @pytest.mark.parametrize(
@@ -133,8 +158,15 @@ def test_room_imports_what_lies_below_it(room, file):
     ids=label,
 )
 def test_room_of_the_server_imports_what_lies_below_it(room, file):
-    found = {name for name in everywhere(file) if name.startswith("jaxgen_serve.")}
-    assert found <= {f"jaxgen_serve.{other}" for other in SERVER[room] | {room}}
+    assert server_imports(file, room) <= SERVER[room]
+
+
+def test_tables_allow_nothing_that_no_file_imports():
+    unused = {room: ROOMS[room].difference(*(imports(file, room) for file in files_of(room))) for room in ROOMS}
+    for room, allowed in SERVER.items():
+        files = python_files(f"serve/jaxgen_serve/{room}")
+        unused[f"server's {room}"] = allowed.difference(*(server_imports(file, room) for file in files))
+    assert {room: names for room, names in unused.items() if names} == {}
 
 
 @pytest.mark.parametrize("file", python_files("jaxgen", "export", "serve"), ids=label)
@@ -173,8 +205,18 @@ def imported_modules(file: Path) -> set[str]:
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    ours = {module_name(file) for file in python_files("jaxgen", "export", "serve")}
-    return {name for name in names & ours if not module_name(file).startswith(f"{name}.")} - {module_name(file)}
+    own = module_name(file)
+    return {name for name in names & module_names() if not own.startswith(f"{name}.")} - {own}
+
+
+@functools.cache
+def module_names() -> set[str]:
+    return {module_name(file) for file in python_files("jaxgen", "export", "serve")}
+
+
+# At once: an import of each takes seconds. Without the dashboard, whose pages Streamlit runs.
+LIGHT_MODULES = ", ".join(map(module_name, [*BASE_FILES, *python_files(*LIGHT)]))
+SERVED = ", ".join(module_name(file) for file in python_files("serve/jaxgen_serve") if "dashboard" not in file.parts)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "jaxgen/cli").glob("*.py")), ids=label)
@@ -182,16 +224,8 @@ def test_command_module_loads_click_and_errors_alone(file):
     assert when_loaded(file) <= {"click", "jaxgen", "jaxgen.cli", "jaxgen.errors"}
 
 
-@pytest.mark.parametrize(
-    "modules",
-    [
-        "jaxgen.cli",
-        *(module_name(file) for file in [*BASE_FILES, *python_files(*LIGHT)] if file.stem != "__init__"),
-        "jaxgen.config",
-        SERVED,
-    ],
-)
-def test_light_module_loads_no_framework(modules):
+@pytest.mark.parametrize("modules", ["jaxgen.cli", LIGHT_MODULES, SERVED], ids=["commands", "light", "served"])
+def test_light_modules_load_no_framework(modules):
     heavy = {"jax", "flax", "torch", "tensorflow", "onnx", "tensorflow_datasets", "sklearn", "matplotlib"}
     code = f"import {modules}, sys; sys.exit(' '.join({heavy} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

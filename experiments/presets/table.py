@@ -58,7 +58,7 @@ def row(run: Path) -> str:
     model = model_file.read(path)
     image = "reads"
     if config.is_generator:
-        label = ["--label", "all"] if config.classes else []
+        label = ["--label", "all"] if config.class_count else []
         jaxgen("sample", path, *SAMPLE_OPTIONS, *label, "-o", HERE / f"{config.name}.png")
         image = f"![{config.name}](experiments/presets/{config.name}.png)"
     count, size = model.value("weights.parameters", int), len(model.data) / 1e6

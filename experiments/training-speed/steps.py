@@ -136,7 +136,7 @@ def batch(config: configs.Config) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     count = config.training.batch_size
     return rng.integers(0, 256, (count, *config.data.shape), np.uint8), rng.integers(
-        0, max(config.classes, 1), count, np.int32
+        0, max(config.class_count, 1), count, np.int32
     )
 
 

@@ -49,7 +49,7 @@ def build(torch_model: TorchModel, core: ExportSpec, config: Config) -> Bundle:
     """Build the file around one of a model's cores."""
     module = core.part(torch_model).eval()
     inputs = example(core, config)
-    graph = compose.export_core(module, inputs, core.outputs, unused=() if config.classes else ("label",))
+    graph = compose.export_core(module, inputs, core.outputs, unused=() if config.class_count else ("label",))
     text, defaults = _text(module, core, config)
     return Bundle(config, core, module, graph, compose.compose(text, graph, defaults))
 
@@ -75,6 +75,6 @@ def _text(module: nn.Module, core: ExportSpec, config: Config) -> tuple[str, dic
         return reader_text(shape, widths), {}
     if config.process is None:
         (latent,) = config.noise_shape
-        return latent_text(shape, latent, config.classes > 0), {"latent": np.zeros((0, latent))}
-    guidance = float(config.guidance) if config.classes else None
+        return latent_text(shape, latent, config.class_count > 0), {"latent": np.zeros((0, latent))}
+    guidance = float(config.guidance) if config.class_count else None
     return sampler_text(shape, guidance), {"plan": sampler_spec.from_config(config), "state": np.zeros((2, 0, *shape))}

@@ -15,16 +15,12 @@ from jaxgen.images import to_uint8, to_unit
 from jaxgen.inference import tensors
 from jaxgen.inference.verify import LIMITS, MAX_RELATIVE, compare_images, errors
 from jaxgen.sampling import sampler_spec
+from jaxgen_export.comparison import BATCHES, INPUTS, PROBE, Row, input_values, probe_labels
 from jaxgen_export.runtimes import Backend, Evaluate
 
-BATCHES = (1, 2, 7)
-PROBE = 8  # images that `jaxgen verify` samples or reads again
 NETWORK_PROBE = 4  # evaluations of a network that it repeats
 PACKAGES = ("jax", "torch", "onnx", "onnxruntime", "numpy")
 GUIDANCE = 2.0  # other than 1, so that both evaluations of a conditional model count
-INPUTS = ("random", "constant")  # constant ones, each of another grey, on which normalisation amplifies rounding
-
-Row = dict[str, Any]  # one comparison
 
 
 def measure(reference: Backend, others: Mapping[str, Backend], config: Config) -> dict[str, Any]:
@@ -74,8 +70,8 @@ def _of_the_network(reference: Evaluate, others: Mapping[str, Evaluate], config:
 
 def labels(config: Config, count: int) -> np.ndarray:
     """Cycle through the classes, starting with -1 for models that also sample without one: int64 [count]."""
-    first = 0 if config.classes and not config.null_class else -1
-    return np.arange(count) % (config.classes - first) + first
+    first = 0 if config.class_count and not config.null_class else -1
+    return np.arange(count) % (config.class_count - first) + first
 
 
 def _certificate(evaluations: list[Row], trajectories: list[Row], probe: Row) -> dict[str, Any]:
@@ -110,20 +106,12 @@ def _runs(config: Config) -> Iterator[tuple[str | None, np.ndarray | None, int, 
             yield *first, batch, start, None
     for plan in others:
         yield *plan, many, "noise", None
-    if config.process is not None and config.classes:
+    if config.process is not None and config.class_count:
         yield *first, many, "noise", GUIDANCE
 
 
-def _inputs(shape: tuple[int, ...], count: int, kind: str) -> np.ndarray:
-    """Normals, or constants from -1 to 1: float32 [count, *shape]."""
-    if kind == "constant":
-        greys = np.linspace(-1, 1, count) if count > 1 else np.array([-1.0])
-        return np.broadcast_to(greys.reshape(-1, *(1 for _ in shape)), (count, *shape)).astype(np.float32)
-    return np.random.default_rng(count).standard_normal((count, *shape), np.float32)
-
-
 def _network_inputs(config: Config, batch: int, kind: str) -> tuple[np.ndarray, ...]:
-    x, label = _inputs(config.noise_shape, batch, kind), labels(config, batch)
+    x, label = input_values(config.noise_shape, batch, kind), labels(config, batch)
     if config.process is None:
         return x, label
     latest = sampler_spec.from_config(config)[0, 0]  # a plan starts with the latest time
@@ -131,7 +119,7 @@ def _network_inputs(config: Config, batch: int, kind: str) -> tuple[np.ndarray, 
 
 
 def _pixels(config: Config, count: int, kind: str) -> np.ndarray:
-    return to_uint8(_inputs(config.data.shape, count, kind))
+    return to_uint8(input_values(config.data.shape, count, kind))
 
 
 def _evaluations(
@@ -158,7 +146,7 @@ def _trajectories(
     guidance: float | None,
 ) -> list[Row]:
     index, label = np.arange(batch), labels(config, batch)
-    x = None if start == "noise" else _inputs(config.noise_shape, batch, start)
+    x = None if start == "noise" else input_values(config.noise_shape, batch, start)
     want, want_x = reference.sample(index, label, plan, x, guidance)
     rows = []
     for name, backend in others.items():
@@ -172,9 +160,7 @@ def _trajectories(
 
 def _sampled_probe(reference: Backend, config: Config) -> dict[str, Any]:
     """Images by JAX with the file's default plan, for others to sample again."""
-    index = np.arange(PROBE)
-    # A conditional model is hardly tested by images without a class, so the probe names classes.
-    label = index % config.classes if config.classes else np.full(PROBE, -1)
+    index, label = np.arange(PROBE), probe_labels(config.class_count)
     images, _ = reference.sample(index, label)
     return {"seed": 0, "index": index.tolist(), "label": label.tolist(), "images": tensors.encode_images(images)}
 

@@ -27,14 +27,12 @@ from jaxgen.inference.runtimes.onnxruntime import OPTIMIZATION
 from jaxgen.inference.sampler import Model
 from jaxgen.inference.tensors import encode_images
 from jaxgen.inference.verify import LIMITS, compare_images, errors, same_images
+from jaxgen_export.comparison import BATCHES, INPUTS, PROBE, Row, input_values, probe_labels
 from jaxgen_export.stamping import where_measured
 
-PROBE = 8  # images that `jaxgen verify` samples again
-BATCHES = (1, 2, 7)
 FEW_ROWS = 4  # of the plan, in onnx's reference, which is a hundred times slower
 OUTPUT_ROW = (0, 0, 1, np.inf, 0, 1, 0, 0, 0)  # a row after which x is the network's output; its time goes first
 
-Row = dict[str, Any]
 Feeds = dict[str, Any]  # arrays by name
 Run = Callable[[Feeds], list[np.ndarray]]  # a whole file: its images, and the extra output of `_watched`
 Say = Callable[[str], None]
@@ -55,13 +53,7 @@ def measure(
     each = np.concatenate([_images(new, sampler.feeds(**one), draft) for one in _one_by_one(probe)])
     alone = {"backend": "onnxruntime", "plan": None, "start": "noise", "batch": 1} | compare_images(each, images)
     if not same_images(each, images) and not batch_dependent:
-        dynamic = any(node.op_type == "DynamicQuantizeLinear" for node in core.graph.node)
-        reason = "dynamic quantisation takes its ranges from all of it; quantise statically"
-        raise JaxgenError(
-            f"{draft.path}: images depend on what else is in their batch: {alone['identical']:.2%} of pixels are equal "
-            f"one by one, off by at most {alone['off_by']}; {reason if dynamic else 'keep more bits'}, or give "
-            "--batch-dependent"
-        )
+        raise _depends_on_batch(draft, core, alone)
     evaluations, relative = _evaluations(sampler, new, old, _network_alone(core))
     by_reference = _by_reference(sampler, draft, new, probe, say)
     certificate = {
@@ -85,19 +77,28 @@ def measure(
 
 def _probe(original: Artifact, sampler: Model) -> Feeds:
     """Seeds, indices and labels of the original's probe; those of seed 0 where it has none."""
-    index = np.arange(PROBE)
-    label = index % len(sampler.classes) if sampler.classes else np.full(PROBE, -1)
     held = original.manifest.get("certificate")
     held = held.get("probe") if isinstance(held, dict) else None
     if isinstance(held, dict) and held.keys() >= {"seed", "index", "label"}:
         seed, index, label = (np.asarray(held.get(name)) for name in ("seed", "index", "label"))
         return {"seed": np.broadcast_to(seed, index.shape), "index": index, "label": label}
-    return {"seed": np.zeros(PROBE, np.int64), "index": index, "label": label}
+    labels = probe_labels(len(sampler.classes))
+    return {"seed": np.zeros(PROBE, np.int64), "index": np.arange(PROBE), "label": labels}
 
 
 def _one_by_one(probe: Feeds) -> Iterator[Feeds]:
     for i in range(len(probe["index"])):
         yield {name: values[i : i + 1] for name, values in probe.items()}
+
+
+def _depends_on_batch(draft: Artifact, core: ModelProto, alone: Row) -> JaxgenError:
+    dynamic = any(node.op_type == "DynamicQuantizeLinear" for node in core.graph.node)
+    reason = "dynamic quantisation takes its ranges from all of it; quantise statically"
+    return JaxgenError(
+        f"{draft.path}: images depend on what else is in their batch: {alone['identical']:.2%} of pixels are equal "
+        f"one by one, off by at most {alone['off_by']}; {reason if dynamic else 'keep more bits'}, or give "
+        "--batch-dependent"
+    )
 
 
 # --- a file in a runtime
@@ -152,16 +153,9 @@ def _network_alone(core: ModelProto) -> Callable[[Feeds], np.ndarray]:
 
 
 def _given(sampler: Model, batch: int, kind: str) -> Feeds:
-    """Inputs of the network: normals, or a constant grey per image, which makes normalisation amplify rounding; at the
-    first, the middle or the last time of the default plan."""
-    rng, classes = np.random.default_rng(batch), max(len(sampler.classes), 1)
-    first = sampler.least_label
-    shape = (batch, *sampler.noise_shape)
-    x = rng.standard_normal(shape, np.float32)
-    if kind == "constant":
-        greys = np.linspace(-1, 1, batch, dtype=np.float32) if batch > 1 else np.array([-1], np.float32)
-        x = np.ascontiguousarray(np.broadcast_to(greys.reshape(-1, *(1 for _ in sampler.noise_shape)), shape))
-    label = (np.arange(batch) % (classes - first) + first) if sampler.classes else np.full(batch, -1)
+    """Inputs of the network by name, at the first, the middle or the last time of the default plan."""
+    x, first = input_values(sampler.noise_shape, batch, kind), sampler.least_label
+    label = np.arange(batch) % (len(sampler.classes) - first) + first
     if sampler.inference.process is None:
         return {"z": x, "label": label}
     times = sampler.plan()[:, 0]
@@ -171,7 +165,7 @@ def _given(sampler: Model, batch: int, kind: str) -> Feeds:
 def _evaluations(sampler: Model, new: Run, old: Run, alone: Callable[[Feeds], np.ndarray]) -> tuple[list[Row], float]:
     """Compare the network in the file with the tool's own; and its largest relative distance from the original's."""
     rows, distance = [], 0.0
-    for batch, kind in itertools.product(BATCHES, ("random", "constant")):
+    for batch, kind in itertools.product(BATCHES, INPUTS):
         given = _given(sampler, batch, kind)
         want = _evaluate(new, sampler, given)
         row = errors(alone(given).reshape(want.shape), want)

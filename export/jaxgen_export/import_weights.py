@@ -17,6 +17,7 @@ from jaxgen_export import runtimes, torch_models, torchscript, weight_mapping
 from jaxgen_export.certificate import labels
 from jaxgen_export.torch_models import ExportSpec, TorchModel
 from jaxgen_export.weight_files import read_state
+from jaxgen_export.weight_mapping import Weights
 
 T = TypeVar("T")
 
@@ -98,10 +99,8 @@ def _array(value: Tensor) -> np.ndarray:
 
 COUNT = 16  # images
 
-Params = Mapping[str, np.ndarray]
 
-
-def compare(config: Config, model: TorchModel, params: Params) -> tuple[bool, str]:
+def compare(config: Config, model: TorchModel, params: Weights) -> tuple[bool, str]:
     """Whether both sides sample or read images alike, and how far apart they are, in words.
 
     model: the PyTorch side, with its own weights; params: the same, as jaxgen.models names them.
@@ -110,7 +109,7 @@ def compare(config: Config, model: TorchModel, params: Params) -> tuple[bool, st
     return all(same for same, _ in results), "; ".join(line for _, line in results)
 
 
-def _compare_sampled(config: Config, core: ExportSpec, model: TorchModel, params: Params) -> tuple[bool, str]:
+def _compare_sampled(config: Config, core: ExportSpec, model: TorchModel, params: Weights) -> tuple[bool, str]:
     module = core.part(model).eval()
     index, label = np.arange(COUNT), labels(config, COUNT)
     images, _ = runtimes.Torch(torchscript.sampler(module, config), config).sample(index, label)
@@ -120,7 +119,7 @@ def _compare_sampled(config: Config, core: ExportSpec, model: TorchModel, params
     return same_images(images, want), line
 
 
-def _compare_read(config: Config, core: ExportSpec, model: TorchModel, params: Params) -> tuple[bool, str]:
+def _compare_read(config: Config, core: ExportSpec, model: TorchModel, params: Weights) -> tuple[bool, str]:
     module = core.part(model).eval()
     images = np.random.default_rng(0).integers(0, 256, (COUNT, *config.data.shape), np.uint8)
     outputs = runtimes.torch_predictor(torchscript.Predictor(module).eval())(images)

@@ -38,7 +38,7 @@ def network_model(made: Bundle, output: str, batch: int | None = None) -> ModelP
 
 def _of_one_batch(made: Bundle, batch: int) -> ModelProto:
     rows = {name: torch.cat([value[:1]] * batch) for name, value in example(made.core, made.config).items()}
-    unused = () if made.config.classes else ("label",)
+    unused = () if made.config.class_count else ("label",)
     return compose.export_core(made.module, rows, made.core.outputs, unused=unused, any_batch=False)
 
 

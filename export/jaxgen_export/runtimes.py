@@ -101,7 +101,7 @@ class Torch:
         guidance: float | None = None,
     ) -> GenerationResult:
         inputs = {"seed": np.zeros_like(index), "index": index} | _start(self.config, start)
-        inputs |= {"label": label} if self.config.classes else {}
+        inputs |= {"label": label} if self.config.class_count else {}
         inputs |= {} if guidance is None else {"guidance": np.array(guidance, np.float32)}
         inputs |= {} if plan is None else {"plan": plan}
         with torch.inference_mode():

@@ -168,10 +168,10 @@ def sampler(core: nn.Module, config: Config) -> nn.Module:
     """The eager sampler around a core, its default plan, if any, included."""
     made: nn.Module
     if config.process is None:
-        made = (ConditionalLatentSampler if config.classes else LatentSampler)(core, config)
+        made = (ConditionalLatentSampler if config.class_count else LatentSampler)(core, config)
     else:
         plan = torch.from_numpy(sampler_spec.from_config(config))
-        made = (ConditionalSampler if config.classes else Sampler)(core, config, plan)
+        made = (ConditionalSampler if config.class_count else Sampler)(core, config, plan)
     return made.eval().requires_grad_(False)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from jaxgen.errors import JaxgenError
 from jaxgen_export.torch_models import TorchModel
 
+Weights = Mapping[str, np.ndarray]  # by the names that jaxgen.models gives them
 Reorder = Callable[[np.ndarray], np.ndarray]
 
 
@@ -76,7 +77,7 @@ def crossings(model: nn.Module) -> list[Crossing]:
     return tensors
 
 
-def torch_state(model: TorchModel, params: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+def torch_state(model: TorchModel, params: Weights) -> dict[str, Tensor]:
     """Flax parameters by PyTorch's names and in its layout, in the order of the model's own `state_dict`.
 
     Raises JaxgenError on a missing, extra or mis-shaped tensor; a part that the model calls optional may be left out.
@@ -97,7 +98,7 @@ def torch_state(model: TorchModel, params: Mapping[str, np.ndarray]) -> dict[str
     return {name: state[name] for name in model.state_dict() if name in state}
 
 
-def load_into(model: TorchModel, params: Mapping[str, np.ndarray]) -> None:
+def load_into(model: TorchModel, params: Weights) -> None:
     """Copy Flax parameters into the model; raises JaxgenError as `torch_state` does."""
     model.load_state_dict(torch_state(model, params), strict=False)  # torch_state has checked what may be missing
 
@@ -119,7 +120,7 @@ def to_flax(state: Mapping[str, np.ndarray], model: TorchModel) -> dict[str, np.
     }
 
 
-def weights_hash(params: Mapping[str, np.ndarray]) -> str:
+def weights_hash(params: Weights) -> str:
     """SHA-256 over names, shapes and float32 bytes, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(params):

@@ -52,7 +52,7 @@ def import_(weights: Path, preset: str | None, config_file: Path | None, names: 
     same, line = compare(config, twin, params)
     if not same:
         raise JaxgenError(f"{weights}: JAX and PyTorch differ on these weights: {line}; no run was made")
-    classes = data.info(config.data.dataset).classes if config.classes else ()
+    classes = data.info(config.data.dataset).classes if config.class_count else ()
     source = {"file": weights.name, "sha256": hashlib.sha256(read_bytes(weights, MAX_BYTES)).hexdigest()}
     start_run(config, params, output, classes=classes, source=source)
     click.echo(f"JAX and PyTorch agree on these weights: {line}", err=True)

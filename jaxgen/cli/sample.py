@@ -117,7 +117,7 @@ def _fresh(preset_name: str) -> Artifact:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        classes = [str(number) for number in range(config.classes)]
+        classes = [str(number) for number in range(config.class_count)]
         export_model(config, fresh(config), path, classes=classes, training={"untrained": True}, certify=False)
         return parse(path.read_bytes(), f"{preset_name} (untrained)")
 

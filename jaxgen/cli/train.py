@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.option(
     "--model",
-    "family",
-    metavar="FAMILY",
+    "model_name",
+    metavar="NAME",
     help="The first word of a preset's name, such as ddpm, cvae or gan; selects its preset for the dataset. "
     "Without --dataset, its preset for the digits, or else its first in 'jaxgen presets'.",
 )
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/PRESET]")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run, bit for bit.")
 def train(
-    family: str | None,
+    model_name: str | None,
     preset: str | None,
     config_file: Path | None,
     dataset: str | None,
@@ -61,7 +61,7 @@ def train(
     """
     from jaxgen.errors import UsageError, extra
 
-    if resume and (family or preset or config_file or dataset or out):
+    if resume and (model_name or preset or config_file or dataset or out):
         raise UsageError(
             "--resume takes the run's own config; it combines only with --set, --data-dir, --classifier and --teacher"
         )
@@ -69,16 +69,16 @@ def train(
         from jaxgen.runs.folder import RunFolder
         from jaxgen.training import distributed
         from jaxgen.training.environment import keep_compiled
-        from jaxgen.training.signals import Stop
+        from jaxgen.training.signals import StopSignal
         from jaxgen.training.trainer import train as run_training
-    stop = Stop()
+    stop = StopSignal()
     with stop.handled():
         if resume:
             run = RunFolder(resume)
             config = _resumed(run.config(), settings)
             data_dir = data_dir or run.data_dir()
         else:
-            config = _chosen(family, preset, config_file, dataset, data_dir, settings)
+            config = _chosen(model_name, preset, config_file, dataset, data_dir, settings)
             run = RunFolder(out or Path("runs") / config.name)
         keep_compiled()
         distributed.initialize()
@@ -90,7 +90,7 @@ def train(
 
 
 def _chosen(
-    family: str | None,
+    model_name: str | None,
     preset: str | None,
     config_file: Path | None,
     dataset: str | None,
@@ -104,17 +104,17 @@ def _chosen(
     from jaxgen.config import presets
     from jaxgen.errors import UsageError
 
-    if family and preset:
+    if model_name and preset:
         raise UsageError("give --model or --preset, not both")
     if preset:
         config = presets.preset(preset)
-    elif family:
-        config = _for_dataset(family, dataset or _first_dataset(family), data_dir)
+    elif model_name:
+        config = _for_dataset(model_name, dataset or _first_dataset(model_name), data_dir)
     elif config_file:
         config = configs.load(config_file)
     else:
         raise UsageError("give --model, --preset or --config; 'jaxgen presets' lists the presets")
-    if config_file and (preset or family):
+    if config_file and (preset or model_name):
         config = configs.load(config_file, config)
     if dataset and dataset.startswith("folder:"):  # absolute, so that the run can be resumed from anywhere
         dataset = f"folder:{Path(dataset.removeprefix('folder:')).expanduser().absolute()}"
@@ -123,24 +123,25 @@ def _chosen(
     return configs.override(config, settings)
 
 
-def _first_dataset(family: str) -> str:
-    """The digits if the family has a preset for them, else the dataset of its first preset."""
+def _first_dataset(model_name: str) -> str:
+    """The digits if the model has a preset for them, else the dataset of its first preset."""
     from jaxgen.config.presets import PRESETS
 
-    own = [config.data.dataset for name, config in PRESETS.items() if name.startswith(f"{family}-")]
-    return own[0] if own and f"{family}-digits" not in PRESETS else "digits"
+    own = [config.data.dataset for name, config in PRESETS.items() if name.startswith(f"{model_name}-")]
+    return own[0] if own and f"{model_name}-digits" not in PRESETS else "digits"
 
 
-def _for_dataset(family: str, dataset: str, data_dir: Path | None) -> Config:
-    """The family's preset for a dataset, or one adapted to the dataset's size, channels and classes."""
+def _for_dataset(model_name: str, dataset: str, data_dir: Path | None) -> Config:
+    """The model's preset for a dataset, or one adapted to the dataset's size, channels and classes."""
     from jaxgen import data
     from jaxgen.config import presets
 
-    if f"{family}-{dataset}" in presets.PRESETS or family not in presets.families():
-        return presets.for_dataset(family, dataset)
+    if f"{model_name}-{dataset}" in presets.PRESETS or model_name not in presets.model_names():
+        return presets.for_dataset(model_name, dataset)
     info = data.info(dataset, data_dir=data_dir)
     height, _, channels = info.shape or (None, None, None)
-    return presets.for_dataset(family, dataset, size=height or 32, channels=channels or 3, classes=len(info.classes))
+    size, count = height or 32, len(info.classes)
+    return presets.for_dataset(model_name, dataset, size=size, channels=channels or 3, class_count=count)
 
 
 def _resumed(config: Config, settings: tuple[str, ...]) -> Config:
@@ -181,7 +182,7 @@ def presets(as_json: bool, name: str | None) -> None:
             t = value.training
             length = f"{t.steps:,} steps" if t.steps else f"{t.epochs} epochs"
             pixels = f"{value.data.size}x{value.data.size}x{value.data.channels}"
-            classes = f"{value.classes} classes" if value.classes else ""
+            classes = f"{value.class_count} classes" if value.class_count else ""
             click.echo(
                 f"{key:24} {value.family:10} {value.data.dataset:14} {pixels:8} {classes:10} "
                 f"lr {t.lr:<7g} batch {t.batch_size:<4} {length}"

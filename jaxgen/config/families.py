@@ -33,8 +33,8 @@ class Config:
         require(plain and self.name not in (".", ".."), "name", "1 to 100 characters, fit for a folder", self.name)
 
     @property
-    def classes(self) -> int:
-        """The number of classes; 0: unconditional."""
+    def class_count(self) -> int:
+        """0: unconditional."""
         return self.model.classes
 
     @property

@@ -1,4 +1,4 @@
-"""The presets: FAMILY-DATASET[-variant] -> Config. `jaxgen presets` lists them."""
+"""The presets: MODEL-DATASET[-variant] -> Config. `jaxgen presets` lists them."""
 
 from __future__ import annotations
 
@@ -171,30 +171,30 @@ def preset(name: str) -> Config:
     return lookup(PRESETS, name, "preset")
 
 
-def families() -> list[str]:
-    """The values of `--model`."""
+def model_names() -> list[str]:
+    """The values of `--model`: a family, or a variant of one, such as cvae or dcgan."""
     return sorted({name.split("-")[0] for name in PRESETS})
 
 
-def for_dataset(family: str, dataset: str, *, size: int = 32, channels: int = 3, classes: int = 0) -> Config:
-    """The family's preset for a dataset, else FAMILY-mnist or the family's last preset, adapted to the dataset.
+def for_dataset(model_name: str, dataset: str, *, size: int = 32, channels: int = 3, class_count: int = 0) -> Config:
+    """The model's preset for a dataset, else MODEL-mnist or the model's last preset, adapted to the dataset.
 
-    size, channels, classes: of the dataset, used only without its own preset; sizes are rounded so that the networks
-    can halve them, and limited to 64, beyond which the networks are too small. Conditional models get the dataset's
-    classes. Raises UsageError if there is no such family, or none of its presets fits.
+    size, channels, class_count: of the dataset, used only without its own preset; sizes are rounded so that the
+    networks can halve them, and limited to 64, beyond which the networks are too small. Conditional models get the
+    dataset's classes. Raises UsageError if there is no such model, or none of its presets fits.
     """
-    lookup(dict.fromkeys(families()), family, "model")
-    name = f"{family}-{dataset}"
+    lookup(dict.fromkeys(model_names()), model_name, "model")
+    name = f"{model_name}-{dataset}"
     if name in PRESETS:
         return PRESETS[name]
-    own = [config for key, config in PRESETS.items() if key.startswith(f"{family}-")]
-    base = PRESETS.get(f"{family}-mnist", own[-1])
+    own = [config for key, config in PRESETS.items() if key.startswith(f"{model_name}-")]
+    base = PRESETS.get(f"{model_name}-mnist", own[-1])
     size = base.data.size if base.data.size > 32 else min(max(4, round(size / 4) * 4), 64)
     model: dict[str, object] = {}
     if isinstance(base.model, UNetConfig) and base.model.attention:
         model["attention"] = (size // 4,)
-    if base.classes:
-        model["classes"] = classes or base.classes
+    if base.class_count:
+        model["classes"] = class_count or base.class_count
     return _variant(
         base, re.sub(r"[^\w.-]+", "-", name)[:100],
         data={"dataset": dataset, "size": size, "channels": channels}, model=model,

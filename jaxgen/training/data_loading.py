@@ -11,9 +11,8 @@ import numpy as np
 
 from jaxgen import data
 from jaxgen.config import Config
+from jaxgen.data.batches import Batch
 from jaxgen.errors import UsageError
-
-Batch = tuple[np.ndarray, np.ndarray]  # uint8 [B, H, W, C], int32 [B]
 
 
 def open_data(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batch | None]:
@@ -21,14 +20,14 @@ def open_data(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batc
 
     The second is None without a test split. Raises UsageError if the classes of data and network differ.
     """
-    name, classes = config.data.dataset, config.classes
+    name = config.data.dataset
     size, channels = config.data.size, config.data.channels
     load = partial(data.batches, data_dir=data_dir, size=size, channels=channels)
     batches = load(
         _source(config, "train", data_dir), config.training.batch_size, seed=config.training.seed,
         process_index=jax.process_index(), process_count=jax.process_count(),
     )  # fmt: skip
-    if classes and classes != len(batches.classes):
+    if config.class_count not in (0, len(batches.classes)):
         raise _class_mismatch(config, len(batches.classes))
     if "test" not in data.info(name, data_dir=data_dir).splits:
         return batches, None
@@ -39,11 +38,11 @@ def open_data(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batc
     return batches, load(test, count, seed=0, split="test")[0] if count else None
 
 
-def _class_mismatch(config: Config, classes: int) -> UsageError:
+def _class_mismatch(config: Config, found: int) -> UsageError:
     """The error if the network and the data have different classes, with what to do about it."""
-    line = f"model.classes is {config.classes}, but {config.data.dataset} has {classes or 'no'} classes"
-    if classes:
-        return UsageError(f"{line}; set model.classes={classes}")
+    line = f"model.classes is {config.class_count}, but {config.data.dataset} has {found or 'no'} classes"
+    if found:
+        return UsageError(f"{line}; set model.classes={found}")
     ways = [f"use --model {config.family}"] if config.is_generator else []
     ways += ["put the images into one subfolder a class"] if config.data.dataset.startswith("folder:") else []
     return UsageError(f"{line}; {', or '.join(ways) or 'choose another dataset'}")

@@ -12,10 +12,10 @@ from jaxgen.errors import UsageError
 from jaxgen.models import network as networks
 from jaxgen.training.families import FAMILIES
 from jaxgen.training.restore import load_trained
-from jaxgen.training.train_step import Predictor
+from jaxgen.training.train_step import Teacher
 
 
-def load_teacher(config: Config, run: Path | None) -> Predictor | None:
+def load_teacher(config: Config, run: Path | None) -> Teacher | None:
     """The predictor with the averaged weights of a run's last checkpoint; None if no run is named.
 
     Raises UsageError if the run's model differs from this config's in family, process, image shape or classes, or if
@@ -30,7 +30,7 @@ def load_teacher(config: Config, run: Path | None) -> Predictor | None:
     for what, ours, theirs in (
         ("family", config.family, other.family),
         ("image shape", config.data.shape, other.data.shape),
-        ("number of classes", config.classes, other.classes),
+        ("number of classes", config.class_count, other.class_count),
         ("process", config.process, other.process),
     ):
         if ours != theirs:

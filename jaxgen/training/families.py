@@ -12,10 +12,12 @@ from jaxgen.config import Config
 from jaxgen.models.network import Network
 from jaxgen.training import gan
 from jaxgen.training.classifier import classifier
-from jaxgen.training.diagnostics import Watch, watch_gan, watch_nothing, watch_samples, watch_vae
+from jaxgen.training.diagnostics import Watch, watch_nothing, watch_samples
 from jaxgen.training.diffusion import ddpm, flow
-from jaxgen.training.train_step import Learner, Loss, Predictor, descend
+from jaxgen.training.gan_diagnostics import watch_gan
+from jaxgen.training.train_step import Learner, Loss, Teacher, descend
 from jaxgen.training.vae import vae
+from jaxgen.training.vae_diagnostics import watch_vae
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Family:
     learner: Callable[[Any, Network, optax.Schedule], Learner] | None = None
     watch: Watch = watch_samples
     judged: bool = False
-    distillation: Callable[[Any, Network, Predictor], Loss] | None = None
+    distillation: Callable[[Any, Network, Teacher], Loss] | None = None
 
 
 FAMILIES: dict[str, Family] = {
@@ -41,7 +43,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def learner(
-    config: Config, network: Network, schedule: optax.Schedule, teacher: Predictor | None = None
+    config: Config, network: Network, schedule: optax.Schedule, teacher: Teacher | None = None
 ) -> Learner:  # fmt: skip
     """The learner of a config; a teacher requires a family with `distillation`."""
     family = FAMILIES[config.family]

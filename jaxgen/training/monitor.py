@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.config import Config
+from jaxgen.data.batches import Batch
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import to_uint8, to_unit
 from jaxgen.models import network as networks, sampling
 from jaxgen.models.network import Params
-from jaxgen.training.data_loading import Batch
 from jaxgen.training.diagnostics import ClassifierProbe, DiagnosticReport
 from jaxgen.training.families import FAMILIES
 from jaxgen.training.restore import load_trained
@@ -82,7 +82,7 @@ class Monitor:
 
         Classes that the training data leaves out are skipped.
         """
-        shown = [label for label in range(self.config.classes) if label not in self.config.data.without]
+        shown = [label for label in range(self.config.class_count) if label not in self.config.data.without]
         return np.resize(shown, count) if shown else None
 
     def sample(self, params: Params, count: int = 0) -> np.ndarray:
@@ -142,7 +142,7 @@ def _judge(config: Config, classifier: Path) -> ClassifierProbe:
 
     def judge(images: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, float | None]:
         predicted = np.asarray(apply(trained.params, to_unit(images))).argmax(-1)
-        shares = np.bincount(predicted, minlength=other.classes) / len(predicted)
+        shares = np.bincount(predicted, minlength=other.class_count) / len(predicted)
         return shares, None if labels is None else float((predicted == labels).mean())
 
     return judge

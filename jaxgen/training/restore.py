@@ -55,7 +55,7 @@ def load_trained(folder: Path, checkpoint: str = "last", say: Callable[[str], No
         raise JaxgenError(f"{folder}: no checkpoint yet; train it first: jaxgen train --resume {folder}")
     params = {name: np.asarray(value) for name, value in jax.device_get(state.ema).items()}
     step = int(state.step)
-    classes = run.classes() if config.classes else ()
+    classes = run.classes() if config.class_count else ()
     return Trained(
         config=config, classes=classes, params=params, step=step, score=checkpoints.score(step),
         imported=run.imported(),

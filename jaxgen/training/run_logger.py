@@ -18,7 +18,7 @@ from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.status import Status, duration, write_status
 
 
-class Report:
+class RunLogger:
     """A context manager around a run; quiet on all processes but the first."""
 
     def __init__(self, run: RunFolder, *, start: int, total: int, batch_size: int, log_every: int, main: bool) -> None:

@@ -15,7 +15,7 @@ from jaxgen.errors import Interrupted
 T = TypeVar("T")
 
 
-class Stop:
+class StopSignal:
     """Raises Interrupted at a signal; inside `deferred()` it only records the signal in `signal`."""
 
     def __init__(self) -> None:

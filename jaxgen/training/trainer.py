@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import signal
-from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,7 +19,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxgen import data
 from jaxgen.config import Config
-from jaxgen.errors import Interrupted, JaxgenError, UsageError
+from jaxgen.errors import Interrupted, UsageError
 from jaxgen.models import network as networks
 from jaxgen.models.network import Params
 from jaxgen.runs.folder import RunFolder
@@ -29,14 +27,15 @@ from jaxgen.training import distributed
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.data_loading import open_data
 from jaxgen.training.distillation import load_teacher
+from jaxgen.training.divergence import DivergenceCheck, not_finite
 from jaxgen.training.environment import describe_environment
 from jaxgen.training.families import learner
 from jaxgen.training.monitor import ClassifierProbe, Monitor, classifier_probe
-from jaxgen.training.run_logger import Report
-from jaxgen.training.signals import Stop
+from jaxgen.training.run_logger import RunLogger
+from jaxgen.training.signals import StopSignal
 from jaxgen.training.train_step import (
     LONGEST_SCAN,
-    Predictor,
+    Teacher,
     TrainState,
     abstract_state,
     chunk_length,
@@ -52,7 +51,7 @@ from jaxgen.training.train_step import (
 
 def train(
     config: Config, folder: Path, *, data_dir: Path | None = None, classifier: Path | None = None,
-    teacher: Path | None = None, stop: Stop | None = None, resume: bool = False,
+    teacher: Path | None = None, stop: StopSignal | None = None, resume: bool = False,
 ) -> Path:  # fmt: skip
     """Train, or resume from the folder's newest whole checkpoint; returns the last checkpoint.
 
@@ -62,7 +61,7 @@ def train(
     Raises UsageError if the folder holds something else, Interrupted after saving on SIGINT or SIGTERM, JaxgenError
     on a loss that is not finite.
     """
-    stop = stop or Stop()
+    stop = stop or StopSignal()
     run = RunFolder(folder)
     is_main = jax.process_index() == 0
     with stop.handled(), ExitStack() as stack:
@@ -90,7 +89,7 @@ class Trainer:
 
     config: Config
     run: RunFolder
-    stop: Stop
+    stop: StopSignal
     batches: data.Batches  # of this process
     monitor: Monitor
     state: TrainState
@@ -103,7 +102,7 @@ class Trainer:
     make_call: jax.stages.Wrapped  # compiled into `calls`
     saved: int  # step of the newest checkpoint, the same in all processes
     rows: NamedSharding
-    newest: deque[dict[str, float]]  # metrics of the last finite steps, as many as one line of the log covers
+    check: DivergenceCheck
     calls: dict[int, Callable[..., Any]] = field(default_factory=dict)  # compiled, by number of steps
 
     @classmethod
@@ -113,8 +112,8 @@ class Trainer:
         run: RunFolder,
         data_dir: Path | None,
         judge: Callable[[], ClassifierProbe | None],
-        teach: Callable[[], Predictor | None],
-        stop: Stop,
+        teach: Callable[[], Teacher | None],
+        stop: StopSignal,
     ) -> Trainer:
         """Load the data, build the network, restore the newest checkpoint."""
         training = config.training
@@ -140,7 +139,7 @@ class Trainer:
             checkpoints=checkpoints, saved=int(state.step),
             make_call=make_steps(learns.update, mesh),
             rows=NamedSharding(mesh, PartitionSpec(None, "data")),
-            newest=deque(maxlen=min(training.log_every, LONGEST_SCAN)),
+            check=DivergenceCheck(run, checkpoints, min(training.log_every, LONGEST_SCAN)),
         )  # fmt: skip
 
     @property
@@ -153,26 +152,26 @@ class Trainer:
         if self.is_main:
             self.run.forget_after(self.start)
             self.checkpoints.set_aside_after(self.start)
-        report = Report(
+        logger = RunLogger(
             self.run, start=self.start, total=self.total, batch_size=training.batch_size,
             log_every=training.log_every, main=self.is_main,
         )  # fmt: skip
-        with report, ThreadPoolExecutor(1) as loader:
-            report.say(self._headline())
+        with logger, ThreadPoolExecutor(1) as loader:
+            logger.say(self._headline())
             step, periods = self.start, (self.checkpoint_every, self.sample_every)
             length = partial(chunk_length, total=self.total, scan=self.scan, periods=periods)
             upcoming = loader.submit(self._load, step, length(step)) if step < self.total else None
             while upcoming:
                 images, labels = upcoming.result()
-                call = self._compiled(report, step, images, labels)
+                call = self._compiled(logger, step, images, labels)
                 if self._signal() or call is None:
                     break
                 self.state, metrics = call(self.state, images, labels, self._key())
                 done, step = step, step + len(images)
                 upcoming = loader.submit(self._load, step, length(step)) if step < self.total else None
-                self._check_and_report(report, done + 1, jax.device_get(metrics))
-                self._events(report, step)
-        return self._finish(report, step)
+                self._check_and_log(logger, done + 1, jax.device_get(metrics))
+                self._events(logger, step)
+        return self._finish(logger, step)
 
     def _headline(self) -> str:
         if self.start >= self.total:
@@ -196,7 +195,7 @@ class Trainer:
         place = partial(jax.make_array_from_process_local_data, self.rows)
         return place(np.stack(images)), place(np.stack(labels))
 
-    def _compiled(self, report: Report, step: int, images: Array, labels: Array) -> Callable[..., Any] | None:
+    def _compiled(self, logger: RunLogger, step: int, images: Array, labels: Array) -> Callable[..., Any] | None:
         """The compiled call for this many steps; None if a signal came while it was being compiled."""
         count = len(images)
         if count not in self.calls:
@@ -204,50 +203,39 @@ class Trainer:
             if call is None:
                 return None
             self.calls[count] = call
-            report.restart_clock(step)
+            logger.restart_clock(step)
         return self.calls[count]
 
-    def _check_and_report(self, report: Report, first: int, metrics: dict[str, np.ndarray]) -> None:
+    def _check_and_log(self, logger: RunLogger, first: int, metrics: dict[str, np.ndarray]) -> None:
         """Log the steps of a call, from `first` on; raise JaxgenError at a non-finite step, before it is saved."""
-        finite = np.isfinite(np.stack(list(metrics.values()))).all(0)
-        good = len(finite) if finite.all() else int(finite.argmin())
+        good = self.check.finite_steps(metrics)
         if good:
-            report.steps(first, {name: values[:good] for name, values in metrics.items()})
-            self.newest.extend({name: float(values[i]) for name, values in metrics.items()} for i in range(good))
-        if good < len(finite):
-            bad = {name: values[good] for name, values in metrics.items() if not np.isfinite(values[good])}
-            raise self._diverged(first + good, _listed({"loss": metrics["loss"][good], **bad}))
+            logger.steps(first, {name: values[:good] for name, values in metrics.items()})
+        if good < len(metrics["loss"]):
+            values = {name: values[good] for name, values in metrics.items()}
+            raise self.check.error(first + good, {"loss": values["loss"], **not_finite(values)})
 
-    def _diverged(self, step: int, what: str) -> JaxgenError:
-        last = f"{self.newest[-1]['loss']:.4g}" if self.newest else "none"
-        command = f"jaxgen train --resume {shlex.quote(str(self.run.path))} --set training.lr=..."
-        where = "go on from the last checkpoint" if self.checkpoints.steps() else "with no checkpoint yet, start again"
-        return JaxgenError(
-            f"{what} at step {step} (last finite loss: {last}); the step was not saved; {where} "
-            f"with a lower lr or grad_clip, or with training.dtype=float32: {command}"
-        )
-
-    def _events(self, report: Report, step: int) -> None:
+    def _events(self, logger: RunLogger, step: int) -> None:
         """Save a checkpoint and write the diagnostics, if they are due."""
         last = step == self.total
         if step % self.checkpoint_every == 0 or last:
             scores = self.stop.side_work(lambda: self.monitor.test_loss(self._local_weights())) or {}
-            if bad := {name: value for name, value in scores.items() if not math.isfinite(value)}:
-                raise self._diverged(step, f"test {_listed(bad)}")
+            if bad := not_finite(scores):
+                raise self.check.error(step, bad, "test ")
             if scores:
-                report.scalars(step, {f"test_{name}": value for name, value in scores.items()})
+                logger.scalars(step, {f"test_{name}": value for name, value in scores.items()})
             self._save(step, scores.get("loss"))
-            report.restart_clock(step)
+            logger.restart_clock(step)
         if (step % self.sample_every == 0 or last) and self.stop.signal is None:
-            metrics = _means(self.newest) | {"step": step}
+            metrics = self.check.means() | {"step": step}
             diagnostics = self.stop.side_work(lambda: self.monitor.watch(self._local_weights(), metrics))
             if diagnostics is not None:
-                report.images(step, diagnostics.images)
+                logger.images(step, diagnostics.images)
                 if diagnostics.scalars:
-                    report.scalars(step, diagnostics.scalars)
+                    logger.scalars(step, diagnostics.scalars)
                 for warning in diagnostics.warnings.values():
-                    report.say(f"warning: step {step}: {warning}")
-            report.restart_clock(step)
+                    logger.say(f"warning: step {step}: {warning}")
+            logger.restart_clock(step)
 
     def _save(self, step: int, score: float | None = None) -> None:
         self.checkpoints.save(self.state, score)
@@ -257,7 +245,7 @@ class Trainer:
         """The averaged weights on one device of this process, so that processes can use them independently."""
         return jax.tree.map(lambda leaf: leaf.addressable_data(0), self.state.ema)
 
-    def _finish(self, report: Report, step: int) -> Path:
+    def _finish(self, logger: RunLogger, step: int) -> Path:
         if step != self.saved:
             self._save(step)
         last = self.checkpoints.path(step)
@@ -265,15 +253,5 @@ class Trainer:
             where = f"saved at step {step}" if step else "nothing to save yet"
             command = f"jaxgen train --resume {shlex.quote(str(self.run.path))}"
             raise Interrupted(f"interrupted, {where}; go on with: {command}", number)
-        report.say(f"done: step {step}, {last}")
+        logger.say(f"done: step {step}, {last}")
         return last
-
-
-def _means(rows: Collection[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each metric over all rows, because a single batch is noisy."""
-    first = next(iter(rows), {})
-    return {name: sum(row[name] for row in rows) / len(rows) for name in first}
-
-
-def _listed(numbers: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in numbers.items())

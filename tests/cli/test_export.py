@@ -1,19 +1,24 @@
-"""jaxgen export, from a run that was trained for six steps."""
+"""jaxgen export, from a run that was trained for six steps, or from runs of given weights."""
 
+import io
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from tiny import random_weights
 
 from jaxgen import config as configs
-from jaxgen.config import VAE, Classifier, ClassifierConfig, VAEConfig
+from jaxgen.cli import main
+from jaxgen.config import VAE, Classifier, ClassifierConfig, Config, VAEConfig
 from jaxgen.inference import model_file
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.required_inputs import with_required_inputs
-from jaxgen.training.restore import load_trained
+from jaxgen.training.restore import load_trained, start_run
 from jaxgen.training.trainer import train
 from jaxgen_export import export as exports, weight_mapping
 from jaxgen_serve.web.npm_packages import Package
@@ -27,18 +32,38 @@ def run(small, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def vae_run(small, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("export-vae") / "run"
-    train(VAE(data=small.data, training=small.training, model=VAEConfig(latent=2, hidden=(8,))), folder)
-    return folder
+def started(small, tmp_path_factory):
+    """started(config, classes): a run of random weights."""
+
+    def start(config: Config, classes: str = "") -> Path:
+        folder = tmp_path_factory.mktemp("started") / "run"
+        start_run(replace(config, data=small.data), random_weights(config), folder, classes=classes)
+        return folder
+
+    return start
 
 
 @pytest.fixture(scope="module")
-def classifier_run(small, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("export-classifier") / "run"
-    model = ClassifierConfig(widths=(4,), features=4)
-    train(Classifier(data=small.data, training=small.training, model=model), folder)
-    return folder
+def vae_run(started):
+    return started(VAE(model=VAEConfig(latent=2, hidden=(8,))))
+
+
+@pytest.fixture(scope="module")
+def classifier_run(started):
+    return started(Classifier(model=ClassifierConfig(widths=(4,), features=4)), "0123456789")
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    """A folder with that run's file and its TorchScript, and the command's code and what it said."""
+    folder, out, err = tmp_path_factory.mktemp("exported"), io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.setattr(sys, "argv", ["jaxgen", "export", str(run), "-o", "m.onnx", "--torchscript", "m.ts"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return folder, ended.value.code, out.getvalue(), err.getvalue()
 
 
 @pytest.fixture
@@ -53,39 +78,39 @@ def captured(monkeypatch):
     return calls
 
 
-def listing():
-    return sorted(path.name for path in Path().iterdir() if path.name != "cache")
+def listing(folder=Path()):
+    return sorted(path.name for path in folder.iterdir() if path.name != "cache")
 
 
-def test_run_becomes_one_file_that_draws(command, run):
-    outcome = command("export", run, "-o", "m.onnx", "--torchscript", "m.ts")
-    assert (outcome.code, outcome.out) == (0, "m.onnx\n")
+def test_run_becomes_one_file_that_draws(command, run, exported):
+    folder, code, out, err = exported
+    file = folder / "m.onnx"
+    assert (code, out) == (0, "m.onnx\n")
     for backend in ("pytorch", "torchscript", "onnxruntime"):
-        assert f"\n{backend} " in outcome.err
-    assert listing() == ["m.onnx", "m.ts"]
-    assert b"manifest.json" in Path("m.ts").read_bytes()
-    manifest = model_file.read("m.onnx").manifest
+        assert f"\n{backend} " in err
+    assert listing(folder) == ["m.onnx", "m.ts"]
+    assert b"manifest.json" in (folder / "m.ts").read_bytes()
+    manifest = model_file.read(file).manifest
     assert manifest["inference"]["classes"] == list("0123456789")
     assert manifest["training"]["dataset"] == "digits"
     assert manifest["training"]["steps"] == 6
     assert manifest["weights"]["sha256"] == weight_mapping.weights_hash(load_trained(run).params)
-    assert command("verify", "m.onnx").code == 0
-    assert command("sample", "m.onnx", "-n", 3, "--label", 7, "-o", "a.npy").code == 0
+    assert command("verify", file).code == 0
+    assert command("sample", file, "-n", 3, "--label", 7, "-o", "a.npy").code == 0
     assert np.load("a.npy").shape == (3, 8, 8, 1)
 
 
-def test_required_inputs_leave_the_graph_no_default_and_the_images_as_they_are(command, run):
+def test_required_inputs_leave_the_graph_no_default_and_the_images_as_they_are(command, run, exported):
     outcome = command("export", run, "-o", "r.onnx", "--inputs", "required")
     assert (outcome.code, outcome.out) == (0, "r.onnx\n")
-    assert command("export", run, "-o", "m.onnx").code == 0
-    required, optional = model_file.read("r.onnx"), model_file.read("m.onnx")
+    required, optional = model_file.read("r.onnx"), model_file.read(exported[0] / "m.onnx")
     assert "made_from" not in required.manifest  # its certificate was measured on this very file
     assert required.manifest["certificate"]["probe"] == optional.manifest["certificate"]["probe"]
     of_graph = [onnx.load_from_string(one.data).graph for one in (required, with_required_inputs(optional))]
     assert of_graph[0] == of_graph[1] and not of_graph[0].initializer
     assert command("verify", "r.onnx").code == 0
-    for name in ("r", "m"):
-        assert command("sample", f"{name}.onnx", "-n", 3, "-o", f"{name}.npy").code == 0
+    for name, file in (("r", "r.onnx"), ("m", exported[0] / "m.onnx")):
+        assert command("sample", file, "-n", 3, "-o", f"{name}.npy").code == 0
     assert np.array_equal(np.load("r.npy"), np.load("m.npy"))
 
 

@@ -160,7 +160,7 @@ def test_others_may_know_of_a_config_what_they_need_without_asking_its_family():
         "classifier": ((16, 16, 3), False, False, True, type(None), None),
     }
     assert configs.override(VAE(), ["model.convolutions=[8]"]).convolutional
-    assert [config.classes for config in DEFAULTS] == [0, 0, 0, 0, 10]
+    assert [config.class_count for config in DEFAULTS] == [0, 0, 0, 0, 10]
 
 
 def test_section_of_a_process_is_all_that_its_plans_are_made_from():

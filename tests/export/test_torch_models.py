@@ -58,7 +58,7 @@ def some_inputs(config, count=5):
         "x": x,
         "z": rng.standard_normal((count, *config.noise_shape)).astype(np.float32),
         "t": np.linspace(0, 999, count).astype(np.float32),
-        "label": np.arange(count) % (config.classes + 1) - 1,
+        "label": np.arange(count) % (config.class_count + 1) - 1,
     }
 
 
@@ -91,7 +91,7 @@ def test_label_counts_where_there_are_classes_alone(config):
             *others, label = (inputs[name] for name in names.split())
             pairs = zip(function(*others, label), function(*others, torch.full_like(label, 1)), strict=True)
             changed = [bool((a != b).any()) for a, b in pairs]
-            assert changed == [config.classes > 0 and number != 1 for number in label.tolist()], names
+            assert changed == [config.class_count > 0 and number != 1 for number in label.tolist()], names
 
 
 def test_dropout_is_off():

@@ -92,7 +92,7 @@ def _make_network(folder: Path, name: str, config: Config) -> None:
 def _export(config: Config, path: Path, beside: OutputPaths) -> None:
     training = {"dataset": "digits", "steps": 1234, "test_loss": 0.5}
     export_model(
-        config, random_weights(config), path, classes=CLASSES[: config.classes], beside=beside, training=training
+        config, random_weights(config), path, classes=CLASSES[: config.class_count], beside=beside, training=training
     )
 
 

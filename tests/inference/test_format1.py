@@ -18,7 +18,7 @@ from jaxgen.inference import model_file
 from jaxgen.inference.format1 import upgraded
 from jaxgen.inference.manifest import Inference
 from jaxgen.inference.sampler import Model
-from jaxgen_export.export import inference_of
+from jaxgen_export.manifest import inference_of
 
 FORMAT_1 = calls.HERE / "format1"
 
@@ -46,7 +46,7 @@ TINY = {"tiny": UNCONDITIONAL, "tiny-classes": CONDITIONAL, **FAMILIES}
 @pytest.mark.parametrize("name", [*PRESETS, *TINY])
 def test_upgraded_manifest_is_the_one_that_is_written_today(name):
     config = PRESETS[name] if name in PRESETS else TINY[name]
-    names = [f"class {number}" for number in range(config.classes)]
+    names = [f"class {number}" for number in range(config.class_count)]
     kinds = ["classifier"] if not config.is_generator else ["sampler", "encoder"] if config.likelihood else ["sampler"]
     for kind in kinds:
         manifest = {"format": 1, "config": configs.to_dict(config), "classes": names, "kind": kind, "training": {}}

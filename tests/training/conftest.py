@@ -1,6 +1,7 @@
 """Runs that several modules look at, and what may be said about two of them."""
 
 import json
+import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 from jaxgen import config as configs
 from jaxgen.config import Config
 from jaxgen.errors import Interrupted
-from jaxgen.training.run_logger import Report
+from jaxgen.training.run_logger import RunLogger
 from jaxgen.training.trainer import train
 
 
@@ -32,31 +33,37 @@ def straight(eventful, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def stopped(eventful, tmp_path, sigterm_at) -> Path:
-    """That run, stopped by a signal after its fourth step, between two checkpoints."""
+@pytest.fixture(scope="session")
+def stopped_once(eventful, tmp_path_factory, sigterm_at) -> Path:
+    folder = tmp_path_factory.mktemp("stopped") / "run"
     with sigterm_at(4), pytest.raises(Interrupted, match="saved at step 4"):
-        train(eventful, tmp_path / "run")
-    return tmp_path / "run"
+        train(eventful, folder)
+    return folder
 
 
 @pytest.fixture
-def sigterm_at(monkeypatch):
+def stopped(stopped_once, tmp_path) -> Path:
+    """That run, stopped by a signal after its fourth step, between two checkpoints: a copy."""
+    return shutil.copytree(stopped_once, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def sigterm_at():
     """sigterm_at(step): a block in which SIGTERM comes while the metrics of the call that begins there are written."""
 
     @contextmanager
     def block(step: int) -> Iterator[None]:
-        steps = Report.steps
+        steps = RunLogger.steps
 
-        def reported(self: Report, first: int, metrics: Mapping[str, np.ndarray]) -> None:
+        def reported(self: RunLogger, first: int, metrics: Mapping[str, np.ndarray]) -> None:
             steps(self, first, metrics)
             if first == step:
                 handler = signal.getsignal(signal.SIGTERM)
                 assert callable(handler), f"nobody handles SIGTERM: {handler}"
                 handler(signal.SIGTERM, None)  # tests/training/test_signals.py sends real ones
 
-        with monkeypatch.context() as patch:
-            patch.setattr(Report, "steps", reported)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(RunLogger, "steps", reported)
             yield
 
     return block

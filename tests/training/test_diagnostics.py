@@ -7,7 +7,8 @@ import pytest
 from jaxgen import config as configs
 from jaxgen.config import GAN, VAE, DataConfig, GANConfig, TrainingConfig
 from jaxgen.runs.folder import may_change
-from jaxgen.training.diagnostics import against_collapse, imbalance, missing, sameness, watch_gan
+from jaxgen.training.gan_diagnostics import imbalance, missing, sameness, watch_gan
+from jaxgen.training.vae_diagnostics import against_collapse
 
 DIGITS = DataConfig(dataset="digits", size=8, channels=1)
 PLAIN = GAN(data=DIGITS, model=GANConfig(latent=4, widths=(4,), doublings=1))
@@ -39,7 +40,7 @@ class FakeSubject:
         return self._draw(np.arange(count or self.config.training.sample_count))
 
     def labels(self, count):
-        return np.arange(count) % 10 if self.config.classes else None
+        return np.arange(count) % 10 if self.config.class_count else None
 
     @cached_property
     def judge(self):
@@ -80,7 +81,7 @@ def seven_classes(index):
 def test_good_generator_warns_of_nothing(config, judged):
     seen = watch_gan(FakeSubject(config, good, judged=judged), {}, FAIR)
     assert seen.warnings == {} and 0.9 < seen.scalars["diversity"] < 1.1
-    assert ("drawn_as_asked" in seen.scalars) == (judged and config.classes > 0)
+    assert ("drawn_as_asked" in seen.scalars) == (judged and config.class_count > 0)
     assert list(seen.images) == ["samples"]
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from jaxgen import config as configs
 from jaxgen.config import GAN, VAE, DataConfig, GANConfig, TrainingConfig, VAEConfig
-from jaxgen.training.diagnostics import DiagnosticReport, watch_vae
+from jaxgen.training.diagnostics import DiagnosticReport
 from jaxgen.training.families import FAMILIES, Family
 from jaxgen.training.monitor import Monitor
 from jaxgen.training.trainer import train
+from jaxgen.training.vae_diagnostics import watch_vae
 
 DIGITS = DataConfig(dataset="digits", size=8, channels=1)
 PLAIN = GAN(data=DIGITS, model=GANConfig(latent=4, widths=(4,), doublings=1))
@@ -89,7 +90,7 @@ def test_what_is_not_finite_is_left_out_and_said_in_a_line(shown, tmp_path):
 
 
 def test_run_whose_kl_overflows_on_test_images_goes_on(tmp_path, monkeypatch, capsys, metrics_of):
-    monkeypatch.setattr("jaxgen.training.diagnostics.kl_divergence", lambda mean, _: np.full_like(mean, np.inf))
+    monkeypatch.setattr("jaxgen.training.vae_diagnostics.kl_divergence", lambda mean, _: np.full_like(mean, np.inf))
     train(BLIND, tmp_path / "run")
     assert any("active_units" in line for line in metrics_of(tmp_path / "run"))
     assert "warning: step 2: kl_of_dimension/00 inf" in capsys.readouterr().err

@@ -85,7 +85,8 @@ def test_interrupt_while_compiling_ends_the_process_at_once(config_file, tmp_pat
 
 def test_eight_devices_compute_what_one_does(config_file, straight_small, tmp_path, jaxgen, metrics_of):
     run = tmp_path / "run"
-    done = jaxgen("train", "--config", config_file, "--out", run, XLA_FLAGS="--xla_force_host_platform_device_count=8")
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
+    done = jaxgen("train", "--config", config_file, "--out", run, XLA_FLAGS=flags)
     assert done.returncode == 0, done.stderr
     assert "on 8 x cpu" in done.stderr
     assert len(json.loads((run / "environment.json").read_text())["devices"]) == 8

@@ -7,7 +7,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from jaxgen.runs.folder import RunFolder
 from jaxgen.training import run_logger as reports
-from jaxgen.training.run_logger import Report
+from jaxgen.training.run_logger import RunLogger
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ def clock(monkeypatch):
     return now
 
 
-def report(run: RunFolder, *, every: int = 1, main: bool = True, start: int = 0) -> Report:
-    return Report(run, start=start, total=20, batch_size=8, log_every=every, main=main)
+def report(run: RunFolder, *, every: int = 1, main: bool = True, start: int = 0) -> RunLogger:
+    return RunLogger(run, start=start, total=20, batch_size=8, log_every=every, main=main)
 
 
-def tell(to: Report, first: int, count: int) -> None:
+def tell(to: RunLogger, first: int, count: int) -> None:
     steps = np.arange(first, first + count)
     to.steps(first, {"loss": steps / 10, "grad_norm": steps * 2.0, "lr": steps / 1000})
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from jaxgen.errors import Interrupted
-from jaxgen.training.signals import Stop
+from jaxgen.training.signals import StopSignal
 
 
 def send(number: int = signal.SIGTERM) -> None:
@@ -17,7 +17,7 @@ def send(number: int = signal.SIGTERM) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_ends_what_has_nothing_to_save(number, code):
-    stop = Stop()
+    stop = StopSignal()
     with pytest.raises(Interrupted) as interrupted, stop.handled():
         send(number)
         pytest.fail("went on")
@@ -25,7 +25,7 @@ def test_signal_ends_what_has_nothing_to_save(number, code):
 
 
 def test_signal_is_only_remembered_where_there_is_something_to_save():
-    stop = Stop()
+    stop = StopSignal()
     with stop.handled(), stop.deferred():
         assert stop.signal is None
         send()
@@ -34,20 +34,20 @@ def test_signal_is_only_remembered_where_there_is_something_to_save():
 
 def test_handlers_are_put_back():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with Stop().handled():
+    with StopSignal().handled():
         assert signal.getsignal(signal.SIGINT) != before[0]
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_side_work_gives_its_result_or_its_error():
-    stop = Stop()
+    stop = StopSignal()
     assert stop.side_work(lambda: 42) == 42
     with pytest.raises(ZeroDivisionError):
         stop.side_work(lambda: 1 / 0)
 
 
 def test_side_work_is_abandoned_at_a_signal():
-    stop, release = Stop(), threading.Event()
+    stop, release = StopSignal(), threading.Event()
     threading.Timer(0.1, send).start()
     start = time.monotonic()
     with stop.handled(), stop.deferred():
@@ -57,7 +57,7 @@ def test_side_work_is_abandoned_at_a_signal():
 
 
 def test_side_work_before_there_is_something_to_save_raises():
-    stop, release = Stop(), threading.Event()
+    stop, release = StopSignal(), threading.Event()
     threading.Timer(0.1, send).start()
     with pytest.raises(Interrupted), stop.handled():
         stop.side_work(lambda: release.wait(30))
@@ -68,7 +68,7 @@ def test_nothing_is_handled_outside_the_main_thread():
     entered = []
 
     def body() -> None:
-        with Stop().handled():
+        with StopSignal().handled():
             entered.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=body)
@@ -80,8 +80,8 @@ def test_nothing_is_handled_outside_the_main_thread():
 def test_second_signal_leaves_at_once():
     code = """
 import os, signal
-from jaxgen.training.signals import Stop
-stop = Stop()
+from jaxgen.training.signals import StopSignal
+stop = StopSignal()
 with stop.handled(), stop.deferred():
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGTERM)

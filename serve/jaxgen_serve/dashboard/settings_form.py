@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from jaxgen import config as configs
 from jaxgen.config import Config, schema
-from jaxgen.config.presets import PRESETS, families
+from jaxgen.config.presets import PRESETS, model_names
 
 FIELD = re.compile(r"^    (\w+): [^#\n]*(?:#\s*(.+))?$", re.MULTILINE)  # a line of a dataclass and the comment after it
 WORDS = {"lr": "learning rate", "ema": "EMA", "dtype": "number type"}  # for abbreviated keys
@@ -61,7 +61,7 @@ def datasets() -> list[str]:
 
 def presets_for(dataset: str) -> list[str]:
     """The presets that are made for a dataset; for any other dataset, the values of `--model`."""
-    return [name for name, config in PRESETS.items() if config.data.dataset == dataset] or families()
+    return [name for name, config in PRESETS.items() if config.data.dataset == dataset] or model_names()
 
 
 def _section(section: str, values: Any) -> list[Setting]:
