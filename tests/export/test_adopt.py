@@ -17,9 +17,9 @@ from jaxgen.inference.verify import verify
 from jaxgen_export.adopt import resign
 
 GOLDEN = {
-    f"{folder.name} {path.stem}": path
+    f"{folder.name} {name}": folder / f"{name}.onnx"
     for folder in sorted(calls.HERE.glob("format*"))
-    for path in folder.glob("*.onnx")
+    for name in (*calls.SAMPLERS, *calls.READERS)
 }
 OLD = calls.HERE / "format1"
 
