@@ -13,6 +13,7 @@ from jaxgen.inference.checks import integers, require_range, require_shape, scal
 from jaxgen.inference.manifest import Inference
 from jaxgen.inference.model import OnnxModel
 from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.own_plan import own_table
 from jaxgen.inference.session import Session, require
 from jaxgen.sampling import plan as plans, prng, sampler_spec
 from jaxgen.sampling.process import MAX_GUIDANCE
@@ -92,7 +93,8 @@ def sample_with(
     """Images `index` of their `seed`, uint8 [N, H, W, C], as from the whole file, with a network on any runtime.
 
     network: an `Evaluate` function, such as a `Network`; inference: the section of the whole file or of the network's;
-    seed, index: [N] integers in [0, 2^32); label: [N], -1 for none; guidance, plan: None for the model's own.
+    seed, index: [N] integers in [0, 2^32); label: [N], -1 for none; guidance, plan: None for the model's own, which a
+    `Network` holds even if this jaxgen does not know the process.
     Raises UsageError on the values that `jaxgen.inference.sampler.Model` refuses, JaxgenError on NaN.
     """
     seed, index = words(seed, "seed"), words(index, "index")
@@ -108,7 +110,7 @@ def sample_with(
             raise UsageError("the model samples in one evaluation: it has no plan")
         return to_uint8(network(x, *labels))
     strength = np.float32(inference.guidance) if guidance is None else scale(guidance, "guidance", MAX_GUIDANCE)
-    table = sampler_spec.from_config(inference) if plan is None else plans.validate(plan)
+    table = _own_plan(network, inference) if plan is None else plans.validate(plan)
 
     def guided(x: np.ndarray, t: float) -> np.ndarray:
         times = np.full(len(x), t, np.float32)
@@ -120,6 +122,18 @@ def sample_with(
 
     x, _ = plans.run(table, x, guided, lambda number: prng.image_noise(seed, index, number, shape))
     return to_uint8(x)
+
+
+def _own_plan(network: Evaluate, inference: Inference) -> np.ndarray:
+    """The table of the model's own plan, from the network's file if this jaxgen does not know how to make it."""
+    try:
+        return sampler_spec.from_config(inference)
+    except UsageError:
+        if isinstance(network, Network) and network.inference.plan == inference.plan:
+            own = own_table(network.artifact)
+            if own is not None:
+                return own
+        raise
 
 
 def _labels(inference: Inference, label: np.ndarray | None, index: np.ndarray) -> tuple[np.ndarray, ...]:

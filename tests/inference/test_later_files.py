@@ -13,10 +13,11 @@ from servers import forged, inside
 from jaxgen import config as configs
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file
+from jaxgen.inference.network import Network, sample_with
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.request import Request
 from jaxgen.inference.sampler import Model
-from jaxgen.inference.verify import verify
+from jaxgen.inference.verify import same_images, verify
 from jaxgen.latent.spaces import open_space
 from jaxgen_serve.models import sandbox
 from jaxgen_serve.models.description import described
@@ -122,6 +123,18 @@ def test_unknown_process_runs_the_files_own_plan(unknown):
     assert again == request
     assert len(list(model.frames(1, 3, label=0, plan=model.plan()))) == 3
     assert verify(model)["same"]
+
+
+@pytest.mark.parametrize("part", UNKNOWN)
+def test_network_of_an_unknown_process_samples_by_the_files_own_plan(part, tmp_path):
+    change, words = UNKNOWN[part]
+    path = tmp_path / "network.onnx"
+    path.write_bytes(forged(FORMAT_2 / "cddpm.network.onnx", manifest=change))
+    network, index = Network.open(path), np.arange(5, 9)
+    chosen = {"seed": np.full(4, SEED), "index": index, "label": index % 3}
+    assert same_images(sample_with(network, network.inference, **chosen), IMAGES["default"])
+    with pytest.raises(UsageError, match=words):  # a function has no file
+        sample_with(lambda *inputs: network(*inputs), network.inference, **chosen)
 
 
 def test_another_plan_of_an_unknown_process_is_refused_in_one_line(unknown):
