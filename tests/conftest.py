@@ -19,7 +19,8 @@ from jaxgen.config import DDPM, Config, DataConfig, DiffusionConfig, TrainingCon
 from jaxgen.inference import model_file
 from jaxgen.inference.sampler import Model
 
-pytest.register_assert_rewrite("dashboards", "engines", "onnx_files", "runtimes")  # these say what differs, too
+# These say what differs, too.
+pytest.register_assert_rewrite("adopting", "dashboards", "engines", "onnx_files", "runtimes")
 CACHE = tempfile.mkdtemp(prefix="jaxgen-tests-")
 os.environ |= {  # here and not in a hook: before anything imports jax
     "JAX_COMPILATION_CACHE_DIR": CACHE,

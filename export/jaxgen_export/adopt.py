@@ -17,11 +17,13 @@ from jaxgen.inference.opening import opened
 from jaxgen.inference.verify import verify
 from jaxgen_export import contract, foreign
 from jaxgen_export.graphs.compose import graphs_of
+from jaxgen_export.invariants import require_invariants
 from jaxgen_export.stamping import stamped, where_measured
 
 DROPPED = (
     "onnxslim and onnxsim drop inputs that have a default; give them the file of 'jaxgen export --inputs required'"
 )
+TRUSTED = "class names, null_class, the likelihood and the record of the training are taken from the file as they are"
 OPTIONAL = ("guidance", "plan", "state", "latent")  # inputs that have a default
 
 Say = Callable[[str], None]
@@ -30,8 +32,9 @@ Say = Callable[[str], None]
 def resign(path: Path, say: Say = lambda line: None) -> bytes:
     """The rewritten file with a new certificate, a manifest that records the rewrite, and a new hash.
 
-    Raises JaxgenError if it is not a jaxgen file, if its graph breaks the contract, or if it does not reproduce the
-    images in its certificate; UsageError if it was not rewritten.
+    Raises JaxgenError if it is not a jaxgen file, if its graph breaks the contract or has other plans than its
+    manifest, if it does not reproduce the images in its certificate, or breaks one of the `invariants`; UsageError if
+    it was not rewritten.
     """
     data, name = read_bytes(path, model_file.MAX_BYTES), str(path)
     old_hash = model_file.manifest_of(data, name)["sha256"]
@@ -49,6 +52,8 @@ def resign(path: Path, say: Say = lambda line: None) -> bytes:
     if lost := contract.ignored(model.graph):
         reason = f"`{lost[0]}` no longer changes what it gives: {DROPPED}"
         raise JaxgenError(f"{name}: its graph no longer obeys the contract: {reason}")
+    if line := contract.other_values(model.graph, file):
+        raise JaxgenError(f"{name}: its graph and its manifest do not belong together: {line}; export it again")
     say("running the certificate's probe")
     report = verify(loaded)
     if not report["same"]:
@@ -57,6 +62,9 @@ def resign(path: Path, say: Say = lambda line: None) -> bytes:
             "purpose goes back into its sampler with 'jaxgen compose'"
         )
     say(report["line"])
+    say("checking what holds whatever its weights are")
+    require_invariants(loaded, batch_dependent=_batch_dependent(file))
+    say(TRUSTED)
     history = file.manifest.get("resigned")
     history = [*(history if isinstance(history, list) else []), {"from": old_hash, "producer": foreign.producer(model)}]
     changed = {"jaxgen": __version__, "resigned": history, "certificate": _certificate(file, report)}
@@ -83,6 +91,12 @@ def _check_contract(model: ModelProto, file: Artifact) -> None:
     ]
     reason = f"`{gone[0]}` is no longer an input: {DROPPED}" if gone else lines[0]
     raise JaxgenError(f"{file.path}: its graph no longer obeys the contract: {reason}")
+
+
+def _batch_dependent(file: Artifact) -> bool:
+    """Whether 'jaxgen compose --batch-dependent' made it."""
+    parent = file.manifest.get("parent")
+    return isinstance(parent, dict) and parent.get("batch_dependent") is True
 
 
 def _weights_outside(model: ModelProto) -> bool:

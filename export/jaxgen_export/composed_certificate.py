@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from jaxgen.inference.sampler import Model
 from jaxgen.inference.tensors import encode_images
 from jaxgen.inference.verify import LIMITS, compare_images, errors, same_images
 from jaxgen_export.comparison import BATCHES, INPUTS, PROBE, Row, input_values, probe_labels
+from jaxgen_export.invariants import in_batches
 from jaxgen_export.stamping import where_measured
 
 FEW_ROWS = 4  # of the plan, in onnx's reference, which is a hundred times slower
@@ -50,7 +51,7 @@ def measure(
     new, old = (_in_onnxruntime(_watched(file), file) for file in (draft, original))
     probe = _probe(original, sampler)
     images = _images(new, sampler.feeds(**probe), draft)
-    each = np.concatenate([_images(new, sampler.feeds(**one), draft) for one in _one_by_one(probe)])
+    (each,) = in_batches(lambda one: [_images(new, sampler.feeds(**one), draft)], probe, 1)
     alone = {"backend": "onnxruntime", "plan": None, "start": "noise", "batch": 1} | compare_images(each, images)
     if not same_images(each, images) and not batch_dependent:
         raise _depends_on_batch(draft, core, alone)
@@ -84,11 +85,6 @@ def _probe(original: Artifact, sampler: Model) -> Feeds:
         return {"seed": np.broadcast_to(seed, index.shape), "index": index, "label": label}
     labels = probe_labels(len(sampler.classes))
     return {"seed": np.zeros(PROBE, np.int64), "index": np.arange(PROBE), "label": labels}
-
-
-def _one_by_one(probe: Feeds) -> Iterator[Feeds]:
-    for i in range(len(probe["index"])):
-        yield {name: values[i : i + 1] for name, values in probe.items()}
 
 
 def _depends_on_batch(draft: Artifact, core: ModelProto, alone: Row) -> JaxgenError:

@@ -1,16 +1,24 @@
-"""The inputs and outputs of a file's graph, derived from its inference section: the tables of README's "The file"."""
+"""The inputs and outputs of a file's graph, and the plans and the guidance that it holds, derived from its inference
+section: the tables of README's "The file".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+import base64
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
-from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto
+import numpy as np
+from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
+from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.manifest import Inference
+from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.network import input_names, output_name
 from jaxgen.inference.predictor import OPTIONAL_OUTPUTS, OUTPUTS
+from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.plan import COLUMNS
+from jaxgen.sampling.process import SamplerSpec
 
 FLOAT, UINT8, INT64 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT64
 ANY = -1  # any size that the file has; None is a size that each call chooses
@@ -74,6 +82,53 @@ def complaints(graph: GraphProto, inference: Inference) -> list[str]:
     # Old tools list every weight among the inputs; those of the contract may have a default in the same way.
     given = [value for value in graph.input if value.name in optional or value.name not in held]
     return [*_compared("input", given, inputs), *_compared("output", graph.output, outputs)]
+
+
+def other_values(graph: GraphProto, file: Artifact) -> str | None:
+    """The first plan or guidance that is not what the inference section makes it, in words; None: there is none.
+
+    Checked are the graph's defaults and the manifest's `plans`, but for a process or sampler that is not known here.
+    Raises JaxgenError on a plan of the manifest that cannot be read.
+    """
+    inference = file.inference
+    held = {one.name: numpy_helper.to_array(one) for one in graph.initializer if one.name in ("plan", "guidance")}
+    scale = held.get("guidance")
+    if inference.guidance is not None and scale is not None and not _close(scale, np.array(inference.guidance)):
+        return f"its default guidance is {scale.tolist()}, and {inference.guidance} in its manifest"
+    if inference.process is None or inference.plan is None:
+        return None
+    tables = list(_named_plans(file))
+    tables += [("its default plan", inference.plan, held["plan"])] if "plan" in held else []
+    for words, recipe, table in tables:
+        if not sampler_spec.can_make(inference.process, recipe):
+            continue
+        try:
+            expected = sampler_spec.table(inference.process, recipe)
+        except UsageError as err:
+            return f"{words} cannot be made: {err}"
+        if not _close(table, expected):
+            made = f"{recipe.steps} steps of {recipe.sampler}, eta {recipe.eta:g}"
+            return f"{words} is not that of {made}, for the process in its manifest"
+    return None
+
+
+def _named_plans(file: Artifact) -> Iterator[tuple[str, SamplerSpec, np.ndarray]]:
+    """What to call each of the manifest's plans, its recipe and its table; "default" has the inference section's."""
+    plans: Any = file.manifest.get("plans")
+    for name, plan in plans.items() if isinstance(plans, dict) else ():
+        try:
+            recipe = SamplerSpec(str(plan["sampler"]), int(plan["steps"]), float(plan["eta"]))
+            table = np.frombuffer(base64.b64decode(plan["table"], validate=True), "<f4").reshape(-1, len(COLUMNS))
+        except (ArithmeticError, KeyError, TypeError, ValueError) as err:
+            raise JaxgenError(
+                f"{file.path}: its manifest's plan {name[:60]!a} cannot be read; export it again"
+            ) from err
+        own = file.inference.plan if name == "default" else None
+        yield f"its plan {name[:60]!a}", own or recipe, table
+
+
+def _close(found: np.ndarray, expected: np.ndarray) -> bool:
+    return found.shape == expected.shape and np.allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 
 def ignored(graph: GraphProto) -> list[str]:

@@ -15,9 +15,10 @@ def adopt(file: Path, resign: bool, output: Path | None) -> None:
     """Turn a file that another tool wrote into one that jaxgen opens.
 
     --resign takes a model file that an optimiser, a converter or onnx.save rewrote, so that its hash no longer matches
-    its manifest. Its inputs and outputs are checked and the images of its certificate are sampled in onnxruntime. If
-    they are the same, the file gets a new certificate, a new hash and a note of the tool. A file that lost an input or
-    gives other images is refused. Its path goes to stdout.
+    its manifest. Its inputs, outputs and plans are checked and the images of its certificate are sampled in
+    onnxruntime, also one by one, in another batch, in two parts and with noise from outside. If they are the same, the
+    file gets a new certificate, a new hash and a note of the tool. A file that lost an input, gives other images or
+    has a manifest of other plans is refused. Its path goes to stdout.
 
     \b
     jaxgen adopt --resign optimised.onnx -o model.onnx

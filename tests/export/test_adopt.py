@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from adopting import refusal
 from golden import calls
 from onnx import TensorProto, helper, numpy_helper
 from schemas import VALIDATOR
@@ -54,29 +55,6 @@ REWRITTEN = [  # by each tool; of format 1, by one
     for name, source in GOLDEN.items()
     for repeats in [source.parent.name == "format1" and tool is not by_onnxruntime]
 ]
-
-
-@pytest.fixture
-def changed(tmp_path):
-    """changed(path, change): a copy whose graph another tool changed, its metadata kept."""
-
-    def make(source, change):
-        model, path = onnx.load(source), tmp_path / "changed.onnx"
-        change(model)
-        path.write_bytes(model.SerializeToString())
-        return path
-
-    return make
-
-
-def refusal(path):
-    before = path.read_bytes()
-    with pytest.raises(JaxgenError) as caught:
-        resign(path)
-    message = str(caught.value)
-    assert message.startswith(f"{path}: ") and "\n" not in message and len(message) < 400
-    assert path.read_bytes() == before
-    return message
 
 
 # --- what still obeys the contract
