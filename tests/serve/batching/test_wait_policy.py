@@ -5,13 +5,12 @@ from math import inf
 
 import numpy as np
 import pytest
+from engines import SOON, calls
 
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.batching.queue import ModelQueue
 from jaxgen_serve.batching.requests import Job
 from jaxgen_serve.batching.wait_policy import RETURN, SHARE, WaitPolicy
-
-from ..engines import SOON, calls
 
 DELAY = 1.0
 PACE = 0.01  # seconds a row and image
