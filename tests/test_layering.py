@@ -232,7 +232,7 @@ def test_light_modules_load_no_framework(modules):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_opening_a_file_and_drawing_from_it_loads_no_config_of_a_training():
+def test_opening_a_file_and_sampling_from_it_loads_no_config_of_a_training():
     code = (
         "import sys, jaxgen.inference.writers; from jaxgen.inference.sampler import Model; "
         f"model = Model.open({str(ROOT / 'tests/golden/format2/vae.onnx')!r}); model.sample([0], [0]); "
@@ -253,7 +253,7 @@ def test_help_takes_a_fifth_of_a_second():
     assert min(seconds() for _ in range(5)) < 0.2
 
 
-def test_onnxruntime_is_told_to_report_nothing_before_it_is_loaded():
+def test_onnxruntime_telemetry_is_off_before_it_is_loaded():
     shown = "os.environ['ORT_DISABLE_TELEMETRY'], 'onnxruntime' in sys.modules"
     code = f"import jaxgen.inference.session, os, sys; print({shown})"
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}

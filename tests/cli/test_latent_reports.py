@@ -10,7 +10,7 @@ DIGITS = ("--dataset", "digits")
 OF_DIGITS = {"dataset": "digits", "split": "test", "first": 0}
 
 
-def test_image_says_what_was_asked_for_and_what_that_came_to(latent, family):
+def test_image_holds_the_request_and_what_it_came_to(latent, family):
     vae = family("vae").onnx
     model = latent("reconstruct", vae, *DIGITS, "--count", 4, "--label", "bee", "--invert")["model"]
     assert read_provenance("reconstruction.png") == {
@@ -26,7 +26,7 @@ def test_image_says_what_was_asked_for_and_what_that_came_to(latent, family):
     }  # fmt: skip
 
 
-def test_image_by_a_plan_says_which(latent, conditional):
+def test_image_by_a_plan_names_the_plan(latent, conditional):
     found = {}
     for name, label, output in (("interpolate", "bee", "interpolation.png"), ("reconstruct", 0, "reconstruction.png")):
         latent(name, conditional.onnx, "one.png", "two.png", "--label", label, "--steps", 3)
@@ -56,7 +56,7 @@ def test_folder_of_the_data_is_nobodys_business(latent, family, tmp_path):
     assert str(tmp_path) not in str(read_provenance("reconstruction.png"))
 
 
-def test_replay_says_what_drew_the_image(latent, family, refused):
+def test_replay_names_the_command_that_made_the_image(latent, family, refused):
     latent("interpolate", family("gan").onnx, "--frames", 2, "-o", "a.png")
     line = refused(3, "replay", "a.png", "--model", family("gan").onnx)
     assert line == "a.png was made by 'jaxgen latent interpolate', which replay does not repeat"
@@ -65,7 +65,7 @@ def test_replay_says_what_drew_the_image(latent, family, refused):
 @pytest.mark.parametrize(
     "arguments", [("cluster", "--clusters", 2), ("map",), ("classify",)], ids=lambda arguments: arguments[0]
 )
-def test_latents_of_a_decoder_that_is_told_the_class_come_with_a_note(arguments, command, family):
+def test_latents_of_a_decoder_that_takes_the_class_come_with_a_note(arguments, command, family):
     name, *rest = arguments
     told = command("latent", name, family("vae").onnx, *DIGITS, "--count", 60, *rest)
     assert (told.code, told.err.count("note: this decoder is given the class")) == (0, 1)

@@ -1,4 +1,4 @@
-"""Models that draw in one evaluation, as any ONNX runtime or PyTorch sees their files."""
+"""Models that sample in one evaluation, as any ONNX runtime or PyTorch sees their files."""
 
 import json
 
@@ -12,68 +12,68 @@ from jaxgen.inference.tensors import decode_images
 from jaxgen_export import torch_models, torchscript, weight_mapping
 from jaxgen_export.export import export_model
 
-DRAW_AT_ONCE = ["vae", "vae-convolutional", "gan", "gan-unconditional"]
+GENERATORS = ["vae", "vae-convolutional", "gan", "gan-unconditional"]
 
 
-@pytest.fixture(params=DRAW_AT_ONCE)
-def drawer(family, request):
+@pytest.fixture(params=GENERATORS)
+def generator(family, request):
     return family(request.param)
 
 
-def test_inputs_and_outputs_are_those_of_the_contract(drawer):
-    loaded, words = session(drawer.onnx), ("tensor(int64)", ["N"])
+def test_inputs_and_outputs_are_those_of_the_contract(generator):
+    loaded, words = session(generator.onnx), ("tensor(int64)", ["N"])
     required = {value.name: (value.type, value.shape) for value in loaded.get_inputs()}
-    assert required == {"seed": words, "index": words, **({"label": words} if drawer.classes else {})}
+    assert required == {"seed": words, "index": words, **({"label": words} if generator.classes else {})}
     (latent,) = loaded.get_overridable_initializers()
-    assert (latent.name, latent.type, latent.shape[1:]) == ("latent", "tensor(float)", [*drawer.config.noise_shape])
+    assert (latent.name, latent.type, latent.shape[1:]) == ("latent", "tensor(float)", [*generator.config.noise_shape])
     (images,) = loaded.get_outputs()
-    assert (images.name, images.type, images.shape) == ("images", "tensor(uint8)", ["N", *drawer.config.data.shape])
-    order = [value.name for value in onnx.load(drawer.onnx).graph.input]
-    assert order == ["seed", "index", *(["label"] if drawer.classes else []), "latent"]
+    assert (images.name, images.type, images.shape) == ("images", "tensor(uint8)", ["N", *generator.config.data.shape])
+    order = [value.name for value in onnx.load(generator.onnx).graph.input]
+    assert order == ["seed", "index", *(["label"] if generator.classes else []), "latent"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_images_are_those_of_jax_in_every_runtime(drawer, count):
-    feeds = requests(drawer, count)
-    want = by_jax(drawer, feeds)
+def test_images_are_those_of_jax_in_every_runtime(generator, count):
+    feeds = requests(generator, count)
+    want = by_jax(generator, feeds)
     assert ((want > 0) & (want < 255)).mean() > 0.5
     assert count == 1 or want.std(axis=0).max() > 2
     inputs = {name: torch.from_numpy(value) for name, value in feeds.items()}
-    twin = torch_models.build(drawer.config)
-    weight_mapping.load_into(twin, drawer.params)
-    eager = torchscript.sampler(twin.cores[0].part(twin), drawer.config)
-    assert_same(session(drawer.onnx).run(None, feeds)[0], want)
+    twin = torch_models.build(generator.config)
+    weight_mapping.load_into(twin, generator.params)
+    eager = torchscript.sampler(twin.cores[0].part(twin), generator.config)
+    assert_same(session(generator.onnx).run(None, feeds)[0], want)
     assert_same(eager(**inputs).numpy(), want)
-    assert_same(torch.jit.load(drawer.torchscript)(**inputs).numpy(), want)
+    assert_same(torch.jit.load(generator.torchscript)(**inputs).numpy(), want)
 
 
-def test_latent_that_is_given_is_decoded_in_place_of_the_noise(drawer):
-    feeds = requests(drawer)
-    z = 2 * np.random.default_rng(1).standard_normal((7, *drawer.config.noise_shape)).astype(np.float32)
-    want = by_jax(drawer, feeds, z)
-    assert (want != by_jax(drawer, feeds)).mean() > 0.5
-    assert_same(session(drawer.onnx).run(None, feeds | {"latent": z})[0], want)
+def test_latent_that_is_given_is_decoded_in_place_of_the_noise(generator):
+    feeds = requests(generator)
+    z = 2 * np.random.default_rng(1).standard_normal((7, *generator.config.noise_shape)).astype(np.float32)
+    want = by_jax(generator, feeds, z)
+    assert (want != by_jax(generator, feeds)).mean() > 0.5
+    assert_same(session(generator.onnx).run(None, feeds | {"latent": z})[0], want)
     inputs = {name: torch.from_numpy(value) for name, value in (feeds | {"latent": z}).items()}
-    assert_same(torch.jit.load(drawer.torchscript)(**inputs).numpy(), want)
+    assert_same(torch.jit.load(generator.torchscript)(**inputs).numpy(), want)
 
 
-def test_empty_latent_is_the_noise(drawer):
-    feeds, empty = requests(drawer), np.zeros((0, *drawer.config.noise_shape), np.float32)
-    loaded, scripted = session(drawer.onnx), torch.jit.load(drawer.torchscript)
+def test_empty_latent_is_the_noise(generator):
+    feeds, empty = requests(generator), np.zeros((0, *generator.config.noise_shape), np.float32)
+    loaded, scripted = session(generator.onnx), torch.jit.load(generator.torchscript)
     np.testing.assert_array_equal(loaded.run(None, feeds | {"latent": empty})[0], loaded.run(None, feeds)[0])
     inputs = {name: torch.from_numpy(value) for name, value in feeds.items()}
     assert torch.equal(scripted(**inputs, latent=torch.from_numpy(empty)), scripted(**inputs))
 
 
-def test_latents_of_another_width_are_refused(drawer):
-    latent = np.zeros((7, drawer.config.noise_shape[0] + 1), np.float32)
+def test_latents_of_another_width_are_refused(generator):
+    latent = np.zeros((7, generator.config.noise_shape[0] + 1), np.float32)
     with pytest.raises(Exception, match=r"(?i)shape|dimension"):
-        session(drawer.onnx).run(None, requests(drawer) | {"latent": latent})
+        session(generator.onnx).run(None, requests(generator) | {"latent": latent})
 
 
-def test_image_is_the_same_in_every_batch(drawer):
+def test_image_is_the_same_in_every_batch(generator):
     """Running statistics, and not those of the batch."""
-    feeds, loaded = requests(drawer), session(drawer.onnx)
+    feeds, loaded = requests(generator), session(generator.onnx)
     together = loaded.run(None, feeds)[0]
     for i in range(7):
         alone = loaded.run(None, {name: value[i : i + 1] for name, value in feeds.items()})[0]
@@ -89,21 +89,21 @@ def test_label_counts(family, name):
     assert np.array_equal(none, named[0]) == (name == "gan")  # which knows no image without a class
 
 
-def test_torchscript_takes_the_contracts_inputs_and_knows_its_manifest(drawer):
+def test_torchscript_takes_the_contracts_inputs_and_knows_its_manifest(generator):
     extra = {"manifest.json": ""}
-    loaded = torch.jit.load(drawer.torchscript, _extra_files=extra)
+    loaded = torch.jit.load(generator.torchscript, _extra_files=extra)
     names = [argument.name for argument in loaded.forward.schema.arguments][1:]
-    assert names == ["seed", "index", *(["label"] if drawer.classes else []), "latent"]
-    assert json.loads(extra["manifest.json"]) == drawer.manifest
+    assert names == ["seed", "index", *(["label"] if generator.classes else []), "latent"]
+    assert json.loads(extra["manifest.json"]) == generator.manifest
     held = {tuple(value.shape) for value in loaded.state_dict().values()}
-    part = "generator." if any(name.startswith("generator.") for name in drawer.params) else "decoder."
+    part = "generator." if any(name.startswith("generator.") for name in generator.params) else "decoder."
     assert sum(value.numel() for value in loaded.state_dict().values() if value.is_floating_point()) == sum(
-        value.size for name, value in drawer.params.items() if name.startswith(part)
-    ), held  # nothing that drawing does not need
+        value.size for name, value in generator.params.items() if name.startswith(part)
+    ), held  # nothing that sampling does not need
 
 
-@pytest.mark.parametrize("name", DRAW_AT_ONCE)
-def test_certificate_compares_drawn_images_too(family, name):
+@pytest.mark.parametrize("name", GENERATORS)
+def test_certificate_compares_sampled_images_too(family, name):
     model = family(name)
     assert (model.manifest["inference"]["kind"], model.manifest["plans"]) == ("sampler", {})
     held = model.manifest["certificate"]
@@ -115,7 +115,7 @@ def test_certificate_compares_drawn_images_too(family, name):
     np.testing.assert_array_equal(decode_images(held["probe"]["images"]), by_jax(model, feeds))
 
 
-def test_uncertified_file_draws_the_same(family, tmp_path):
+def test_uncertified_file_samples_the_same(family, tmp_path):
     model = family("gan")
     manifest = export_model(
         model.config, model.params, tmp_path / "m.onnx", classes=model.classes, training={"untrained": True},

@@ -6,7 +6,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 from runtimes import assert_same, requests, session
 
-# Two rows: one with noise, its draw beyond 16 bits, and one that clips. x0 = x / 2 + out / 2, and so on.
+# Two rows: one with noise, its index beyond 16 bits, and one that clips. x0 = x / 2 + out / 2, and so on.
 PLAN = np.array([[9, 0.5, 0.5, 1, 0.5, 0.5, 0, 0.3, 70_000], [2, 0.7, 0.1, 0.8, 0.2, 0.6, 0.2, 0, 2]], np.float32)
 
 
@@ -19,7 +19,7 @@ def both(model, count, **inputs):
 
 @pytest.mark.parametrize("name", ["vae", "gan", "gan-unconditional"])
 @pytest.mark.parametrize("given", [False, True])
-def test_model_of_one_evaluation_draws_the_same(family, name, given):
+def test_model_of_one_evaluation_samples_the_same(family, name, given):
     model = family(name)
     z = np.random.default_rng(0).standard_normal((4, *model.config.noise_shape))
     (found,), (want,) = both(model, 4, **({"latent": z} if given else {}))
@@ -28,7 +28,7 @@ def test_model_of_one_evaluation_draws_the_same(family, name, given):
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_loop_draws_the_same(model, given):
+def test_loop_samples_the_same(model, given):
     state = np.random.default_rng(0).standard_normal((2, 3, *model.config.data.shape))
     inputs = {"plan": PLAN} | ({"state": state} if given else {}) | ({"guidance": 2} if model.classes else {})
     (found, found_state), (want, want_state) = both(model, 3, **inputs)

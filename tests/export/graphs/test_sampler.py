@@ -18,7 +18,7 @@ TOLD = np.array([[0, 0, 1, np.inf, 0, 1, 0, 0, 0]], np.float32)  # next x = what
 
 @pytest.fixture(scope="module")
 def sample(session, model):
-    """draw(index, ...): the images and the state of images of a seed, 0 unless given."""
+    """sample(index, ...): the images and the state of images of a seed, 0 unless given."""
 
     def run(index, *, seed=0, label=-1, **inputs):
         index = np.asarray(index, np.int64)
@@ -63,7 +63,7 @@ def test_starting_noise_equals_that_of_jax(sample, model, seed):
     assert not x0.any()
 
 
-def test_noise_of_a_row_is_the_draw_it_names(sample, model):
+def test_noise_of_a_row_has_the_index_it_names(sample, model):
     numbers = [1, 2, 50, 999, 2**16, 2**24]
     for number in numbers:
         row = [[0, 0, 0, 1, 0, 0, 0, 1, number]]  # next x = noise

@@ -33,7 +33,7 @@ def client(conditional, tmp_path_factory):
         yield client
 
 
-def test_kept_images_are_those_that_generate_batch_draws(client, conditional, tmp_path):
+def test_kept_images_are_those_that_generate_batch_samples(client, conditional, tmp_path):
     body = {"seed": 11, "index": 4, "label": "all", "steps": 3, "sampler": "ddim", "guidance": 2.0}
     kept = client.post("/gallery?num_images=2", json=body).json()["images"]
     drawn = client.post("/generate-batch?num_images=2", json=body).json()
@@ -53,7 +53,7 @@ def test_kept_images_are_those_that_generate_batch_draws(client, conditional, tm
         assert (made["model"], made["seed"], made["index"], made["label"]) == (sha256, 11, 4 + i, number)
 
 
-def test_row_sent_back_draws_the_image_again(client):
+def test_row_sent_back_samples_the_image_again(client):
     (row,) = client.post("/gallery", json={"steps": 2}).json()["images"]  # the seed is the server's choice
     names = ("model", "seed", "index", "label", "guidance", "sampler", "steps", "eta")
     again = client.post("/generate", json={name: row[name] for name in names}, headers={"accept": "image/png"})

@@ -1,4 +1,4 @@
-"""Drawing over the API: on a real server, what `Model.sample` draws in this process; and failures in a line."""
+"""Sampling over the API: on a real server, what `Model.sample` gives in this process; and failures in a line."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ from jaxgen.inference.verify import same_images
 JSON = {"content-type": "application/json"}
 
 
-# --- drawing
+# --- sampling
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_generate_gives_the_image_that_the_model_samples(client, loaded, body, p
     assert answer["label"] == (options["label"][0] if "label" in body else None)
 
 
-def test_image_without_a_seed_can_be_drawn_again_from_what_was_used(client):
+def test_image_without_a_seed_can_be_sampled_again_from_what_was_used(client):
     first, second = (client.post("/generate").json() for _ in range(2))
     assert first["seed"] != second["seed"]
     used = {key: first[key] for key in ("model", "seed", "index", "label", "guidance", "sampler", "steps", "eta")}
@@ -68,7 +68,7 @@ def test_image_without_a_seed_can_be_drawn_again_from_what_was_used(client):
         {"model": "plane", "latent": [0.25, -2.0]},
     ],
 )
-def test_what_was_used_is_taken_as_it_is_and_draws_the_same_again(client, body):
+def test_what_was_used_is_taken_as_it_is_and_samples_the_same_again(client, body):
     first = client.post("/generate", json=body).json()
     used = {key: value for key, value in first.items() if key not in ("image", "milliseconds")}
     assert used["sha256"] and "class_name" in used and "untrained" in used
@@ -86,7 +86,7 @@ def test_what_a_batch_used_is_taken_as_it_is(client):
     assert client.post("/generate-batch?num_images=3", json=used).json()["images"] == first["images"]
 
 
-def test_image_of_an_earlier_file_is_not_drawn_from_another(client, shelf):
+def test_image_of_an_earlier_file_is_not_sampled_from_another(client, shelf):
     now, body = read(shelf / "vae.onnx").sha256, {"model": "vae", "sha256": "0123456789abcdef" * 4}
     answers = [client.post(path, json=body) for path in ("/generate", "/generate-batch", "/gallery")]
     for answer in (*answers, client.get("/stream", params=body)):
@@ -154,7 +154,7 @@ def test_images_are_picked_one_by_one(client, loaded, tmp_path):
         sheet = client.post("/generate-batch?format=grid", json=sent, headers={"accept": "image/png"})
         (tmp_path / "sheet.png").write_bytes(sheet.content)
         with Image.open(tmp_path / "sheet.png") as image:
-            assert ("jaxgen" in image.info) is says  # only a run of images can be drawn again from its first
+            assert ("jaxgen" in image.info) is says  # only a run of images can be sampled again from its first
     kept = client.post("/gallery", json=body).json()["images"]
     assert [row["index"] for row in kept] == body["indices"]
 
@@ -241,7 +241,7 @@ def test_body_that_is_no_json_is_refused_in_one_line(client):
         assert answer.status_code in (400, 422) and "\n" not in answer.json()["detail"]
 
 
-def test_body_without_its_type_is_told_what_is_missing(client):
+def test_message_on_a_body_without_its_type_names_what_is_missing(client):
     answer = client.post(
         "/generate", content=b'{"seed": 7}', headers={"content-type": "application/x-www-form-urlencoded"}
     )

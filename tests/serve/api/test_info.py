@@ -75,14 +75,14 @@ def test_server_is_ready_once_it_has_models(client):
     assert client.get("/ready").json() == {"status": "ready", "models": 3}
 
 
-def test_who_watches_a_server_may_ask_for_headers_alone(client):
+def test_who_watches_a_server_may_request_headers_alone(client):
     for path in ("/", "/health", "/ready"):
         head, full = client.head(path), client.get(path)
         assert (head.status_code, head.content) == (200, b"") and full.content
         assert head.headers["content-length"] == full.headers["content-length"]
 
 
-def test_metrics_count_what_was_answered_and_drawn(client, server):
+def test_metrics_count_what_was_answered_and_sampled(client, server):
     def counted() -> float:
         lines = client.get("/metrics").text.splitlines()
         return sum(float(line.split()[1]) for line in lines if line.startswith('jaxgen_images_total{model="plane"'))

@@ -39,7 +39,7 @@ def test_interpolation_walks_the_arc_between_the_images_of_two_seeds(client, loa
     assert same_images(want[[0, -1]], np.array([pixels(end["image"]) for end in ends]))
 
 
-def test_interpolation_of_a_model_with_a_plan_ends_at_what_it_draws(client):
+def test_interpolation_of_a_model_with_a_plan_ends_at_what_it_samples(client):
     plan = {"sampler": "dpmpp-2m", "steps": 4, "guidance": 2.0}
     walk = client.post("/interpolate", json={"model": "classes", "seeds": [1, 2], "frames": 3, "label": 1, **plan})
     for seed, frame in ((1, 0), (2, -1)):
@@ -82,7 +82,7 @@ def test_uploaded_image_of_another_size_kind_and_colour_is_made_to_measure(clien
     assert np.array_equal(pixels(found["original"]), digit())
 
 
-def test_inpainting_keeps_what_is_known_and_draws_the_rest(client):
+def test_inpainting_keeps_what_is_known_and_samples_the_rest(client):
     image = np.repeat(digit(), 3, axis=-1)
     half = np.zeros((8, 8, 1), np.uint8)
     half[4:] = 255

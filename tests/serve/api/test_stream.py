@@ -35,7 +35,7 @@ def test_frames_lead_to_the_images_that_the_model_samples(client, shelf):
     for row, frame in ((rows[0], frames[0][1]), (rows[9], frames[9][1]), (30, frames[-1][1])):
         want, _ = model.sample(np.full(3, 5), index, label=index, guidance=1.5, plan=plan[:row])
         assert np.array_equal(pixels(frame["images"]), want), row
-    assert [one["image"] for one in done["images"]] != frames[-1][1]["images"]  # these know how they were drawn
+    assert [one["image"] for one in done["images"]] != frames[-1][1]["images"]  # these know how they were sampled
     assert np.array_equal(pixels(one["image"] for one in done["images"]), want)
     assert [one["label"] for one in done["images"]] == [0, 1, 2]
     assert (done["seed"], done["steps"], done["sampler"], done["guidance"]) == (5, 30, "ancestral", 1.5)

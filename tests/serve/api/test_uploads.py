@@ -47,7 +47,7 @@ def function(model: onnx.ModelProto) -> None:
 
 
 def huge(*dims: int):
-    """A graph that asks for so many numbers before it draws."""
+    """A graph that asks for so many numbers before it samples."""
 
     def change(model: onnx.ModelProto) -> None:
         before_all(
@@ -234,7 +234,7 @@ def test_file_larger_than_allowed_is_refused_before_it_is_read(insider, watched)
     assert answer.status_code == 413
 
 
-def test_model_that_never_ends_is_stopped_and_the_next_one_draws(insider, strict):
+def test_model_that_never_ends_is_stopped_and_the_next_one_samples(insider, strict):
     """It lies in the served folder: nobody tried it first."""
     answer = insider.post("/generate", json={"model": "runaway"})
     assert answer.status_code == 503 and int(answer.headers["retry-after"]) >= 1
@@ -243,10 +243,10 @@ def test_model_that_never_ends_is_stopped_and_the_next_one_draws(insider, strict
     assert strict.queue() == 0
 
 
-def test_images_of_another_size_than_the_graph_says_are_refused_when_they_are_drawn(client, model_files, server):
+def test_images_of_another_size_than_the_graph_says_are_refused_when_they_are_sampled(client, model_files, server):
     content = forged(model_files["plane"], proto=secretly_wider)
     answer = client.post("/models", files={"file": ("odd.onnx", content)})
-    assert answer.status_code == 201  # of seed 0 it draws as it should
+    assert answer.status_code == 201  # of seed 0 it samples as it should
     assert client.post("/generate", json={"model": "odd", "seed": 12}).status_code == 200
     for path in ("/generate", "/generate-batch?format=grid", "/stream?model=odd&seed=13"):
         sent = {"json": {"model": "odd", "seed": 13}} if "stream" not in path else {}

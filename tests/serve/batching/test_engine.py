@@ -1,4 +1,4 @@
-"""The engine against `Model.sample`, which draws each request alone; and whose turn it is."""
+"""The engine against `Model.sample`, which samples each request alone; and whose turn it is."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from jaxgen.inference.required_inputs import with_required_inputs
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.batching.requests import Late
 
-# --- what is drawn
+# --- what is sampled
 
 
 def test_requests_that_wait_are_merged_and_get_what_each_gets_alone(classy, metrics):
@@ -42,7 +42,7 @@ def test_what_is_left_out_has_the_files_default(engine, classy, vae):
     same(engine.sample(vae, [3], [1], deadline=SOON).result(), alone(vae, [3], [1]))
 
 
-def test_file_with_required_inputs_is_drawn_with_as_any_other(engine, classy, vae, tmp_path):
+def test_file_with_required_inputs_is_sampled_as_any_other(engine, classy, vae, tmp_path):
     for one in (classy, vae):
         path = tmp_path / "required.onnx"
         path.write_bytes(with_required_inputs(one.model.artifact).data)
@@ -190,7 +190,7 @@ def test_piece_of_work_gives_its_result_or_its_error(engine):
     gate.set()
 
 
-def test_counts_what_it_drew(engine, vae, metrics):
+def test_counts_what_it_sampled(engine, vae, metrics):
     engine.sample(vae, [0] * 3, np.arange(3), deadline=SOON).result()
     with held(engine):
         engine.sample(vae, [0] * 3, np.arange(3), deadline=SOON).cancel()

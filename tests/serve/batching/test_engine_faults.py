@@ -131,7 +131,7 @@ def test_numbers_that_diverge_fail_their_own_request_alone(engine, plain, metric
     same(tickets[0].result(), alone(plain, [0], [0], state=good))
     with pytest.raises(JaxgenError, match="plain: sampled NaN"):
         tickets[1].result()
-    assert calls(metrics, 1) == 0 or calls(metrics) > calls(metrics, 1)  # they were drawn together
+    assert calls(metrics, 1) == 0 or calls(metrics) > calls(metrics, 1)  # they were sampled together
 
 
 def test_watcher_that_fails_fails_its_own_request_alone(engine, plain):
@@ -160,7 +160,7 @@ def test_worker_outlives_what_nobody_foresaw(engine, vae, monkeypatch):
 # --- leaving
 
 
-def test_cancelled_requests_are_not_drawn(engine, vae, metrics):
+def test_cancelled_requests_are_not_sampled(engine, vae, metrics):
     with held(engine):
         tickets = [engine.sample(vae, [i], [0], deadline=SOON) for i in range(5)]
         for ticket in tickets[1:]:

@@ -42,7 +42,7 @@ def queue(*jobs: Job) -> ModelQueue:
 
 
 def answer(policy: WaitPolicy, *jobs: Job) -> None:
-    """As the engine does when these have been drawn together, just now."""
+    """As the engine does when these have been sampled together, just now."""
     policy.company(jobs[0].group, [part for one in jobs for part in one.parts(64)])
     policy.answered(jobs[0].served)
 

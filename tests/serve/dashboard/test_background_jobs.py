@@ -88,7 +88,7 @@ def test_command_that_fails_or_is_late_raises_its_own_line():
         background_jobs.run(["presets"], deadline=0.001)
 
 
-def test_log_that_is_older_than_what_is_asked_for_is_not_read(tmp_path):
+def test_log_that_is_older_than_the_request_is_not_read(tmp_path):
     jobs = Jobs(tmp_path)
     jobs.start("quick", ["presets"])
     wait(lambda: not jobs.running("quick"), "the end of a quick job")

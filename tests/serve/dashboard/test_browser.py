@@ -1,4 +1,4 @@
-"""The dashboard in a browser, as a person uses it: train on the digits, watch, stop, export, draw."""
+"""The dashboard in a browser, as a person uses it: train on the digits, watch, stop, export, sample."""
 
 import json
 import os
@@ -118,7 +118,7 @@ def set_number(page, label: str, value: int) -> None:
     field.press("Enter")
 
 
-def test_dashboard_answers_its_own_pages_alone_and_asks_nobody(address, log, outside):
+def test_dashboard_answers_its_own_pages_alone_and_requests_nothing_from_outside(address, log, outside):
     assert b" 101 " in upgrade(address)
     assert b" 403 " in upgrade(address, Origin="http://evil.example")
     assert b" 403 " in upgrade(address, Host="evil.example")  # a name that was rebound to this machine
@@ -128,7 +128,7 @@ def test_dashboard_answers_its_own_pages_alone_and_asks_nobody(address, log, out
     assert ["evil.example" in line for line in warnings] == [True, True]
 
 
-def test_person_trains_watches_stops_exports_and_draws(browser, address, runs, outside):
+def test_person_trains_watches_stops_exports_and_samples(browser, address, runs, outside):
     with visiting(browser, address) as page:
         page.set_default_timeout(60_000)
         start_training(page)

@@ -17,7 +17,7 @@ from jaxgen_serve.models import registry
 
 
 @pytest.mark.parametrize("name", ["vae-digits", "gan-digits", "ddpm-digits", "flow-digits", "classifier-digits"])
-def test_form_has_every_key_of_the_config_and_changes_what_it_is_told(name):
+def test_form_has_every_key_of_the_config_and_changes_the_given_ones(name):
     config = presets.preset(name)
     found = {setting.key: setting for group in settings_form.settings(config).values() for setting in group}
     assert set(found) == {key for key in configs.all_keys(config.family) if "." in key}
@@ -35,13 +35,13 @@ def test_form_has_every_key_of_the_config_and_changes_what_it_is_told(name):
     assert key is None or (found[key].kind, found[key].choices) == ("choice", samplers)
 
 
-def test_uploads_are_one_drawing_file_and_its_encoder_or_refused_in_a_line(family, restamped):
+def test_uploads_are_one_model_and_its_encoder_or_refused_in_a_line(family, restamped):
     vae = family("vae")
     classifier = restamped(vae.encoder, manifest=lambda entries: entries["inference"].update(kind="classifier"))
-    drawing, encoder = models.parse_uploads(
+    model, encoder = models.parse_uploads(
         [("v.encoder.onnx", vae.encoder.read_bytes()), ("v.onnx", vae.onnx.read_bytes())]
     )
-    assert (drawing.sha256, encoder.sha256) == tuple(model_file.read(path).sha256 for path in (vae.onnx, vae.encoder))
+    assert (model.sha256, encoder.sha256) == tuple(model_file.read(path).sha256 for path in (vae.onnx, vae.encoder))
     bad = {
         "not an ONNX file": [("model.pth", pickle.dumps({"weights": [1.0]}))],
         "is an encoder: give the model": [("v.encoder.onnx", vae.encoder.read_bytes())],
@@ -68,7 +68,7 @@ def tiny(conditional) -> LoadedModel:
     return LoadedModel(name="a-run/tiny", model=Model.open(conditional.onnx), file=str(conditional.onnx))
 
 
-def test_command_that_is_shown_draws_the_same_images_as_the_page(tiny, jaxgen, tmp_path):
+def test_command_that_is_shown_samples_the_same_images_as_the_page(tiny, jaxgen, tmp_path):
     command = Command(verb=("sample",), words=("-n", "5", "--seed", "7", "--label", "2", "--steps", "4"))
     done = jaxgen(*shlex.split(command.line(tiny))[1:], "-o", f"{tmp_path}/wanted/")
     assert done.returncode == 0, done.stderr

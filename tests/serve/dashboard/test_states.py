@@ -115,7 +115,7 @@ def test_word_of_a_job_that_ended_goes_once_the_run_went_on_in_a_terminal(page, 
     assert "[finished]" in app.get("progress")[0].proto.text
 
 
-def test_finished_run_is_trained_for_longer_whatever_its_last_job_said(page, tmp_path, monkeypatch):
+def test_finished_run_is_trained_for_longer_whatever_its_last_job_reported(page, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(Jobs, "start", lambda jobs, name, words: asked.append((name, words)))
     make_run(tmp_path / "x", "vae-digits", step=3300, total=3300, state="finished")

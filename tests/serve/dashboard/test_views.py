@@ -145,14 +145,14 @@ def test_generate_page_marks_untrained_and_calls_punks_so(page, restamped, condi
     assert all(name.startswith("untrained-") for name in shown(app, tmp_path / "runs/punks.onnx"))
 
 
-def test_generate_page_tells_a_broken_file_in_a_line(page, tmp_path):
+def test_generate_page_reports_a_broken_file_in_a_line(page, tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     app = page("generate", tmp_path)
     assert len(app.error) == 1 and app.error[0].value.startswith("broken.onnx: is not an ONNX file")
     assert not app.exception
 
 
-def test_explore_page_asks_a_vae_what_the_commands_ask(page, family, tmp_path):
+def test_explore_page_takes_of_a_vae_what_the_commands_take(page, family, tmp_path):
     vae = family("vae")
     (tmp_path / "vae.onnx").write_bytes(vae.onnx.read_bytes())
     (tmp_path / "vae.encoder.onnx").write_bytes(vae.encoder.read_bytes())

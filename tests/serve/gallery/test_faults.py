@@ -119,7 +119,7 @@ def turned_to_a_folder(folder: Path) -> None:
         (turned_to_a_folder, "the gallery cannot be used: unable to open database file"),
     ],
 )
-def test_folder_that_cannot_be_used_is_said_in_one_line_and_no_image_is_lost(tmp_path, damage, said):
+def test_folder_that_cannot_be_used_is_reported_in_one_line_and_no_image_is_lost(tmp_path, damage, said):
     gallery = Gallery(tmp_path)
     keep(gallery, 3)
     gallery.close()
@@ -134,7 +134,7 @@ def test_folder_that_cannot_be_used_is_said_in_one_line_and_no_image_is_lost(tmp
     assert files(tmp_path) == held
 
 
-def test_folder_that_cannot_be_made_is_said_in_one_line(tmp_path):
+def test_folder_that_cannot_be_made_is_reported_in_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(Unavailable, match=r"^the gallery's folder cannot be made: Not a directory; ") as caught:
         Gallery(tmp_path / "file" / "gallery")
@@ -174,7 +174,7 @@ def test_disk_that_is_full_keeps_nothing_and_says_so(tmp_path, room, said):
     assert after == "2 2"
 
 
-def test_another_process_that_writes_for_too_long_is_said(tmp_path):
+def test_another_process_that_writes_for_too_long_is_reported(tmp_path):
     gallery = Gallery(tmp_path, wait=0.05)
     (name,) = keep(gallery)
     other = sqlite3.connect(tmp_path / "gallery.sqlite3")

@@ -25,7 +25,7 @@ def gallery(tmp_path):
     opened.close()
 
 
-def test_kept_image_is_given_back_with_all_that_it_was_drawn_from(gallery):
+def test_kept_image_is_given_back_with_all_that_it_was_sampled_from(gallery):
     asked = used(label=3, class_name="cat", guidance=1.5, seed=2**32 - 1, index=2**32 - 2, eta=0.5, untrained=True)
     (kept,) = gallery.add([(asked, png(9))])
     assert {key: value for key, value in asdict(gallery.get(kept.id)).items() if key in asked} == asked

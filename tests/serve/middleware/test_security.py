@@ -103,7 +103,7 @@ def test_login_takes_no_more_than_a_token_and_waits_for_none(server):
     assert time.monotonic() - begin < 20  # of the 60 that others have
 
 
-def test_browser_without_the_token_is_led_to_the_page_that_asks_for_it(stranger):
+def test_browser_without_the_token_is_led_to_the_page_that_takes_it(stranger):
     answer = stranger.get("/docs", headers={"accept": "text/html"}, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/app/")
 
@@ -111,7 +111,7 @@ def test_browser_without_the_token_is_led_to_the_page_that_asks_for_it(stranger)
 # --- origin and host
 
 
-def test_page_of_another_site_may_not_ask_and_a_friend_may(strict, insider):
+def test_page_of_another_site_may_send_no_request_and_a_friend_may(strict, insider):
     for origin in ("https://evil.example", "null", "https://friend.example.evil.example", "http://127.0.0.1:1"):
         for method, path in (
             ("POST", "/generate"), ("DELETE", "/gallery/1"), ("POST", "/login"),
@@ -129,7 +129,7 @@ IMAGE = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch
 LINK = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 
 
-def test_image_in_the_page_of_another_site_draws_nothing(client):
+def test_image_in_the_page_of_another_site_samples_nothing(client):
     """What <img src=...> there sends has no Origin, and its answer would not matter: asking is the harm."""
     for path in ("/stream?num_images=64", "/latent-map?model=plane", "/model-file", "/app/", "/health", "/"):
         answer = client.get(path, headers=IMAGE)
@@ -157,7 +157,7 @@ def test_link_of_another_site_leads_to_the_pages_alone(client, method, path, hea
     assert client.request(method, path, headers=headers, follow_redirects=False).status_code == status
 
 
-def test_friends_page_may_ask_across_sites_if_it_says_who_it_is(insider):
+def test_friends_page_may_send_requests_across_sites_if_it_says_who_it_is(insider):
     sent = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"}
     friend = insider.get("/models", headers={**sent, "origin": "https://friend.example"})
     assert friend.status_code == 200
@@ -174,7 +174,7 @@ def test_cors_names_the_friend_alone(insider):
     assert "access-control-allow-origin" not in evil.headers
 
 
-def test_cors_is_off_unless_asked_for(client):
+def test_cors_is_off_by_default(client):
     answer = client.get("/models", headers={"origin": "https://friend.example"})
     assert answer.status_code == 403 and "access-control-allow-origin" not in answer.headers
 

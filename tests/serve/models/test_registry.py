@@ -98,7 +98,7 @@ def test_second_file_of_a_name_is_refused_until_the_first_goes(folder, vae, unco
     assert library.refused == {}
 
 
-# --- files that draw nothing
+# --- files that sample nothing
 
 
 def test_messages_of_a_model_know_it_by_its_name_alone(folder, unconditional):
@@ -110,7 +110,7 @@ def test_messages_of_a_model_know_it_by_its_name_alone(folder, unconditional):
         model.sample(np.zeros(64, int), np.arange(64), plan=np.repeat(model.plan(), 1000, axis=0), deadline=0.01)
 
 
-def test_file_that_draws_nothing_is_refused_with_the_reason(folder, family, vae):
+def test_file_that_samples_nothing_is_refused_with_the_reason(folder, family, vae):
     shutil.copyfile(family("classifier").onnx, folder / "judge.onnx")
     shutil.copyfile(vae.encoder, folder / "reads.onnx")
     (folder / "broken.onnx").write_bytes(vae.onnx.read_bytes()[:-100])

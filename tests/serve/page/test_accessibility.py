@@ -12,7 +12,7 @@ from shown import GENERATED, PANELS, WORDS, batch, generated, sources
 from jaxgen_serve.web import PAGE
 
 
-def test_keyboard_alone_draws_selects_blends_and_keeps(visit, client):
+def test_keyboard_alone_samples_selects_blends_and_keeps(visit, client):
     with visit() as page:
         expect(page.locator("#used")).to_have_text(GENERATED)
         press = page.keyboard.press

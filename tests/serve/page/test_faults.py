@@ -87,7 +87,7 @@ HANG = """(frames) => {
 }"""
 
 
-def test_stopped_drawing_keeps_its_frames_or_gives_way_to_the_one_before(visit, client):
+def test_stopped_sampling_keeps_its_frames_or_gives_way_to_the_images_before(visit, client):
     query = {"model": "classes", "seed": 6, "num_images": 5}
     events = [block.split("\ndata: ") for block in client.get("/stream", params=query).text.split("\n\n") if block]
     frames = [json.loads(data) for name, data in events if name == "event: frame"][:2]
@@ -119,7 +119,7 @@ def test_stopped_drawing_keeps_its_frames_or_gives_way_to_the_one_before(visit, 
         assert sources(page) == before
 
 
-def test_number_that_cannot_be_meant_is_said_beside_its_field_and_not_drawn(visit, client):
+def test_number_that_cannot_be_meant_is_reported_beside_its_field_and_not_sampled(visit, client):
     with visit("classes", locale="fr-FR") as page:
         expect(page.locator("#used")).to_have_text(GENERATED)
         before = page.locator("#used").text_content()
@@ -162,7 +162,7 @@ def test_gallery_finds_nothing_for_a_seed_that_cannot_be_meant(visit, client, se
         expect(page.locator("#find-seed-wrong")).to_be_hidden()
 
 
-def test_refusal_is_said_in_the_readers_language_with_the_servers_line_below(visit, client):
+def test_refusal_is_shown_in_the_readers_language_with_the_servers_line_below(visit, client):
     with visit(locale="fr-FR", errors=("status of",)) as page:
         expect(page.locator("#used")).to_have_text(GENERATED)
         lock(page, 35)

@@ -33,15 +33,15 @@ def test_one_click_on_a_class_shows_five_images_of_the_api(visit, client):
         page.check("#counts input[value='16']")
         expect(page.locator("#classes-legend")).to_have_text("Generate 16 variations of")
         assert generated(page, "#go") == batch(client, 16, model="vae", seed=42, label=2)
-        page.click("#lock")  # and now each drawing has a new one
+        page.click("#lock")  # and now each request has a new one
         generated(page, "#go")
         assert page.input_value("#seed") != "42"
 
 
-def test_first_drawing_of_a_visit_leaves_alone_what_somebody_drew_before_it(visit, client):
+def test_first_sample_of_a_visit_leaves_alone_what_somebody_sampled_before_it(visit, client):
     with visit() as page:
         held = []
-        page.route("**/ort/files.json", lambda route: held.append(route))  # which that drawing waits for
+        page.route("**/ort/files.json", lambda route: held.append(route))  # which that request waits for
         page.reload()
         shown = generated(page, "#classes button:has-text('bee')")
         held[0].continue_()
@@ -127,7 +127,7 @@ def test_blend_leads_from_one_selected_image_to_the_other_in_its_gif_too(visit):
         assert np.array_equal(sheet[:60, :60], grid(ends[0][None])[:60, :60])
 
 
-def test_gallery_finds_draws_again_and_undoes_a_deletion(visit, client):
+def test_gallery_finds_samples_again_and_undoes_a_deletion(visit, client):
     with visit() as page:
         lock(page, 987_654)
         shown = generated(page, "#classes button:has-text('ant')")
@@ -175,7 +175,7 @@ def test_undo_brings_back_each_image_that_was_deleted(visit, client):
         expect(page.locator(".toast")).to_have_count(0)
 
 
-def test_page_shows_what_it_knows_of_a_later_model_and_draws_its_own_plan(browser, tmp_path):
+def test_page_shows_what_it_knows_of_a_later_model_and_samples_its_own_plan(browser, tmp_path):
     def later(entries):
         del entries["config"]
         entries["inference"] |= {"process": {"kind": "edm"}, "plan": {"sampler": "heun", "steps": 8, "eta": 0.0}}
@@ -190,7 +190,7 @@ def test_page_shows_what_it_knows_of_a_later_model_and_draws_its_own_plan(browse
         assert len(generated(page, "#go")) == 5
 
 
-def test_image_of_a_model_that_has_changed_is_neither_kept_nor_drawn_again(browser, model_files, tmp_path):
+def test_image_of_a_model_that_has_changed_is_neither_kept_nor_sampled_again(browser, model_files, tmp_path):
     folder = tmp_path / "models"
     folder.mkdir()
     place, content_of = folder / "plane.onnx", model_files["plane"].read_bytes()
@@ -229,7 +229,7 @@ def test_image_of_a_model_that_has_changed_is_neither_kept_nor_drawn_again(brows
         expect(page.locator("#problem")).to_be_hidden()
 
 
-def test_small_diffusion_model_draws_at_once_and_a_large_one_waits(visit, client):
+def test_small_diffusion_model_samples_at_once_and_a_large_one_waits(visit, client):
     with visit("classes") as page:
         expect(page.locator("#used")).to_have_text(GENERATED)
         expect(page.locator(".tile img")).to_have_count(5)
@@ -353,7 +353,7 @@ def test_uploaded_image_is_scored_as_the_api_scores_it(visit, client, tmp_path):
         assert shown == pytest.approx(wanted["score"], rel=0.005)
 
 
-def test_part_of_a_drawing_is_drawn_anew(visit):
+def test_part_of_a_drawing_is_inpainted(visit):
     with visit("classes", "hand") as page:
         page.click("#inpaint")
         expect(page.locator("#problem")).to_have_text(WORDS["en"]["hand.blank"])
@@ -372,7 +372,7 @@ def test_part_of_a_drawing_is_drawn_anew(visit):
         assert not np.array_equal(found[0][6], found[1][6])
 
 
-def test_page_asks_for_the_token_once_and_shows_what_the_server_says(browser, model_files, tmp_path):
+def test_page_takes_the_token_once_and_shows_what_the_server_says(browser, model_files, tmp_path):
     with (
         serving(model_files["vae"], "--token", "open sesame", data=tmp_path) as server,
         visiting(browser, f"{server.url}/app/#gallery", errors=("401",)) as page,
@@ -388,7 +388,7 @@ def test_page_asks_for_the_token_once_and_shows_what_the_server_says(browser, mo
         expect(page.locator("#used")).to_have_text(GENERATED)
 
 
-def test_stream_that_ends_too_soon_is_said_in_the_pages_own_words(visit):
+def test_stream_that_ends_too_soon_is_reported_in_the_pages_own_words(visit):
     with visit("classes", locale="fr-FR") as page:
         expect(page.locator("#used")).to_have_text(GENERATED)
         page.evaluate(
@@ -413,7 +413,7 @@ def test_stream_that_ends_too_soon_is_said_in_the_pages_own_words(visit):
             page.click("#tab-generate")
 
 
-def test_silent_server_is_said_in_one_line(visit):
+def test_silent_server_is_reported_in_one_line(visit):
     with visit(errors=("ERR_INTERNET_DISCONNECTED",)) as page:
         expect(page.locator("#used")).to_have_text(GENERATED)
         page.context.set_offline(True)

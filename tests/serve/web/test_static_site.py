@@ -33,7 +33,7 @@ def test_site_describes_its_model_and_its_plans(diffusion_site, conditional):
         assert base64.b64decode(plan["table"]) == base64.b64decode(theirs["table"])
     written = {path.relative_to(diffusion_site).as_posix() for path in diffusion_site.rglob("*") if path.is_file()}
     assert written == set(about["files"])
-    assert model["sha256"] == conditional.manifest["sha256"]  # what an image of the page says it was drawn by
+    assert model["sha256"] == conditional.manifest["sha256"]  # what an image of the page says it was sampled by
     file = model_file.read(diffusion_site / "model.onnx")
     assert (file.manifest["made_from"], len(file.data)) == (conditional.manifest["sha256"], model["size_bytes"])
     inputs = onnxruntime.InferenceSession(file.data).get_inputs()

@@ -1,4 +1,4 @@
-"""The static site in headless Chromium, which draws what Python draws."""
+"""The static site in headless Chromium, which samples what Python samples."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def plane_site(plane_run, jaxgen) -> Path:
     return folder
 
 
-def test_diffusion_model_in_the_browser_draws_what_python_draws(browser, diffusion_site, conditional):
+def test_diffusion_model_in_the_browser_samples_what_python_samples(browser, diffusion_site, conditional):
     model = Model.open(conditional.onnx)
     seed, index, label = [SEED] * COUNT, [0, 1, 2, 3, 2**32 - 1], [0, 1, 2, -1, 1]
     ours = {"seed": np.array(seed), "index": np.array(index)}
@@ -160,7 +160,7 @@ def test_walk_in_the_browser_is_pythons(browser, diffusion_site, conditional):
     assert "adds no noise" in noisy
 
 
-def test_aborted_drawing_leaves_the_worker_to_the_next_one(browser, diffusion_site, conditional):
+def test_aborted_sampling_leaves_the_worker_to_the_next_one(browser, diffusion_site, conditional):
     with opened(browser, diffusion_site) as (page, _):
         found = page.evaluate(
             """async () => {
@@ -183,7 +183,7 @@ def test_aborted_drawing_leaves_the_worker_to_the_next_one(browser, diffusion_si
     assert found[2] < 0.5  # a slice of the plan, not all of it
 
 
-def test_site_of_a_run_draws_offline_once_it_has_been_visited(browser, plane_site):
+def test_site_of_a_run_samples_offline_once_it_has_been_visited(browser, plane_site):
     model = Model.open(plane_site / "model.onnx")
     seed, index = np.full(COUNT, SEED), np.arange(COUNT)
     asked = {"seed": seed.tolist(), "index": index.tolist()}
@@ -213,7 +213,7 @@ def test_site_of_a_run_draws_offline_once_it_has_been_visited(browser, plane_sit
 
 def test_page_of_a_site_shows_images_and_their_time(browser, plane_site):
     with opened(browser, plane_site) as (page, _):
-        page.wait_for_function("() => document.body.innerText.includes('ms')")  # models that are quick draw at once
+        page.wait_for_function("() => document.body.innerText.includes('ms')")  # models that are quick sample at once
         page.click("#tab-map")
         page.wait_for_function("() => document.querySelector('#decoded').naturalWidth === 8")
         page.wait_for_function("() => document.querySelector('#map-image').naturalWidth === 15 * 8")
@@ -269,7 +269,7 @@ def test_site_has_no_tab_for_what_its_model_cannot_do(browser, diffusion_site):
             expect(page.locator(f"#panel-{panel}")).to_be_hidden()
 
 
-def test_switch_of_a_servers_page_draws_the_servers_images_here(browser, conditional, tmp_path):
+def test_switch_of_a_servers_page_samples_the_servers_images_here(browser, conditional, tmp_path):
     with serving(conditional.onnx, data=tmp_path) as server, visiting(browser, f"{server.url}/app/") as page:
         expect(page.locator("#used")).to_have_text(re.compile(r"\bms\b"), timeout=SLOW)  # the visit's own is over
         page.fill("#seed", str(SEED))
