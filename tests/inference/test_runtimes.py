@@ -55,7 +55,7 @@ def test_images_are_those_that_the_file_has_always_given(opened, runtime, name):
 
 @pytest.mark.parametrize("runtime", [*WHOLE, "tract"])
 @pytest.mark.parametrize("name", calls.READERS)
-def test_predictors_give_what_the_golden_files_hold(runtime, name):
+def test_readers_say_what_they_have_always_said(runtime, name):
     found, want = calls.read(Predictor.open(file(name), runtime=runtime)), calls.answers(FILES, name)
     assert found.keys() == want.keys()
     for output in want:
