@@ -7,7 +7,7 @@ DEMO := out/demo
 .PHONY: help demo test test-all lint clean
 
 help:
-	@echo "make demo      train on the embedded digits, export, verify, draw: images in $(DEMO)"
+	@echo "make demo      train on the embedded digits, export, verify, sample: images in $(DEMO)"
 	@echo "make test      lint, types and tests (under 15 minutes on 2 cores)"
 	@echo "make test-all  the slow tests, too"
 	@echo "make clean     remove $(VENV) and out"

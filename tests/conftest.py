@@ -142,7 +142,7 @@ def restamped(tmp_path):
 
 @pytest.fixture(scope="module")
 def plain(unconditional) -> Model:
-    """That model, drawing in this process; in tests/serve, `plain` and `classy` are what an engine draws with."""
+    """That model, in this process; in tests/serve/batching, `plain` and `classy` are for an engine."""
     return Model.open(unconditional.onnx)
 
 

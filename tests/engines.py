@@ -1,4 +1,4 @@
-"""Models that an engine draws with, what it gives and counts, and a way to keep it busy."""
+"""Models that an engine samples from, what it gives and counts, and a way to keep it busy."""
 
 import contextlib
 import threading

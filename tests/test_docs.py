@@ -87,7 +87,7 @@ def test_readme_line_on_data_and_presets_is_understood(line, in_folder):
 
 
 @pytest.mark.slow
-def test_the_four_lines_for_pip_users_train_export_and_draw(in_folder, tmp_path):
+def test_the_four_lines_for_pip_users_train_export_and_sample(in_folder, tmp_path):
     first = typed()[:3]
     assert [line.split()[1] for line in first] == ["train", "export", "sample"]
     for line in first:
@@ -98,7 +98,7 @@ def test_the_four_lines_for_pip_users_train_export_and_draw(in_folder, tmp_path)
     assert (tmp_path / "out/demo/grid.png").stat().st_size > 1000
 
 
-def test_python_of_the_readme_draws(unconditional, tmp_path):
+def test_python_of_the_readme_samples(unconditional, tmp_path):
     (tmp_path / "model.onnx").write_bytes(unconditional.onnx.read_bytes())
     code = "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL)) + "print(images.shape)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)

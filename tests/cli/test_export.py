@@ -82,7 +82,7 @@ def listing(folder=Path()):
     return sorted(path.name for path in folder.iterdir() if path.name != "cache")
 
 
-def test_run_becomes_one_file_that_draws(command, run, exported):
+def test_run_becomes_one_file_that_samples(command, run, exported):
     folder, code, out, err = exported
     file = folder / "m.onnx"
     assert (code, out) == (0, "m.onnx\n")
@@ -144,7 +144,7 @@ def test_what_cannot_be_made_of_an_exported_file_exits_2(refused, conditional, o
 
 
 @pytest.mark.parametrize(("options", "step"), [((), 6), (("--checkpoint", "3"), 3), (("--checkpoint", "last"), 6)])
-def test_checkpoint_is_the_one_that_was_asked_for(command, run, captured, options, step):
+def test_checkpoint_is_the_one_that_was_named(command, run, captured, options, step):
     assert command("export", run, "-o", "m.onnx", *options).code == 0
     ((config, params, path, rest),) = captured
     assert (rest["training"]["steps"], path, rest["beside"]) == (step, Path("m.onnx"), exports.OutputPaths())
@@ -208,7 +208,7 @@ def test_vaes_encoder_is_a_second_file_beside_the_first(command, vae_run):
 @pytest.mark.parametrize(
     ("options", "place"), [((), "m.encoder.onnx"), (("--encoder", "e"), "e"), (("-o", "m"), "m.encoder.onnx")]
 )
-def test_encoder_goes_where_it_is_asked_to(command, vae_run, captured, options, place):
+def test_encoder_goes_where_the_options_name(command, vae_run, captured, options, place):
     assert command("export", vae_run, "-o", "m.onnx", *options).code == 0
     assert captured[0][3]["beside"] == exports.OutputPaths(encoder=Path(place))
 

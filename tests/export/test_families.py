@@ -133,7 +133,7 @@ def pixels_of(found):
     return to_uint8(found.detach().permute(0, 2, 3, 1).numpy())
 
 
-def test_weights_draw_the_same_in_a_plain_vae(family, state_of):
+def test_weights_sample_the_same_in_a_plain_vae(family, state_of):
     model = family("vae-convolutional")
     net = Flat(
         nn.Linear(4, 16), nn.SiLU(), nn.Linear(16, 8 * 2 * 2), nn.Unflatten(1, (8, 2, 2)), nn.SiLU(),
@@ -146,7 +146,7 @@ def test_weights_draw_the_same_in_a_plain_vae(family, state_of):
     assert_same(pixels_of(2 * net(z) - 1), session(model.onnx).run(None, feeds)[0])
 
 
-def test_weights_draw_the_same_in_a_plain_gan(family, state_of):
+def test_weights_sample_the_same_in_a_plain_gan(family, state_of):
     model, state = family("gan"), state_of(family("gan"))
     net = Flat(
         nn.Linear(5 + 4, 8 * 2 * 2), nn.Unflatten(1, (8, 2, 2)),
@@ -162,7 +162,7 @@ def test_weights_draw_the_same_in_a_plain_gan(family, state_of):
     assert_same(pixels_of(net(named)), session(model.onnx).run(None, feeds)[0])
 
 
-def test_weights_tell_the_same_in_a_plain_classifier(family, state_of):
+def test_weights_classify_the_same_in_a_plain_classifier(family, state_of):
     model = family("classifier")
     net = Flat(
         nn.Conv2d(1, 4, 4, stride=2, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 4, stride=2, padding=1), nn.ReLU(),

@@ -140,7 +140,7 @@ def test_nan_is_no_image(family):
         sample_with(lambda z, label: np.full((len(z), 8, 8, 1), np.nan, np.float32), inference, SEED, INDEX)
 
 
-def test_file_of_another_kind_is_no_network_and_a_network_draws_and_reads_nothing(unconditional, family):
+def test_file_of_another_kind_is_no_network_and_a_network_samples_and_reads_nothing(unconditional, family):
     with pytest.raises(
         JaxgenError, match=r"is no network but a sampler; 'jaxgen export RUN --network net\.onnx' writes"
     ):

@@ -107,7 +107,7 @@ def test_other_clients_must_feed_every_input(drawer, made, tmp_path):
         np.testing.assert_array_equal(found, want)
 
 
-def test_foreign_initializers_and_second_graphs_are_seen():
+def test_foreign_initializers_and_second_graphs_are_found():
     inputs = [value("x"), value("w")]
     proto = onnx_model(initializers=[tensor("kept")])
     del proto.graph.input[:]

@@ -115,7 +115,7 @@ def test_command_samples_in_another_runtime(jaxgen, tmp_path):
     np.testing.assert_array_equal(*(np.load(tmp_path / f"{name}.npy") for name in ("onnxruntime", "reference")))
 
 
-def test_command_verifies_another_runtime_and_tells_how_far_it_is(jaxgen, family, restamped):
+def test_command_verifies_another_runtime_and_reports_how_far_it_is(jaxgen, family, restamped):
     done = jaxgen("verify", CLASSIFIER, "--runtime", "openvino", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["relative"] < 1e-5

@@ -29,7 +29,7 @@ def test_cell_says_how_many_pixels_are_equal_and_how_fast_it_is(table, cell):
     assert table.cell(cell(error="no")) == "no"
 
 
-def test_note_tells_what_is_the_same_for_all_files_once(table, cell):
+def test_note_names_what_is_the_same_for_all_files_once(table, cell):
     same, other, good = cell(error="bad"), cell(error="worse", lost="plan"), cell(identical=1.0)
     assert table.note({"VAE": same, "GAN": same}) == "`bad`"
     assert (

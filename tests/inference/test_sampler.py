@@ -42,7 +42,7 @@ def assert_same(found, want):
 # --- images
 
 
-def test_draw_gives_what_onnxruntime_gives(sampler, model):
+def test_sample_gives_what_onnxruntime_gives(sampler, model):
     feeds = {"seed": np.array([3, 4]), "index": np.array([5, 6])}
     labels = {"label": np.array([2, -1])} if model.classes else {}
     want = onnxruntime.InferenceSession(model.onnx.read_bytes()).run(["images", "state_out"], feeds | labels)
@@ -63,7 +63,7 @@ def test_image_depends_on_its_seed_and_index_alone(model, threads, batch_size):
     assert (all_of(sampler.stream(2, seed=6, label=label)) != want[:2]).any()
 
 
-def test_stream_gives_batches_of_the_size_that_was_asked_for(plain):
+def test_stream_gives_batches_of_the_requested_size(plain):
     assert [len(batch) for batch in plain.stream(10, batch_size=4)] == [4, 4, 2]
     with pytest.raises(UsageError, match="batch_size must be >= 1, got 0"):
         next(plain.stream(10, batch_size=0))
@@ -76,7 +76,7 @@ def test_label_all_takes_classes_in_turn(classy):
         assert_same(together[position], alone)
 
 
-def test_last_image_of_the_last_seed_can_be_drawn(plain):
+def test_last_image_of_the_last_seed_can_be_sampled(plain):
     images, _ = plain.sample([2**32 - 1], [2**32 - 1])
     assert images.shape == (1, 8, 8, 1)
 
@@ -91,7 +91,7 @@ def test_frames_run_from_the_noise_to_the_image(sampler, model, steps, wanted):
     assert_same(frames[-1], all_of(sampler.stream(3, seed=2, first=4, plan=plan)))
 
 
-def test_plan_is_the_configs_unless_told_otherwise(sampler, model):
+def test_plan_is_the_configs_unless_another_is_given(sampler, model):
     diffusion = model.config.diffusion
     np.testing.assert_array_equal(sampler.plan(), sampler_spec.from_config(diffusion))
     assert sampler.recipe() == diffusion.plan and sampler.recipe(steps=3) == diffusion.plan._replace(steps=3)

@@ -21,7 +21,7 @@ def network(x, t):
 
 
 def no_noise(noise_index):
-    raise AssertionError("a reversed plan draws nothing")
+    raise AssertionError("a reversed plan samples nothing")
 
 
 def test_reverse_of_ddim_is_diffusers_inverse_scheduler():
