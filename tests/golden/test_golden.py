@@ -24,6 +24,19 @@ def test_there_is_a_folder_for_each_format():
         assert {path.name.removesuffix(".onnx") for path in folder.glob("*.onnx")} == calls.stems(folder)
 
 
+@pytest.mark.parametrize("folder", calls.FOLDERS[1:], ids=FORMATS[1:])
+def test_answers_and_seeds_are_those_of_the_first_format(folder):
+    first = calls.FOLDERS[0]
+    assert calls.seeds(folder) == calls.seeds(first)
+    assert {path.stem for path in folder.glob("*.npz")} == {*calls.SAMPLERS, *calls.READERS}
+    for name in (*calls.SAMPLERS, *calls.READERS):
+        found, want = calls.answers(folder, name), calls.answers(first, name)
+        assert found.keys() == want.keys()
+        for call, numbers in want.items():
+            assert found[call].dtype == numbers.dtype
+            np.testing.assert_array_equal(found[call], numbers, err_msg=f"{name}: {call}")
+
+
 @folders
 @pytest.mark.parametrize("name", calls.SAMPLERS)
 def test_sampler_gives_the_images_that_it_gave(folder, name):
