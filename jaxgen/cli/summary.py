@@ -30,15 +30,12 @@ def summary(artifact: Artifact) -> dict[str, str]:
     size, number = f"{len(artifact.data) / 1e6:.1f} MB", artifact.manifest["format"]
     if inference.batch is not None:
         rows["batch"] = f"{inference.batch}, and no other"
-    rows |= (
-        _inputs(artifact)
-        | _history(artifact)
-        | {
-            "file": f"{size}, format {number}, by jaxgen {artifact.version}",
-            "sha256": artifact.sha256,
-            "certificate": _certificate(artifact),
-        }
-    )
+    rows |= _inputs(artifact) | _history(artifact)
+    rows |= {
+        "file": f"{size}, format {number}, by jaxgen {artifact.version}",
+        "sha256": artifact.sha256,
+        "certificate": _certificate(artifact),
+    }
     settings = _object(artifact, "certificate").get("onnxruntime")
     if isinstance(settings, dict) and (level := settings.get("optimization")):
         rows["onnxruntime"] = f"certified at the graph optimisation level {level}"
