@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import click
+import onnx
 import pytest
+from golden import calls
 
 from jaxgen.cli import cli
 from jaxgen.inference import model_file
@@ -68,6 +70,15 @@ def test_readme_line_on_a_model_works(line, in_folder, unconditional, tmp_path):
         arguments += ["--batch-sizes", "1", "--steps", "2", "--repeats", "1", "--only-onnxruntime"]
     done = in_folder(*arguments)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", sorted(calls.FOLDERS[-1].glob("*.onnx")), ids=lambda path: path.stem)
+def test_readme_says_what_every_input_and_output_is(path):
+    section = README.partition("\n## The file\n")[2].partition("\n## ")[0]
+    graph = onnx.load(path).graph
+    for port in (*graph.input, *graph.output):
+        kind = onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type).name
+        assert re.search(rf"`{port.name}`[^.;]*?\b{kind}\b", section), port.name
 
 
 @pytest.mark.parametrize("line", [line for line in typed() if " vae.onnx" in line])

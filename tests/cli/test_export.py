@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from golden import calls
 from tiny import random_weights
 
 from jaxgen import config as configs
@@ -135,12 +136,29 @@ def test_exported_file_becomes_one_with_required_inputs_that_replays_its_images(
             " is a model file, and net.onnx is exported from a run folder: jaxgen export RUN --network net.onnx",
         ),
         (("--inputs", "none", "-o", "r.onnx"), "'none' is not one of"),
+        *(
+            (
+                ("--inputs", "required", "-o", "r.onnx", "--checkpoint", checkpoint),
+                " is a model file, with the weights of one checkpoint",
+            )
+            for checkpoint in ("best", "last")
+        ),
     ],
 )
 def test_what_cannot_be_made_of_an_exported_file_exits_2(refused, conditional, options, complaint, monkeypatch):
     monkeypatch.setattr(Package, "fetch", lambda package, say: None)
     assert complaint in refused(2, "export", conditional.onnx, *options)
     assert not listing()
+
+
+@pytest.mark.parametrize("place", ["own.onnx", "./own.onnx", "link.onnx"])
+def test_exported_file_is_not_written_over(refused, place):
+    data = (calls.HERE / "format2/gan.onnx").read_bytes()
+    Path("own.onnx").write_bytes(data)
+    Path("link.onnx").symlink_to("own.onnx")
+    said = refused(2, "export", "own.onnx", "--inputs", "required", "-o", place)
+    assert said == f"-o: {Path(place)} is the file that it is made from"
+    assert Path("own.onnx").read_bytes() == data and listing() == ["link.onnx", "own.onnx"]
 
 
 @pytest.mark.parametrize(("options", "step"), [((), 6), (("--checkpoint", "3"), 3), (("--checkpoint", "last"), 6)])

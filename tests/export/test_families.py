@@ -1,15 +1,14 @@
 """The files of every family but diffusion: whole or not there at all, and weights that plain PyTorch takes."""
 
 import json
-from pathlib import Path
 
-import jsonschema
 import numpy as np
 import onnx
 import pytest
 import safetensors
 import torch
 from runtimes import assert_same, noise, random_pixels, requests, session
+from schemas import VALIDATOR
 from tiny import FAMILIES, random_weights
 from torch import nn
 
@@ -53,11 +52,10 @@ WANTED = {  # of the inference section, besides what all have
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_manifest_of_each_kind_is_what_the_schema_and_the_readme_say(family, name):
-    schema = json.loads((Path(__file__).parents[2] / "docs/manifest.schema.json").read_text())
     model = family(name)
     for path in files(model):
         manifest = model_file.read(path).manifest
-        jsonschema.Draft202012Validator(schema).validate(manifest)
+        VALIDATOR.validate(manifest)
         kind = "encoder" if path == model.encoder else "classifier" if name == "classifier" else "sampler"
         want = WANTED[name] if kind == "sampler" else {k: v for k, v in WANTED[name].items() if k == "likelihood"}
         common = {"kind": kind, "image_shape": [8, 8, model.config.data.channels], "classes": list(model.classes)}

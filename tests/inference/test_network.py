@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from golden import calls
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file
@@ -19,6 +20,7 @@ from jaxgen.inference.verify import verify
 from jaxgen.sampling import plan as plans
 
 SEED, INDEX = np.array([3, 3, 2**32 - 1, 0]), np.array([0, 7, 1, 2**31])
+GOLDEN = calls.HERE / "format2"
 SCRIPT = Path(__file__).parents[2] / "docs/clients/network.py"
 
 
@@ -91,6 +93,14 @@ def test_script_of_the_docs_gives_the_images_of_the_whole_file(model, tmp_path):
     if model.config.process:
         how |= {"guidance": 1.0} if model.classes else {}
     same(np.load(tmp_path / "images.npy"), whole.sample(np.full(4, 7), np.arange(4), **how)[0])
+
+
+def test_script_of_the_docs_draws_the_batch_of_a_file_that_takes_no_other(tmp_path):
+    command = [sys.executable, SCRIPT, GOLDEN / "gan.network.onnx", tmp_path / "images.npy"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    index = np.arange(3)
+    same(np.load(tmp_path / "images.npy"), Model.open(GOLDEN / "gan.onnx").sample(np.full(3, 7), index, label=index)[0])
 
 
 # --- what is refused

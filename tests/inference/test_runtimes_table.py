@@ -1,6 +1,7 @@
 """The tables of docs/runtimes.md: how they are written, from cells that were not measured."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -69,6 +70,13 @@ def test_page_has_a_row_for_each_that_was_tried_or_says_that_none_was(table):
     rows = [f"| {row.name} | {row.version} |" for row in (*table.RUNTIMES, *table.TOOLS)]
     measured = [row in page for row in rows]
     assert all(measured) or (not any(measured) and page.count("Not measured yet for this format.") == 2)
+
+
+def test_readme_names_the_versions_of_onnxruntime_that_are_tried(table):
+    lines = (ROOT / "README.md").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith("| onnxruntime (the base install) |"))
+    tried = [row.version for row in table.RUNTIMES if row.name == "onnxruntime"]
+    assert re.findall(r"\d+\.\d+\.\d+", line) == tried
 
 
 def test_versions_are_pinned(table):
