@@ -1,4 +1,4 @@
-"""Schemas of requests and answers. What depends on the model, such as a label, is checked in `generation.ask`."""
+"""Schemas of requests and answers. What depends on the model, such as a label, is checked in `generation.checked_generation`."""
 
 from __future__ import annotations
 
