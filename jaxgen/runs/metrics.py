@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jaxgen.errors import UsageError
 
+RENAMED = {"drawn_as_asked": "label_accuracy"}  # the metrics of earlier runs: old name -> new name
 Curves = dict[str, tuple[list[int], list[float]]]  # name -> steps, values
 
 
@@ -56,7 +57,7 @@ class Tail:
         try:
             row = dict(json.loads(line))
             step = int(row.pop("step"))
-            numbers = {name: float(value) for name, value in row.items()}
+            numbers = {RENAMED.get(name, name): float(value) for name, value in row.items()}
         except (ValueError, TypeError, KeyError):
             return  # a truncated line
         for name, value in numbers.items():
