@@ -40,7 +40,7 @@ class Report:
     extractor: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON, which has no NaN: numbers that too few images give none for are None."""
+        """The report as JSON, which has no NaN: a number that takes more images than there were is None."""
         scores = {
             name: {"value": _finite(score.value), "margin_95": _finite(score.margin), "floor": _finite(score.floor)}
             for name, score in self.scores.items()

@@ -121,7 +121,7 @@ def _write_stdout(model: Model, request: Request, batch_size: int, output: str) 
 
 
 def _write_folder(model: Model, request: Request, batch_size: int, output: str) -> None:
-    """Batch by batch; each file appears whole, and the folder with the first of them."""
+    """Write a PNG of each image, batch by batch; each appears whole, and the folder with the first of them."""
     folder = Path(output)
     index = request.first
     for images in request.batches(model, batch_size):
@@ -136,7 +136,7 @@ def _write_folder(model: Model, request: Request, batch_size: int, output: str) 
 
 
 def _write_images(model: Model, request: Request, batch_size: int, output: str) -> None:
-    """Batch by batch, so that a million images need no more memory than one batch."""
+    """Write an array batch by batch, so that a million images need no more memory than one batch."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (request.count, *model.shape)}
 
     def write(stream: BinaryIO) -> None:
