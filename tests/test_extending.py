@@ -62,6 +62,11 @@ def added():
         table.update(old)
 
 
+def shown(command: str) -> str:
+    """The help of a command on one line."""
+    return " ".join(CliRunner().invoke(cli, [command, "--help"]).output.split())
+
+
 def grown(*tables) -> list[int]:
     return [len(table) for table in tables]
 
@@ -103,7 +108,7 @@ def test_sampler_says_whether_it_takes_eta_and_every_step(added):
     assert len(sampler_spec.from_config(config)) == 60 and etas == [0.25]
     assert sampler_spec.choose(config, sampler="renoise") == SamplerSpec("renoise", 50)
     assert sampler_spec.choose(configs.DiffusionConfig(steps=60), sampler="constant").steps == 60
-    text = " ".join(CliRunner().invoke(cli, ["sample", "--help"]).output.split())
+    text = shown("sample")
     assert "ancestral, ddim, dpmpp-2m, renoise, constant; euler." in text and "Noise of ddim, constant" in text
 
 
@@ -149,6 +154,7 @@ def test_runtime_opens_a_file_under_its_certificate(added, unconditional):
     assert np.abs(usual.sample([0], [0])[0].astype(int) - other.sample([0], [0])[0]).max() <= 1
     with pytest.raises(UsageError, match="unknown runtime 'unoptimized'"):
         Model.open(unconditional.onnx, runtime="unoptimized")
+    assert "reference, unoptimised; all but the first" in shown("verify")
 
 
 def test_family_trains_exports_and_samples(added, tmp_path):

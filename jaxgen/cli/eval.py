@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jaxgen.cli.options import SamplerHelp, data_dir_option, json_option, runtime_options
+from jaxgen.cli.options import TableOption, data_dir_option, json_option, runtime_options
 from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     default=0,
     help="Seed of the generated images, and of the sample of real ones.",
 )
-@click.option("--sampler", cls=SamplerHelp, metavar="NAME", help="{samplers}.  [default: the model's]")
+@click.option("--sampler", cls=TableOption, metavar="NAME", help="{samplers}.  [default: the model's]")
 @click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
 @click.option("--guidance", type=click.FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=256, help="Images per call.")

@@ -23,7 +23,7 @@ from jaxgen.cli.latent_options import (
     report,
     write,
 )
-from jaxgen.cli.options import SamplerHelp, model_argument
+from jaxgen.cli.options import TableOption, model_argument
 from jaxgen.errors import UsageError
 
 
@@ -202,7 +202,7 @@ def traverse(
 @click.option("-n", "--count", type=click.IntRange(1, 256), default=7, help="How many ways to fill it.")
 @click.option("--seed", type=SEEDS, default=0, help="Same seed, same images.")
 @click.option("--resample", type=click.IntRange(1, 50), default=5, help="How often each step is run, to fit the known.")
-@click.option("--sampler", cls=SamplerHelp, metavar="NAME", help="{samplers}.  [default: the model's]")
+@click.option("--sampler", cls=TableOption, metavar="NAME", help="{samplers}.  [default: the model's]")
 @click.option("--invert", is_flag=True, help="Swap dark and light, as for a digit drawn on paper.")
 @plan_options("the model's")
 @model_options
