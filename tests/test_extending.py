@@ -28,6 +28,7 @@ from jaxgen.training.restore import load_trained
 from jaxgen.training.trainer import train
 from jaxgen_export.export import export_model
 from jaxgen_export.torch_models import TORCH_MODELS
+from jaxgen_serve.dashboard import settings_form
 
 PAGE = (Path(__file__).parents[1] / "docs/extending.md").read_text()
 TABLES = [
@@ -125,6 +126,9 @@ def test_dataset_has_a_name_that_everything_knows(added):
     assert images.shape == (32, 8, 8, 1) and set(labels) == {0, 1}
     with pytest.raises(UsageError, match="unknown split of stripes 'trian'"):
         data.load("stripes", "trian")
+    assert settings_form.datasets()[0] == "digits" and settings_form.datasets()[-1] == "stripes"
+    config = settings_form.adapted("cvae", "stripes")
+    assert (config.name, config.data.shape, config.class_count) == ("cvae-stripes", (8, 8, 1), 2)
 
 
 def test_metric_stands_in_the_table(added):
