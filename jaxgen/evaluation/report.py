@@ -30,7 +30,12 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """scores: by the name of the metric; n: generated images; real: real ones; floor_n: real test images."""
+    """scores: by the name of the metric; n: generated images; real: real ones; floor_n: real test images.
+
+    fid_infinity: the FID of infinitely many images, NaN if there are too few. It is no entry of METRICS, whose scores
+    have a floor and an interval: the floor is the share of a score that comes of too few images, which this one leaves
+    out, and an interval would take sixty more Frechet distances.
+    """
 
     scores: dict[str, Score]
     fid_infinity: float
