@@ -168,7 +168,7 @@ def provenance(space: Space, images: Images | None, made: dict[str, Any]) -> dic
         if name not in NOT_RECORDED and ((dataset and name in OF_DATASETS) or _given(name))
     }
     of = {} if dataset or images is None else {"images": images.names[:NAMED]}
-    settings = options | space.settings | of | made
+    settings = options | space.settings | of | made | {"untrained": space.model.untrained or None}
     command = context.info_name or ""
     return LatentProvenance(model=space.model.artifact.sha256, command=command, settings=settings).record()
 
@@ -183,7 +183,7 @@ def write(
     """
     from jaxgen.inference.writers import write_rows
 
-    write_rows(output, rows, provenance(space, images, made), titles)
+    write_rows(output, rows, provenance(space, images, made), titles, untrained=space.model.untrained)
     report(options, output, {"model": space.model.artifact.sha256} | made | (results or {}))
 
 
