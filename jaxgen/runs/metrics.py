@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jaxgen.errors import UsageError
 
@@ -55,7 +56,7 @@ class Tail:
 
     def _add(self, line: bytes) -> None:
         try:
-            row = dict(json.loads(line))
+            row: dict[str, Any] = dict(json.loads(line))
             step = int(row.pop("step"))
             numbers = {RENAMED.get(name, name): float(value) for name, value in row.items()}
         except (ValueError, TypeError, KeyError):
