@@ -168,7 +168,7 @@ def png_text(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def png_bytes_text(data: bytes, name: str) -> dict[str, Any]:
-    """As `png_text`, of a file's bytes; name: what messages call it."""
+    """The text chunks of a PNG file's bytes, as `png_text` gives them; name: what messages call it."""
     info = _open_png(data, name, MAX_PIXELS).info
     return {str(name): value for name, value in info.items()}
 

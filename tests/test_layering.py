@@ -52,8 +52,8 @@ ROOMS = {
         "PIL", "anyio", "fastapi", "fastapi_offline", "prometheus_client", "psutil", "pydantic", "starlette", "uvicorn",
     },
     "serve/jaxgen_serve/dashboard": {
-        "jaxgen.config", "jaxgen.inference", "jaxgen.runs", "jaxgen.sampling", *BASE - {"jaxgen", "jaxgen.plots"},
-        "PIL", "altair", "psutil", "streamlit",
+        "jaxgen.config", "jaxgen.data", "jaxgen.inference", "jaxgen.runs", "jaxgen.sampling",
+        *BASE - {"jaxgen", "jaxgen.plots"}, "PIL", "altair", "psutil", "streamlit",
     },
     "jaxgen/cli": {
         "jaxgen.config", "jaxgen.data", "jaxgen.evaluation", "jaxgen.inference", "jaxgen.latent", "jaxgen.models",

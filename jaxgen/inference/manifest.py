@@ -50,6 +50,11 @@ class Inference:
     likelihood: Likelihood | None = None
     batch: int | None = None  # a network's fixed batch size; None: any
 
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network for an image by default: the steps of its plan, 1 without one."""
+        return self.plan.steps if self.plan else 1
+
     @classmethod
     def parse(cls, values: object, name: str) -> Self:
         """Parse the section of a manifest; name: of the file in messages.

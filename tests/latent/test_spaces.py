@@ -1,13 +1,18 @@
 """Latents of real files: the same images as `sample` gives, and refusals in one line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from later import FORMAT_2
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.verify import compare_images
 from jaxgen.latent.inputs import Images
 from jaxgen.latent.interpolation import between_images, between_seeds, laid_out, spherical, strongest, traversal
 from jaxgen.latent.spaces import open_space
+from jaxgen.sampling import sampler_spec
+from jaxgen.sampling.process import Diffusion, SamplerSpec
 
 
 def some(space, count=2):
@@ -157,3 +162,11 @@ def test_guidance_of_images_is_1_by_default(conditional):
     assert open_space(conditional.onnx, exact=True).guidance == 1
     assert open_space(conditional.onnx, exact=True, guidance=2.5).guidance == 2.5
     assert open_space(conditional.onnx).guidance is None  # the file's own
+
+
+def test_process_without_a_reversible_sampler_has_no_latents(monkeypatch):
+    kind = sampler_spec.KINDS[Diffusion]
+    noisy = replace(kind, named=lambda process: [SamplerSpec("ancestral", process.steps), SamplerSpec("dpmpp-2m", 4)])
+    monkeypatch.setitem(sampler_spec.KINDS, Diffusion, noisy)
+    with pytest.raises(UsageError, match="none of its samplers can be run backwards"):
+        open_space(FORMAT_2 / "ddpm.onnx")

@@ -28,6 +28,11 @@ def test_every_number_is_read_with_its_steps(tmp_path):
     assert found == {"loss": ([10, 20], [2.0, 1.0]), "lr": ([10, 20], [0.1, 0.1]), "test_loss": ([20], [1.5])}
 
 
+def test_renamed_metric_of_an_earlier_run_continues_its_curve(tmp_path):
+    rows = [{"step": 10, "drawn_as_asked": 0.25}, {"step": 20, "label_accuracy": 0.5}]
+    assert read_curves(write(tmp_path, rows)) == {"label_accuracy": ([10, 20], [0.25, 0.5])}
+
+
 @pytest.mark.parametrize("make", [lambda folder: folder / "metrics.jsonl", lambda folder: write(folder, [])])
 def test_nothing_to_plot_is_reported_in_one_line(make, tmp_path):
     with pytest.raises(UsageError, match="plot"):

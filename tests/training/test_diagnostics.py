@@ -81,7 +81,7 @@ def seven_classes(index):
 def test_good_generator_warns_of_nothing(config, judged):
     seen = watch_gan(FakeSubject(config, good, judged=judged), {}, FAIR)
     assert seen.warnings == {} and 0.9 < seen.scalars["diversity"] < 1.1
-    assert ("drawn_as_asked" in seen.scalars) == (judged and config.class_count > 0)
+    assert ("label_accuracy" in seen.scalars) == (judged and config.class_count > 0)
     assert list(seen.images) == ["samples"]
 
 
@@ -113,7 +113,7 @@ def test_classes_that_the_data_leaves_out_are_not_missed():
 
 def test_generator_that_ignores_the_class_samples_one_in_ten_of_the_requested_class():
     seen = watch_gan(FakeSubject(CONDITIONAL, shuffled, judged=True), {}, FAIR)
-    assert abs(seen.scalars["drawn_as_asked"] - 0.1) < 0.06  # four deviations of 500 draws
+    assert abs(seen.scalars["label_accuracy"] - 0.1) < 0.06  # four deviations of 500 draws
 
 
 def test_classifier_looks_at_more_images_than_are_shown():

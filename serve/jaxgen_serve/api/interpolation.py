@@ -36,8 +36,13 @@ class InterpolationPath:
         """The options of `jaxgen_serve.batching.client.space`."""
         return {"steps": self.recipe.steps, "guidance": self.guidance} if self.recipe else {}
 
+    @property
+    def frame_count(self) -> int:
+        """The frames of all segments together."""
+        return (len(self.indices) - 1) * self.body.frames
+
     def images(self, space: Space) -> np.ndarray:
-        """uint8 [segments, frames, H, W, C]"""
+        """The frames, uint8 [segments, frames, H, W, C]."""
         if isinstance(space, Noises) and self.recipe:
             space.plan = self.served.model.plan(**self.recipe._asdict())
         body = self.body

@@ -98,7 +98,7 @@ class Engine:
         since: float | None = None,
         on_frame: OnFrame | None = None,
     ) -> Ticket[Sampled]:
-        """As `sample`, for the feeds of `jaxgen.inference.sampler.Model.feeds`."""
+        """The result of `sample` for the feeds of `jaxgen.inference.sampler.Model.feeds`."""
         count, model = len(feeds["seed"]), served.model
         if "plan" not in feeds and model.inference.process is not None:
             feeds = {**feeds, "plan": model.plan()}

@@ -31,7 +31,7 @@ def described(model: Model, *, name: str, size: int, encoder: bool, max_steps: i
         "latent": model.noise_shape[0] if codes else None,
         "plan": plans(model, max_steps),
         "guidance": {"default": inference.guidance, "max": MAX_GUIDANCE} if guided else None,
-        "quick": inference.process is None,
+        "quick": inference.evaluations == 1,
     }
 
 

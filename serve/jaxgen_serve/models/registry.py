@@ -204,9 +204,9 @@ def require_pair(model: Model, encoder: Predictor) -> None:
 
 def _loaded(artifact: Artifact, how: How) -> Model:
     """Load a model. One evaluation is too short for several threads, and a spinning thread takes a core from the
-    server; a plan is long enough for both to pay off (experiments/serving)."""
-    at_once = artifact.inference.process is None
-    fitting: How = {**how, "threads": how.get("threads") or (1 if at_once else None), "spin": not at_once}
+    server; a plan of several steps is long enough for both to pay off (experiments/serving)."""
+    short = artifact.inference.evaluations == 1
+    fitting: How = {**how, "threads": how.get("threads") or (1 if short else None), "spin": not short}
     return Model.of(artifact, **fitting)
 
 

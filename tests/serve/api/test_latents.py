@@ -4,15 +4,18 @@ import io
 
 import numpy as np
 import pytest
+from golden import calls
 from PIL import Image
-from servers import pixels
+from servers import inside, pixels
 
 from jaxgen.images import png_pixels
+from jaxgen.inference import sheets
 from jaxgen.inference.verify import same_images
 from jaxgen.latent.anomaly import score
 from jaxgen.latent.interpolation import plane as plane_of_latents, spherical
 from jaxgen.latent.spaces import open_space
 from jaxgen.sampling.prng import image_noise
+from jaxgen_serve.settings import Settings
 
 
 def png(array: np.ndarray) -> bytes:
@@ -103,3 +106,36 @@ def test_latent_map_shows_the_plane(client, loaded):
     rows = want.reshape(4, 4, 8, 8).swapaxes(1, 2).reshape(32, 32, 1)
     assert np.array_equal(png_pixels(answer.content, "map"), rows)
     assert float(answer.headers["x-jaxgen-reach"]) == pytest.approx(float(codes.max()), abs=1e-5)
+
+
+@pytest.fixture
+def gan(restamped, tmp_path):
+    """walked(format, frames, untrained): the answer of a server to a walk of a GAN."""
+
+    def walked(format: str, frames: int, *, untrained: bool = False):
+        path = restamped(
+            calls.HERE / "format2/gan.onnx", manifest=lambda entries: entries["training"].update(untrained=untrained)
+        )
+        body = {"seeds": [1, 2, 3], "frames": frames, "label": 0}
+        with inside(Settings(data=tmp_path), path) as client:
+            return client.post(f"/interpolate?format={format}", json=body, headers={"Accept": "image/*, image/png"})
+
+    return walked
+
+
+@pytest.mark.parametrize("format", ["grid", "gif"])
+def test_walk_of_an_untrained_model_says_so_above_its_images(format, gan):
+    trained, untrained = (
+        np.asarray(Image.open(io.BytesIO(gan(format, 8, untrained=untrained).content)).convert("L"))
+        for untrained in (False, True)
+    )
+    strip = untrained[: untrained.shape[0] - trained.shape[0]]
+    assert len(strip) > 8 and strip.min() < 60 and strip.max() == 255
+    assert np.array_equal(untrained[len(strip) :, : trained.shape[1]], trained)
+
+
+def test_walk_that_no_sheet_holds_is_refused_before_it_is_sampled(gan, monkeypatch):
+    monkeypatch.setattr(sheets, "MAX_IMAGES", 15)
+    assert gan("grid", 7).status_code == gan("list", 8).status_code == gan("gif", 8).status_code == 200
+    refused = gan("grid", 8)
+    assert (refused.status_code, "holds at most 15 images, got 16; ask for list" in refused.text) == (400, True)

@@ -106,8 +106,8 @@ def test_table_and_train_page_say_the_same_of_every_run(runs, page):
 
 def test_word_of_a_job_that_ended_goes_once_the_run_went_on_in_a_terminal(page, tmp_path):
     run = make_run(tmp_path / "x", "ddpm-digits", step=21)
-    log = make_job(tmp_path, "x", INTERRUPTED)
-    assert [info.value for info in page("train").info] == ["interrupted, saved at step 21"]
+    log = make_job(tmp_path, "x", INTERRUPTED, stopping=True)
+    assert [f"jaxgen: {info.value}\n" for info in page("train").info] == [INTERRUPTED]
     (run / "metrics.jsonl").write_text('{"step": 3000, "loss": 0.4}\n')
     os.utime(log, (time.time() - 60, time.time() - 60))
     app = page("train")
@@ -119,7 +119,7 @@ def test_finished_run_is_trained_for_longer_whatever_its_last_job_reported(page,
     asked = []
     monkeypatch.setattr(Jobs, "start", lambda jobs, name, words: asked.append((name, words)))
     make_run(tmp_path / "x", "vae-digits", step=3300, total=3300, state="finished")
-    make_job(tmp_path, "x", INTERRUPTED)
+    make_job(tmp_path, "x", INTERRUPTED, stopping=True)
     app = page("train")
     assert app.number_input(key="more x").value == 6600
     app.number_input(key="more x").set_value(4000).run()

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from later import FORMAT_2, of
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.sampler import Model
 from jaxgen_serve.batching.engine import Engine
+from jaxgen_serve.models.description import described
 from jaxgen_serve.models.registry import Library, NotServed
 
 
@@ -289,3 +291,13 @@ def test_no_request_fails_while_a_file_is_replaced_again_and_again(folder, vae, 
     engine.close()
     assert not failed
     assert len(hashes) == 2
+
+
+@pytest.mark.parametrize("steps", [1, 10])
+def test_plan_of_one_step_is_as_quick_as_no_plan(steps, restamped, monkeypatch):
+    opened, hows = Model.of, []
+    monkeypatch.setattr(Model, "of", lambda artifact, **how: hows.append(how) or opened(artifact, **how))
+    path = restamped(FORMAT_2 / "ddpm.onnx", manifest=of("plan.steps", steps))
+    model = Library([path]).get(None).model
+    assert hows == [{"threads": 1 if steps == 1 else None, "spin": steps > 1}]
+    assert described(model, name="m", size=1, encoder=False, max_steps=99)["quick"] is (steps == 1)
