@@ -17,7 +17,7 @@ from tiny import CLASSES, CONDITIONAL, FAMILIES, UNCONDITIONAL, Exported, export
 
 from jaxgen.config import DDPM, Config, DataConfig, DiffusionConfig, TrainingConfig, UNetConfig
 from jaxgen.inference import model_file
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 
 # These say what differs, too.
 pytest.register_assert_rewrite("adopting", "dashboards", "engines", "onnx_files", "runtimes")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxgen.inference import model_file
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.metrics import Metrics
 from jaxgen_serve.models.registry import ServedModel

@@ -17,12 +17,12 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.evaluation.features import Features
 from jaxgen.evaluation.metrics import METRICS, Evidence
 from jaxgen.evaluation.report import evaluate
+from jaxgen.inference.model import Model
 from jaxgen.inference.runtime import RUNTIMES
-from jaxgen.inference.sampler import Model
 from jaxgen.models.network import MODULES
 from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.plan import SAMPLERS, Sampler, alpha_bar
-from jaxgen.sampling.process import SamplerSpec
+from jaxgen.sampling.sampler_spec import SamplerSpec
 from jaxgen.training import families
 from jaxgen.training.restore import load_trained
 from jaxgen.training.trainer import train

@@ -124,7 +124,7 @@ def label(value: object) -> str:
 
 def test_package_names_nothing_but_the_model_and_its_old_alias():
     import jaxgen
-    from jaxgen.inference.sampler import Model
+    from jaxgen.inference.model import Model
     from jaxgen.sampler import Sampler
 
     assert jaxgen.Model is Model and issubclass(Sampler, Model) and Sampler.draw is Model.sample

@@ -9,7 +9,7 @@ from pathlib import Path
 
 def test_opening_a_file_and_sampling_from_it_loads_no_config_of_a_training():
     code = (
-        "import sys, jaxgen.inference.writers; from jaxgen.inference.sampler import Model; "
+        "import sys, jaxgen.inference.writers; from jaxgen.inference.model import Model; "
         f"model = Model.open({str(Path(__file__).parent / 'golden/format2/vae.onnx')!r}); model.sample([0], [0]); "
         "sys.exit(' '.join(name for name in sys.modules if name.startswith('jaxgen.config')) or 0)"
     )

@@ -13,8 +13,8 @@ from golden import calls
 
 from jaxgen.images import read_png
 from jaxgen.inference import model_file
+from jaxgen.inference.model import Model
 from jaxgen.inference.required_inputs import with_required_inputs
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import same_images
 
 CLIENT = Path(__file__).parents[1] / "docs/clients/node"

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxgen.inference.defaults import required
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.inference.verify import compare_images
 from jaxgen.sampling.prng import image_noise
 

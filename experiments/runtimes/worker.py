@@ -113,7 +113,7 @@ def mnn(path: str, feeds: Feeds) -> Run:
 
 def jaxgen(path: str, feeds: Feeds, runtime: str) -> Run:
     """What `jaxgen sample --runtime` does."""
-    from jaxgen.inference.sampler import Model
+    from jaxgen.inference.model import Model
 
     model = Model.open(path, runtime=runtime, **({"threads": 1} if runtime == "openvino" else {}))
     return lambda: model.sample(**feeds)[0]

@@ -85,8 +85,8 @@ def _images(
     import numpy as np
 
     from jaxgen.evaluation.report import sampled
+    from jaxgen.inference.model import Model
     from jaxgen.inference.request import Request
-    from jaxgen.inference.sampler import Model
     from jaxgen.latent.inputs import Images
 
     if target.suffix.lower() != ".onnx":

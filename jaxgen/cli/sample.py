@@ -74,8 +74,8 @@ def sample(
     """
     from jaxgen.errors import UsageError
     from jaxgen.inference import writers
+    from jaxgen.inference.model import Model
     from jaxgen.inference.model_file import read
-    from jaxgen.inference.sampler import Model
 
     if gif and output and not output.lower().endswith(".gif"):
         raise UsageError(f"--gif writes a GIF, but -o names {output}")

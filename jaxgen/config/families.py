@@ -13,7 +13,8 @@ from jaxgen.config.common import DataConfig, TrainingConfig
 from jaxgen.config.networks import ClassifierConfig, GANConfig, UNetConfig, VAEConfig
 from jaxgen.config.objectives import DiffusionConfig, FlowConfig, GANObjective, VAEObjective
 from jaxgen.config.schema import require
-from jaxgen.sampling.process import Process, SamplerSpec
+from jaxgen.sampling.process import Process
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 NetworkConfig = UNetConfig | VAEConfig | GANConfig | ClassifierConfig
 

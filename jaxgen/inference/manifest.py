@@ -13,7 +13,8 @@ from typing import Any, Self
 from jaxgen import __version__
 from jaxgen.errors import JaxgenError
 from jaxgen.inference.section import Section
-from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, Process, SamplerSpec, Unknown
+from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, Process, Unknown
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 KINDS = ("sampler", "network", "encoder", "classifier")
 SAMPLES = ("sampler", "network")  # the kinds that generate images: the whole model, or its network alone

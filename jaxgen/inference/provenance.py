@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from jaxgen.errors import JaxgenError
 from jaxgen.images import png_text
-from jaxgen.sampling.process import SamplerSpec
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 PROVENANCE_KEY = "jaxgen"  # of the PNG text chunk
 MAX_PROVENANCE_CHARS = 2**16

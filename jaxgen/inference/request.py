@@ -9,9 +9,10 @@ from typing import Any, Self
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference.model import Label, Model
 from jaxgen.inference.provenance import Provenance
-from jaxgen.inference.sampler import Label, Model
-from jaxgen.sampling.process import MAX_GUIDANCE, SamplerSpec
+from jaxgen.sampling.process import MAX_GUIDANCE
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 
 @dataclass(frozen=True, kw_only=True)

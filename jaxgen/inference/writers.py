@@ -14,10 +14,10 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import check_writable, write_atomically
 from jaxgen.images import Target, grid, read_png, save_gif, save_jpeg, save_png
 from jaxgen.inference import sheets
+from jaxgen.inference.model import Model
 from jaxgen.inference.provenance import provenance_text
 from jaxgen.inference.request import Request
 from jaxgen.inference.runtime import How
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import compare_images, same_images
 
 MAX_MOVING = 256  # images in a GIF

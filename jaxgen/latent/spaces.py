@@ -9,9 +9,9 @@ from typing import Any, Unpack
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference.model import Model
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.runtime import How
-from jaxgen.inference.sampler import Model
 from jaxgen.latent.inputs import Images
 from jaxgen.latent.inversion import invert, reversible
 from jaxgen.sampling import sampler_spec

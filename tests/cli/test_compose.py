@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from jaxgen.inference import model_file
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 
 GOLDEN = Path(__file__).parents[1] / "golden/format1"
 

@@ -11,7 +11,7 @@ from torch import nn
 from jaxgen import config as configs
 from jaxgen.config import GAN, VAE, DataConfig, GANConfig, VAEConfig
 from jaxgen.images import to_uint8
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.sampling import prng
 
 CONFIG = GAN(name="plain", data=DataConfig(size=8), model=GANConfig(latent=6, widths=(8, 4), doublings=1))

@@ -11,9 +11,9 @@ from schemas import VALIDATOR
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file, tensors
+from jaxgen.inference.model import Model
 from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import verify
 from jaxgen_export.adopt import resign
 

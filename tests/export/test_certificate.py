@@ -9,7 +9,7 @@ import torch
 
 from jaxgen.errors import JaxgenError
 from jaxgen.images import to_uint8
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.inference.tensors import decode_images
 from jaxgen.inference.verify import worst
 from jaxgen.models import network, sampling

@@ -15,10 +15,10 @@ from schemas import VALIDATOR
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file, tensors
+from jaxgen.inference.model import Model
 from jaxgen.inference.network import sample_with
 from jaxgen.inference.opening import opened
 from jaxgen.inference.required_inputs import with_required_inputs
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import same_images, verify
 from jaxgen_export.compose import compose_model
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from jaxgen.images import to_uint8
+from jaxgen.inference.model import Model
 from jaxgen.inference.network import Network, sample_with
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 from jaxgen.sampling import sampler_spec
 
 HERE = Path(__file__).parent

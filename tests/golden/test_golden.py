@@ -8,9 +8,9 @@ import pytest
 from golden import calls
 
 from jaxgen.inference import model_file
+from jaxgen.inference.model import Model
 from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import verify
 
 FORMATS = [folder.name for folder in calls.FOLDERS]

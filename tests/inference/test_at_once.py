@@ -9,11 +9,11 @@ from PIL import Image
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import captioned, read_png
 from jaxgen.inference import model_file
+from jaxgen.inference.model import Model
 from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.provenance import read_provenance
 from jaxgen.inference.request import Request
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import verify
 from jaxgen.sampling import prng
 

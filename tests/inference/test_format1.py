@@ -17,7 +17,7 @@ from jaxgen.errors import JaxgenError
 from jaxgen.inference import model_file
 from jaxgen.inference.format1 import upgraded
 from jaxgen.inference.manifest import Inference
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen_export.manifest import inference_of
 
 FORMAT_1 = calls.HERE / "format1"

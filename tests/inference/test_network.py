@@ -11,10 +11,10 @@ from golden import calls
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file
+from jaxgen.inference.model import Model
 from jaxgen.inference.network import Network, sample_with
 from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.tensors import decode, encode
 from jaxgen.inference.verify import verify
 from jaxgen.sampling import plan as plans

@@ -14,7 +14,7 @@ from jaxgen.inference.provenance import (
     read_provenance,
     require_replayable,
 )
-from jaxgen.sampling.process import SamplerSpec
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 MADE = Provenance(model="ab" * 32, seed=7, index=12, label=3, guidance=2.0, plan=SamplerSpec("ddim", 50, 0.5))
 

@@ -10,10 +10,10 @@ from golden import calls
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file, runtime as runtimes
+from jaxgen.inference.model import Model
 from jaxgen.inference.network import Network
 from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.session import Stop, Threaded
 from jaxgen.inference.tensors import decode_images, encode_images
 

@@ -14,9 +14,9 @@ from golden import calls
 from onnx import TensorProto, helper
 
 from jaxgen.errors import JaxgenError, MissingExtra, UsageError
+from jaxgen.inference.model import Model
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.runtime import RUNTIMES
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.session import Stop
 
 OLD, NEW = calls.FOLDERS[0], calls.FOLDERS[-1]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import DDIMInverseScheduler
 
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.latent.inversion import invert, reverse, reversible
 from jaxgen.latent.spaces import Noises
 from jaxgen.sampling import plan as plans

@@ -12,7 +12,8 @@ from jaxgen.latent.inputs import Images
 from jaxgen.latent.interpolation import between_images, between_seeds, laid_out, spherical, strongest, traversal
 from jaxgen.latent.spaces import open_space
 from jaxgen.sampling import sampler_spec
-from jaxgen.sampling.process import Diffusion, SamplerSpec
+from jaxgen.sampling.process import Diffusion
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 
 def some(space, count=2):

@@ -4,7 +4,8 @@ import pytest
 from jaxgen.config import DiffusionConfig, FlowConfig
 from jaxgen.errors import UsageError
 from jaxgen.sampling import plan, sampler_spec
-from jaxgen.sampling.process import Diffusion, Flow, SamplerSpec
+from jaxgen.sampling.process import Diffusion, Flow
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 same = np.testing.assert_array_equal
 

@@ -14,8 +14,8 @@ import numpy as np
 from servers import TOKEN, forged, until
 
 from jaxgen.images import png_pixels
+from jaxgen.inference.model import Model
 from jaxgen.inference.model_file import parse
-from jaxgen.inference.sampler import Model
 
 LEAVING = 500
 OVERLOAD_SECONDS = float(os.environ.get("JAXGEN_OVERLOAD_SECONDS", "5"))  # 60 in experiments/serving

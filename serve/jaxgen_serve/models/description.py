@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxgen.inference.model import Model
 from jaxgen.inference.model_file import Artifact
-from jaxgen.inference.sampler import Model
 from jaxgen.sampling.process import MAX_GUIDANCE
 from jaxgen.sampling.sampler_spec import choose, samplers, takes_eta, unknown_part
 

@@ -14,11 +14,11 @@ from typing import Unpack
 from jaxgen.errors import JaxgenError, UsageError, nearest
 from jaxgen.files import read_bytes
 from jaxgen.inference import model_file as artifacts
+from jaxgen.inference.model import Model
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.required_inputs import with_required_inputs
 from jaxgen.inference.runtime import How
-from jaxgen.inference.sampler import Model
 from jaxgen.latent.spaces import Codes
 
 ENCODER = ".encoder.onnx"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from servers import until
 
 from jaxgen.images import png_pixels
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 
 ASKED = {"model": "classes", "seed": 5, "num_images": 3, "label": "all", "sampler": "ancestral", "steps": 30}
 

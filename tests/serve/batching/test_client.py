@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxgen.errors import UsageError
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.latent.anomaly import score
 from jaxgen.latent.inpainting import inpaint
 from jaxgen.latent.spaces import open_space

@@ -9,7 +9,7 @@ from jaxgen import config as configs
 from jaxgen.config import presets
 from jaxgen.errors import JaxgenError
 from jaxgen.inference import model_file
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen_serve.dashboard import models, settings_form
 from jaxgen_serve.dashboard.commands import Command, answer
 from jaxgen_serve.dashboard.models import LoadedModel

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from jaxgen.images import png_pixels
 from jaxgen.inference import model_file
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen_serve.dashboard import loading, streamlit_options
 from jaxgen_serve.dashboard.background_jobs import Jobs
 from jaxgen_serve.dashboard.commands import answer

@@ -10,7 +10,7 @@ import pytest
 from later import FORMAT_2, of
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.models.description import described
 from jaxgen_serve.models.registry import Library, NotServed

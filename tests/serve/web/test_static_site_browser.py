@@ -24,8 +24,8 @@ from shown import saved
 
 from jaxgen.config import VAE, VAEConfig
 from jaxgen.images import grid, png_pixels, read_png
+from jaxgen.inference.model import Model
 from jaxgen.inference.provenance import read_provenance
-from jaxgen.inference.sampler import Model
 from jaxgen.latent.interpolation import PATHS, decode_walk, walk
 from jaxgen.latent.spaces import Codes, Noises
 from jaxgen.training.trainer import train

@@ -8,7 +8,7 @@ from onnx import helper
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import to_uint8
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.sampling import prng, sampler_spec
 
 
