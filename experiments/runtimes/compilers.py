@@ -12,6 +12,7 @@ import numpy as np
 
 Feeds = dict[str, np.ndarray]
 Run = Callable[[], np.ndarray]
+UNSUPPORTED = "Not Support"  # says MNN of an operator, and goes on
 
 
 def iree(path: str, feeds: Feeds, output: str) -> Run:
@@ -21,7 +22,7 @@ def iree(path: str, feeds: Feeds, output: str) -> Run:
     _do(
         [_program("iree-compile"), "model.mlir", "--iree-hal-target-device=local", "-o", "model.vmfb",
          "--iree-hal-local-target-device-backends=llvm-cpu", "--iree-llvmcpu-target-cpu=host"],
-        "error",
+        'name = "onnx.', "error",
     )  # fmt: skip
     module = library.load_vm_flatbuffer_file("model.vmfb", driver="local-sync")
     graph = next(name for name in module.vm_module.function_names if "$" not in name and not name.startswith("_"))
@@ -37,7 +38,7 @@ def mnn(path: str, feeds: Feeds, output: str) -> Run:
     _do(
         [sys.executable, "-c", converter, "-f", "ONNX", "--modelFile", path, "--MNNModel", converted,
          "--keepInputFormat", "1", "--bizCode", "model"],
-        "Not Support",
+        UNSUPPORTED,
     )  # fmt: skip
     if not converted.exists():
         raise RuntimeError("its converter writes no file and does not say why")
@@ -85,11 +86,12 @@ def emx(path: str, feeds: Feeds, output: str) -> Run:
     import onnx
 
     graph = onnx.load(path).graph
+    constants = {tensor.name for tensor in graph.initializer}  # inputs with a default are that to it, too
     sizes = {
         size.dim_param: feeds[value.name].shape[axis]
         for value in graph.input
         for axis, size in enumerate(value.type.tensor_type.shape.dim)
-        if size.dim_param and value.name in feeds
+        if size.dim_param and value.name not in constants
     }
     fixed = [part for name, size in sizes.items() for part in ("--input-dim", f"{name}={size}")]
     Path("model.bin").unlink(missing_ok=True)
@@ -122,10 +124,10 @@ def _program(name: str) -> Path:
     return Path(sys.executable).parent / name
 
 
-def _do(command: list[str | Path], told: str) -> None:
-    """Run a command; told: what stands in the line that says why it fails, or in one that says it has not worked."""
+def _do(command: list[str | Path], *told: str) -> None:
+    """Run a command; told: what the line has that says why it fails, the best first; UNSUPPORTED: it has failed."""
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     lines = (done.stdout + done.stderr).strip().splitlines()
-    why = [line[line.index(told) :] for line in lines if told in line]
-    if done.returncode or (why and told == "Not Support"):
+    why = [line[line.index(words) :] for words in told for line in lines if words in line]
+    if done.returncode or (why and UNSUPPORTED in told):
         raise RuntimeError(why[0] if why else (lines or [f"{Path(command[0]).name} crashes"])[-1])
