@@ -113,7 +113,8 @@ def run(command: Sequence[str | Path], folder: Path, until: float) -> None:
         raise Failed(f"{command[0]} is missing") from None
     if done.returncode:
         told = [line.removeprefix("error ") for line in done.stdout.splitlines() if line.startswith("error ")]
-        raise Failed((told or (done.stderr or done.stdout).strip().splitlines() or ["it crashes"])[-1])
+        printed = (done.stderr or done.stdout).strip().splitlines()
+        raise Failed((told or printed or [f"it ends with {done.returncode}"])[-1])
 
 
 def shortened(text: str) -> str:
