@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -7,34 +6,48 @@ import time
 
 import pytest
 
-from jaxgen.errors import Interrupted
 from jaxgen.training.signals import StopSignal
 
 
-def send(number: int = signal.SIGTERM) -> None:
-    os.kill(os.getpid(), number)
+def after(code: str) -> list[str]:
+    """The lines that `code` prints in a process of its own: a signal to the process of the tests could end all of them.
 
-
-def send_soon() -> None:
-    """While the main thread waits. Called where the signal is handled: elsewhere it would end this process."""
-    threading.Timer(0.1, send).start()
+    `send(number)` sends it a signal, and `soon(number)` does so in a tenth of a second.
+    """
+    begin = (
+        "import os, signal, threading\n"
+        "from jaxgen.errors import Interrupted\n"
+        "from jaxgen.training.signals import StopSignal\n"
+        "def send(number): os.kill(os.getpid(), number)\n"
+        "def soon(number): threading.Timer(0.1, send, [number]).start()\n"
+        "stop, release = StopSignal(), threading.Event()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", begin + code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_ends_what_has_nothing_to_save(number, code):
-    stop = StopSignal()
-    with pytest.raises(Interrupted) as interrupted, stop.handled():
-        send(number)
-        pytest.fail("went on")
-    assert (interrupted.value.exit_code, stop.signal) == (code, number)
+    printed = after(f"""
+try:
+    with stop.handled():
+        send({int(number)})
+        print("went on")
+except Interrupted as err:
+    print(err.exit_code, int(stop.signal))
+""")
+    assert printed == [f"{code} {int(number)}"]
 
 
 def test_signal_is_only_remembered_where_there_is_something_to_save():
-    stop = StopSignal()
-    with stop.handled(), stop.deferred():
-        assert stop.signal is None
-        send()
-        assert stop.signal == signal.SIGTERM
+    printed = after("""
+with stop.handled(), stop.deferred():
+    print(stop.signal)
+    send(signal.SIGTERM)
+    print(int(stop.signal))
+""")
+    assert printed == ["None", str(int(signal.SIGTERM))]
 
 
 def test_handlers_are_put_back():
@@ -52,21 +65,28 @@ def test_side_work_gives_its_result_or_its_error():
 
 
 def test_side_work_is_abandoned_at_a_signal():
-    stop, release = StopSignal(), threading.Event()
     start = time.monotonic()
-    with stop.handled(), stop.deferred():
-        send_soon()
-        assert stop.side_work(lambda: release.wait(30)) is None
-    assert time.monotonic() - start < 3 and stop.signal == signal.SIGTERM
-    release.set()
+    printed = after("""
+with stop.handled(), stop.deferred():
+    soon(signal.SIGTERM)
+    print(stop.side_work(lambda: release.wait(30)), int(stop.signal))
+release.set()
+""")
+    assert printed == [f"None {int(signal.SIGTERM)}"] and time.monotonic() - start < 20
 
 
 def test_side_work_before_there_is_something_to_save_raises():
-    stop, release = StopSignal(), threading.Event()
-    with pytest.raises(Interrupted), stop.handled():
-        send_soon()
+    printed = after("""
+try:
+    with stop.handled():
+        soon(signal.SIGTERM)
         stop.side_work(lambda: release.wait(30))
-    release.set()
+        print("went on")
+except Interrupted:
+    print("interrupted")
+release.set()
+""")
+    assert printed == ["interrupted"]
 
 
 def test_nothing_is_handled_outside_the_main_thread():
