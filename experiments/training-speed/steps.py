@@ -106,7 +106,7 @@ def torch_step(config: configs.Config) -> Step:
     training = config.training
     model = torch_models.build(config)
     weight_mapping.load_into(model, network.fresh(config))
-    model = model.to(memory_format=torch.channels_last).train()
+    model = model.to(memory_format=torch.channels_last).train().requires_grad_(True)
     weights = list(model.parameters())
     average = [weight.detach().clone() for weight in weights]
     adam = torch.optim.Adam(weights, lr=training.lr, betas=(training.beta1, training.beta2))
