@@ -8,7 +8,7 @@ DEMO := out/demo
 
 help:
 	@echo "make demo      train on the embedded digits, export, verify, sample: images in $(DEMO)"
-	@echo "make test      lint, types and tests (under 15 minutes on 2 cores)"
+	@echo "make test      lint, types and tests (about 20 minutes on 2 cores)"
 	@echo "make test-all  the slow tests, too"
 	@echo "make clean     remove $(VENV) and out"
 
@@ -24,7 +24,7 @@ demo: $(VENV)/installed-export
 	@echo "noise to them: $(DEMO)/denoise.gif"
 
 test: lint
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not slow"
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --max-worker-restart 0 -m "not slow"
 
 test-all: lint
 	$(BIN)/pytest
