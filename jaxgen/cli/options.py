@@ -17,7 +17,19 @@ data_dir_option = click.option(
     help="The folder of datasets, where they are read or prepared.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-model_argument = click.argument("model", metavar="MODEL.onnx", type=click.Path(path_type=Path))
+
+
+class ModelPath(click.Path):
+    """The path of a model file, or the name of a model that comes with jaxgen."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from jaxgen.shipped import located
+
+        return located(super().convert(value, param, ctx))
+
+
+MODEL = "MODEL.onnx|NAME"
+model_argument = click.argument("model", metavar=MODEL, type=ModelPath(path_type=Path))
 _threads = click.option(
     "--threads", type=click.IntRange(1, 1024), help="Threads of the runtime.  [default: as many as cores]"
 )
