@@ -43,7 +43,7 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
     """
     x = np.asarray(x, dtype=np.float32)
     if np.isnan(x).any():
-        raise JaxgenError("these images hold NaN; the weights that drew them are damaged or have diverged")
+        raise JaxgenError("these images hold NaN; the weights are damaged or have diverged")
     return np.rint((np.clip(x, -1, 1) + np.float32(1)) * np.float32(127.5)).astype(np.uint8)
 
 
@@ -90,7 +90,7 @@ def save_png(target: Target, image: np.ndarray, text: Mapping[str, str] | None =
 
 
 def save_jpeg(target: Target, image: np.ndarray) -> None:
-    """Write uint8 [H, W, C], C 1 or 3, as a JPEG, which is small, not exact, and says nothing of how it was drawn.
+    """Write uint8 [H, W, C], C 1 or 3, as a JPEG, which is small, not exact, and holds no provenance.
 
     Raises JaxgenError if the path cannot be written.
     """
@@ -168,7 +168,7 @@ def png_text(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def png_bytes_text(data: bytes, name: str) -> dict[str, Any]:
-    """As `png_text`, of a file's bytes; name: what messages call it."""
+    """The text chunks of a PNG file's bytes, as `png_text` gives them; name: what messages call it."""
     info = _open_png(data, name, MAX_PIXELS).info
     return {str(name): value for name, value in info.items()}
 

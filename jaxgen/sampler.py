@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 
 
 class Sampler(Model):

@@ -17,7 +17,7 @@ from tiny import CLASSES, CONDITIONAL, FAMILIES, UNCONDITIONAL, Exported, export
 
 from jaxgen.config import DDPM, Config, DataConfig, DiffusionConfig, TrainingConfig, UNetConfig
 from jaxgen.inference import model_file
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 
 # These say what differs, too.
 pytest.register_assert_rewrite("adopting", "dashboards", "engines", "onnx_files", "runtimes")
@@ -142,7 +142,7 @@ def restamped(tmp_path):
 
 @pytest.fixture(scope="module")
 def plain(unconditional) -> Model:
-    """That model, drawing in this process; in tests/serve, `plain` and `classy` are what an engine draws with."""
+    """That model, in this process; in tests/serve/batching, `plain` and `classy` are for an engine."""
     return Model.open(unconditional.onnx)
 
 

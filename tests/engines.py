@@ -1,4 +1,4 @@
-"""Models that an engine draws with, what it gives and counts, and a way to keep it busy."""
+"""Models that an engine samples from, what it gives and counts, and a way to keep it busy."""
 
 import contextlib
 import threading
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxgen.inference import model_file
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.metrics import Metrics
 from jaxgen_serve.models.registry import ServedModel

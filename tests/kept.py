@@ -9,7 +9,7 @@ from jaxgen_serve.gallery.store import Gallery
 
 
 def used(**changed) -> dict:
-    """What an image was drawn from."""
+    """What an image was sampled from."""
     return {
         "model": "digits", "sha256": "a" * 64, "seed": 7, "index": 0, "label": None, "class_name": None,
         "guidance": None, "sampler": "ddim", "steps": 20, "eta": 0.0, "untrained": False,

@@ -5,6 +5,5 @@ from pathlib import Path
 
 import jsonschema
 
-VALIDATOR = jsonschema.Draft202012Validator(
-    json.loads((Path(__file__).parents[1] / "docs/manifest.schema.json").read_text())
-)
+SCHEMA = json.loads((Path(__file__).parents[1] / "docs/manifest.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import click
+import onnx
 import pytest
+from golden import calls
 
 from jaxgen.cli import cli
 from jaxgen.inference import model_file
@@ -70,6 +72,15 @@ def test_readme_line_on_a_model_works(line, in_folder, unconditional, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("path", sorted(calls.FOLDERS[-1].glob("*.onnx")), ids=lambda path: path.stem)
+def test_readme_says_what_every_input_and_output_is(path):
+    section = README.partition("\n## The file\n")[2].partition("\n## ")[0]
+    graph = onnx.load(path).graph
+    for port in (*graph.input, *graph.output):
+        kind = onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type).name
+        assert re.search(rf"`{port.name}`[^.;]*?\b{kind}\b", section), port.name
+
+
 @pytest.mark.parametrize("line", [line for line in typed() if " vae.onnx" in line])
 def test_readme_line_on_a_vae_works(line, in_folder, family, tmp_path):
     model = family("vae-convolutional")
@@ -87,7 +98,7 @@ def test_readme_line_on_data_and_presets_is_understood(line, in_folder):
 
 
 @pytest.mark.slow
-def test_the_four_lines_for_pip_users_train_export_and_draw(in_folder, tmp_path):
+def test_the_four_lines_for_pip_users_train_export_and_sample(in_folder, tmp_path):
     first = typed()[:3]
     assert [line.split()[1] for line in first] == ["train", "export", "sample"]
     for line in first:
@@ -98,7 +109,7 @@ def test_the_four_lines_for_pip_users_train_export_and_draw(in_folder, tmp_path)
     assert (tmp_path / "out/demo/grid.png").stat().st_size > 1000
 
 
-def test_python_of_the_readme_draws(unconditional, tmp_path):
+def test_python_of_the_readme_samples(unconditional, tmp_path):
     (tmp_path / "model.onnx").write_bytes(unconditional.onnx.read_bytes())
     code = "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL)) + "print(images.shape)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)

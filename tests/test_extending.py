@@ -17,17 +17,18 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.evaluation.features import Features
 from jaxgen.evaluation.metrics import METRICS, Evidence
 from jaxgen.evaluation.report import evaluate
+from jaxgen.inference.model import Model
 from jaxgen.inference.runtime import RUNTIMES
-from jaxgen.inference.sampler import Model
 from jaxgen.models.network import MODULES
 from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.plan import SAMPLERS, Sampler, alpha_bar
-from jaxgen.sampling.process import SamplerSpec
+from jaxgen.sampling.sampler_spec import SamplerSpec
 from jaxgen.training import families
 from jaxgen.training.restore import load_trained
 from jaxgen.training.trainer import train
 from jaxgen_export.export import export_model
 from jaxgen_export.torch_models import TORCH_MODELS
+from jaxgen_serve.dashboard import settings_form
 
 PAGE = (Path(__file__).parents[1] / "docs/extending.md").read_text()
 TABLES = [
@@ -60,6 +61,11 @@ def added():
     for table, old in zip(TABLES, before, strict=True):
         table.clear()
         table.update(old)
+
+
+def shown(command: str) -> str:
+    """The help of a command on one line."""
+    return " ".join(CliRunner().invoke(cli, [command, "--help"]).output.split())
 
 
 def grown(*tables) -> list[int]:
@@ -103,7 +109,7 @@ def test_sampler_says_whether_it_takes_eta_and_every_step(added):
     assert len(sampler_spec.from_config(config)) == 60 and etas == [0.25]
     assert sampler_spec.choose(config, sampler="renoise") == SamplerSpec("renoise", 50)
     assert sampler_spec.choose(configs.DiffusionConfig(steps=60), sampler="constant").steps == 60
-    text = " ".join(CliRunner().invoke(cli, ["sample", "--help"]).output.split())
+    text = shown("sample")
     assert "ancestral, ddim, dpmpp-2m, renoise, constant; euler." in text and "Noise of ddim, constant" in text
 
 
@@ -120,6 +126,9 @@ def test_dataset_has_a_name_that_everything_knows(added):
     assert images.shape == (32, 8, 8, 1) and set(labels) == {0, 1}
     with pytest.raises(UsageError, match="unknown split of stripes 'trian'"):
         data.load("stripes", "trian")
+    assert settings_form.datasets()[0] == "digits" and settings_form.datasets()[-1] == "stripes"
+    config = settings_form.adapted("cvae", "stripes")
+    assert (config.name, config.data.shape, config.class_count) == ("cvae-stripes", (8, 8, 1), 2)
 
 
 def test_metric_stands_in_the_table(added):
@@ -149,6 +158,7 @@ def test_runtime_opens_a_file_under_its_certificate(added, unconditional):
     assert np.abs(usual.sample([0], [0])[0].astype(int) - other.sample([0], [0])[0]).max() <= 1
     with pytest.raises(UsageError, match="unknown runtime 'unoptimized'"):
         Model.open(unconditional.onnx, runtime="unoptimized")
+    assert "reference, unoptimised; all but the first" in shown("verify")
 
 
 def test_family_trains_exports_and_samples(added, tmp_path):

@@ -1,4 +1,4 @@
-"""What a draw costs on the base install, on a network of the size of ddpm-mnist with random weights."""
+"""What sampling costs on the base install, on a network of the size of ddpm-mnist with random weights."""
 
 import subprocess
 import sys

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from golden import calls
 
 from jaxgen.images import read_png
 from jaxgen.inference import model_file
+from jaxgen.inference.model import Model
 from jaxgen.inference.required_inputs import with_required_inputs
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import same_images
 
 CLIENT = Path(__file__).parents[1] / "docs/clients/node"
+GOLDEN = calls.HERE / "format2"
 SECONDS = 600  # that npm may take for onnxruntime-node's 100 MB
 SEED, FIRST, COUNT = 4_000_000_007, 2**31, 5  # beyond int32
 
@@ -124,6 +127,15 @@ def test_folder_holds_a_png_of_each_image(node, required, conditional, tmp_path)
         (("--label", 1, "--plan", "ddim-7"), "no plan ddim-7; the file has ddim-50, "),
         (("--label", 1, "--seed=-1"), "--seed takes an integer from 0 to 4294967295"),
         (("--label", 1, "--count", "many"), "--count takes an integer from 1 to 4096"),
+        (
+            ("--label", 1, "--index", 2**32 - 1, "--count", 2),
+            "a seed has images 0 to 4294967295, got --index 4294967295 ",
+        ),
+        (("--label", ""), "--label takes an integer from -1 to 2"),
+        *(
+            (("--label", 1, f"--guidance={value}"), "--guidance takes a number from 0 to 100")
+            for value in ("two", "", "NaN", "1e39", -0.5, 100.5)
+        ),
         (("--wrong",), "Unknown option '--wrong'"),
     ],
 )
@@ -131,6 +143,23 @@ def test_wrong_options_are_one_line(node, required, conditional, options, compla
     done = node(required(conditional.onnx), *options)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"sample.mjs: {complaint}") and done.stderr.count("\n") == 1
+
+
+def test_label_of_no_class_is_refused_where_the_model_was_trained_without_it(node, required):
+    done = node(required(GOLDEN / "gan.onnx"), "--label=-1")
+    assert (done.returncode, done.stderr) == (1, "sample.mjs: --label takes an integer from 0 to 2\n")
+
+
+def test_numbers_that_diverge_are_an_error_and_no_image(node, restamped, tmp_path):
+    row = np.array([0, 3e38, 3e38, np.inf, 1, 1, 0, 0, 0], "<f4")  # x0 is infinite, or the difference of two that are
+
+    def diverging(entries):
+        entries["plans"]["wild"] = {"table": base64.b64encode(np.tile(row, 4).tobytes()).decode()}
+
+    path = restamped(GOLDEN / "flow.required.onnx", manifest=diverging)
+    done = node(path, "--label", 1, "--plan", "wild", "-o", tmp_path / "images.raw")
+    assert (done.returncode, done.stderr) == (1, "sample.mjs: sampled NaN: the weights or the plan have diverged\n")
+    assert not (tmp_path / "images.raw").exists()
 
 
 def test_file_with_defaults_is_refused_with_what_to_do(node, conditional):

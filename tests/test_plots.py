@@ -21,6 +21,6 @@ def test_legend_of_many_classes_fits_the_image():
     assert (edge == 255).all()
 
 
-def test_points_without_a_class_are_drawn_in_grey():
+def test_points_without_a_class_are_plotted_in_grey():
     image = latent_scatter(np.random.default_rng(0).standard_normal((9, 2)), np.full(9, -1)).astype(int)
     assert (image.max(-1) - image.min(-1)).max() < 3

@@ -3,8 +3,9 @@
     jaxgen export runs/mine -o model.onnx --network net.onnx
     python docs/clients/network.py net.onnx images.npy
 
-The images, uint8 [4, H, W, C], are those that the whole file gives for seed 7, with the file's own plan, guidance 1
-and one class after the other. `jaxgen.inference.network.sample_with` does the same with guidance.
+The images, uint8 [4, H, W, C] or as many as the file's batch, are those that the whole file gives for seed 7, with the
+file's own plan, guidance 1 and one class after the other. `jaxgen.inference.network.sample_with` does the same with
+guidance.
 """
 
 import base64
@@ -16,10 +17,10 @@ import onnxruntime
 
 from jaxgen.sampling.prng import image_noise  # JAX's random numbers in NumPy
 
-seed, index = 7, np.arange(4)
 session = onnxruntime.InferenceSession(sys.argv[1])
 manifest = json.loads(session.get_modelmeta().custom_metadata_map["jaxgen"])
 model = manifest["inference"]
+seed, index = 7, np.arange(model.get("batch", 4))
 label = {"label": index % len(model["classes"])} if model["classes"] else {}
 
 

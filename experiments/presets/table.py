@@ -1,4 +1,4 @@
-"""The README's table of presets, from runs that were trained: exports each, draws its images, prints a row.
+"""The table of presets in README.md beside this, from runs that were trained: each is exported, sampled and a row.
 
     JAXGEN_DATA_DIR=~/data python experiments/presets/table.py runs/cvae-mnist runs/gan-mnist ...
 

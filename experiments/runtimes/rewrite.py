@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 
 def onnxslim(path: str, out: str) -> None:
@@ -51,6 +55,67 @@ def quantized(path: str, out: str) -> None:
     quantize_dynamic(path, out)
 
 
+def calibrated(path: str, out: str) -> None:
+    """From one batch, of the inputs that have no default."""
+    import numpy as np
+    import onnxruntime as ort
+    from onnxruntime.quantization import CalibrationDataReader, quantize_static
+
+    class Batch(CalibrationDataReader):
+        def __init__(self) -> None:
+            names = [value.name for value in ort.InferenceSession(path).get_inputs()]
+            self._rest = iter([{name: np.arange(2) for name in names}])
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(self._rest, None)
+
+    quantize_static(path, out, Batch())
+
+
+def transformers16(path: str, out: str) -> None:
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), out)
+
+
+def ort(path: str, out: str) -> None:
+    from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, made = Path(folder, "source"), Path(folder, "made")
+        source.mkdir()
+        shutil.copy(path, source / "model.onnx")
+        convert_onnx_models_to_ort(source, output_dir=made, optimization_styles=[OptimizationStyle.Fixed])
+        shutil.copy(made / "model.ort", out)
+
+
+def shapes(path: str, out: str) -> None:
+    import onnx
+
+    onnx.save(onnx.shape_inference.infer_shapes(onnx.load(path)), out)
+
+
+def to_opset(opset: int, path: str, out: str) -> None:
+    import onnx
+    from onnx import version_converter
+
+    onnx.save(version_converter.convert_version(onnx.load(path), opset), out)
+
+
+def ir(path: str, out: str) -> None:
+    import onnx_ir as tool
+
+    tool.save(tool.load(path), out)
+
+
+def onnxscript(path: str, out: str) -> None:
+    import onnx
+    from onnxscript import optimizer
+
+    onnx.save(optimizer.optimize(onnx.load(path)), out)
+
+
 TOOLS: dict[str, Callable[[str, str], None]] = {
     "onnxslim": onnxslim,
     "onnxsim": onnxsim,
@@ -58,6 +123,13 @@ TOOLS: dict[str, Callable[[str, str], None]] = {
     "optimized": optimized,
     "float16": float16,
     "quantized": quantized,
+    "calibrated": calibrated,
+    "transformers16": transformers16,
+    "ort": ort,
+    "shapes": shapes,
+    "ir": ir,
+    "onnxscript": onnxscript,
+    **{f"opset{opset}": partial(to_opset, opset) for opset in (18, 21, 26)},
 }
 
 

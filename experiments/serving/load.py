@@ -23,7 +23,7 @@ import numpy as np
 from server import Server, serving
 
 from jaxgen.inference.benchmark import unguided
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.sampling.sampler_spec import samplers
 
 LUA = Path(__file__).with_name("generate.lua")

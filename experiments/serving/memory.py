@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from server import Server, serving
 
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 
 CLIENTS = 4
 SIZES = (1, 1, 2, 3, 7, 16, 33, 64, 100, 256)

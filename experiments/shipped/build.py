@@ -1,7 +1,7 @@
 """Make the files of jaxgen/shipped from trained runs: export each, score it, and put the scores into its manifest.
 
-    for preset in classifier-digits ddpm-digits; do jaxgen train --preset $preset --out runs/$preset; done
-    python experiments/shipped/build.py runs/classifier-digits runs/ddpm-digits
+    for preset in classifier-digits cddpm-digits; do jaxgen train --preset $preset --out runs/$preset; done
+    python experiments/shipped/build.py runs/classifier-digits runs/cddpm-digits
 
 A classifier becomes the extractor of its dataset, so it comes before the models that are scored with it. An extractor
 that ships is not replaced without --replace: scores that name its hash would no longer be comparable.

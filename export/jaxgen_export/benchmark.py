@@ -13,7 +13,7 @@ from jaxgen.config import Config
 from jaxgen.config.renames import renamed
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.benchmark import PYTORCH, SampleFunction, unguided
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.models import network as networks
 from jaxgen.sampling import plan as plans, prng
 from jaxgen_export import bundle, runtimes, torch_models, weight_mapping

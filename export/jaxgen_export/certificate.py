@@ -33,7 +33,8 @@ def measure(reference: Backend, others: Mapping[str, Backend], config: Config) -
 def measure_network(
     reference: Evaluate, others: Mapping[str, Evaluate], config: Config, inputs: Sequence[str], output: str
 ) -> dict[str, Any]:
-    """As `measure`, of the network alone; inputs, output: their names. The probe holds numbers for any runtime."""
+    """Compare as `measure` does, of the network alone; inputs, output: their names. The probe holds numbers for any
+    runtime."""
     evaluations = _of_the_network(reference, others, config)
     given = _network_inputs(config, NETWORK_PROBE, "random")
     (result,) = reference(*given)
@@ -47,7 +48,7 @@ def measure_network(
 def measure_reader(
     reference: Evaluate, others: Mapping[str, Evaluate], config: Config, outputs: Sequence[str]
 ) -> dict[str, Any]:
-    """As `measure`, of a model that reads images; outputs: the names of its outputs."""
+    """Compare as `measure` does, of a model that reads images; outputs: the names of its outputs."""
     evaluations = [
         row
         for batch in BATCHES

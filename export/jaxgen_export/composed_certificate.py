@@ -21,10 +21,10 @@ from onnx import ModelProto, TensorProto
 
 from jaxgen.errors import JaxgenError, one_line
 from jaxgen.inference.defaults import without_default
+from jaxgen.inference.model import Model
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.required_inputs import fed_by_default
 from jaxgen.inference.runtimes.onnxruntime import OPTIMIZATION
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.tensors import encode_images
 from jaxgen.inference.verify import LIMITS, compare_images, errors, same_images
 from jaxgen_export.comparison import BATCHES, INPUTS, PROBE, Row, input_values, probe_labels

@@ -18,7 +18,7 @@ from jaxgen.inference.network import input_names, output_name
 from jaxgen.inference.predictor import OPTIONAL_OUTPUTS, OUTPUTS
 from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.plan import COLUMNS
-from jaxgen.sampling.process import SamplerSpec
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 FLOAT, UINT8, INT64 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT64
 ANY = -1  # any size that the file has; None is a size that each call chooses

@@ -14,10 +14,10 @@ from jaxgen.config import Config
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
 from jaxgen.inference import model_file
+from jaxgen.inference.model import Model
 from jaxgen.inference.network import Network, output_name
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.runtimes.onnxruntime import OPTIMIZATION
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import worst
 from jaxgen_export import (
     bundle,

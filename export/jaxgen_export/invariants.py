@@ -10,10 +10,10 @@ import numpy as np
 from jaxgen.errors import JaxgenError
 from jaxgen.images import to_uint8
 from jaxgen.inference import tensors
+from jaxgen.inference.model import Model
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.network import Network
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import MAX_RELATIVE, compare_images, errors, same_images
 from jaxgen.sampling import plan as plans, prng
 from jaxgen.sampling.plan import COLUMNS

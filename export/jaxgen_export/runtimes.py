@@ -16,8 +16,8 @@ from torch import nn
 from jaxgen.config import Config
 from jaxgen.images import to_uint8, to_unit
 from jaxgen.inference.manifest import Inference
+from jaxgen.inference.model import Model
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 from jaxgen.models import network as networks, sampling
 from jaxgen_export.torch_models import ExportSpec
 

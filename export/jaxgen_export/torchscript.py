@@ -105,7 +105,7 @@ class Sampler(nn.Module):
 
 
 class ConditionalSampler(Sampler):
-    """As Sampler, with label [N] int64 (-1: none) and guidance [] as the contract's third and fourth input."""
+    """A Sampler with label [N] int64 (-1: none) and guidance [] as the contract's third and fourth input."""
 
     def __init__(self, core: nn.Module, config: Config, plan: Tensor) -> None:
         super().__init__(core, config, plan)
@@ -145,7 +145,7 @@ class LatentSampler(nn.Module):
 
 
 class ConditionalLatentSampler(LatentSampler):
-    """As LatentSampler, with label [N] int64 (-1: none) as the contract's third input."""
+    """A LatentSampler with label [N] int64 (-1: none) as the contract's third input."""
 
     def forward(  # type: ignore[override]
         self, seed: Tensor, index: Tensor, label: Tensor, latent: Tensor | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jaxgen.cli.options import MODEL, ModelPath, data_dir_option, json_option, runtime_options
+from jaxgen.cli.options import MODEL, ModelPath, TableOption, data_dir_option, json_option, runtime_options
 from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
     "--extractor", type=click.Path(path_type=Path), metavar="FILE.onnx",
     help="A classifier of that dataset, whose features are compared.  [default: the one that comes with jaxgen]",
 )  # fmt: skip
-@click.option("-n", "--count", type=click.IntRange(2), default=10_000, help="How many images to sample, at most.")
+@click.option("-n", "--count", type=click.IntRange(2), default=10_000, help="Most images to compare.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of a model's images, and of the sample of real ones."
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    help="Seed of the generated images, and of the sample of real ones.",
 )
-@click.option("--sampler", metavar="NAME", help="Of models with a plan.  [default: the model's]")
+@click.option("--sampler", cls=TableOption, metavar="NAME", help="{samplers}.  [default: the model's]")
 @click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
-@click.option("--guidance", type=click.FloatRange(0, 100), help="Of conditional models.  [default: the model's]")
-@click.option("--batch-size", type=click.IntRange(1, 4096), default=256, help="Images a call.")
+@click.option("--guidance", type=click.FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
+@click.option("--batch-size", type=click.IntRange(1, 4096), default=256, help="Images per call.")
 @data_dir_option
 @runtime_options
 @json_option
@@ -46,7 +49,7 @@ def eval_(
     depends on the extractor and on the number of images, so it is comparable with the same of both alone.
 
     \b
-    jaxgen eval ddpm-digits --dataset digits -n 1000
+    jaxgen eval cddpm-digits --dataset digits -n 300
     jaxgen eval model.onnx --dataset mnist --extractor classifier.onnx --steps 8 --json
     jaxgen eval images.npy --dataset digits --extractor classifier.onnx
     """
@@ -82,8 +85,8 @@ def _images(
     import numpy as np
 
     from jaxgen.evaluation.report import sampled
+    from jaxgen.inference.model import Model
     from jaxgen.inference.request import Request
-    from jaxgen.inference.sampler import Model
     from jaxgen.latent.inputs import Images
 
     if target.suffix.lower() != ".onnx":

@@ -28,7 +28,7 @@ PATH = click.Path(path_type=Path)
     default="optional",
     help="required: inputs have no defaults, for clients that cannot override them (README, 'The file').",
 )
-@click.option("--checkpoint", default="last", metavar="last|best|STEP", help="Which weights; best: lowest test loss.")
+@click.option("--checkpoint", metavar="last|best|STEP", help="Which weights; best: lowest test loss.  [default: last]")
 def export(
     run: Path,
     output: Path | None,
@@ -40,7 +40,7 @@ def export(
     torch: Path | None,
     web: Path | None,
     inputs: str,
-    checkpoint: str,
+    checkpoint: str | None,
 ) -> None:
     """Turn a run into one ONNX file: seed in, images out (or images in, for a classifier).
 
@@ -73,7 +73,7 @@ def export(
     if web:
         _check_site(web, beside | {"-o": output}, say)  # before minutes of work, not after
     if run.suffix == ".onnx" and run.is_file():
-        _from_file(run, web, output, inputs, beside, say)
+        _from_file(run, web, output, inputs, checkpoint, beside, say)
         return
     if output is None and web is None:
         output = Path("model.onnx")
@@ -87,7 +87,7 @@ def export(
         from jaxgen_export.torch_models import encoder_core
 
     keep_compiled()
-    trained = load_trained(run, checkpoint, say)
+    trained = load_trained(run, "last" if checkpoint is None else checkpoint, say)
     config = trained.config
     if web and not config.is_generator:
         raise UsageError(f"--web: {run} is a {config.family}, which generates no images")
@@ -132,6 +132,7 @@ def _from_file(
     web: Path | None,
     output: Path | None,
     inputs: str,
+    checkpoint: str | None,
     beside: Mapping[str, Path | None],
     say: Callable[[str], None],
 ) -> None:
@@ -147,9 +148,13 @@ def _from_file(
                 f"{option}: {model} is a model file, and {path} is exported from a run folder: "
                 f"jaxgen export RUN {option} {path}"
             )
+    if checkpoint is not None:
+        raise UsageError(f"--checkpoint: {model} is a model file, with the weights of one checkpoint")
     if (output is not None) != (inputs == "required") or not (web or output):
         raise UsageError(f"{model} is exported already: give --web DIR, or --inputs required with -o FILE")
     if output:
+        if output.resolve() == model.resolve():
+            raise UsageError(f"-o: {output} is the file that it is made from")
         _check_places({"-o": output})
         write_atomically(output, with_required_inputs(artifacts.read(model)).data)
         click.echo(output)

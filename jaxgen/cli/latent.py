@@ -23,7 +23,7 @@ from jaxgen.cli.latent_options import (
     report,
     write,
 )
-from jaxgen.cli.options import model_argument
+from jaxgen.cli.options import TableOption, model_argument
 from jaxgen.errors import UsageError
 
 
@@ -40,10 +40,12 @@ def latent() -> None:
 @latent.command()
 @model_argument
 @images_options(2)
-@click.option("--seeds", default="0,1", metavar="A,B,...", help="Walk from seed to seed, if no images are given.")
-@click.option("-n", "--rows", type=click.IntRange(1, 256), default=4, help="How many images of each seed walk.")
-@click.option("--frames", type=click.IntRange(2, 1000), default=10, help="From one end to the other.")
-@click.option("--path", type=click.Choice(["spherical", "linear"]), default="spherical", help="The way.")
+@click.option("--seeds", default="0,1", metavar="A,B,...", help="Seeds to walk between, if no images are given.")
+@click.option("-n", "--rows", type=click.IntRange(1, 256), default=4, help="Number of images of each seed.")
+@click.option("--frames", type=click.IntRange(2, 1000), default=10, help="Images from one end to the other.")
+@click.option(
+    "--path", type=click.Choice(["spherical", "linear"]), default="spherical", help="Path from one latent to the next."
+)
 @plan_options("1 between images, the model's between seeds")
 @refine_option
 @model_options
@@ -68,14 +70,14 @@ def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, outp
     made: dict[str, Any] = {"frames": frames, "path": path}
     images, results = None, {}
     if by_seed:
-        refuse("this is of a walk between images, and none are named", *OF_IMAGES, "refine")
+        refuse("needs images to walk between, and none are given", *OF_IMAGES, "refine")
         chosen = interpolation.seed_numbers(seeds)
         writers.require_room(output, rows * (len(chosen) - 1), frames)
         space = open_space(model, options, exact=False)
         walked = interpolation.between_seeds(space, chosen, rows, frames, way, space.labels(rows, options["label"]))
         made |= {"seeds": chosen, "rows": rows}
     else:
-        refuse("this is of a walk between seeds, and images are named", "seeds", "rows")
+        refuse("the walk is between the given images", "seeds", "rows")
         space = open_space(model, options)
         images = read_images(space, options)
         writers.require_room(output, len(images) - 1, frames)
@@ -154,8 +156,10 @@ def encode(model: Path, output: Path, **options: Any) -> None:
 @click.option(
     "--seed", type=SEEDS, help="Start from this seed's image.  [default: a VAE from the middle of the prior, a GAN 0]"
 )
-@click.option("--dimensions", metavar="I,J,...", help="Which to sweep.  [default: 32, those that change most first]")
-@click.option("--reach", type=click.FloatRange(0, 100, min_open=True), default=3.0, help="From -REACH to REACH.")
+@click.option(
+    "--dimensions", metavar="I,J,...", help="Dimensions to sweep.  [default: the 32 that change the image most]"
+)
+@click.option("--reach", type=click.FloatRange(0, 100, min_open=True), default=3.0, help="Sweep from -REACH to REACH.")
 @click.option("--frames", type=click.IntRange(2, 200), default=11, help="Images of each dimension.")
 @model_options
 @output_option("traversal.png", "A dimension a row: FILE.png; all at once: FILE.gif; FILE.npy.")
@@ -198,7 +202,7 @@ def traverse(
 @click.option("-n", "--count", type=click.IntRange(1, 256), default=7, help="How many ways to fill it.")
 @click.option("--seed", type=SEEDS, default=0, help="Same seed, same images.")
 @click.option("--resample", type=click.IntRange(1, 50), default=5, help="How often each step is run, to fit the known.")
-@click.option("--sampler", metavar="NAME", help="[default: the model's]")
+@click.option("--sampler", cls=TableOption, metavar="NAME", help="{samplers}.  [default: the model's]")
 @click.option("--invert", is_flag=True, help="Swap dark and light, as for a digit drawn on paper.")
 @plan_options("the model's")
 @model_options

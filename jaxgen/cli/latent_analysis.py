@@ -38,8 +38,10 @@ if TYPE_CHECKING:
 @click.command()
 @model_argument
 @images_options(None)
-@click.option("--outlier", metavar="CLASS", help="The dataset's class that the model was trained without: gives AUROC.")
-@click.option("--show", type=click.IntRange(1, 256), default=16, help="How many to list and show, strangest first.")
+@click.option("--outlier", metavar="CLASS", help="The class that the model was trained without: also print the AUROC.")
+@click.option(
+    "--show", type=click.IntRange(1, 256), default=16, help="Number of images to list and show, strangest first."
+)
 @model_options
 @output_option("anomaly.png", "Images, reconstructions, and in red where they differ: FILE.png.")
 def anomaly(model: Path, outlier: str | None, show: int, output: Path, **options: Any) -> None:
@@ -95,7 +97,7 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **options
 @model_argument
 @images_options(2000)
 @click.option("--clusters", type=click.IntRange(2, 1000), help="[default: as many as the dataset has classes, or 10]")
-@click.option("--seed", type=SEEDS, default=0, help="Of k-means.")
+@click.option("--seed", type=SEEDS, default=0, help="Seed of k-means.")
 @plan_options()
 @refine_option
 @model_options
@@ -143,10 +145,12 @@ def cluster(model: Path, clusters: int | None, seed: int, output: Path, **option
 @click.command()
 @model_argument
 @dataset_option
-@count_option(5000, "How many of each split, at most.")
+@count_option(5000, "Most images to read of each split.")
 @data_dir_option
 @encoder_option
-@click.option("--shrinkage", type=click.FloatRange(0, 1), default=0.01, help="Of the covariance to its mean variance.")
+@click.option(
+    "--shrinkage", type=click.FloatRange(0, 1), default=0.01, help="Shrinkage of the covariance to its mean variance."
+)
 @plan_options()
 @refine_option
 @model_options
@@ -196,7 +200,7 @@ def classify(model: Path, shrinkage: float, **options: Any) -> None:
     help="plain and manifold are for 2-D latents.  [default: plain or pca]",
 )
 @click.option("--side", type=click.IntRange(2, 64), default=20, help="Images a side of the manifold.")
-@click.option("--seed", type=SEEDS, default=0, help="Of t-SNE.")
+@click.option("--seed", type=SEEDS, default=0, help="Seed of t-SNE.")
 @plan_options()
 @refine_option
 @model_options
@@ -218,14 +222,14 @@ def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **
     space = open_space(model, options)
     method = method or projection.default(space)
     if method != "tsne":
-        refuse("this is of --method tsne", "seed")
+        refuse("needs --method tsne", "seed")
     if method == "manifold":
-        refuse("a manifold is of the model alone, and reads no images", *OF_IMAGES)
+        refuse("a manifold is decoded from the model alone, and reads no images", *OF_IMAGES)
         writers.require_room(output, side, side)
         rows = projection.manifold(space.codes(), side, space.labels(1, options["label"]))
         write(space, output, rows, options, {"method": method, "side": side})
         return
-    refuse("this is of --method manifold", "side")
+    refuse("needs --method manifold", "side")
     place = projection.METHODS[method]
     images = read_images(space, options)
     latents = space.encode(images.images, space.labels_to_encode(images, options["label"]))
@@ -241,6 +245,6 @@ def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **
 
 
 def note_if_conditional(space: Space) -> None:
-    """Of a conditional VAE, whose clusters, maps and probes would look broken otherwise."""
+    """Note on stderr why the clusters, maps and probes of a conditional VAE or GAN may look broken."""
     if space.model.classes and space.model.inference.process is None:
         click.echo("note: this decoder is given the class, so the latents need not hold it", err=True)

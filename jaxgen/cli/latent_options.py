@@ -50,7 +50,9 @@ def together(*options: Callable) -> Callable:
 
 
 model_options = together(
-    click.option("--label", metavar="CLASS[,...]", help="Of conditional models, by number or name; of each: 7,1."),
+    click.option(
+        "--label", metavar="CLASS[,...]", help="Class of the images, by number or name, or one for each: 7,1."
+    ),
     runtime_options,
     json_option,
 )
@@ -63,14 +65,14 @@ dataset_option = click.option("--dataset", metavar="NAME", help="Images and labe
 
 def plan_options(guidance: str = "1") -> Callable:
     """--steps and --guidance; guidance: its default in the help."""
-    guided = f"Of models with a plan.  [default: {guidance}]"
+    guided = f"Pull towards the label.  [default: {guidance}]"
     return together(
-        click.option("--steps", type=click.IntRange(1), help="Of models with a plan.  [default: the model's]"),
+        click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]"),
         click.option("--guidance", type=click.FloatRange(0, 100), help=guided),
     )
 
 
-def count_option(count: int | None, what: str = "How many, at most.") -> Callable:
+def count_option(count: int | None, what: str = "Most images to read.") -> Callable:
     """--count; count: the default, None for all images."""
     return click.option(
         "--count", type=click.IntRange(1), default=count, help=what + ("" if count else "  [default: all]")
@@ -80,8 +82,8 @@ def count_option(count: int | None, what: str = "How many, at most.") -> Callabl
 def dataset_options(count: int | None) -> Callable:
     return together(
         dataset_option,
-        click.option("--split", default="test", help="Of the dataset."),
-        click.option("--first", type=click.IntRange(0), default=0, help="Of the dataset's images."),
+        click.option("--split", default="test", help="Split of the dataset."),
+        click.option("--first", type=click.IntRange(0), default=0, help="Number of the first image of the split."),
         count_option(count),
         data_dir_option,
     )
@@ -131,7 +133,7 @@ def read_images(space: Space, options: dict[str, Any]) -> Images:
     if options["images"] and options["dataset"]:
         raise UsageError("give images or --dataset, not both")
     if not options["dataset"]:
-        refuse("this is of a --dataset; of files, all are read", *OF_DATASETS)
+        refuse("needs --dataset; of files, all images are read", *OF_DATASETS)
         return Images.from_files(options["images"], space.model.shape, invert=options["invert"])
     return Images.from_dataset(
         options["dataset"], space.model.shape, split=options["split"], first=options["first"], count=options["count"],
@@ -142,9 +144,9 @@ def read_images(space: Space, options: dict[str, Any]) -> Images:
 def read_start(space: Space, options: dict[str, Any]) -> Images | None:
     """The images to start from, if any are named; prints a note where a class is needed and none is given."""
     if options["images"] or options["dataset"]:
-        refuse("a traversal starts from one image, and one is named", "seed")
+        refuse("the traversal starts from the given image", "seed")
         return read_images(space, options)
-    refuse("this is of images, and none is named", *OF_IMAGES)
+    refuse("needs images, and none are given", *OF_IMAGES)
     if options["label"] is None and space.model.least_label == 0 and space.model.classes:
         click.echo(f"note: of class {space.model.classes[0]}; --label takes another", err=True)
     return None
@@ -166,7 +168,7 @@ def provenance(space: Space, images: Images | None, made: dict[str, Any]) -> dic
         if name not in NOT_RECORDED and ((dataset and name in OF_DATASETS) or _given(name))
     }
     of = {} if dataset or images is None else {"images": images.names[:NAMED]}
-    settings = options | space.settings | of | made
+    settings = options | space.settings | of | made | {"untrained": space.model.untrained or None}
     command = context.info_name or ""
     return LatentProvenance(model=space.model.artifact.sha256, command=command, settings=settings).record()
 
@@ -181,7 +183,7 @@ def write(
     """
     from jaxgen.inference.writers import write_rows
 
-    write_rows(output, rows, provenance(space, images, made), titles)
+    write_rows(output, rows, provenance(space, images, made), titles, untrained=space.model.untrained)
     report(options, output, {"model": space.model.artifact.sha256} | made | (results or {}))
 
 

@@ -93,8 +93,8 @@ def bench(
     """
     from jaxgen.errors import MissingExtra, extra
     from jaxgen.inference import benchmark as benches
+    from jaxgen.inference.model import Model
     from jaxgen.inference.runtime import other
-    from jaxgen.inference.sampler import Model
 
     def say(line: str) -> None:
         click.echo(line, err=True)

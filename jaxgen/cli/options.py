@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,31 +31,70 @@ class ModelPath(click.Path):
 
 MODEL = "MODEL.onnx|NAME"
 model_argument = click.argument("model", metavar=MODEL, type=ModelPath(path_type=Path))
+
+
+def _samplers() -> str:
+    from jaxgen.sampling.plan import FLOW_SAMPLERS, SAMPLERS
+
+    return "; ".join(", ".join(table) for table in (SAMPLERS, FLOW_SAMPLERS))
+
+
+def _eta_samplers() -> str:
+    from jaxgen.sampling.plan import FLOW_SAMPLERS, SAMPLERS
+
+    return ", ".join(name for name, sampler in (SAMPLERS | FLOW_SAMPLERS).items() if sampler.takes_eta)
+
+
+def _schedules() -> str:
+    from jaxgen.sampling.process import SCHEDULES
+
+    return ", ".join(SCHEDULES)
+
+
+def _runtimes() -> str:
+    from jaxgen.inference.runtime import RUNTIMES
+
+    return ", ".join(RUNTIMES)
+
+
+def _providers() -> str:
+    from jaxgen.inference.runtimes.onnxruntime import PROVIDERS
+
+    return ", ".join(PROVIDERS)
+
+
+# What a help text may name in braces. The tables load NumPy, so they are read only when the help is shown.
+TABLES: dict[str, Callable[[], str]] = {
+    "samplers": _samplers,
+    "eta_samplers": _eta_samplers,
+    "schedules": _schedules,
+    "runtimes": _runtimes,
+    "providers": _providers,
+}
+
+
+class TableOption(click.Option):
+    """An option whose help names the entries of a table: "{samplers}" and the other keys of `TABLES` are filled in
+    when the help is shown."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        return record and (record[0], re.sub(r"\{(\w+)\}", lambda match: TABLES[match[1]](), record[1]))
+
+
 _threads = click.option(
     "--threads", type=click.IntRange(1, 1024), help="Threads of the runtime.  [default: as many as cores]"
 )
 _provider = click.option(
-    "--provider", metavar="NAME", help="onnxruntime's provider: cpu, cuda, directml, coreml.  [default: cpu]"
+    "--provider", cls=TableOption, metavar="NAME", help="onnxruntime's provider: {providers}.  [default: cpu]"
 )
 _runtime = click.option(
     "--runtime",
+    cls=TableOption,
     metavar="NAME",
     default="onnxruntime",
-    help="onnxruntime, openvino, tract or reference; all but the first are checked against the file's certificate.",
+    help="{runtimes}; all but the first are checked against the file's certificate.",
 )
-
-
-class SamplerHelp(click.Option):
-    """An option whose help names samplers: "{samplers}" and "{takers}", those that take eta, are filled in when the
-    help is shown, since their tables load NumPy."""
-
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        from jaxgen.sampling.plan import FLOW_SAMPLERS, SAMPLERS
-
-        samplers = "; ".join(", ".join(table) for table in (SAMPLERS, FLOW_SAMPLERS))
-        takers = ", ".join(name for name, sampler in (SAMPLERS | FLOW_SAMPLERS).items() if sampler.takes_eta)
-        record = super().get_help_record(ctx)
-        return record and (record[0], record[1].format(samplers=samplers, takers=takers))
 
 
 def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from jaxgen.cli.options import data_dir_option
+from jaxgen.cli.options import TableOption, data_dir_option
 
 
 @click.command()
@@ -34,7 +34,7 @@ def plot(run: Path, output: Path | None) -> None:
 @click.option("--dataset", metavar="NAME", help="Images of a dataset instead of files.")
 @data_dir_option
 @click.option("-n", "--count", type=click.IntRange(1, 256), default=16, help="Number of images of the dataset.")
-@click.option("--schedule", default="linear", metavar="NAME", help="linear, cosine or sigmoid.")
+@click.option("--schedule", cls=TableOption, default="linear", metavar="NAME", help="{schedules}.")
 @click.option("--steps", type=click.IntRange(1, 100_000), default=1000, help="T, the steps from image to noise.")
 @click.option("--frames", type=click.IntRange(2, 500), default=40, help="Frames of the GIF.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of the noise.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jaxgen.cli.options import MODEL, ModelPath, SamplerHelp, runtime_options
+from jaxgen.cli.options import MODEL, ModelPath, TableOption, runtime_options
 
 if TYPE_CHECKING:
     from jaxgen.inference.model_file import Artifact
@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     help="A class by number or name, or 'all' in turn.  [default: none, or all if the model requires a class]",
 )
 @click.option("--guidance", type=click.FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
-@click.option("--sampler", cls=SamplerHelp, metavar="NAME", help="{samplers}.  [default: the model's]")
+@click.option("--sampler", cls=TableOption, metavar="NAME", help="{samplers}.  [default: the model's]")
 @click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
 @click.option(
-    "--eta", cls=SamplerHelp, type=click.FloatRange(0, 1), help="Noise of {takers}, 0 to 1.  [default: the model's]"
+    "--eta",
+    cls=TableOption,
+    type=click.FloatRange(0, 1),
+    help="Noise of {eta_samplers}, 0 to 1.  [default: the model's]",
 )
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=64, help="Images per call.")
 @runtime_options
@@ -71,8 +74,8 @@ def sample(
     """
     from jaxgen.errors import UsageError
     from jaxgen.inference import writers
+    from jaxgen.inference.model import Model
     from jaxgen.inference.model_file import read
-    from jaxgen.inference.sampler import Model
 
     if gif and output and not output.lower().endswith(".gif"):
         raise UsageError(f"--gif writes a GIF, but -o names {output}")

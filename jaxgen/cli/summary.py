@@ -28,13 +28,17 @@ def summary(artifact: Artifact) -> dict[str, str]:
         rows["default"] = _default(inference)
         rows["plans"] = ", ".join(_object(artifact, "plans"))
     size, number = f"{len(artifact.data) / 1e6:.1f} MB", artifact.manifest["format"]
-    if made_from := artifact.manifest.get("made_from"):
-        rows["inputs"] = f"required; made from {str(made_from)[:64]!a}, whose inputs have defaults"
-    rows |= _history(artifact) | {
+    if inference.batch is not None:
+        rows["batch"] = f"{inference.batch}, and no other"
+    rows |= _inputs(artifact) | _history(artifact)
+    rows |= {
         "file": f"{size}, format {number}, by jaxgen {artifact.version}",
         "sha256": artifact.sha256,
         "certificate": _certificate(artifact),
     }
+    settings = _object(artifact, "certificate").get("onnxruntime")
+    if isinstance(settings, dict) and (level := settings.get("optimization")):
+        rows["onnxruntime"] = f"certified at the graph optimisation level {level}"
     return rows | _scores(artifact) | _record(artifact)
 
 
@@ -89,6 +93,21 @@ def _training(artifact: Artifact) -> str:
         return here
     foreign = f"unknown data, elsewhere: imported from {source.get('file')!a}, SHA-256 {source.get('sha256')!a}"
     return f"{foreign}; then {here}" if facts.get("steps") else foreign
+
+
+def _inputs(artifact: Artifact) -> dict[str, str]:
+    """A row for a graph whose inputs have no defaults; {} for one whose inputs have."""
+    from jaxgen.inference.defaults import required
+    from jaxgen.inference.protobuf import WireError
+
+    try:
+        if required(artifact.data).defaults:
+            return {}
+    except WireError as err:
+        return {"inputs": f"not understood: {err}"}
+    made_from = artifact.manifest.get("made_from")
+    source = f"; made from {str(made_from)[:64]!a}, whose inputs have defaults" if made_from else ""
+    return {"inputs": f"required{source}"}
 
 
 def _history(artifact: Artifact) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from jaxgen.config.schema import require
@@ -27,6 +27,9 @@ class DataConfig:
         require(1 <= self.size <= 1024, "data.size", "from 1 to 1024", self.size)
 
 
+RESUMABLE = {"resumable": True}  # metadata of a single key that a resumed run may change; False: of one that it may not
+
+
 class Resumable:
     """A section whose keys a resumed run may change: they say how a model is trained, and not what it is."""
 
@@ -36,7 +39,7 @@ class TrainingConfig(Resumable):
     steps: int = 0  # optimiser steps; 0: from `epochs`
     epochs: int = 100
     batch_size: int = 128  # over all devices
-    optimizer: Literal["adam", "adamw", "lion", "sgd"] = "adam"
+    optimizer: Literal["adam", "adamw", "lion", "sgd"] = field(default="adam", metadata={"resumable": False})
     lr: float = 3e-4
     beta1: float = 0.9  # decay of the averaged gradient (adam, adamw, lion) or momentum (sgd)
     beta2: float = 0.999  # decay of the averaged square (adam, adamw)

@@ -7,13 +7,14 @@ A family has one entry here and one in each layer above: its network (jaxgen.mod
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from jaxgen.config.common import DataConfig, TrainingConfig
 from jaxgen.config.networks import ClassifierConfig, GANConfig, UNetConfig, VAEConfig
 from jaxgen.config.objectives import DiffusionConfig, FlowConfig, GANObjective, VAEObjective
 from jaxgen.config.schema import require
-from jaxgen.sampling.process import Process, SamplerSpec
+from jaxgen.sampling.process import Process
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 NetworkConfig = UNetConfig | VAEConfig | GANConfig | ClassifierConfig
 
@@ -86,6 +87,10 @@ class Config:
         """Whether its network has convolutions, which XLA compiles badly inside loops on CPU."""
         return True
 
+    def model_changes(self, size: int) -> dict[str, Any]:
+        """The changes of the `model` section for images of another size."""
+        return {}
+
     def _require_halvings(self, count: int, key: str) -> None:
         size, shrink = self.data.size, 2**count
         require(size % shrink == 0, "data.size", f"a multiple of {shrink} for {key}", size)
@@ -106,6 +111,9 @@ class UNetRun(Config):
         sizes = [size // patch // 2**level for level in range(levels)]
         among = f"among the levels' sizes {sizes}"
         require(set(self.model.attention) <= set(sizes), "model.attention", among, self.model.attention)
+
+    def model_changes(self, size: int) -> dict[str, Any]:
+        return {"attention": (size // 4,)} if self.model.attention else {}
 
     def _require_guided(self, scale: float, key: str) -> None:
         require(self.model.classes > 0 or scale == 1, key, "1 without classes (model.classes = 0)", scale)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from jaxgen.config.common import RESUMABLE
 from jaxgen.config.schema import require
 
 
@@ -17,9 +18,9 @@ class UNetConfig:
     attention: tuple[int, ...] = ()  # sizes of the levels with self-attention
     heads: int = 4
     groups: int = 8  # of GroupNorm
-    dropout: float = 0.0
+    dropout: float = field(default=0.0, metadata=RESUMABLE)
     classes: int = 0  # 0: unconditional
-    label_dropout: float = 0.1  # share of labels replaced by the null class in training (classes > 0)
+    label_dropout: float = field(default=0.1, metadata=RESUMABLE)  # share of labels made the null class in training
 
     def __post_init__(self) -> None:
         positive = bool(self.multipliers) and min(self.multipliers) >= 1
@@ -65,7 +66,7 @@ class GANConfig:
     doublings: int = 2  # number of the first ones that double the size; the others keep it
     generator_norm: Literal["none", "batch"] = "none"
     discriminator_norm: Literal["none", "batch"] = "batch"
-    dropout: float = 0.3  # of the discriminator
+    dropout: float = field(default=0.3, metadata=RESUMABLE)  # of the discriminator
     classes: int = 0  # 0: unconditional
     embedding: int = 32  # features of a class in the generator (classes > 0)
     conditioning: Literal["projection", "embedding"] = "projection"  # of the discriminator
@@ -87,7 +88,7 @@ class ClassifierConfig:
 
     widths: tuple[int, ...] = (32, 64)
     features: int = 128
-    dropout: float = 0.25
+    dropout: float = field(default=0.25, metadata=RESUMABLE)
     classes: int = 10
 
     def __post_init__(self) -> None:

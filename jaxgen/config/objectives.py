@@ -8,7 +8,8 @@ from typing import Literal
 from jaxgen.config.common import Resumable
 from jaxgen.config.schema import require
 from jaxgen.sampling.plan import FLOW_SAMPLERS, SAMPLERS
-from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, SamplerSpec
+from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -190,9 +190,7 @@ def for_dataset(model_name: str, dataset: str, *, size: int = 32, channels: int 
     own = [config for key, config in PRESETS.items() if key.startswith(f"{model_name}-")]
     base = PRESETS.get(f"{model_name}-mnist", own[-1])
     size = base.data.size if base.data.size > 32 else min(max(4, round(size / 4) * 4), 64)
-    model: dict[str, object] = {}
-    if isinstance(base.model, UNetConfig) and base.model.attention:
-        model["attention"] = (size // 4,)
+    model = base.model_changes(size)
     if base.class_count:
         model["classes"] = class_count or base.class_count
     return _variant(

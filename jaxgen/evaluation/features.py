@@ -38,7 +38,7 @@ class Extractor:
 
     @property
     def sha256(self) -> str:
-        """The hash of its file, which a score names."""
+        """The hash of its file, which a report names."""
         return self.classifier.artifact.sha256
 
     @property

@@ -30,7 +30,12 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """scores: by the name of the metric; n: generated images; real: real ones; floor_n: real test images."""
+    """scores: by the name of the metric; n: generated images; real: real ones; floor_n: real test images.
+
+    fid_infinity: the FID of infinitely many images, NaN if there are too few. It is no entry of METRICS, whose scores
+    have a floor and an interval: the floor is the share of a score that comes of too few images, which this one leaves
+    out, and an interval would take sixty more Frechet distances.
+    """
 
     scores: dict[str, Score]
     fid_infinity: float
@@ -40,7 +45,7 @@ class Report:
     extractor: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON, which has no NaN: numbers that too few images give none for are None."""
+        """The report as JSON, which has no NaN: a number that takes more images than there were is None."""
         scores = {
             name: {"value": _finite(score.value), "margin_95": _finite(score.margin), "floor": _finite(score.floor)}
             for name, score in self.scores.items()

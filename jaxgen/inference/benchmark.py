@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.errors import UsageError
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.sampling import sampler_spec
 
 PYTORCH = "pytorch eager"  # the runtime that the others are compared with

@@ -13,7 +13,8 @@ from typing import Any, Self
 from jaxgen import __version__
 from jaxgen.errors import JaxgenError
 from jaxgen.inference.section import Section
-from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, Process, SamplerSpec, Unknown
+from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow, Process, Unknown
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 KINDS = ("sampler", "network", "encoder", "classifier")
 SAMPLES = ("sampler", "network")  # the kinds that generate images: the whole model, or its network alone
@@ -49,6 +50,11 @@ class Inference:
     guidance: float | None = None
     likelihood: Likelihood | None = None
     batch: int | None = None  # a network's fixed batch size; None: any
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network for an image by default: the steps of its plan, 1 without one."""
+        return self.plan.steps if self.plan else 1
 
     @classmethod
     def parse(cls, values: object, name: str) -> Self:

@@ -1,58 +1,128 @@
-"""The base class of all loaded model files: the manifest's contents, and a session of a runtime."""
+"""Sampling images from a model file: seeds in, uint8 images out, with NumPy and a runtime."""
 
 from __future__ import annotations
 
-import os
-from typing import Self, Unpack
+import itertools
+from collections.abc import Iterator
+from typing import Literal
 
-from jaxgen.inference import model_file as artifacts, runtime as runtimes, verify
-from jaxgen.inference.manifest import Inference
-from jaxgen.inference.model_file import Artifact
-from jaxgen.inference.runtime import How
-from jaxgen.inference.session import Session
-from jaxgen.shipped import located
+import numpy as np
+
+from jaxgen.errors import UsageError, nearest
+from jaxgen.inference.own_plan import own_table
+from jaxgen.inference.sampler_graph import Inputs as Inputs, SamplerGraph
+from jaxgen.sampling import sampler_spec
+from jaxgen.sampling.sampler_spec import SamplerSpec
+
+Label = int | Literal["all"]  # a class's number, -1 for none; "all": each image's index modulo the classes
 
 
-class OnnxModel:
-    """A model file in a runtime. Raises JaxgenError if its graph cannot be loaded."""
+class Model(SamplerGraph):
+    """A loaded sampler. Image `index` of `seed` is the same in every batch, process and machine.
 
-    def __init__(self, artifact: Artifact, session: Session | None = None) -> None:
-        """session: runs the graph; None: onnxruntime, from `jaxgen.inference.runtime.load`."""
-        self.artifact = artifact
-        self.session = session or runtimes.load(artifact)
+    Raises JaxgenError if the model's manifest or graph breaks the contract.
+    """
 
-    @classmethod
-    def open(cls, path: str | os.PathLike[str], **how: Unpack[How]) -> Self:
-        """Read, check and load a model file, or a model that comes with jaxgen, by its name.
+    def recipe(self, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> SamplerSpec:
+        """The recipe of a plan, with the file's own settings as defaults; see `sampler_spec.choose`.
 
-        Raises as `jaxgen.shipped.located`, `jaxgen.inference.model_file.read` and `of` do.
+        Raises UsageError if the model, or this jaxgen, does not support it.
         """
-        return cls.of(artifacts.read(located(path)), **how)
+        self.process()
+        recipe = sampler_spec.choose(self.inference, sampler=sampler, steps=steps, eta=eta)
+        self.table(recipe)  # raises if it is not supported
+        return recipe
 
-    @classmethod
-    def of(cls, artifact: Artifact, **how: Unpack[How]) -> Self:
-        """Load the file into the chosen runtime.
+    def plan(self, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> np.ndarray:
+        """The table [S, 9] of a sampler for this model: `table` of the `recipe`."""
+        self.process()
+        return self.table(sampler_spec.choose(self.inference, sampler=sampler, steps=steps, eta=eta))
 
-        A runtime that files are not certified with must reproduce the file's certificate. Raises JaxgenError if it does
-        not, or if the file has no certificate.
+    def table(self, recipe: SamplerSpec) -> np.ndarray:
+        """The table [S, 9] of a recipe; see `jaxgen.sampling.sampler_spec.table`.
+
+        The file's own plan is available even if this jaxgen does not know its process or sampler.
         """
-        model = cls(artifact, runtimes.load(artifact, **how))
-        other = runtimes.other(how)
-        if other is not None:
-            verify.require_certified(model, other)
-        return model
+        try:
+            return sampler_spec.table(self.process(), recipe)
+        except UsageError:
+            own = own_table(self.artifact) if recipe == self.inference.plan else None
+            if own is None:
+                raise
+            return own
 
-    @property
-    def inference(self) -> Inference:
-        """The manifest's inference section."""
-        return self.artifact.inference
+    def label(self, text: str | int | None) -> int:
+        """A class's number from its name or its number; None and the number -1 mean no class.
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names; () if the model is unconditional."""
-        return self.inference.classes
+        A text that is a name of one class and the number of another is read as the name.
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of an image."""
-        return self.inference.image_shape
+        Raises UsageError if the model has no such class.
+        """
+        if self.least_label == -1 and (text is None or text == -1):
+            return -1
+        if not self.classes:
+            raise self.unconditional("label")
+        if isinstance(text, str) and text in self.classes:
+            return self.classes.index(text)
+        name = str(text)
+        if name.isdecimal() and len(name) <= 9 and int(name) < len(self.classes):
+            return int(name)
+        known = f"0 to {len(self.classes) - 1}: {', '.join(self.classes)}"
+        raise UsageError(f"label must be a class ({known}), got {name[:60]!r}{nearest(name[:60], self.classes)}")
+
+    def stream(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        first: int = 0,
+        label: Label = -1,
+        guidance: float | None = None,
+        plan: np.ndarray | None = None,
+        batch_size: int = 64,
+    ) -> Iterator[np.ndarray]:
+        """Images `first` to `first + count - 1` of a seed, uint8 [at most batch_size, H, W, C] at a time."""
+        if batch_size < 1:
+            raise UsageError(f"batch_size must be >= 1, got {batch_size}")
+        for start in range(first, first + count, batch_size):
+            index = np.arange(start, min(start + batch_size, first + count))
+            images, _ = self.sample(
+                np.full(len(index), seed), index, label=self.labels(label, index), guidance=guidance, plan=plan
+            )
+            yield images
+
+    def frames(
+        self,
+        count: int,
+        frame_count: int,
+        *,
+        seed: int = 0,
+        first: int = 0,
+        label: Label = -1,
+        guidance: float | None = None,
+        plan: np.ndarray,
+    ) -> Iterator[np.ndarray]:
+        """The images during denoising, from noise to the end: uint8 [count, H, W, C] per frame.
+
+        frame_count: >= 2; a plan of fewer rows gives fewer frames: the noise and one for each row.
+        """
+        self.process()
+        index = np.arange(first, first + count)
+        seeds, labels = np.full(count, seed), self.labels(label, index)
+        identity = np.array([[0, 0, 0, 1, 1, 0, 0, 0, 0]], np.float32)  # a row that keeps x, which is the noise
+        images, state = self.sample(seeds, index, label=labels, guidance=guidance, plan=identity)
+        yield images
+        cuts = np.unique(np.linspace(0, len(plan), min(frame_count, len(plan) + 1)).round().astype(int))
+        for begin, end in itertools.pairwise(cuts):
+            images, state = self.sample(
+                seeds, index, label=labels, guidance=guidance, plan=plan[begin:end], state=state
+            )
+            yield images
+
+    def labels(self, label: Label, index: np.ndarray) -> np.ndarray | None:
+        """[N] labels of images `index`; None for an unconditional model, which accepts only the label -1."""
+        if not self.classes:
+            if label not in (-1, None):
+                raise self.unconditional("label")
+            return None
+        return index % len(self.classes) if label == "all" else np.full(len(index), label)

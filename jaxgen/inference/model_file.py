@@ -122,7 +122,7 @@ def read(path: str | os.PathLike[str], say: Callable[[str], object] | None = Non
 def parse(
     data: bytes, path: str | os.PathLike[str], say: Callable[[str], object] | None = None
 ) -> Artifact:  # fmt: skip
-    """As `read`, from bytes in memory; `path` is their name in messages."""
+    """Check a model file that is in memory, as `read` does; `path` is its name in messages."""
     name = str(path)
     manifest, at = _manifest(data, name)
     digest = _digest(data, at)

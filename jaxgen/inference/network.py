@@ -11,8 +11,8 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import to_uint8
 from jaxgen.inference.checks import integers, require_range, require_shape, scale, words
 from jaxgen.inference.manifest import Inference
-from jaxgen.inference.model import OnnxModel
 from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.onnx_model import OnnxModel
 from jaxgen.inference.own_plan import own_table
 from jaxgen.inference.session import Session, require
 from jaxgen.sampling import plan as plans, prng, sampler_spec
@@ -95,7 +95,7 @@ def sample_with(
     network: an `Evaluate` function, such as a `Network`; inference: the section of the whole file or of the network's;
     seed, index: [N] integers in [0, 2^32); label: [N], -1 for none; guidance, plan: None for the model's own, which a
     `Network` holds even if this jaxgen does not know the process.
-    Raises UsageError on the values that `jaxgen.inference.sampler.Model` refuses, JaxgenError on NaN.
+    Raises UsageError on the values that `jaxgen.inference.model.Model` refuses, JaxgenError on NaN.
     """
     seed, index = words(seed, "seed"), words(index, "index")
     require_shape(index, seed.shape, "index")

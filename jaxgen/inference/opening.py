@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Unpack
 
 from jaxgen.inference import runtime as runtimes
+from jaxgen.inference.model import Model
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.network import Network
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.runtime import How
-from jaxgen.inference.sampler import Model
 
 KINDS: dict[str, type[Model] | type[Network]] = {"sampler": Model, "network": Network}
 

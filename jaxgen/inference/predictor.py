@@ -6,8 +6,8 @@ import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.checks import require_shape
-from jaxgen.inference.model import OnnxModel
 from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.onnx_model import OnnxModel
 from jaxgen.inference.session import Session, require
 
 # The outputs of each kind of file, float32 [N, ...] each.

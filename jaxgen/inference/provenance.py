@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from jaxgen.errors import JaxgenError
 from jaxgen.images import png_text
-from jaxgen.sampling.process import SamplerSpec
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 PROVENANCE_KEY = "jaxgen"  # of the PNG text chunk
 MAX_PROVENANCE_CHARS = 2**16
@@ -31,7 +31,7 @@ class Provenance:
     untrained: bool = False
 
     def record(self) -> dict[str, Any]:
-        """As PNGs carry it, and as `jaxgen replay` reads it."""
+        """The record that a PNG carries, and that `jaxgen replay` reads."""
         if self.latent is not None:
             return {"model": self.model, "label": self.label, "latent": list(self.latent)}
         return {
@@ -46,7 +46,7 @@ class Provenance:
         }
 
     def fields(self) -> dict[str, Any]:
-        """As the API and the gallery name it."""
+        """The fields by which the API and the gallery show it."""
         return {
             "sha256": self.model,
             "seed": self.seed,
@@ -88,7 +88,7 @@ class LatentProvenance:
     settings: Mapping[str, Any] = field(default_factory=dict)  # None: left out
 
     def record(self) -> dict[str, Any]:
-        """As PNGs carry it."""
+        """The record that a PNG carries."""
         made = {"model": self.model, "command": self.command, **self.settings}
         return {name: value for name, value in made.items() if value is not None}
 

@@ -9,14 +9,15 @@ from typing import Any, Self
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference.model import Label, Model
 from jaxgen.inference.provenance import Provenance
-from jaxgen.inference.sampler import Label, Model
-from jaxgen.sampling.process import MAX_GUIDANCE, SamplerSpec
+from jaxgen.sampling.process import MAX_GUIDANCE
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Which images: everything that they depend on besides the model."""
+    """The images that are asked for: everything that they depend on besides the model."""
 
     seed: int = 0
     first: int = 0
@@ -100,7 +101,7 @@ class Request:
         )  # fmt: skip
 
     def provenance(self, model: Model, index: int, count: int = 1) -> Provenance:
-        """Of images `index` to `index + count - 1`."""
+        """The provenance of images `index` to `index + count - 1` of the seed."""
         label = self.label
         if label == "all" and count == 1:
             label = index % len(model.classes)

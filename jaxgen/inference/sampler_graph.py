@@ -9,8 +9,8 @@ import numpy as np
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.checks import floats, integers, require_range, require_shape, scale, words
 from jaxgen.inference.defaults import without_default
-from jaxgen.inference.model import OnnxModel
 from jaxgen.inference.model_file import Artifact
+from jaxgen.inference.onnx_model import OnnxModel
 from jaxgen.inference.protobuf import WireError
 from jaxgen.inference.required_inputs import fed_by_default
 from jaxgen.inference.session import Session, Stop, require

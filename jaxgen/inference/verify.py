@@ -11,7 +11,7 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import tensors
 from jaxgen.inference.model_file import Artifact
 
-Loaded = Any  # a `jaxgen.inference.model.OnnxModel`, whose module needs this one
+Loaded = Any  # a `jaxgen.inference.onnx_model.OnnxModel`, whose module needs this one
 LIMITS = {"identical": 0.995, "off_by": 2}  # the least share of equal pixels, the largest difference of a pixel
 MAX_RELATIVE = 1e-4  # of one evaluation: largest difference over largest value
 

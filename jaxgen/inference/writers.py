@@ -14,10 +14,10 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import check_writable, write_atomically
 from jaxgen.images import Target, grid, read_png, save_gif, save_jpeg, save_png
 from jaxgen.inference import sheets
+from jaxgen.inference.model import Model
 from jaxgen.inference.provenance import provenance_text
 from jaxgen.inference.request import Request
 from jaxgen.inference.runtime import How
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import compare_images, same_images
 
 MAX_MOVING = 256  # images in a GIF
@@ -121,7 +121,7 @@ def _write_stdout(model: Model, request: Request, batch_size: int, output: str) 
 
 
 def _write_folder(model: Model, request: Request, batch_size: int, output: str) -> None:
-    """Batch by batch; each file appears whole, and the folder with the first of them."""
+    """Write a PNG of each image, batch by batch; each appears whole, and the folder with the first of them."""
     folder = Path(output)
     index = request.first
     for images in request.batches(model, batch_size):
@@ -136,7 +136,7 @@ def _write_folder(model: Model, request: Request, batch_size: int, output: str) 
 
 
 def _write_images(model: Model, request: Request, batch_size: int, output: str) -> None:
-    """Batch by batch, so that a million images need no more memory than one batch."""
+    """Write an array batch by batch, so that a million images need no more memory than one batch."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (request.count, *model.shape)}
 
     def write(stream: BinaryIO) -> None:
@@ -185,22 +185,33 @@ def require_room(output: Path, rows: int, columns: int) -> None:
 
 
 def write_rows(
-    output: Path, rows: np.ndarray, provenance: Mapping[str, Any], titles: Sequence[str] | None = None
+    output: Path,
+    rows: np.ndarray,
+    provenance: Mapping[str, Any],
+    titles: Sequence[str] | None = None,
+    *,
+    untrained: bool = False,
 ) -> None:
-    """uint8 [R, K, H, W, C] as the ending says: R rows of K images, below the row's title if it has one (.png); K
-    frames of R images each, there and back again (.gif); all of them one after the other (.npy)."""
+    """Write uint8 [R, K, H, W, C] as the ending says: R rows of K images, below the row's title if it has one (.png); K
+    frames of R images each, there and back again (.gif); all of them one after the other (.npy).
+
+    untrained: whether untrained weights made them, which a PNG and a GIF then say.
+    """
     if output.suffix.lower() == ".npy":
         write_array(output, rows.reshape(-1, *rows.shape[2:]))
     elif output.suffix.lower() == ".gif":
-        frames = np.stack([grid(frame) for frame in rows.swapaxes(0, 1)])
-        save_walk(output, frames)
+        save_walk(output, rows.swapaxes(0, 1), untrained=untrained)
     else:
-        save_png(output, sheets.sheet_of_rows(rows, titles), provenance_text(provenance))
+        sheet = sheets.marked(sheets.sheet_of_rows(rows, titles), untrained=untrained)
+        save_png(output, sheet, provenance_text(provenance))
 
 
-def save_walk(target: Target, frames: np.ndarray) -> None:
-    """A GIF of frames uint8 [K, H, W, C], there and back again: it is shown again and again, and must not jump."""
-    save_gif(target, np.concatenate([frames, frames[-2:0:-1]]), duration_ms=FRAME_MS, hold_last_ms=FRAME_MS)
+def save_walk(target: Target, frames: np.ndarray, *, untrained: bool = False) -> None:
+    """Write a GIF of frames of images, uint8 [K, N, H, W, C], there and back again: it is shown again and again, and
+    must not jump."""
+    pages = np.stack([sheets.marked(grid(images), untrained=untrained) for images in frames])
+    there_and_back = np.concatenate([pages, pages[-2:0:-1]])
+    save_gif(target, there_and_back, duration_ms=FRAME_MS, hold_last_ms=FRAME_MS)
 
 
 def write_array(output: Path, array: np.ndarray) -> None:

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from jaxgen.images import to_unit
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.latent.inversion import advance
 from jaxgen.sampling.plan import COLUMNS
 from jaxgen.sampling.prng import image_noise

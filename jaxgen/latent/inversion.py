@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jaxgen.images import to_unit
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.sampling.plan import COLUMNS, validate
 
 Array = np.ndarray

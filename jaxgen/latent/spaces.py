@@ -9,9 +9,9 @@ from typing import Any, Unpack
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference.model import Model
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.runtime import How
-from jaxgen.inference.sampler import Model
 from jaxgen.latent.inputs import Images
 from jaxgen.latent.inversion import invert, reversible
 from jaxgen.sampling import sampler_spec
@@ -174,16 +174,15 @@ class Noises(Space):
         images in 50 steps within 0.2 of 255 on average, with clipping within 1.1 (ddpm-mnist-mini, refine 1).
         """
         super().__init__(model)
-        process = model.process()
-        recipe = next(r for r in sampler_spec.named(process).values() if reversible(sampler_spec.table(process, r)))
-        steps = model.recipe(sampler=recipe.sampler, eta=0.0).steps if steps is None else steps
-        self.plan = model.plan(sampler=recipe.sampler, steps=steps, eta=0.0)
+        sampler = _reversible_sampler(model)
+        steps = model.recipe(sampler=sampler, eta=0.0).steps if steps is None else steps
+        self.plan = model.plan(sampler=sampler, steps=steps, eta=0.0)
         if exact:
             self.plan[:, COLUMNS.index("clip")] = np.inf
         if exact and guidance is None and model.classes:
             guidance = 1.0  # more guidance makes the inversion less accurate
         self.guidance, self.refine = guidance, refine
-        self._sampler, self._steps = recipe.sampler, steps
+        self._sampler, self._steps = sampler, steps
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -233,6 +232,17 @@ def open_space(
     beside = path.with_suffix(".encoder.onnx")
     chosen = encoder or (beside if beside.exists() else None)
     return Codes(model, Predictor.open(chosen, **how) if chosen else None, beside)
+
+
+def _reversible_sampler(model: Model) -> str:
+    """The sampler of the first named plan that can be inverted. Raises UsageError if there is none."""
+    process = model.process()
+    named = sampler_spec.named(process).values()
+    found = (recipe.sampler for recipe in named if reversible(sampler_spec.table(process, recipe)))
+    sampler = next(found, None)
+    if sampler is None:
+        raise UsageError(f"{model.artifact.path}: none of its samplers can be run backwards: its noise is no latent")
+    return sampler
 
 
 def _parts(count: int) -> list[slice]:

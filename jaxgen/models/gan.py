@@ -103,5 +103,5 @@ class GAN(nnx.Module):
         return self.discriminator(x, label, train=train, key=key)
 
     def __call__(self, z: Array, label: Array) -> Array:
-        """As `generate`, with the averaged statistics."""
+        """Generate images as `generate` does, with the averaged statistics."""
         return self.generator(z, label)

@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -27,10 +27,11 @@ def may_change(key: str) -> bool:
 
     Keys that determine the data, or the shapes of the weights or of the optimiser's state in checkpoints, are fixed.
     """
-    section = key.partition(".")[0]
+    section, _, name = key.partition(".")
     kinds = [get_type_hints(family).get(section) for family in FAMILIES.values()]
-    resumable = any(isinstance(kind, type) and issubclass(kind, Resumable) for kind in kinds)
-    return key != "training.optimizer" and (resumable or key in ("model.dropout", "model.label_dropout"))
+    sections = [kind for kind in kinds if isinstance(kind, type) and is_dataclass(kind)]
+    found = [(kind, field) for kind in sections for field in fields(kind) if field.name == name]
+    return any(field.metadata.get("resumable", issubclass(kind, Resumable)) for kind, field in found)
 
 
 @dataclass(frozen=True)

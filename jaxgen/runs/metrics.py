@@ -7,9 +7,11 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jaxgen.errors import UsageError
 
+RENAMED = {"drawn_as_asked": "label_accuracy"}  # the metrics of earlier runs: old name -> new name
 Curves = dict[str, tuple[list[int], list[float]]]  # name -> steps, values
 
 
@@ -54,9 +56,9 @@ class Tail:
 
     def _add(self, line: bytes) -> None:
         try:
-            row = dict(json.loads(line))
+            row: dict[str, Any] = dict(json.loads(line))
             step = int(row.pop("step"))
-            numbers = {name: float(value) for name, value in row.items()}
+            numbers = {RENAMED.get(name, name): float(value) for name, value in row.items()}
         except (ValueError, TypeError, KeyError):
             return  # a truncated line
         for name, value in numbers.items():

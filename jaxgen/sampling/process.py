@@ -6,19 +6,10 @@ Both a config (`Config.process`) and a file's manifest describe one, independent
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 MAX_GUIDANCE = 100
 MAX_STEPS = 100_000  # of a process, and of a plan
 SCHEDULES = ("linear", "cosine", "sigmoid")  # those of `jaxgen.sampling.plan.alpha_bar`
-
-
-class SamplerSpec(NamedTuple):
-    """The recipe of a plan."""
-
-    sampler: str
-    steps: int
-    eta: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from jaxgen import __version__
 from jaxgen.errors import UsageError, lookup
 from jaxgen.sampling.plan import FLOW_SAMPLERS, PREDICTIONS, SAMPLERS, Sampler, alpha_bar, make_plan
-from jaxgen.sampling.process import SCHEDULES, Diffusion, Flow, Process, SamplerSpec, Unknown
+from jaxgen.sampling.process import SCHEDULES, Diffusion, Flow, Process, Unknown
 
 USUAL_STEPS = 50
+
+
+class SamplerSpec(NamedTuple):
+    """The recipe of a plan."""
+
+    sampler: str
+    steps: int
+    eta: float = 0.0
 
 
 class Source(Protocol):

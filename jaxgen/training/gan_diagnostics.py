@@ -38,7 +38,7 @@ def watch_gan(subject: Subject, params: Params, metrics: Mapping[str, float]) ->
         report.scalars.update({f"class_share/{i}": float(share) for i, share in enumerate(shares)})
         report.warnings.update(missing(shares, len(samples), config))
         if accuracy is not None:
-            report.scalars["drawn_as_asked"] = accuracy
+            report.scalars["label_accuracy"] = accuracy
     return report
 
 

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from jaxgen.inference import model_file
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 
 GOLDEN = Path(__file__).parents[1] / "golden/format1"
 
@@ -35,7 +35,7 @@ def in_folder(family):
 # --- compose
 
 
-def test_composed_file_is_written_and_its_distance_told(command, family):
+def test_composed_file_is_written_and_its_distance_reported(command, family):
     in_folder(family)
     outcome = command("compose", "net.onnx", "--like", "model.onnx", "-o", "new.onnx")
     assert (outcome.code, outcome.out) == (0, "new.onnx\n")
@@ -73,7 +73,7 @@ def test_place_that_cannot_be_written_exits_3_before_any_work(refused):
     assert "there is no folder" in refused(3, "adopt", "--resign", "none", "-o", "no/m.onnx")
 
 
-def test_like_and_output_are_asked_for(refused):
+def test_like_and_output_are_required(refused):
     assert "--like" in refused(2, "compose", "net.onnx", "-o", "new.onnx")
     assert "--output" in refused(2, "compose", "net.onnx", "--like", "model.onnx")
 

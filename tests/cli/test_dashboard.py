@@ -1,4 +1,4 @@
-"""jaxgen dashboard: what it refuses. That it serves is in tests/serve/test_dashboard_browser.py."""
+"""jaxgen dashboard: what it refuses. That it serves is in tests/serve/dashboard/test_browser.py."""
 
 import json
 import os

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from golden import calls
 from tiny import random_weights
 
 from jaxgen import config as configs
@@ -82,7 +83,7 @@ def listing(folder=Path()):
     return sorted(path.name for path in folder.iterdir() if path.name != "cache")
 
 
-def test_run_becomes_one_file_that_draws(command, run, exported):
+def test_run_becomes_one_file_that_samples(command, run, exported):
     folder, code, out, err = exported
     file = folder / "m.onnx"
     assert (code, out) == (0, "m.onnx\n")
@@ -135,6 +136,13 @@ def test_exported_file_becomes_one_with_required_inputs_that_replays_its_images(
             " is a model file, and net.onnx is exported from a run folder: jaxgen export RUN --network net.onnx",
         ),
         (("--inputs", "none", "-o", "r.onnx"), "'none' is not one of"),
+        *(
+            (
+                ("--inputs", "required", "-o", "r.onnx", "--checkpoint", checkpoint),
+                " is a model file, with the weights of one checkpoint",
+            )
+            for checkpoint in ("best", "last")
+        ),
     ],
 )
 def test_what_cannot_be_made_of_an_exported_file_exits_2(refused, conditional, options, complaint, monkeypatch):
@@ -143,8 +151,18 @@ def test_what_cannot_be_made_of_an_exported_file_exits_2(refused, conditional, o
     assert not listing()
 
 
+@pytest.mark.parametrize("place", ["own.onnx", "./own.onnx", "link.onnx"])
+def test_exported_file_is_not_written_over(refused, place):
+    data = (calls.HERE / "format2/gan.onnx").read_bytes()
+    Path("own.onnx").write_bytes(data)
+    Path("link.onnx").symlink_to("own.onnx")
+    said = refused(2, "export", "own.onnx", "--inputs", "required", "-o", place)
+    assert said == f"-o: {Path(place)} is the file that it is made from"
+    assert Path("own.onnx").read_bytes() == data and listing() == ["link.onnx", "own.onnx"]
+
+
 @pytest.mark.parametrize(("options", "step"), [((), 6), (("--checkpoint", "3"), 3), (("--checkpoint", "last"), 6)])
-def test_checkpoint_is_the_one_that_was_asked_for(command, run, captured, options, step):
+def test_checkpoint_is_the_one_that_was_named(command, run, captured, options, step):
     assert command("export", run, "-o", "m.onnx", *options).code == 0
     ((config, params, path, rest),) = captured
     assert (rest["training"]["steps"], path, rest["beside"]) == (step, Path("m.onnx"), exports.OutputPaths())
@@ -208,7 +226,7 @@ def test_vaes_encoder_is_a_second_file_beside_the_first(command, vae_run):
 @pytest.mark.parametrize(
     ("options", "place"), [((), "m.encoder.onnx"), (("--encoder", "e"), "e"), (("-o", "m"), "m.encoder.onnx")]
 )
-def test_encoder_goes_where_it_is_asked_to(command, vae_run, captured, options, place):
+def test_encoder_goes_where_the_options_name(command, vae_run, captured, options, place):
     assert command("export", vae_run, "-o", "m.onnx", *options).code == 0
     assert captured[0][3]["beside"] == exports.OutputPaths(encoder=Path(place))
 

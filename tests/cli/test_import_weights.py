@@ -1,4 +1,4 @@
-"""jaxgen import: weights of plain PyTorch networks become runs that draw the same images."""
+"""jaxgen import: weights of plain PyTorch networks become runs that sample the same images."""
 
 import hashlib
 import pickle
@@ -11,7 +11,7 @@ from torch import nn
 from jaxgen import config as configs
 from jaxgen.config import GAN, VAE, DataConfig, GANConfig, VAEConfig
 from jaxgen.images import to_uint8
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.sampling import prng
 
 CONFIG = GAN(name="plain", data=DataConfig(size=8), model=GANConfig(latent=6, widths=(8, 4), doublings=1))
@@ -49,7 +49,7 @@ def config_file(tmp_path):
     return path
 
 
-def test_weights_of_a_plain_generator_draw_its_images(jaxgen, theirs, config_file, tmp_path):
+def test_weights_of_a_plain_generator_sample_its_images(jaxgen, theirs, config_file, tmp_path):
     torch.save(theirs.state_dict(), tmp_path / "g.pth")
     run, model = tmp_path / "run", tmp_path / "model.onnx"
     done = jaxgen("import", tmp_path / "g.pth", "--config", config_file, "--map", "=generator", "-o", run)
@@ -144,7 +144,9 @@ def test_folder_that_holds_a_run_is_left_alone(jaxgen, theirs, config_file, tmp_
     assert "is not empty" in done.stderr
 
 
-def test_folder_that_cannot_be_made_is_told_without_an_option_that_is_not_there(jaxgen, theirs, config_file, tmp_path):
+def test_folder_that_cannot_be_made_is_reported_without_an_option_that_is_not_there(
+    jaxgen, theirs, config_file, tmp_path
+):
     torch.save(theirs.state_dict(), tmp_path / "g.pth")
     done = jaxgen("import", tmp_path / "g.pth", "--config", config_file, "--map", "=generator", "-o", "/proc/zz")
     assert done.returncode == 3 and "--out" not in done.stderr

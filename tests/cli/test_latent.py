@@ -105,7 +105,7 @@ def test_anomaly_scores_the_dataset_and_its_auroc_is_that_of_its_scores(latent, 
 
 
 @pytest.mark.parametrize(("name", "key"), [("anomaly", "scores"), ("reconstruct", "images")])
-def test_images_of_one_name_in_two_folders_are_both_told_of(name, key, latent, family, tmp_path):
+def test_images_of_one_name_in_two_folders_are_both_reported(name, key, latent, family, tmp_path):
     for folder, old in (("x", "one"), ("y", "two")):
         (tmp_path / folder).mkdir()
         (tmp_path / f"{old}.png").rename(tmp_path / folder / "1.png")
@@ -118,7 +118,7 @@ def test_images_of_one_name_in_two_folders_are_both_told_of(name, key, latent, f
 @pytest.mark.parametrize(
     "arguments", [("encode", "-o", "a.npy"), ("cluster", "--clusters", 2), ("map", "-o", "a.npy")], ids=lambda a: a[0]
 )
-def test_an_encoder_is_told_no_class(arguments, latent, family):
+def test_an_encoder_is_given_no_class(arguments, latent, family):
     name, *rest = arguments
     latent(name, family("vae").onnx, "one.png", "two.png", "two.png", *rest)
 
@@ -154,7 +154,7 @@ def test_cluster_says_its_purity_and_shows_a_cluster_a_row(latent, family):
     assert height > 4 * (2 + 58 + 12) and width == 2 + 12 * 58  # a line of text above each row
 
 
-def test_map_draws_a_scatter_and_writes_its_points(latent, family):
+def test_map_plots_a_scatter_and_writes_its_points(latent, family):
     model = family("vae").onnx
     assert latent("map", model, *DIGITS, "--label", 0, "--count", 50)["method"] == "pca"
     assert len(np.unique(pixels("map.png").reshape(-1, 3), axis=0)) > 20  # colours of classes
@@ -162,7 +162,7 @@ def test_map_draws_a_scatter_and_writes_its_points(latent, family):
     assert np.load("points.npy").shape == (50, 2)
 
 
-def test_traverse_sweeps_the_dimensions_asked_for(latent, family):
+def test_traverse_sweeps_the_named_dimensions(latent, family):
     said = latent("traverse", family("gan").onnx, "--dimensions", "4,0", "--frames", 5, "--label", 1, "-o", "a.npy")
     assert said["dimensions"] == [4, 0]
     assert np.load("a.npy").shape == (10, 8, 8, 1)

@@ -75,7 +75,7 @@ def test_inpainting_of_several_images_is_refused(refused, unconditional):
     assert "is of one image, and two.npy holds 2" in refused(2, "latent", "inpaint", unconditional.onnx, "two.npy")
 
 
-def test_folder_of_classes_is_told_how_to_be_read(refused, family, tmp_path):
+def test_message_on_a_folder_of_classes_names_the_option_that_reads_it(refused, family, tmp_path):
     (tmp_path / "pets" / "cat").mkdir(parents=True)
     Image.new("L", (8, 8)).save(tmp_path / "pets" / "cat" / "1.png")
     line = refused(2, "latent", "reconstruct", family("vae").onnx, "pets", "--label", 0)

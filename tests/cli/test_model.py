@@ -66,7 +66,7 @@ def test_info_says_what_the_file_is(command, model):
     assert said["certificate"].endswith(f"in {len(model.manifest['certificate']['trajectories'])} comparisons")
 
 
-# --- a file that draws something else than it did
+# --- a file that samples something else than it did
 
 
 def other_weights(proto):

@@ -119,7 +119,7 @@ def test_full_disk_is_one_line(unconditional):
     assert done.stderr.startswith("jaxgen: No space left") and done.stderr.count("\n") == 1
 
 
-# --- images do not depend on how they are drawn
+# --- images do not depend on how they are sampled
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 40])
@@ -185,7 +185,7 @@ def test_ctrl_c_exits_130_within_two_seconds_and_leaves_no_file(unconditional, o
         [sys.executable, "-m", "jaxgen", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=heed_interrupts,
     )  # fmt: skip
-    time.sleep(2)  # by then it draws, and has many seconds to go
+    time.sleep(2)  # by then it samples, and has many seconds to go
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     start = time.monotonic()

@@ -95,7 +95,7 @@ def test_folder_of_something_else_is_left_alone(command, tmp_path):
         ({"JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "2"}, "JAX_PROCESS_ID must be less than JAX_NUM_PROCESSES (2)"),
     ],
 )
-def test_half_said_launch_is_one_line(command, asked, monkeypatch, environment, words):
+def test_incomplete_launch_is_one_line(command, asked, monkeypatch, environment, words):
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "localhost:1")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

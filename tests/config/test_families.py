@@ -143,7 +143,7 @@ def test_importance_weighted_bound_has_no_weight_of_its_kl(setting):
     assert message == "vae.samples must be 1 where beta is not 1 or free_bits not 0, got 5"
 
 
-def test_others_may_know_of_a_config_what_they_need_without_asking_its_family():
+def test_others_may_know_of_a_config_what_they_need_without_its_family():
     def known(config):
         return (
             config.noise_shape, config.is_generator, config.null_class, config.convolutional, type(config.process),

@@ -60,7 +60,7 @@ def test_other_epochs_and_seeds_come_in_other_orders(make):
     assert all(a != b for i, a in enumerate(orders) for b in orders[:i])
 
 
-def test_every_image_is_seen_within_some_epochs(make):
+def test_every_image_occurs_within_some_epochs(make):
     batches = make()
     assert len(set(rows(*(batches[step] for step in range(50))))) == COUNT
 

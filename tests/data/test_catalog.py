@@ -48,7 +48,7 @@ def test_digits_need_no_place():
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "fashion_mnist", "cryptopunks"])
-def test_info_of_each_name_tells_what_it_is(name):
+def test_info_of_each_name_describes_it(name):
     about = data.info(name)
     assert about.name == name
     assert about.title and about.source

@@ -70,7 +70,7 @@ def test_center_crop_keeps_the_middle():
     assert center_crop(image.swapaxes(1, 2)).shape == (1, 2, 2, 1)
 
 
-def test_fit_of_wide_rgba_gives_what_was_asked():
+def test_fit_of_wide_rgba_gives_the_requested_shape():
     assert fit(np.zeros((2, 10, 30, 4), np.uint8), 5, 1).shape == (2, 5, 5, 1)
 
 

@@ -1,13 +1,7 @@
-"""A model's file in onnxruntime, for the tests that ask it alone, and as another tool changed it."""
+"""A model's file as another tool changed it."""
 
 import onnx
 import pytest
-import runtimes
-
-
-@pytest.fixture(scope="module")
-def session(model):
-    return runtimes.session(model.onnx)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from schemas import VALIDATOR
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file, tensors
+from jaxgen.inference.model import Model
 from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import verify
 from jaxgen_export.adopt import resign
 
@@ -129,7 +129,7 @@ def weights_to_the_top(model):
     del body.initializer[:]
 
 
-def test_weights_that_left_the_loop_are_said_to_be_slower(changed):
+def test_weights_that_left_the_loop_are_reported_as_slower(changed):
     told = []
     resign(changed(OLD / "ddpm.onnx", weights_to_the_top), told.append)
     assert any("outside the loop's body" in line for line in told)
@@ -210,7 +210,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("change", BROKEN, ids=lambda change: change.__name__)
-def test_graph_that_broke_the_contract_is_told_what_is_wrong(changed, change):
+def test_message_on_a_graph_that_broke_the_contract_names_what_is_wrong(changed, change):
     assert BROKEN[change] in refusal(changed(OLD / "ddpm.onnx", change))
 
 

@@ -9,7 +9,7 @@ import torch
 
 from jaxgen.errors import JaxgenError
 from jaxgen.images import to_uint8
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.inference.tensors import decode_images
 from jaxgen.inference.verify import worst
 from jaxgen.models import network, sampling
@@ -65,7 +65,7 @@ def test_certified_distances_are_within_what_is_promised(model):
     assert any(row["absolute"] > 0 for row in held["evaluation"])
 
 
-def test_probe_is_what_jax_draws(model):
+def test_probe_is_what_jax_samples(model):
     config, probe = model.config, model.manifest["certificate"]["probe"]
     assert len(probe["index"]) == 8
     if model.classes:
@@ -83,7 +83,7 @@ def test_probe_is_what_jax_draws(model):
 
 
 @pytest.mark.slow
-def test_1000_steps_of_ddpm_draw_the_same_images_on_every_runtime(unconditional):
+def test_1000_steps_of_ddpm_sample_the_same_images_on_every_runtime(unconditional):
     """T = 1000, whatever the model was trained for: the errors of a thousand evaluations add up."""
     config = unconditional.config
     plan = plans.make_plan(plans.alpha_bar("linear", 1000), sampler="ancestral", steps=1000)

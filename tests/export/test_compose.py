@@ -15,10 +15,10 @@ from schemas import VALIDATOR
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file, tensors
+from jaxgen.inference.model import Model
 from jaxgen.inference.network import sample_with
 from jaxgen.inference.opening import opened
 from jaxgen.inference.required_inputs import with_required_inputs
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import same_images, verify
 from jaxgen_export.compose import compose_model
 
@@ -51,7 +51,7 @@ def model(request, any_model):
     return any_model(request.param)
 
 
-def drawn(path, **inputs):
+def sampled(path, **inputs):
     return Model.open(path).sample(np.full(6, 5), INDEX, **inputs)
 
 
@@ -80,12 +80,12 @@ def unchanged(model, tmp_path_factory):
 
 def test_unchanged_network_gives_the_images_of_its_file_byte_for_byte(model, unchanged):
     path, _ = unchanged
-    (want, *before), (found, *after) = drawn(model.onnx), drawn(path)
+    (want, *before), (found, *after) = sampled(model.onnx), sampled(path)
     assert want.tobytes() == found.tobytes() and len(np.unique(want)) > 50
     if model.config.process:
         assert before[0].tobytes() == after[0].tobytes()
         plan = Model.open(path).plan(sampler="euler" if "flow" in model.config.family else "ancestral", steps=5)
-        np.testing.assert_array_equal(drawn(path, plan=plan)[0], drawn(model.onnx, plan=plan)[0])
+        np.testing.assert_array_equal(sampled(path, plan=plan)[0], sampled(model.onnx, plan=plan)[0])
     inputs = [[value.name for value in onnx.load(file).graph.input] for file in (path, model.onnx)]
     assert inputs[0] == inputs[1]
 
@@ -170,7 +170,7 @@ def test_images_are_those_of_the_network_that_was_put_in(model, weaker):
         return run(dict(zip(names, inputs, strict=True)))
 
     want = sample_with(network, model_file.read(model.onnx).inference, np.full(6, 5), INDEX, label=label)
-    assert same_images(drawn(path, label=label)[0], want)
+    assert same_images(sampled(path, label=label)[0], want)
 
 
 def quantised(model, folder, **how):
@@ -209,7 +209,7 @@ def test_network_of_16_bits_keeps_the_newer_operators_that_it_needs(family, comp
     assert verify(opened(model_file.read(path)))["same"]
 
 
-def test_dynamically_quantised_network_is_taken_when_asked_for(conditional, composed, tmp_path):
+def test_dynamically_quantised_network_is_taken_on_request(conditional, composed, tmp_path):
     quantize_dynamic(conditional.network, tmp_path / "dynamic.onnx")
     with pytest.raises(JaxgenError, match=r"depend on what else is in their batch: .*quantise statically, or give --"):
         composed(tmp_path / "dynamic.onnx", conditional.onnx)
@@ -225,7 +225,7 @@ def test_operators_of_another_version_are_converted(family, composed, version):
     changed = onnx.version_converter.convert_version(networks.network(model), version)
     path = composed(changed, model.onnx)
     assert [entry.version for entry in onnx.load(path).opset_import] == [20]
-    np.testing.assert_array_equal(drawn(path)[0], drawn(model.onnx)[0])
+    np.testing.assert_array_equal(sampled(path)[0], sampled(model.onnx)[0])
 
 
 def test_what_onnxruntime_writes_is_taken_at_its_basic_level_and_named_above(unconditional, composed, tmp_path):
@@ -238,7 +238,7 @@ def test_what_onnxruntime_writes_is_taken_at_its_basic_level_and_named_above(unc
         return path
 
     path = composed(optimised(ort.GraphOptimizationLevel.ORT_ENABLE_BASIC), unconditional.onnx)
-    assert same_images(drawn(path)[0], drawn(unconditional.onnx)[0])
+    assert same_images(sampled(path)[0], sampled(unconditional.onnx)[0])
     with pytest.raises(JaxgenError, match=r"operators that are not ONNX's own: com\.microsoft.*ORT_ENABLE_BASIC"):
         composed(optimised(ort.GraphOptimizationLevel.ORT_ENABLE_ALL), unconditional.onnx)
 
@@ -251,8 +251,8 @@ def test_function_that_a_tool_defined_is_written_out(family, composed):
     nodes = [helper.make_node("Add", ["a", "a"], ["b"])]
     changed.functions.append(helper.make_function("own", "Twice", ["a"], ["b"], nodes, changed.opset_import[:1]))
     doubled = ending(networks.network(model), "Mul", np.float32(2))
-    want = drawn(composed(doubled, model.onnx))[0]
-    np.testing.assert_array_equal(drawn(composed(changed, model.onnx))[0], want)
+    want = sampled(composed(doubled, model.onnx))[0]
+    np.testing.assert_array_equal(sampled(composed(changed, model.onnx))[0], want)
 
 
 def test_branches_inside_the_network_are_taken(unconditional, composed):
@@ -264,7 +264,7 @@ def test_branches_inside_the_network_are_taken(unconditional, composed):
     ]
     node.CopyFrom(helper.make_node("If", ["always"], ["out"], then_branch=bodies[0], else_branch=bodies[1]))
     changed.graph.initializer.append(numpy_helper.from_array(np.array(True), "always"))
-    np.testing.assert_array_equal(drawn(composed(changed, unconditional.onnx))[0], drawn(unconditional.onnx)[0])
+    np.testing.assert_array_equal(sampled(composed(changed, unconditional.onnx))[0], sampled(unconditional.onnx)[0])
 
 
 # --- what is refused
@@ -430,7 +430,7 @@ def test_network_goes_into_a_file_with_required_inputs_which_it_keeps(name, any_
     path = composed(model.network, like)
     graph = onnx.load(path).graph
     assert not {value.name for value in graph.input} & {tensor.name for tensor in graph.initializer}  # no default
-    np.testing.assert_array_equal(drawn(path)[0], drawn(model.onnx)[0])
+    np.testing.assert_array_equal(sampled(path)[0], sampled(model.onnx)[0])
     manifest = model_file.read(path).manifest
     assert manifest["parent"]["sha256"] == model_file.read(like).sha256
     assert manifest["certificate"]["onnxruntime"] == {"optimization": "ORT_ENABLE_ALL"}

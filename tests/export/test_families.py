@@ -1,15 +1,14 @@
 """The files of every family but diffusion: whole or not there at all, and weights that plain PyTorch takes."""
 
 import json
-from pathlib import Path
 
-import jsonschema
 import numpy as np
 import onnx
 import pytest
 import safetensors
 import torch
 from runtimes import assert_same, noise, random_pixels, requests, session
+from schemas import VALIDATOR
 from tiny import FAMILIES, random_weights
 from torch import nn
 
@@ -53,11 +52,10 @@ WANTED = {  # of the inference section, besides what all have
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_manifest_of_each_kind_is_what_the_schema_and_the_readme_say(family, name):
-    schema = json.loads((Path(__file__).parents[2] / "docs/manifest.schema.json").read_text())
     model = family(name)
     for path in files(model):
         manifest = model_file.read(path).manifest
-        jsonschema.Draft202012Validator(schema).validate(manifest)
+        VALIDATOR.validate(manifest)
         kind = "encoder" if path == model.encoder else "classifier" if name == "classifier" else "sampler"
         want = WANTED[name] if kind == "sampler" else {k: v for k, v in WANTED[name].items() if k == "likelihood"}
         common = {"kind": kind, "image_shape": [8, 8, model.config.data.channels], "classes": list(model.classes)}
@@ -133,7 +131,7 @@ def pixels_of(found):
     return to_uint8(found.detach().permute(0, 2, 3, 1).numpy())
 
 
-def test_weights_draw_the_same_in_a_plain_vae(family, state_of):
+def test_weights_sample_the_same_in_a_plain_vae(family, state_of):
     model = family("vae-convolutional")
     net = Flat(
         nn.Linear(4, 16), nn.SiLU(), nn.Linear(16, 8 * 2 * 2), nn.Unflatten(1, (8, 2, 2)), nn.SiLU(),
@@ -146,7 +144,7 @@ def test_weights_draw_the_same_in_a_plain_vae(family, state_of):
     assert_same(pixels_of(2 * net(z) - 1), session(model.onnx).run(None, feeds)[0])
 
 
-def test_weights_draw_the_same_in_a_plain_gan(family, state_of):
+def test_weights_sample_the_same_in_a_plain_gan(family, state_of):
     model, state = family("gan"), state_of(family("gan"))
     net = Flat(
         nn.Linear(5 + 4, 8 * 2 * 2), nn.Unflatten(1, (8, 2, 2)),
@@ -162,7 +160,7 @@ def test_weights_draw_the_same_in_a_plain_gan(family, state_of):
     assert_same(pixels_of(net(named)), session(model.onnx).run(None, feeds)[0])
 
 
-def test_weights_tell_the_same_in_a_plain_classifier(family, state_of):
+def test_weights_classify_the_same_in_a_plain_classifier(family, state_of):
     model = family("classifier")
     net = Flat(
         nn.Conv2d(1, 4, 4, stride=2, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 4, stride=2, padding=1), nn.ReLU(),

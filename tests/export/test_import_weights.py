@@ -49,7 +49,7 @@ def flax_images(config, params, z):
 
 @pytest.mark.parametrize("file", ["w.pth", "w.safetensors"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_foreign_generator_draws_in_jax_what_it_drew(tmp_path, file, dtype):
+def test_foreign_generator_samples_the_same_in_jax(tmp_path, file, dtype):
     config, theirs = FAMILIES["gan-unconditional"], Theirs().to(dtype)
     _, params = load_state(save(tmp_path / file, theirs.state_dict()), config, GENERATOR)
     assert all(name.startswith("generator.") and value.dtype == np.float32 for name, value in params.items())
@@ -184,7 +184,7 @@ def test_state_in_a_checkpoint_is_found(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-def test_torchscript_and_half_a_file_are_told_apart_in_short(tmp_path):
+def test_torchscript_and_half_a_file_get_short_messages_of_their_own(tmp_path):
     torch.jit.script(Theirs()).save(tmp_path / "w.ts")
     whole = save(tmp_path / "w.pth", Theirs().state_dict()).read_bytes()
     (tmp_path / "w.pth").write_bytes(whole[: len(whole) // 2])

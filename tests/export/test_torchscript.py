@@ -57,8 +57,8 @@ def requests(model):
 
 @pytest.fixture(scope="module")
 def read(model, requests, tmp_path_factory):
-    """What the other process says of the file, and the arrays that it drew."""
-    arrays = tmp_path_factory.mktemp("torchscript") / "drawn.npz"
+    """What the other process says of the file, and the arrays that it sampled."""
+    arrays = tmp_path_factory.mktemp("torchscript") / "sampled.npz"
     site_packages = sysconfig.get_paths()["purelib"]
     arguments = [site_packages, str(model.torchscript), str(arrays), json.dumps(requests)]
     done = subprocess.run(

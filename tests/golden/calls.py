@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from jaxgen.images import to_uint8
+from jaxgen.inference.model import Model
 from jaxgen.inference.network import Network, sample_with
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 from jaxgen.sampling import sampler_spec
 
 HERE = Path(__file__).parent
+FOLDERS = sorted(HERE.glob("format*"))  # one of each format
 COUNT = 4  # images of a call
 SAMPLERS = {"ddpm": 0, "cddpm": 0, "flow": 0, "vae": 3, "gan": 5}  # numbers of a latent; 0: those with a plan
 READERS = ("vae.encoder", "classifier")
@@ -28,6 +29,17 @@ def stems(folder: Path) -> set[str]:
     """The names of the files in a folder of one format."""
     since_format_2 = set() if folder.name == "format1" else {*NETWORKS, *REQUIRED}
     return {*SAMPLERS, *READERS} | since_format_2
+
+
+def drawn(folder: Path) -> dict[str, str]:
+    """Of the files in a folder, those that give images: the name of each -> the name of its answers."""
+    return {name: (NETWORKS | REQUIRED).get(name, name) for name in sorted(stems(folder) - {*READERS})}
+
+
+def opened(folder: Path, name: str, **how: Any) -> Model | Outside:
+    """One of these files, in a runtime."""
+    path = folder / f"{name}.onnx"
+    return Outside(Network.open(path, **how)) if name in NETWORKS else Model.open(path, **how)
 
 
 def sampled(model: Model | Outside, name: str, seed: int) -> dict[str, np.ndarray]:

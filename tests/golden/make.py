@@ -29,9 +29,9 @@ from tiny import CLASSES, CONDITIONAL, FAMILIES, UNCONDITIONAL, random_weights  
 
 from jaxgen.config import Config, DiffusionConfig  # noqa: E402
 from jaxgen.inference import model_file  # noqa: E402
+from jaxgen.inference.model import Model  # noqa: E402
 from jaxgen.inference.predictor import Predictor  # noqa: E402
 from jaxgen.inference.required_inputs import with_required_inputs  # noqa: E402
-from jaxgen.inference.sampler import Model  # noqa: E402
 from jaxgen.models import network, sampling  # noqa: E402
 from jaxgen_export.export import OutputPaths, export_model  # noqa: E402
 

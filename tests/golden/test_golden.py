@@ -8,14 +8,13 @@ import pytest
 from golden import calls
 
 from jaxgen.inference import model_file
-from jaxgen.inference.network import Network
+from jaxgen.inference.model import Model
 from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import verify
 
-FORMATS = sorted(path.name for path in calls.HERE.glob("format*"))
-folders = pytest.mark.parametrize("folder", [calls.HERE / name for name in FORMATS], ids=FORMATS)
+FORMATS = [folder.name for folder in calls.FOLDERS]
+folders = pytest.mark.parametrize("folder", calls.FOLDERS, ids=FORMATS)
 
 
 def test_there_is_a_folder_for_each_format():
@@ -23,6 +22,19 @@ def test_there_is_a_folder_for_each_format():
     for name in FORMATS:
         folder = calls.HERE / name
         assert {path.name.removesuffix(".onnx") for path in folder.glob("*.onnx")} == calls.stems(folder)
+
+
+@pytest.mark.parametrize("folder", calls.FOLDERS[1:], ids=FORMATS[1:])
+def test_answers_and_seeds_are_those_of_the_first_format(folder):
+    first = calls.FOLDERS[0]
+    assert calls.seeds(folder) == calls.seeds(first)
+    assert {path.stem for path in folder.glob("*.npz")} == {*calls.SAMPLERS, *calls.READERS}
+    for name in (*calls.SAMPLERS, *calls.READERS):
+        found, want = calls.answers(folder, name), calls.answers(first, name)
+        assert found.keys() == want.keys()
+        for call, numbers in want.items():
+            assert found[call].dtype == numbers.dtype
+            np.testing.assert_array_equal(found[call], numbers, err_msg=f"{name}: {call}")
 
 
 @folders
@@ -46,12 +58,11 @@ def test_reader_gives_the_numbers_that_it_gave(folder, name):
         np.testing.assert_allclose(found[output], numbers, rtol=1e-4, atol=1e-5, err_msg=output)
 
 
-@pytest.mark.parametrize("folder", [calls.HERE / name for name in FORMATS[1:]], ids=FORMATS[1:])
+@pytest.mark.parametrize("folder", calls.FOLDERS[1:], ids=FORMATS[1:])
 @pytest.mark.parametrize(("name", "whole"), (calls.NETWORKS | calls.REQUIRED).items())
 def test_network_and_sampler_without_defaults_give_the_images_of_the_whole_file(folder, name, whole):
-    path, want = folder / f"{name}.onnx", calls.answers(folder, whole)
-    model = calls.Outside(Network.open(path)) if name in calls.NETWORKS else Model.open(path)
-    found = calls.sampled(model, whole, calls.seeds(folder)[whole])
+    want = calls.answers(folder, whole)
+    found = calls.sampled(calls.opened(folder, name), whole, calls.seeds(folder)[whole])
     assert found.keys() == want.keys()
     for call, images in want.items():
         np.testing.assert_array_equal(found[call], images, err_msg=call)
@@ -59,7 +70,7 @@ def test_network_and_sampler_without_defaults_give_the_images_of_the_whole_file(
 
 @pytest.mark.parametrize(
     "path",
-    [calls.HERE / name / f"{stem}.onnx" for name in FORMATS for stem in sorted(calls.stems(calls.HERE / name))],
+    [folder / f"{stem}.onnx" for folder in calls.FOLDERS for stem in sorted(calls.stems(folder))],
     ids=lambda path: f"{path.parent.name}-{path.stem}",
 )
 def test_certificate_holds(path):

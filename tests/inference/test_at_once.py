@@ -9,11 +9,11 @@ from PIL import Image
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import captioned, read_png
 from jaxgen.inference import model_file
+from jaxgen.inference.model import Model
 from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.provenance import read_provenance
 from jaxgen.inference.request import Request
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import verify
 from jaxgen.sampling import prng
 
@@ -48,7 +48,7 @@ def test_plan_is_refused_in_one_line(gan, wish):
         ask(gan, **wish)
 
 
-def test_model_that_needs_a_class_draws_all_in_turn_unless_told(vae):
+def test_model_that_needs_a_class_samples_all_in_turn_unless_one_is_named(vae):
     assert ask(vae).label == "all"
     assert ask(vae, label="bee").label == 2
     with pytest.raises(UsageError, match="label must be a class"):
@@ -60,7 +60,7 @@ def test_model_that_needs_a_class_draws_all_in_turn_unless_told(vae):
     np.testing.assert_array_equal(whole, turned)
 
 
-def test_noise_of_an_image_given_as_its_latent_draws_that_image(vae):
+def test_noise_of_an_image_given_as_its_latent_gives_that_image(vae):
     seeds, index, label = np.array([5, 6]), np.array([1, 9]), np.array([0, 2])
     latent = prng.image_noise(seeds, index, 0, vae.noise_shape)
     drawn, state = vae.sample(seeds, index, label=label)

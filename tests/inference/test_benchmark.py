@@ -53,7 +53,7 @@ def rows(monkeypatch):
     return {row["runtime"]: row for row in result["rows"]}
 
 
-def test_images_per_second_are_those_of_the_median_draw_after_the_first(rows):
+def test_images_per_second_are_those_of_the_median_call_after_the_first(rows):
     assert rows["onnxruntime"]["images_per_second"] == 8 / 2.0
     assert rows[benchmark.PYTORCH]["images_per_second"] == 8 / 4.0
 

@@ -17,7 +17,7 @@ from jaxgen.errors import JaxgenError
 from jaxgen.inference import model_file
 from jaxgen.inference.format1 import upgraded
 from jaxgen.inference.manifest import Inference
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen_export.manifest import inference_of
 
 FORMAT_1 = calls.HERE / "format1"
@@ -86,7 +86,7 @@ def test_only_what_matters_is_looked_at(changed):
         np.testing.assert_array_equal(calls.sampled(model, "cddpm", seed)[call], images)
 
 
-def test_renamed_keys_are_read_and_said_if_they_matter(changed, monkeypatch, capsys):
+def test_renamed_keys_are_read_and_reported_if_they_matter(changed, monkeypatch, capsys):
     for old, new in [("diffusion.T", "diffusion.steps"), ("training.learning_rate", "training.lr"), ("dat", "data")]:
         monkeypatch.setitem(RENAMES, old, Rename(new, "0.2"))
 

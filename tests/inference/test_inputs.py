@@ -10,8 +10,8 @@ import pytest
 from golden import calls
 
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.inference.model import Model
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 
 FORMAT_2 = calls.HERE / "format2"
 PLAN = Model.open(FORMAT_2 / "cddpm.onnx").plan(steps=2)

@@ -13,10 +13,10 @@ from servers import forged, inside
 from jaxgen import config as configs
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file
+from jaxgen.inference.model import Model
 from jaxgen.inference.network import Network, sample_with
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.request import Request
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import same_images, verify
 from jaxgen.latent.spaces import open_space
 from jaxgen_serve.models import sandbox

@@ -8,17 +8,15 @@ import json
 import math
 from pathlib import Path
 
-import jsonschema
 import pytest
 from golden import calls
+from schemas import SCHEMA, VALIDATOR
 
 from jaxgen.errors import JaxgenError
 from jaxgen.inference import manifest, model_file
 from jaxgen.inference.manifest import Inference, Likelihood, require_known
-from jaxgen.sampling.process import Diffusion, Flow, SamplerSpec, Unknown
-
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/manifest.schema.json").read_text())
-VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+from jaxgen.sampling.process import Diffusion, Flow, Unknown
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 DIFFUSION = {
     "kind": "diffusion", "steps": 1000, "schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02,

@@ -135,7 +135,7 @@ def test_missing_file_folder_and_oversize_file_are_refused(tmp_path):
     tracemalloc.stop()
 
 
-def test_newer_format_asks_for_an_upgrade():
+def test_message_on_a_newer_format_names_the_upgrade():
     newer = dump_manifest(MANIFEST).replace('"format": 2', '"format": 3')
     assert "made by a newer jaxgen (format 3, this one reads 2); upgrade" in refusal(forged(model(), newer))
 

@@ -7,18 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from golden import calls
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file
+from jaxgen.inference.model import Model
 from jaxgen.inference.network import Network, sample_with
 from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.tensors import decode, encode
 from jaxgen.inference.verify import verify
 from jaxgen.sampling import plan as plans
 
 SEED, INDEX = np.array([3, 3, 2**32 - 1, 0]), np.array([0, 7, 1, 2**31])
+GOLDEN = calls.HERE / "format2"
 SCRIPT = Path(__file__).parents[2] / "docs/clients/network.py"
 
 
@@ -93,6 +95,14 @@ def test_script_of_the_docs_gives_the_images_of_the_whole_file(model, tmp_path):
     same(np.load(tmp_path / "images.npy"), whole.sample(np.full(4, 7), np.arange(4), **how)[0])
 
 
+def test_script_of_the_docs_draws_the_batch_of_a_file_that_takes_no_other(tmp_path):
+    command = [sys.executable, SCRIPT, GOLDEN / "gan.network.onnx", tmp_path / "images.npy"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    index = np.arange(3)
+    same(np.load(tmp_path / "images.npy"), Model.open(GOLDEN / "gan.onnx").sample(np.full(3, 7), index, label=index)[0])
+
+
 # --- what is refused
 
 
@@ -140,7 +150,7 @@ def test_nan_is_no_image(family):
         sample_with(lambda z, label: np.full((len(z), 8, 8, 1), np.nan, np.float32), inference, SEED, INDEX)
 
 
-def test_file_of_another_kind_is_no_network_and_a_network_draws_and_reads_nothing(unconditional, family):
+def test_file_of_another_kind_is_no_network_and_a_network_samples_and_reads_nothing(unconditional, family):
     with pytest.raises(
         JaxgenError, match=r"is no network but a sampler; 'jaxgen export RUN --network net\.onnx' writes"
     ):

@@ -14,7 +14,7 @@ from jaxgen.inference.provenance import (
     read_provenance,
     require_replayable,
 )
-from jaxgen.sampling.process import SamplerSpec
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 MADE = Provenance(model="ab" * 32, seed=7, index=12, label=3, guidance=2.0, plan=SamplerSpec("ddim", 50, 0.5))
 
@@ -43,14 +43,14 @@ def test_image_of_a_latent_has_no_seed():
     assert decoded.fields()["seed"] is None and decoded.fields()["latent"] == [0.5, -1.0]
 
 
-def test_file_is_named_by_what_tells_the_image_from_others():
+def test_file_is_named_by_what_distinguishes_the_image():
     assert MADE.file_name == "seed7-000012-class3.png"
     assert replace(MADE, label=-1, untrained=True).file_name == "untrained-seed7-000012.png"
     assert replace(MADE, seed=None, latent=(0.0,), index=0).file_name == "latent-000000-class3.png"
     assert replace(MADE, untrained=True).batch_name("a-run/tiny", ".zip") == "untrained-a-run-tiny-seed7.zip"
 
 
-def test_latent_tool_leaves_out_what_it_was_not_asked():
+def test_latent_tool_leaves_out_what_was_not_requested():
     made = LatentProvenance(model="ab" * 32, command="map", settings={"side": 20, "label": None})
     assert made.record() == {"model": "ab" * 32, "command": "map", "side": 20}
 

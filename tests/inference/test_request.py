@@ -5,7 +5,7 @@ import json
 import math
 
 import pytest
-from asking import ask
+from model_requests import ask
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.provenance import provenance_text

@@ -13,11 +13,11 @@ from runtimes import requests, session
 from jaxgen.errors import JaxgenError
 from jaxgen.inference import model_file
 from jaxgen.inference.defaults import required
+from jaxgen.inference.model import Model
 from jaxgen.inference.model_file import Artifact, dump_manifest, parse
 from jaxgen.inference.opening import opened
 from jaxgen.inference.protobuf import WireError
 from jaxgen.inference.required_inputs import with_required_inputs
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.verify import verify
 
 SAMPLERS = ["conditional", "unconditional", "flow", "vae", "gan-unconditional"]
@@ -107,7 +107,7 @@ def test_other_clients_must_feed_every_input(drawer, made, tmp_path):
         np.testing.assert_array_equal(found, want)
 
 
-def test_foreign_initializers_and_second_graphs_are_seen():
+def test_foreign_initializers_and_second_graphs_are_found():
     inputs = [value("x"), value("w")]
     proto = onnx_model(initializers=[tensor("kept")])
     del proto.graph.input[:]

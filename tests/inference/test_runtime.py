@@ -10,15 +10,16 @@ from golden import calls
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file, runtime as runtimes
+from jaxgen.inference.model import Model
+from jaxgen.inference.network import Network
 from jaxgen.inference.opening import opened
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.session import Stop, Threaded
 from jaxgen.inference.tensors import decode_images, encode_images
 
-FILES = calls.HERE / "format1"
 CPU = "CPUExecutionProvider"
-DDPM, VAE, CLASSIFIER = (FILES / f"{name}.onnx" for name in ("ddpm", "vae", "classifier"))
+NEW = calls.FOLDERS[-1]
+VAE, CLASSIFIER, NETWORK = (NEW / f"{name}.onnx" for name in ("vae", "classifier", "gan.network"))
 
 
 @pytest.mark.parametrize(
@@ -69,15 +70,23 @@ def inverted(data, path, **how):
     return Threaded(path, "inverted", session.inputs, session.outputs, work)
 
 
+IMAGES = r"\d\.\d{3}% of pixels identical in 8 images, the largest difference is"
+DIFFERS = {
+    "ddpm": (Model, rf"{IMAGES} 2\d\d"),
+    "vae": (Model, rf"{IMAGES} \d+"),
+    "classifier": (Predictor, r"logits(, features)? of 8 images within 2\.0e\+00 relative"),
+    "flow.required": (Model, rf"{IMAGES} 2\d\d"),
+    "gan.network": (Network, r"\d evaluations within 2\.0e\+00 relative"),
+}
+
+
 @pytest.mark.parametrize(
-    ("kind", "path", "differs"),
-    [
-        (Model, DDPM, r"\d\.\d{3}% of pixels identical in 8 images, the largest difference is 2\d\d"),
-        (Model, VAE, r"\d\.\d{3}% of pixels identical in 8 images, the largest difference is \d+"),
-        (Predictor, CLASSIFIER, r"logits(, features)? of 8 images within 2\.0e\+00 relative"),
-    ],
+    "path",
+    [folder / f"{name}.onnx" for folder in calls.FOLDERS for name in DIFFERS if name in calls.stems(folder)],
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
 )
-def test_runtime_that_gives_something_else_is_refused_by_name_with_what_differs(kind, path, differs, monkeypatch):
+def test_runtime_that_gives_something_else_is_refused_by_name_with_what_differs(path, monkeypatch):
+    kind, differs = DIFFERS[path.stem]
     monkeypatch.setitem(runtimes.RUNTIMES, "inverted", inverted)
     with pytest.raises(JaxgenError, match=f"refused in inverted, which gives different results: {differs}") as refused:
         kind.open(path, runtime="inverted")
@@ -106,6 +115,7 @@ def test_file_without_a_certificate_opens_in_the_usual_runtime_alone(family, res
 def test_file_opens_as_what_it_is():
     assert type(opened(model_file.read(VAE))) is Model
     assert type(opened(model_file.read(CLASSIFIER), runtime="reference")) is Predictor
+    assert type(opened(model_file.read(NETWORK), runtime="reference")) is Network
 
 
 def test_command_samples_in_another_runtime(jaxgen, tmp_path):
@@ -115,7 +125,7 @@ def test_command_samples_in_another_runtime(jaxgen, tmp_path):
     np.testing.assert_array_equal(*(np.load(tmp_path / f"{name}.npy") for name in ("onnxruntime", "reference")))
 
 
-def test_command_verifies_another_runtime_and_tells_how_far_it_is(jaxgen, family, restamped):
+def test_command_verifies_another_runtime_and_reports_how_far_it_is(jaxgen, family, restamped):
     done = jaxgen("verify", CLASSIFIER, "--runtime", "openvino", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["relative"] < 1e-5

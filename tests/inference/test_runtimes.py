@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,28 +14,40 @@ from golden import calls
 from onnx import TensorProto, helper
 
 from jaxgen.errors import JaxgenError, MissingExtra, UsageError
+from jaxgen.inference.model import Model
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.runtime import RUNTIMES
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.session import Stop
 
-FILES = calls.HERE / "format1"
+OLD, NEW = calls.FOLDERS[0], calls.FOLDERS[-1]
+FORMATS = [folder.name for folder in calls.FOLDERS]
 WHOLE = ["openvino", "reference"]  # those that run every kind of file
+folders = pytest.mark.parametrize("folder", calls.FOLDERS, ids=FORMATS)
 
 
-def file(name):
-    return FILES / f"{name}.onnx"
+def file(name, folder=NEW):
+    return folder / f"{name}.onnx"
+
+
+def runs() -> list:
+    """(runtime, folder, name, name of the answers): each file that gives images, in each runtime that runs it."""
+    every = [(folder, *names) for folder in calls.FOLDERS for names in calls.drawn(folder).items()]
+    at_once = [(folder, name, of) for folder, name, of in every if of in ("vae", "gan") or name in calls.NETWORKS]
+    rows = [(runtime, *one) for runtime in WHOLE for one in every]
+    rows += [("tract", *one) for one in at_once if one[0] != OLD]
+    return [pytest.param(*row, id=f"{row[0]}-{row[1].name}-{row[2]}") for row in rows]
 
 
 @pytest.fixture(scope="module")
 def opened():
-    """opened(runtime, name): that golden file in that runtime, opened once: OpenVINO compiles for seconds."""
+    """opened(runtime, name, folder): that golden file in that runtime, opened once: OpenVINO compiles for seconds."""
     models = {}
 
-    def get(runtime: str, name: str) -> Model:
-        if (runtime, name) not in models:
-            models[runtime, name] = Model.open(file(name), runtime=runtime)
-        return models[runtime, name]
+    def get(runtime: str, name: str, folder: Path = NEW) -> Model | calls.Outside:
+        key = runtime, name, folder
+        if key not in models:
+            models[key] = calls.opened(folder, name, runtime=runtime)
+        return models[key]
 
     return get
 
@@ -44,19 +57,20 @@ def noisy(model: Model) -> np.ndarray:
     return model.plan(sampler="ddim", steps=7, eta=1.0)
 
 
-@pytest.mark.parametrize("runtime", WHOLE)
-@pytest.mark.parametrize("name", calls.SAMPLERS)
-def test_images_are_those_that_the_file_has_always_given(opened, runtime, name):
-    found, want = calls.sampled(opened(runtime, name), name, calls.seeds(FILES)[name]), calls.answers(FILES, name)
+@pytest.mark.parametrize(("runtime", "folder", "name", "of"), runs())
+def test_images_are_those_that_the_file_has_always_given(opened, runtime, folder, name, of):
+    found = calls.sampled(opened(runtime, name, folder), of, calls.seeds(folder)[of])
+    want = calls.answers(folder, of)
     assert found.keys() == want.keys()
     for call in want:
         runtimes.assert_same(found[call], want[call])
 
 
 @pytest.mark.parametrize("runtime", [*WHOLE, "tract"])
+@folders
 @pytest.mark.parametrize("name", calls.READERS)
-def test_readers_say_what_they_have_always_said(runtime, name):
-    found, want = calls.read(Predictor.open(file(name), runtime=runtime)), calls.answers(FILES, name)
+def test_readers_say_what_they_have_always_said(runtime, folder, name):
+    found, want = calls.read(Predictor.open(file(name, folder), runtime=runtime)), calls.answers(folder, name)
     assert found.keys() == want.keys()
     for output in want:
         np.testing.assert_allclose(found[output], want[output], rtol=1e-4, atol=1e-5)
@@ -74,8 +88,9 @@ def test_tract_gives_the_images_of_files_that_sample_in_one_evaluation(family, n
 
 
 @pytest.mark.parametrize("runtime", WHOLE)
-def test_noise_in_every_row_is_jaxs(opened, runtime):
-    model, want = opened(runtime, "ddpm"), Model.open(file("ddpm"))
+@folders
+def test_noise_in_every_row_is_jaxs(opened, runtime, folder):
+    model, want = opened(runtime, "ddpm", folder), Model.open(file("ddpm", folder))
     seed, index = np.array([0, 2**32 - 1, 5]), np.array([7, 2**31, 0])
     found, right = (each.sample(seed, index, plan=noisy(want)) for each in (model, want))
     runtimes.assert_same(found[0], right[0])
@@ -83,9 +98,10 @@ def test_noise_in_every_row_is_jaxs(opened, runtime):
 
 
 @pytest.mark.parametrize("runtime", WHOLE)
+@folders
 @pytest.mark.parametrize("cut", [1, 3])
-def test_plan_that_is_cut_after_a_noisy_row_goes_on_as_if_it_were_not(opened, runtime, cut):
-    model, want = opened(runtime, "cddpm"), Model.open(file("cddpm"))
+def test_plan_that_is_cut_after_a_noisy_row_goes_on_as_if_it_were_not(opened, runtime, folder, cut):
+    model, want = opened(runtime, "cddpm", folder), Model.open(file("cddpm", folder))
     how = {"seed": [3, 3], "index": [0, 9], "label": [1, -1], "guidance": 2.0}
     plan = noisy(want)
     images, state = model.sample(**how, plan=plan[:cut])
@@ -95,10 +111,11 @@ def test_plan_that_is_cut_after_a_noisy_row_goes_on_as_if_it_were_not(opened, ru
     runtimes.assert_same(model.sample(**how, plan=plan[cut:], state=state)[0], want.sample(**how, plan=plan)[0])
 
 
+@folders
 @pytest.mark.parametrize("name", ["vae", "gan", "ddpm"])
-def test_openvino_is_right_from_the_first_batch_of_each_size(name):
+def test_openvino_is_right_from_the_first_batch_of_each_size(folder, name):
     """It gives garbage for a batch that is larger than any before it; `opened` would have had its garbage already."""
-    model, want = Model.open(file(name), runtime="openvino"), Model.open(file(name))
+    model, want = Model.open(file(name, folder), runtime="openvino"), Model.open(file(name, folder))
     label = {} if not want.classes else {"label": None}
     for count in (1, 9, 2, 64, 3, 100):
         seed, index = np.full(count, 4), np.arange(count)
@@ -144,7 +161,7 @@ def test_stop_ends_a_run_from_another_thread_and_one_that_comes_later_at_once(op
 @pytest.mark.parametrize("threads", [1, 2])
 def test_openvino_gives_the_same_in_any_number_of_threads(threads):
     model = Model.open(file("ddpm"), runtime="openvino", threads=threads)
-    runtimes.assert_same(model.sample([0] * 4, range(5, 9))[0], calls.answers(FILES, "ddpm")["default"])
+    runtimes.assert_same(model.sample([0] * 4, range(5, 9))[0], calls.answers(NEW, "ddpm")["default"])
 
 
 @pytest.mark.parametrize("runtime", ["tract", "reference"])
@@ -155,9 +172,10 @@ def test_runtime_of_one_thread_refuses_more(runtime):
 
 
 def test_tract_says_in_a_line_what_it_does_not_read():
-    for name, complaint in {"flow": "it samples by a plan, a loop that tract does not read", "vae": "Constant"}.items():
+    loop = "it samples by a plan, a loop that tract does not read"
+    for path, complaint in {file("flow"): loop, file("flow.required"): loop, file("vae", OLD): "Constant"}.items():
         with pytest.raises(JaxgenError, match=f"tract cannot load it: .*{complaint}") as refused:
-            Model.open(file(name), runtime="tract")
+            Model.open(path, runtime="tract")
         said = str(refused.value)
         assert type(refused.value) is JaxgenError and "\n" not in said and "backtrace" not in said
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from asking import ask
+from model_requests import ask
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import grid, read_png, save_png
@@ -72,7 +72,7 @@ class Large:
     shape = (64, 64, 3)
 
 
-def test_sheet_that_could_not_be_read_back_is_refused_before_it_is_drawn(tmp_path):
+def test_sheet_that_could_not_be_read_back_is_refused_before_it_is_sampled(tmp_path):
     request = Request(count=4096, recipe=SamplerSpec("ddim", 1))
     write = writers.writer_for(str(tmp_path / "a.png"), 4096)
     with pytest.raises(UsageError, match="a sheet of this model holds at most 3600 images, got 4096"):
@@ -127,7 +127,7 @@ def test_images_of_classes_have_them_in_their_names(classy, tmp_path):
 
 
 @pytest.mark.parametrize("output", ["a.png", "a.npy", "a.gif", "folder/", "new/folder/"])
-def test_nothing_is_written_when_a_draw_fails(plain, output, tmp_path, monkeypatch):
+def test_nothing_is_written_when_sampling_fails(plain, output, tmp_path, monkeypatch):
     def fail(*arguments, **names):
         raise JaxgenError("the graph failed")
 
@@ -137,7 +137,7 @@ def test_nothing_is_written_when_a_draw_fails(plain, output, tmp_path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
-def test_failed_draw_leaves_the_file_that_was_there(plain, tmp_path, monkeypatch):
+def test_failed_sampling_leaves_the_file_that_was_there(plain, tmp_path, monkeypatch):
     (tmp_path / "a.npy").write_bytes(b"mine")
     batches = iter([plain.sample(np.zeros(3, int), np.arange(3))])  # the second batch fails
     monkeypatch.setattr(plain, "sample", lambda *arguments, **names: next(batches))
@@ -167,7 +167,7 @@ def drawn(classy, conditional, tmp_path):
      {"guidance": 3.5, "label": "ant", "first": 100}, {"eta": 1.0}],
     ids=str,
 )  # fmt: skip
-def test_replay_draws_the_identical_image(drawn, wishes):
+def test_replay_samples_the_identical_image(drawn, wishes):
     path, replay = drawn(**wishes)
     again, line = replay()
     assert line == "identical: every pixel"
@@ -219,7 +219,7 @@ def test_replay_names_the_other_model_in_one_line(drawn, conditional):
 
 
 @pytest.mark.parametrize("count", [0, -1, 4097, 10**9])
-def test_replay_does_not_draw_what_no_sheet_holds(drawn, conditional, count):
+def test_replay_does_not_sample_what_no_sheet_holds(drawn, conditional, count):
     path, _ = drawn()
     with pytest.raises(JaxgenError, match="its provenance is not understood") as caught:
         writers.replay(path, read_provenance(path) | {"count": count}, conditional.onnx, threads=1)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from jaxgen.images import to_uint8, to_unit
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.latent.inpainting import inpaint, levels
 from jaxgen.sampling import plan as plans
 from jaxgen.sampling.prng import image_noise
-from jaxgen.sampling.process import Diffusion, Flow, SamplerSpec
-from jaxgen.sampling.sampler_spec import KINDS, Kind, table
+from jaxgen.sampling.process import Diffusion, Flow
+from jaxgen.sampling.sampler_spec import KINDS, Kind, SamplerSpec, table
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (8, 8, 1), dtype=np.uint8)
 LOWER = np.arange(8)[:, None] * np.ones(8) >= 4

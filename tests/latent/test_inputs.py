@@ -58,14 +58,14 @@ def test_dataset_brings_labels_and_classes():
 
 
 @pytest.mark.parametrize(("name", "row"), [("top", 0), ("bottom", 7)])
-def test_region_is_what_is_drawn(name, row):
+def test_region_is_what_is_unknown(name, row):
     unknown = mask(name, SHAPE)
     assert unknown[row].all() and not unknown[7 - row].any()
     assert mask("center", SHAPE).sum() == 16
     np.testing.assert_array_equal(mask("left", SHAPE), ~mask("right", SHAPE))
 
 
-def test_mask_from_an_image_is_drawn_where_it_is_light(tmp_path):
+def test_mask_from_an_image_is_unknown_where_it_is_light(tmp_path):
     light = np.zeros((16, 16), np.uint8)
     light[:, 8:] = 255
     Image.fromarray(light).save(tmp_path / "mask.png")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import DDIMInverseScheduler
 
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen.latent.inversion import invert, reverse, reversible
 from jaxgen.latent.spaces import Noises
 from jaxgen.sampling import plan as plans
@@ -21,7 +21,7 @@ def network(x, t):
 
 
 def no_noise(noise_index):
-    raise AssertionError("a reversed plan draws nothing")
+    raise AssertionError("a reversed plan samples nothing")
 
 
 def test_reverse_of_ddim_is_diffusers_inverse_scheduler():

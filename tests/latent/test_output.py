@@ -45,6 +45,18 @@ def test_title_stands_above_its_row(rows, tmp_path):
     assert (sheet[at[0] : at[0] + 56, 240:] == 255).all()
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.gif"])
+def test_rows_of_untrained_weights_say_so(rows, name, tmp_path):
+    sheets = []
+    for untrained in (False, True):
+        write_rows(tmp_path / name, rows, {}, untrained=untrained)
+        with Image.open(tmp_path / name) as image:
+            sheets.append(np.array(image.convert("L")))
+    strip = sheets[1][: len(sheets[1]) - len(sheets[0])]
+    assert len(strip) > 8 and strip.min() < 60
+    np.testing.assert_array_equal(sheets[1][len(strip) :, : sheets[0].shape[1]], sheets[0])
+
+
 def test_file_holds_so_many_images_and_a_png_so_wide_rows():
     for name in ("a.png", "a.gif"):
         with pytest.raises(UsageError, match="at most 4096 images, this would be 4100"):

@@ -1,13 +1,19 @@
-"""Latents of real files: the same images as `sample` draws, and refusals in one line."""
+"""Latents of real files: the same images as `sample` gives, and refusals in one line."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from later import FORMAT_2
 
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.verify import compare_images
 from jaxgen.latent.inputs import Images
 from jaxgen.latent.interpolation import between_images, between_seeds, laid_out, spherical, strongest, traversal
 from jaxgen.latent.spaces import open_space
+from jaxgen.sampling import sampler_spec
+from jaxgen.sampling.process import Diffusion
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 
 def some(space, count=2):
@@ -15,7 +21,7 @@ def some(space, count=2):
 
 
 @pytest.mark.parametrize("name", ["vae", "gan", "gan-unconditional", "flow"])
-def test_walk_between_seeds_starts_and_ends_with_what_they_draw(name, family):
+def test_walk_between_seeds_starts_and_ends_with_their_samples(name, family):
     space = open_space(family(name).onnx)
     labels = space.labels(2, None)
     walked = between_seeds(space, [5, 6], 2, 3, spherical, labels)
@@ -73,7 +79,7 @@ def test_strongest_dimensions_come_first():
     assert strongest(Weighted(), np.zeros(4, np.float32), 2.0, None) == [1, 3, 2, 0]
 
 
-def test_settings_are_what_a_plan_was_asked_for(family, conditional):
+def test_settings_are_those_of_the_requested_plan(family, conditional):
     assert open_space(family("vae").onnx).settings == {}
     found = open_space(conditional.onnx, exact=True, refine=2, steps=4).settings
     assert found == {"sampler": "ddim", "steps": 4, "refine": 2, "guidance": 1}
@@ -88,7 +94,7 @@ def test_gif_shows_segments_one_after_another():
     assert laid_out(walks, Path("a.png"))[..., 0, 0, 0].tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
 
 
-def test_labels_are_asked_for_taken_from_the_images_or_none(family, conditional, unconditional):
+def test_labels_are_given_taken_from_the_images_or_none(family, conditional, unconditional):
     vae, flow = open_space(family("vae").onnx), open_space(family("flow").onnx)
     arrays = some(vae)
     bare = Images(images=arrays, labels=np.full(2, -1), names=["a", "b"])
@@ -119,7 +125,7 @@ def test_name_with_a_comma_is_one_class(family, restamped):
     assert space.labels(2, "ant, winged").tolist() == [0, 0]
 
 
-def test_classes_are_asked_for_only_where_the_way_back_needs_them(family, conditional):
+def test_classes_are_required_only_where_the_way_back_needs_them(family, conditional):
     vae, ddpm = open_space(family("vae").onnx), open_space(conditional.onnx)
     images = Images(images=some(vae), labels=np.array([1, 0]), names=["a", "b"], classes=tuple(ddpm.model.classes))
     assert vae.labels_to_encode(images, None) is None
@@ -153,7 +159,15 @@ def test_what_a_model_does_not_have_is_refused(family, unconditional):
         open_space(family("vae").onnx).noises()
 
 
-def test_guidance_of_images_is_1_where_nobody_asks(conditional):
+def test_guidance_of_images_is_1_by_default(conditional):
     assert open_space(conditional.onnx, exact=True).guidance == 1
     assert open_space(conditional.onnx, exact=True, guidance=2.5).guidance == 2.5
     assert open_space(conditional.onnx).guidance is None  # the file's own
+
+
+def test_process_without_a_reversible_sampler_has_no_latents(monkeypatch):
+    kind = sampler_spec.KINDS[Diffusion]
+    noisy = replace(kind, named=lambda process: [SamplerSpec("ancestral", process.steps), SamplerSpec("dpmpp-2m", 4)])
+    monkeypatch.setitem(sampler_spec.KINDS, Diffusion, noisy)
+    with pytest.raises(UsageError, match="none of its samplers can be run backwards"):
+        open_space(FORMAT_2 / "ddpm.onnx")

@@ -149,11 +149,11 @@ def test_unconditional_sides_ignore_the_class():
 
 
 @pytest.mark.slow
-def test_drawing_uses_the_running_statistics_and_training_the_batches_own():
+def test_sampling_uses_the_running_statistics_and_training_the_batches_own():
     model = GANConfig(latent=5, widths=(8, 4, 4), generator_norm="batch")
     network, params = build(model)
     alone = network.apply(params, Z[:1], LABEL[:1])
-    assert np.abs(network.apply(params, Z, LABEL)[:1] - alone).max() < 1e-6  # whoever is drawn beside it
+    assert np.abs(network.apply(params, Z, LABEL)[:1] - alone).max() < 1e-6  # whoever is sampled beside it
     moved = params | {"generator.norms.0.mean": params["generator.norms.0.mean"] + 1}
     assert np.abs(network.apply(moved, Z, LABEL)[:1] - alone).max() > 1e-3
     trained, _ = network.train(params, Z, LABEL, method="generate", train=True)

@@ -47,7 +47,7 @@ def in_numpy(table: np.ndarray, guidance: float = 1.0) -> np.ndarray:
     return plan.run(table, all_noise(0), network, all_noise)[0]
 
 
-def test_noise_of_an_image_is_a_function_of_its_seed_index_and_draw():
+def test_noise_of_an_image_is_a_function_of_its_seed_index_and_noise_index():
     for number in (0, 3):
         assert np.array_equal(image_noise(SEED, INDEX, number, SHAPE), all_noise(number))
 
@@ -68,7 +68,7 @@ def test_image_does_not_depend_on_its_neighbours():
     assert np.abs(np.asarray(together[1:2]) - np.asarray(alone)).max() < 1e-5
 
 
-def test_network_is_asked_once_a_row_unless_it_is_guided():
+def test_network_is_evaluated_once_a_row_unless_it_is_guided():
     asked = []
 
     def counting(params, x, t, label):
@@ -103,7 +103,7 @@ def shaped(shape: tuple[int, ...]) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("given", "guidance"), [(None, 1.0), (None, 2.5), (0.0, 0.0), (3.0, 3.0)])
-def test_flow_is_drawn_by_euler_steps_with_the_guidance_asked_for_or_else_its_own(given, guidance):
+def test_flow_is_sampled_by_euler_steps_with_the_guidance_given_or_else_its_own(given, guidance):
     x = shaped((4, 4, 1))
     for i in range(6):
         t = 1 - i / 6

@@ -91,7 +91,7 @@ def test_encoder_and_decoder_are_those_of_torch(base, activation):
     assert np.abs(np.asarray(images) - (2 / (1 + np.exp(-want)) - 1)).max() < 1e-5
 
 
-def test_decoder_is_told_the_class_and_none_is_a_class_of_its_own():
+def test_decoder_takes_the_class_and_none_is_a_class_of_its_own():
     weights, network = weights_of(LINEAR), networks.build(LINEAR)
     same = jnp.broadcast_to(Z[0], (5, 5))
     drawn = np.asarray(network.apply(weights, same, jnp.array([0, 1, 2, 3, -1])))
@@ -103,7 +103,7 @@ def test_model_without_classes_does_not_read_the_label():
     assert np.array_equal(network.apply(weights, Z, LABEL), network.apply(weights, Z, np.array([2, -1, 0])))
 
 
-def test_decoder_alone_draws_and_cannot_encode():
+def test_decoder_alone_samples_and_cannot_encode():
     weights, network = weights_of(LINEAR), networks.build(LINEAR)
     decoder = {name: value for name, value in weights.items() if name.startswith("decoder.")}
     assert np.array_equal(network.apply(decoder, Z, LABEL), network.apply(weights, Z, LABEL))

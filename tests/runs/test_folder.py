@@ -9,7 +9,7 @@ import pytest
 from jaxgen import __version__, config as configs
 from jaxgen.config import DDPM, GAN
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.folder import RunFolder, may_change
 from jaxgen.training.environment import describe_environment
 
 OTHER = configs.override(DDPM(), ["training.lr=0.5", "training.steps=7"])
@@ -173,3 +173,15 @@ def test_paths_lie_in_the_folder():
     ]  # fmt: skip
     assert all(path.parent == run.path for path in names)
     assert dataclasses.replace(run, path=Path("q")).samples == Path("q/samples")
+
+
+@pytest.mark.parametrize(
+    ("key", "may"),
+    [
+        ("training.lr", True), ("training.optimizer", False), ("gan.loss", True), ("vae.beta", True),
+        ("model.dropout", True), ("model.label_dropout", True), ("model.channels", False), ("model.classes", False),
+        ("data.dataset", False), ("diffusion.steps", False), ("name", False), ("training.foo", False),
+    ],
+)  # fmt: skip
+def test_resumed_run_may_change_how_it_trains_and_not_what_it_trains(key, may):
+    assert may_change(key) is may

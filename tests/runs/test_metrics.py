@@ -28,13 +28,18 @@ def test_every_number_is_read_with_its_steps(tmp_path):
     assert found == {"loss": ([10, 20], [2.0, 1.0]), "lr": ([10, 20], [0.1, 0.1]), "test_loss": ([20], [1.5])}
 
 
+def test_renamed_metric_of_an_earlier_run_continues_its_curve(tmp_path):
+    rows = [{"step": 10, "drawn_as_asked": 0.25}, {"step": 20, "label_accuracy": 0.5}]
+    assert read_curves(write(tmp_path, rows)) == {"label_accuracy": ([10, 20], [0.25, 0.5])}
+
+
 @pytest.mark.parametrize("make", [lambda folder: folder / "metrics.jsonl", lambda folder: write(folder, [])])
-def test_nothing_to_plot_is_said_in_one_line(make, tmp_path):
+def test_nothing_to_plot_is_reported_in_one_line(make, tmp_path):
     with pytest.raises(UsageError, match="plot"):
         read_curves(make(tmp_path))
 
 
-def test_loss_comes_first_and_the_test_set_is_drawn_beside_it():
+def test_loss_comes_first_and_the_test_set_is_plotted_beside_it():
     grouped = panels(["kl", "lr", "test_kl", "loss", "test_loss", "share/0", "share/1"])
     assert list(grouped) == ["loss", "kl", "lr", "share"]
     assert grouped["loss"] == ["loss", "test_loss"]
@@ -73,7 +78,7 @@ def test_what_a_discriminator_believes_is_one_panel_from_0_to_1(axes):
     assert scores.get_ylim()[0] < -30 and scores.get_ylim()[1] > 45
 
 
-def test_rate_that_is_constant_is_drawn_above_zero(axes):
+def test_rate_that_is_constant_is_plotted_above_zero(axes):
     bottom, top = axes(lines(lr=0.001))["lr"].get_ylim()
     assert bottom == 0 and top > 0.001
 

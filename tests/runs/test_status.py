@@ -42,7 +42,7 @@ def test_curves_that_are_ahead_of_the_status_count(run):
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", '{"state": "training"}'])
-def test_run_without_a_whole_status_is_told_by_its_curves_and_config(run, text):
+def test_status_of_a_run_that_lacks_a_whole_file_is_read_from_its_curves_and_config(run, text):
     if text is not None:
         run.status_file.write_text(text)
     status = read_status(run, {"loss": ([50, 1650], [30.0, 20.0]), "lr": ([50], [0.1])})

@@ -203,7 +203,7 @@ def test_validate_refuses_what_is_not_finite_but_in_clip(column, value):
 @pytest.mark.parametrize(
     ("column", "value"), [("clip", 0), ("clip", -1), ("noise_index", -1), ("noise_index", 0.5), ("noise_index", 2**25)]
 )
-def test_validate_refuses_a_clip_or_draw_out_of_range(column, value):
+def test_validate_refuses_a_clip_or_noise_index_out_of_range(column, value):
     table = np.ones((4, 9))
     table[3, plan.COLUMNS.index(column)] = value
     with pytest.raises(JaxgenError, match=f"plan row 3: {column} must be"):

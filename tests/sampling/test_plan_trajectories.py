@@ -239,7 +239,7 @@ def test_a_plan_cut_anywhere_gives_the_same(dtype, sampler, eta):
             np.testing.assert_array_equal(ours, expected)
 
 
-def test_run_asks_for_noise_only_where_a_row_has_some():
+def test_run_takes_noise_only_where_a_row_has_some():
     asked = []
     table = plan.make_plan(plan.alpha_bar("linear", 100), sampler="ancestral", steps=5)
     plan.run(table, NOISE[0], fake_network, lambda noise_index: asked.append(noise_index) or NOISE[noise_index])

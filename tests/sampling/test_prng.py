@@ -63,7 +63,7 @@ def test_bits_of_a_batch_of_keys_equal_jax_key_by_key():
 
 
 @pytest.mark.parametrize("seed", SEEDS[-2:])
-def test_normal_equals_jax_over_a_big_draw(seed):
+def test_normal_equals_jax_over_a_big_array(seed):
     ours, theirs = prng.normal(prng.key(seed), (2**21,)), np.asarray(jax.random.normal(jax_key(seed), (2**21,)))
     assert ours.dtype == np.float32
     assert np.abs(theirs).max() > 4.9  # the tails are in it

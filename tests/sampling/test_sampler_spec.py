@@ -4,12 +4,13 @@ import pytest
 from jaxgen.config import DiffusionConfig, FlowConfig
 from jaxgen.errors import UsageError
 from jaxgen.sampling import plan, sampler_spec
-from jaxgen.sampling.process import Diffusion, Flow, SamplerSpec
+from jaxgen.sampling.process import Diffusion, Flow
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 same = np.testing.assert_array_equal
 
 
-def test_from_config_follows_the_config_unless_told_otherwise():
+def test_from_config_follows_the_config_unless_another_is_given():
     config = DiffusionConfig(steps=200, schedule="cosine", prediction="v", sampler="ddim", sampler_steps=20, eta=0.3)
     a = plan.alpha_bar("cosine", 200)
 
@@ -68,7 +69,7 @@ def test_flow_refuses_what_cannot_be_meant(settings, message):
     assert "\n" not in str(refused.value)
 
 
-def test_named_plans_are_those_that_a_person_would_ask_for_by_the_same_name():
+def test_named_plans_are_those_of_a_request_by_the_same_name():
     assert list(sampler_spec.named(Flow())) == ["euler-50", "euler-20", "euler-10"]
     usual = ["ddim-50", "ddim-20", "dpmpp-2m-20", "dpmpp-2m-10", "ancestral-1000"]
     assert list(sampler_spec.named(Diffusion(steps=1000))) == usual

@@ -1,4 +1,4 @@
-"""Servers, engines, models and a site that tests share; another server is started by `servers.serving`."""
+"""Servers and models that tests share; another server is started by `servers.serving`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from browser import browser  # noqa: F401  (a fixture, as is visit)
+from browser import browser  # noqa: F401  (a fixture)
 from engines import served
 from servers import TOKEN, Server, forged, loops_for_ever, serving
-from shown import visit  # noqa: F401
 from tiny import Exported, exported
 
 from jaxgen.config import VAE, VAEConfig
-from jaxgen.errors import JaxgenError
-from jaxgen.inference.sampler import Model
-from jaxgen_serve.batching.engine import Engine
-from jaxgen_serve.metrics import Metrics
 from jaxgen_serve.models.registry import ServedModel
-from jaxgen_serve.web.npm_packages import ONNXRUNTIME, SITE
-from jaxgen_serve.web.static_site import write_site
 
 DEADLINE = 3  # seconds, of `strict`
 
@@ -85,54 +78,5 @@ def insider(strict) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def loaded(shelf):
-    """loaded(name): that model, in this process."""
-    models = {name: Model.open(shelf / f"{name}.onnx") for name in ("classes", "vae", "plane")}
-    return models.__getitem__
-
-
-@pytest.fixture(scope="module")
-def plain(unconditional) -> ServedModel:
-    return served(unconditional.onnx, "plain")
-
-
-@pytest.fixture(scope="module")
-def classy(conditional) -> ServedModel:
-    return served(conditional.onnx, "classy")
-
-
-@pytest.fixture(scope="module")
 def vae(family) -> ServedModel:
     return served(family("vae").onnx, "vae")
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
-
-
-@pytest.fixture
-def engine(metrics):
-    made = Engine(metrics=metrics)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def runtime():
-    """onnxruntime-web's files, and the other packages', in the user's own cache."""
-    if not all(package.folder() for package in SITE) and shutil.which("npm") is None:
-        pytest.skip("THE STATIC SITE WAS NOT TESTED: npm is not installed (Debian: apt install npm)")
-    try:
-        for package in SITE:
-            package.fetch()
-        return ONNXRUNTIME.fetch()
-    except JaxgenError as err:
-        pytest.skip(f"THE STATIC SITE WAS NOT TESTED: {err}")
-
-
-@pytest.fixture(scope="module")
-def diffusion_site(conditional, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("diffusion") / "site"
-    write_site(conditional.onnx, folder)
-    return folder

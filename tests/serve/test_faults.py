@@ -14,8 +14,8 @@ import numpy as np
 from servers import TOKEN, forged, until
 
 from jaxgen.images import png_pixels
+from jaxgen.inference.model import Model
 from jaxgen.inference.model_file import parse
-from jaxgen.inference.sampler import Model
 
 LEAVING = 500
 OVERLOAD_SECONDS = float(os.environ.get("JAXGEN_OVERLOAD_SECONDS", "5"))  # 60 in experiments/serving
@@ -79,8 +79,8 @@ def test_walks_that_nobody_waits_for_give_their_threads_back(server):
     assert until(lambda: server.queue() == 0, 10)
 
 
-def test_ten_times_too_many_requests_get_images_or_are_told_when_to_come_back(server):
-    """As many images at a time as ten queues hold; what is drawn is right."""
+def test_ten_times_too_many_requests_get_images_or_the_time_to_come_back(server):
+    """As many images at a time as ten queues hold; what is sampled is right."""
     body = {"model": "classes", "seed": 3, "label": 0, "steps": 10}
     statuses: Counter[int] = Counter()
     images: set[str] = set()
@@ -164,7 +164,7 @@ def test_model_that_changes_under_its_clients_fails_none_of_them(strict, insider
     assert until(lambda: insider.post("/generate", json={"model": "swap"}).status_code == 404)
 
 
-def test_image_is_drawn_again_by_its_own_model_or_not_at_all(strict, insider, model_files):
+def test_image_is_sampled_again_by_its_own_model_or_not_at_all(strict, insider, model_files):
     place, old = strict.folder / "again.onnx", model_files["plane"].read_bytes()
     new = forged(model_files["plane"], manifest=lambda entries: entries.update(training={"steps": 2}))
     was, now = (parse(data, "it").sha256 for data in (old, new))

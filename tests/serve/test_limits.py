@@ -93,7 +93,7 @@ def test_server_that_takes_no_more_requests_still_says_that_it_lives(model_files
         assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
 
 
-def test_short_queue_limits_what_one_request_may_ask_for(insider):
+def test_short_queue_limits_the_images_of_one_request(insider):
     answer = insider.post("/generate-batch?num_images=17", json={"model": "plane"})
     assert answer.status_code == 400 and "at most 16" in answer.json()["detail"]
 

@@ -5,7 +5,7 @@ import pytest
 from golden import calls
 
 from jaxgen.errors import UsageError
-from jaxgen.inference.sampler import Model
+from jaxgen.inference.model import Model
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.models.registry import Library
 from jaxgen_serve.settings import Settings

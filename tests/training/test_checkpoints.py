@@ -109,7 +109,7 @@ def test_every_single_file_is_guarded(three):
     assert_same(three.restore(LIKE, say=lambda line: pytest.fail(line)), state_of(3))
 
 
-def test_damage_is_told_on_stderr(three, capsys):
+def test_damage_is_reported_on_stderr(three, capsys):
     three.path(3).joinpath("jaxgen.json").unlink()
     three.restore(LIKE)
     out, err = capsys.readouterr()
@@ -125,7 +125,7 @@ def test_all_damaged_is_one_line(three):
     assert "\n" not in str(refused.value) and len(said) == 3
 
 
-def test_asked_for_step_is_not_replaced_by_another(three):
+def test_named_step_is_not_replaced_by_another(three):
     three.path(2).joinpath("jaxgen.json").unlink()
     with pytest.raises(JaxgenError, match="no whole checkpoint"):
         three.restore(LIKE, step=2)
@@ -154,7 +154,7 @@ def test_a_step_saved_again_replaces_the_first(three):
     assert not three.restore(LIKE).ema["a"].any()
 
 
-def test_leftovers_of_a_killed_save_are_neither_seen_nor_kept(three):
+def test_leftovers_of_a_killed_save_are_neither_listed_nor_kept(three):
     shutil.copytree(three.path(3), three.folder / "00000004.tmp")
     shutil.copytree(three.path(3), three.folder / "00000005.trash")
     assert_same(three.restore(LIKE, say=lambda line: pytest.fail(line)), state_of(3))

@@ -72,7 +72,7 @@ def test_run_with_a_classifier_logs_the_share_of_each_class(classifier, tmp_path
     training = TrainingConfig(steps=2, batch_size=8, sample_every=2, checkpoint_every=2, sample_count=4)
     train(replace(CONDITIONAL, training=training), tmp_path / "run", classifier=classifier)
     (line,) = [line for line in metrics_of(tmp_path / "run") if "diversity" in line or "class_share/0" in line]
-    assert abs(sum(line[f"class_share/{i}"] for i in range(10)) - 1) < 1e-6 and 0 <= line["drawn_as_asked"] <= 1
+    assert abs(sum(line[f"class_share/{i}"] for i in range(10)) - 1) < 1e-6 and 0 <= line["label_accuracy"] <= 1
 
 
 def test_resumed_run_keeps_its_classifier_until_that_is_gone(classifier, tmp_path, metrics_of, capsys, monkeypatch):

@@ -81,13 +81,13 @@ def seven_classes(index):
 def test_good_generator_warns_of_nothing(config, judged):
     seen = watch_gan(FakeSubject(config, good, judged=judged), {}, FAIR)
     assert seen.warnings == {} and 0.9 < seen.scalars["diversity"] < 1.1
-    assert ("drawn_as_asked" in seen.scalars) == (judged and config.class_count > 0)
+    assert ("label_accuracy" in seen.scalars) == (judged and config.class_count > 0)
     assert list(seen.images) == ["samples"]
 
 
 @pytest.mark.parametrize("sample", [grey, one_image])
 @pytest.mark.parametrize("config", [PLAIN, CONDITIONAL])
-def test_collapse_is_told_without_a_classifier(config, sample):
+def test_collapse_is_reported_without_a_classifier(config, sample):
     (warning,) = watch_gan(FakeSubject(config, sample), {}, FAIR).warnings.values()
     assert warning.startswith("mode collapse: samples differ from each other 0%")
     assert all(key in warning for key in ("training.lr", "gan.loss=hinge", "model.dropout"))
@@ -99,7 +99,7 @@ def test_one_image_a_class_is_a_collapse_of_a_conditional_model_alone():
     assert "samples differ from each other 0%" in warning
 
 
-def test_classes_that_are_never_drawn_are_named():
+def test_classes_that_are_never_sampled_are_named():
     seen = watch_gan(FakeSubject(PLAIN, seven_classes, judged=True), {}, FAIR)
     (warning,) = seen.warnings.values()
     assert "hardly any 7, 8, 9 among 500 samples" in warning
@@ -111,9 +111,9 @@ def test_classes_that_the_data_leaves_out_are_not_missed():
     assert watch_gan(FakeSubject(without, seven_classes, judged=True), {}, FAIR).warnings == {}
 
 
-def test_generator_that_ignores_the_class_draws_one_in_ten_as_asked():
+def test_generator_that_ignores_the_class_samples_one_in_ten_of_the_requested_class():
     seen = watch_gan(FakeSubject(CONDITIONAL, shuffled, judged=True), {}, FAIR)
-    assert abs(seen.scalars["drawn_as_asked"] - 0.1) < 0.06  # four deviations of 500 draws
+    assert abs(seen.scalars["label_accuracy"] - 0.1) < 0.06  # four deviations of 500 draws
 
 
 def test_classifier_looks_at_more_images_than_are_shown():

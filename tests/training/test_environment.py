@@ -22,7 +22,7 @@ jax.jit(lambda x: x * 2 + 1)(1.0)
         ({"JAX_ENABLE_COMPILATION_CACHE": "0"}, None),
     ],
 )
-def test_programs_are_kept_in_the_users_cache_or_where_jax_was_told(tmp_path, extra, where):
+def test_programs_are_kept_in_the_users_cache_or_where_jax_is_configured_to(tmp_path, extra, where):
     unset = ("JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment |= {"XDG_CACHE_HOME": "home", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", **extra}

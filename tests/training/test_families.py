@@ -78,7 +78,7 @@ def test_epoch_of_a_vae_in_one_call_is_that_of_single_steps(vae):
         assert np.allclose(value, apart.params[name], atol=1e-4), name
 
 
-def test_run_of_a_vae_tells_the_terms_of_its_loss(straight_vae, metrics_of):
+def test_run_of_a_vae_reports_the_terms_of_its_loss(straight_vae, metrics_of):
     lines = [line for line in metrics_of(straight_vae) if "loss" in line]
     assert [line["step"] for line in lines] == list(range(1, 2 * EPOCH + 1))
     for line in lines:
@@ -159,5 +159,5 @@ def test_classifier_learns_the_digits(classifier_run):
     assert lines[-1]["test_accuracy"] == pytest.approx(right, abs=1e-6)
 
 
-def test_classifier_draws_nothing(classifier_run):
+def test_classifier_samples_nothing(classifier_run):
     assert list((classifier_run / "samples").iterdir()) == []

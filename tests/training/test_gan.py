@@ -146,7 +146,7 @@ def test_average_holds_the_generators_weights_alone(stepped):
         assert np.allclose(after.ema[name], want, atol=1e-6), name
 
 
-def test_generator_alone_can_be_drawn(stepped):
+def test_generator_alone_can_be_sampled(stepped):
     _, after, _ = stepped
     network = networks.build(SMALL)
     z = jnp.ones((2, 4))
@@ -247,7 +247,7 @@ def test_other_losses_train_and_stay_finite(loss):
     assert len(changed(before, after)) > 10 and all(map(math.isfinite, metrics.values()))
 
 
-def test_discriminator_learns_to_tell_a_fixed_generator_from_images():
+def test_discriminator_learns_to_distinguish_a_fixed_generator_from_images():
     """With the generator held still the game is classification, which a few steps of Adam win."""
     config = configs.override(LEAN, ["model.dropout=0.0", "training.lr=1e-12", "gan.discriminator_lr=0.01"])
     learns = learner(config, networks.build(config), learning_rate(config.training, 10))

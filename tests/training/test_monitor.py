@@ -36,7 +36,7 @@ def shown(monkeypatch):
     return monitor
 
 
-def test_warning_of_a_kind_is_said_once_and_not_before_the_run_has_settled(shown):
+def test_warning_of_a_kind_is_reported_once_and_not_before_the_run_has_settled(shown):
     monitor = shown(DiagnosticReport(warnings={"sameness": "samples are alike"}))
     early, first, again = (monitor.watch({}, {"step": step}).warnings for step in (300, 1000, 1500))
     assert (early, first, again) == ({}, {"sameness": "samples are alike"}, {})
@@ -49,7 +49,7 @@ def test_short_run_has_settled_at_its_half(shown, total, first):
     assert [step for step in steps if monitor.watch({}, {"step": step}).warnings] == ([first] if first else [])
 
 
-def test_run_tells_its_length_and_is_judged_by_the_mean_of_its_last_steps(tmp_path, monkeypatch):
+def test_run_reports_its_length_and_is_judged_by_the_mean_of_its_last_steps(tmp_path, monkeypatch):
     asked, lengths = [], []
 
     def watch(monitor, params, metrics):
@@ -68,7 +68,7 @@ def test_run_tells_its_length_and_is_judged_by_the_mean_of_its_last_steps(tmp_pa
 
 
 @pytest.mark.parametrize(("classes", "without", "want"), [(4, (), "012301"), (4, (1, 2), "030303"), (0, (1,), None)])
-def test_classes_that_the_data_leaves_out_are_not_drawn(classes, without, want):
+def test_classes_that_the_data_leaves_out_are_not_sampled(classes, without, want):
     config = replace(PLAIN, data=replace(DIGITS, without=without), model=replace(PLAIN.model, classes=classes))
     labels = Monitor(config, None).labels(6)
     assert labels is want or "".join(map(str, labels)) == want
@@ -83,7 +83,7 @@ def test_vae_too_is_given_time():
     assert warning.startswith("posterior collapse: 0 of 3 latent dimensions") and "vae.free_bits=0.1" in warning
 
 
-def test_what_is_not_finite_is_left_out_and_said_in_a_line(shown, tmp_path):
+def test_what_is_not_finite_is_left_out_and_reported_in_a_line(shown, tmp_path):
     seen = shown(DiagnosticReport(scalars={"kl": float("inf"), "share": 0.5})).watch({}, {"step": 7})
     assert seen.scalars == {"share": 0.5}
     assert list(seen.warnings.values()) == ["kl inf: not finite, so left out of the metrics"]
@@ -141,7 +141,7 @@ def test_test_set_is_encoded_by_the_batch(monkeypatch):
     assert np.allclose(mean, IMAGES[:, 0, :3, 0] / 127.5 - 1) and log_variance.shape == (200, 3)
 
 
-def test_active_units_are_the_dimensions_that_tell_images_apart():
+def test_active_units_are_the_dimensions_that_distinguish_images():
     def apply(params, x, *label, method="__call__"):
         if method == "encode":
             first = x[:, 0, 0, 0]
@@ -155,7 +155,7 @@ def test_active_units_are_the_dimensions_that_tell_images_apart():
 
 @pytest.mark.parametrize(("latent", "most"), [(1, 0), (2, 1), (3, 1), (4, 1), (8, 2)])
 @pytest.mark.parametrize("more", [0, 1])
-def test_collapse_is_told_where_a_quarter_or_one_of_few_dimensions_is_left(latent, most, more):
+def test_collapse_is_reported_where_a_quarter_or_one_of_few_dimensions_is_left(latent, most, more):
     active = most + more
 
     def apply(params, x, *label, method="__call__"):

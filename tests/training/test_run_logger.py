@@ -122,7 +122,7 @@ def test_tensorboard_gets_numbers_and_images(run):
     assert np.array_equal(np.asarray(Image.open(run.samples / "00000004-latents.png")), grid[:2, :, 0])
 
 
-def test_terms_of_a_loss_are_said_and_written_beside_it(run, clock, capsys):
+def test_terms_of_a_loss_are_reported_and_written_beside_it(run, clock, capsys):
     with report(run, every=2) as to:
         clock[0] += 1
         terms = {"kl": np.array([0.5, 0.25]), "loss": np.array([3.0, 2.0])}  # by name, as compiled calls give them

@@ -237,7 +237,7 @@ def test_class_that_the_data_has_not_cannot_be_left_out(small, without):
     ("config", "words"),
     [(VAE(), "use --model vae, or put the images into one"), (Classifier(), "classes; put the images into one")],
 )
-def test_classes_of_a_flat_folder_are_asked_for_with_what_to_do(config, words, tmp_path):
+def test_message_on_a_flat_folder_without_classes_names_what_to_do(config, words, tmp_path):
     for number in range(3):
         save_png(tmp_path / f"{number}.png", np.zeros((8, 8, 1), np.uint8))
     settings = [f"data.dataset=folder:{tmp_path}", "model.classes=10", "training.batch_size=1"]

@@ -108,7 +108,7 @@ def test_gradient_goes_through_the_sample():
     assert np.allclose(grads["log_variance"], log_variance.grad, atol=1e-5)
 
 
-def test_latents_are_drawn_from_the_posterior():
+def test_latents_are_sampled_from_the_posterior():
     recorder = Recorder()
     vae(config(), recorder.network)(PARAMS, jnp.zeros((50_000, 2, 2, 1)), jnp.zeros(50_000, int), key=KEY)
     z = np.asarray(recorder.z)

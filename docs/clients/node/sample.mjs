@@ -29,13 +29,15 @@ async function main() {
   if (positionals.length !== 1) throw new Error(HELP);
   const bytes = readFileSync(positionals[0]);
   const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
-  const { images } = await session.run(feedsOf(session, manifestOf(bytes), options));
+  const { images, state_out: state } = await session.run(feedsOf(session, manifestOf(bytes), options));
+  if (state?.data.some(Number.isNaN)) throw new Error("sampled NaN: the weights or the plan have diverged");
   write(images, options);
 }
 
 /** What the graph is fed, by the names of its inputs: README's "The file" says what each of them means. */
 function feedsOf(session, manifest, options) {
   const [count, first] = [integer(options, "count", 1, 4096), integer(options, "index", 0, 2 ** 32 - 1)];
+  if (first + count > 2 ** 32) throw new Error(`a seed has images 0 to 4294967295, got --index ${first} and --count ${count}`);
   const column = (value) => new ort.Tensor("int64", BigInt64Array.from({ length: count }, (_, i) => BigInt(value(i))), [count]);
   const floats = (data, dims) => new ort.Tensor("float32", Float32Array.from(data), dims);
   const shape = (name) => session.inputMetadata.find((one) => one.name === name).shape;
@@ -43,8 +45,8 @@ function feedsOf(session, manifest, options) {
   const makers = {
     seed: () => column(() => integer(options, "seed", 0, 2 ** 32 - 1)),
     index: () => column((i) => first + i),
-    label: () => column(() => integer(options, "label", -1, manifest.inference.classes.length - 1)),
-    guidance: () => floats([options.guidance ?? manifest.inference.guidance ?? 1], []),
+    label: () => column(() => integer(options, "label", manifest.inference.null_class ? -1 : 0, manifest.inference.classes.length - 1)),
+    guidance: () => floats([options.guidance === undefined ? manifest.inference.guidance : number(options, "guidance", 0, 100)], []),
     plan: () => planOf(manifest, options.plan ?? "default", floats),
     state: () => floats([], [2, 0, ...shape("state").slice(2)]), // empty: start from the seed's noise
     latent: () => floats([], [0, ...shape("latent").slice(1)]), // likewise
@@ -66,8 +68,14 @@ function planOf(manifest, name, floats) {
 }
 
 function integer(options, name, least, most) {
-  const value = Number(options[name] ?? NaN);
-  if (!Number.isInteger(value) || value < least || value > most) throw new Error(`--${name} takes an integer from ${least} to ${most}`);
+  const value = number(options, name, least, most, "an integer");
+  if (!Number.isInteger(value)) throw new Error(`--${name} takes an integer from ${least} to ${most}`);
+  return value;
+}
+
+function number(options, name, least, most, kind = "a number") {
+  const value = options[name]?.trim() ? Number(options[name]) : NaN; // Number("") is 0
+  if (!(value >= least && value <= most)) throw new Error(`--${name} takes ${kind} from ${least} to ${most}`);
   return value;
 }
 

@@ -44,7 +44,7 @@ class GenerationRequest:
         return np.array([self.number(i) for i in range(self.request.count)])
 
     def number(self, i: int) -> int:
-        """Which image of the seed the i-th of these is."""
+        """The index in its seed of the i-th image."""
         return self.request.first + i if self.indices is None else self.indices[i]
 
     def submit(self, service: Service, on_frame: OnFrame | None = None) -> Ticket[tuple[np.ndarray, Any]]:
@@ -63,7 +63,7 @@ class GenerationRequest:
         )
 
     def provenance(self, index: int, count: int = 1) -> Provenance:
-        """Of images `index` to `index + count - 1` of the seed, or of the latent that was given."""
+        """The provenance of images `index` to `index + count - 1` of the seed, or of the latent that was given."""
         made = self.request.provenance(self.served.model, index, count)
         return made if self.latent is None else replace(made, seed=None, latent=tuple(self.latent))
 
@@ -85,7 +85,7 @@ class GenerationResult:
     milliseconds: float
 
     def used(self, i: int) -> dict[str, Any]:
-        """Of image i alone: sent back, it samples this one."""
+        """The settings of image i alone: sent back, they sample this one."""
         return self.generation.used(self.generation.number(i))
 
     def provenance(self, i: int) -> Provenance:
@@ -95,7 +95,7 @@ class GenerationResult:
         return png_bytes(self.images[i], provenance_text(self.provenance(i).record()))
 
     def sheet(self) -> bytes:
-        """All of them on one PNG, as `jaxgen sample` writes it; see `require_sheet`.
+        """The images on one PNG, as `jaxgen sample` writes it; see `require_sheet`.
 
         It carries its provenance if the images follow one another, so that `jaxgen replay` understands it.
         """
@@ -105,13 +105,13 @@ class GenerationResult:
         return png_bytes(sheets.sheet(self.images, untrained=self.untrained), text)
 
     def gif(self, frames: Sequence[np.ndarray]) -> bytes:
-        """The way to them, each frame [N, H, W, C], as `jaxgen sample` writes it."""
+        """A GIF of the denoising, each frame [N, H, W, C], as `jaxgen sample` writes it."""
         buffer = io.BytesIO()
         save_gif(buffer, np.stack([sheets.marked(grid(images), untrained=self.untrained) for images in frames]))
         return buffer.getvalue()
 
     def zip(self) -> bytes:
-        """The images as files, as `jaxgen sample` writes a folder of them."""
+        """A ZIP of the images, one PNG each, as `jaxgen sample` writes a folder of them."""
         return zipped((self.provenance(i).file_name, self.png(i)) for i in range(len(self.images)))
 
     @property

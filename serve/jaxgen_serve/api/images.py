@@ -84,7 +84,7 @@ async def generate_batch(
 
 
 async def animated(request: Request, generation: GenerationRequest) -> Response:
-    """From noise to the images, in at most FRAMES frames."""
+    """Sample the images, and answer with a GIF of their denoising in at most FRAMES frames."""
     frames: list[np.ndarray] = []
 
     def on_frame(row: int, rows: int, images: np.ndarray) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from jaxgen.errors import UsageError
+from jaxgen.inference.model import Model
 from jaxgen.inference.provenance import LatentProvenance, provenance_text
 from jaxgen.inference.request import Request
-from jaxgen.inference.sampler import Model
 from jaxgen.latent.interpolation import PATHS, decode_walk, walk
 from jaxgen.latent.spaces import Noises, Space
 from jaxgen.sampling.plan import COLUMNS
-from jaxgen.sampling.process import SamplerSpec
+from jaxgen.sampling.sampler_spec import SamplerSpec
 from jaxgen_serve.api.dependencies import Service
 from jaxgen_serve.api.generation import require_steps
 from jaxgen_serve.api.schemas import InterpolationRequest
@@ -36,8 +36,13 @@ class InterpolationPath:
         """The options of `jaxgen_serve.batching.client.space`."""
         return {"steps": self.recipe.steps, "guidance": self.guidance} if self.recipe else {}
 
+    @property
+    def frame_count(self) -> int:
+        """The frames of all segments together."""
+        return (len(self.indices) - 1) * self.body.frames
+
     def images(self, space: Space) -> np.ndarray:
-        """uint8 [segments, frames, H, W, C]"""
+        """The frames, uint8 [segments, frames, H, W, C]."""
         if isinstance(space, Noises) and self.recipe:
             space.plan = self.served.model.plan(**self.recipe._asdict())
         body = self.body

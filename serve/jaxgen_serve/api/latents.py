@@ -11,7 +11,8 @@ from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 
 from jaxgen.errors import UsageError
-from jaxgen.images import grid, png_bytes
+from jaxgen.images import png_bytes
+from jaxgen.inference import sheets
 from jaxgen.inference.provenance import LatentProvenance, provenance_text
 from jaxgen.inference.writers import save_walk
 from jaxgen.latent import anomaly as anomalies, inpainting, projection
@@ -53,6 +54,9 @@ async def interpolate(
 ) -> Response:
     """Interpolate between images in latent space: the frames are sampled or decoded, not blended."""
     way = interpolation.checked_interpolation(service_of(request), body)
+    model = way.served.model
+    if format == "grid":
+        sheets.require_capacity(model.shape, way.frame_count, instead="ask for list")
 
     def work(caller: Caller) -> Response:
         walked = way.images(space(way.served, caller, **way.options()))  # [segments, frames, H, W, C]
@@ -62,10 +66,10 @@ async def interpolate(
             return JSONResponse({**used, "images": [{"image": base64_png(png_bytes(image, text))} for image in flat]})
         if format == "gif":
             buffer = io.BytesIO()
-            save_walk(buffer, np.stack([grid(frame[None]) for frame in flat]))
+            save_walk(buffer, flat[:, None], untrained=model.untrained)
             return Response(buffer.getvalue(), media_type="image/gif", headers=header(used))
-        png = png_bytes(grid(flat, columns=walked.shape[1]), text)
-        return png_response(request, png, used)
+        sheet = sheets.marked(sheets.sheet_of_rows(walked), untrained=model.untrained)
+        return png_response(request, png_bytes(sheet, text), used)
 
     return await _calling(request, work)
 

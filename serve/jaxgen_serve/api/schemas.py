@@ -1,4 +1,4 @@
-"""Schemas of requests and answers. What depends on the model, such as a label, is checked in `generation.ask`."""
+"""Schemas of requests and answers; `generation.checked_generation` checks what depends on the model, such as labels."""
 
 from __future__ import annotations
 

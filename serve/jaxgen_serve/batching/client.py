@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jaxgen.errors import UsageError
+from jaxgen.inference.model import Model
 from jaxgen.inference.predictor import Predictor
-from jaxgen.inference.sampler import Model
 from jaxgen.inference.session import Feeds, Stop
 from jaxgen.latent.spaces import Codes, Noises, Space
 from jaxgen_serve.batching.engine import Engine

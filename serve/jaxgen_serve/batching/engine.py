@@ -16,7 +16,7 @@ from typing import Any, TypeVar, Unpack
 import numpy as np
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.inference.sampler import Inputs
+from jaxgen.inference.model import Inputs
 from jaxgen.inference.session import Stop
 from jaxgen_serve.batching.batch import Batch
 from jaxgen_serve.batching.deadlines import Deadlines
@@ -79,7 +79,7 @@ class Engine:
         on_frame: OnFrame | None = None,
         **inputs: Unpack[Inputs],
     ) -> Ticket[Sampled]:
-        """What `jaxgen.inference.sampler.Model.sample` gives for the same arguments.
+        """What `jaxgen.inference.model.Model.sample` gives for the same arguments.
 
         deadline: seconds from now, after which the ticket raises Late; since: when (time.monotonic) the whole
         request came, None: now; on_frame(rows done, rows, images [N, H, W, C]): called by the worker
@@ -98,7 +98,7 @@ class Engine:
         since: float | None = None,
         on_frame: OnFrame | None = None,
     ) -> Ticket[Sampled]:
-        """As `sample`, for the feeds of `jaxgen.inference.sampler.Model.feeds`."""
+        """The result of `sample` for the feeds of `jaxgen.inference.model.Model.feeds`."""
         count, model = len(feeds["seed"]), served.model
         if "plan" not in feeds and model.inference.process is not None:
             feeds = {**feeds, "plan": model.plan()}

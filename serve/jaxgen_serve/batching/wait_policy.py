@@ -44,7 +44,7 @@ class WaitPolicy:
         return sum(self.pace(job.served) * job.count * job.rows for job in jobs if job.served)
 
     def retry_after(self, jobs: Iterable[Job]) -> float:
-        """In how many seconds to ask again, if these wait: from 1 to 60."""
+        """Seconds after which to ask again while these wait: from 1 to 60."""
         return min(60.0, max(1.0, self.seconds(jobs)))
 
     def called(self, served: ServedModel, pace: float) -> None:

@@ -26,7 +26,7 @@ class Command:
     file: tuple[str, bytes] | None = None  # name, content
 
     def line(self, loaded: LoadedModel) -> str:
-        """As it is typed at a terminal."""
+        """The command as it is typed at a terminal."""
         files = [self.file[0]] if self.file else []
         return shlex.join(["jaxgen", *self.verb, loaded.file, *files, *self.words])
 
@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def content(self) -> bytes:
-        """Of the first file, which may be the only one."""
+        """The content of the first file, which may be the only one."""
         return next(iter(self.files.values()))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import streamlit as st
 
 from jaxgen.errors import JaxgenError
+from jaxgen.inference.model import Model
 from jaxgen.inference.model_file import Artifact
-from jaxgen.inference.sampler import Model
 from jaxgen_serve.dashboard import models
 from jaxgen_serve.dashboard.models import MAX_UPLOAD, LoadedModel
 from jaxgen_serve.dashboard.ui import runs_as_given, runs_folder

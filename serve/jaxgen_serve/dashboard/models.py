@@ -8,8 +8,8 @@ from pathlib import Path
 from jaxgen import shipped
 from jaxgen.errors import UsageError
 from jaxgen.inference import model_file as artifacts
+from jaxgen.inference.model import Model
 from jaxgen.inference.model_file import Artifact
-from jaxgen.inference.sampler import Model
 from jaxgen_serve.models.registry import ENCODER
 from jaxgen_serve.settings import data_folder
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from jaxgen import config as configs
+from jaxgen import config as configs, data
 from jaxgen.config import Config, schema
-from jaxgen.config.presets import PRESETS, model_names
+from jaxgen.config.presets import PRESETS, for_dataset
 
 FIELD = re.compile(r"^    (\w+): [^#\n]*(?:#\s*(.+))?$", re.MULTILINE)  # a line of a dataclass and the comment after it
 WORDS = {"lr": "learning rate", "ema": "EMA", "dtype": "number type"}  # for abbreviated keys
@@ -55,13 +55,23 @@ def changes(config: Config, values: Mapping[str, Any]) -> list[str]:
 
 
 def datasets() -> list[str]:
-    """The datasets that presets are made for, the embedded one first."""
-    return list(dict.fromkeys(config.data.dataset for config in PRESETS.values()))
+    """The datasets that presets are made for, the embedded one first, and all others of the catalog."""
+    return list(dict.fromkeys([*(config.data.dataset for config in PRESETS.values()), *data.names()]))
 
 
 def presets_for(dataset: str) -> list[str]:
-    """The presets that are made for a dataset; for any other dataset, the values of `--model`."""
-    return [name for name, config in PRESETS.items() if config.data.dataset == dataset] or model_names()
+    """The presets that are made for a dataset; [] if there is none."""
+    return [name for name, config in PRESETS.items() if config.data.dataset == dataset]
+
+
+def adapted(model_name: str, dataset: str) -> Config:
+    """The config of `jaxgen train --model MODEL --dataset DATASET`; a folder of images is not read, so its size and
+    channels are those of `presets.for_dataset`."""
+    if dataset not in data.names():
+        return for_dataset(model_name, dataset)
+    info = data.info(dataset)
+    height, _, channels = info.shape or (None, None, None)
+    return for_dataset(model_name, dataset, size=height or 32, channels=channels or 3, class_count=len(info.classes))
 
 
 def _section(section: str, values: Any) -> list[Setting]:

@@ -62,7 +62,7 @@ def chart(lines: Mapping[str, Curves], names: Sequence[str], *, height: int = 30
             rows += [{"step": steps[i], "value": values[i], "curve": called} for i in keep]
     rows = [row for row in rows if np.isfinite(row["value"])]
     if len(rows) < 2:
-        st.caption("A curve begins with its second number.")
+        st.caption("Too few numbers yet to draw a curve.")
         return
     values = [row["value"] for row in rows]
     logarithmic = 0 < WIDE * min(values) < max(values)

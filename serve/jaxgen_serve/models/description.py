@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxgen.inference.model import Model
 from jaxgen.inference.model_file import Artifact
-from jaxgen.inference.sampler import Model
 from jaxgen.sampling.process import MAX_GUIDANCE
 from jaxgen.sampling.sampler_spec import choose, samplers, takes_eta, unknown_part
 
@@ -31,7 +31,7 @@ def described(model: Model, *, name: str, size: int, encoder: bool, max_steps: i
         "latent": model.noise_shape[0] if codes else None,
         "plan": plans(model, max_steps),
         "guidance": {"default": inference.guidance, "max": MAX_GUIDANCE} if guided else None,
-        "quick": inference.process is None,
+        "quick": inference.evaluations == 1,
     }
 
 

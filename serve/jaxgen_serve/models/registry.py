@@ -14,11 +14,11 @@ from typing import Unpack
 from jaxgen.errors import JaxgenError, UsageError, nearest
 from jaxgen.files import read_bytes
 from jaxgen.inference import model_file as artifacts
+from jaxgen.inference.model import Model
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.required_inputs import with_required_inputs
 from jaxgen.inference.runtime import How
-from jaxgen.inference.sampler import Model
 from jaxgen.latent.spaces import Codes
 
 ENCODER = ".encoder.onnx"
@@ -204,9 +204,9 @@ def require_pair(model: Model, encoder: Predictor) -> None:
 
 def _loaded(artifact: Artifact, how: How) -> Model:
     """Load a model. One evaluation is too short for several threads, and a spinning thread takes a core from the
-    server; a plan is long enough for both to pay off (experiments/serving)."""
-    at_once = artifact.inference.process is None
-    fitting: How = {**how, "threads": how.get("threads") or (1 if at_once else None), "spin": not at_once}
+    server; a plan of several steps is long enough for both to pay off (experiments/serving)."""
+    short = artifact.inference.evaluations == 1
+    fitting: How = {**how, "threads": how.get("threads") or (1 if short else None), "spin": not short}
     return Model.of(artifact, **fitting)
 
 

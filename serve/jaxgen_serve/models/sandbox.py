@@ -53,7 +53,7 @@ def main(name: str, kind: str) -> int:
 def _sample(artifact: Artifact) -> None:
     import numpy as np
 
-    from jaxgen.inference.sampler import Model
+    from jaxgen.inference.model import Model
     from jaxgen_serve.models.description import described
 
     model = Model.of(artifact, threads=1)

@@ -39,7 +39,9 @@ export function setUpGenerate(current, reread) {
 export async function sample(more = {}) {
   if (!state.locked && more.seed === undefined) change({ seed: newSeed() });
   const { model, count } = state;
-  const request = { ...settings(), seed: state.seed, index: 0, count, quick: model.quick, ...more };
+  const chosen = settings();
+  const quick = model.quick && !(chosen.steps > 1); // of more steps, the denoising is shown
+  const request = { ...chosen, seed: state.seed, index: 0, count, quick, ...more };
   try {
     await run(async (signal) => {
       showGo();

@@ -17,12 +17,11 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import read_bytes, write_atomically
 from jaxgen.images import png_bytes
 from jaxgen.inference import model_file as artifacts
+from jaxgen.inference.model import Model
 from jaxgen.inference.required_inputs import with_required_inputs
-from jaxgen.inference.sampler import Model
 from jaxgen.latent import projection
 from jaxgen.latent.spaces import Codes
-from jaxgen.sampling.process import SamplerSpec
-from jaxgen.sampling.sampler_spec import can_make, choose
+from jaxgen.sampling.sampler_spec import SamplerSpec, can_make, choose
 from jaxgen_serve.models.description import described
 from jaxgen_serve.web import PAGE
 from jaxgen_serve.web.npm_packages import ONNXRUNTIME, ONNXRUNTIME_LICENSE, SITE

@@ -12,8 +12,8 @@ import streamlit as st
 
 from jaxgen.files import zipped
 from jaxgen.images import png_bytes_text, png_pixels
+from jaxgen.inference.model import Model
 from jaxgen.inference.provenance import PROVENANCE_KEY, Provenance, parse_provenance
-from jaxgen.inference.sampler import Model
 from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.process import MAX_GUIDANCE
 from jaxgen_serve.dashboard import loading

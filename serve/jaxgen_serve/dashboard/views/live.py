@@ -12,7 +12,7 @@ from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.metrics import Curves, Tail
 from jaxgen.runs.status import Status, config_of, duration, last_written, read_status, sample_sheets
 from jaxgen_serve.dashboard.background_jobs import Activity, Jobs, complaint
-from jaxgen_serve.dashboard.ui import chart, runs_folder, show_errors, show_image
+from jaxgen_serve.dashboard.ui import chart, runs_as_given, runs_folder, show_errors, show_image
 
 EVERY = 0.5  # seconds between updates: what is shown is at most a second old
 EXPORT = ".export"  # suffix of the name of a job that exports a run
@@ -69,8 +69,9 @@ def _headline(
     if activity.elsewhere:
         st.caption("It was started in a terminal: stop it there with Ctrl-C, which saves.")
     elif not activity.here and (line := complaint(log)):
-        box = st.info if line.startswith("interrupted") else st.error
-        box(line.replace(str(run.path), run.name).partition("; go on with")[0])
+        job = jobs.find(run.name)
+        box = st.info if job and job.stopping else st.error
+        box(line.replace(str(runs_folder()), runs_as_given()))
 
 
 def _button(jobs: Jobs, run: RunFolder, activity: Activity) -> None:

@@ -40,11 +40,12 @@ def _new_run() -> None:
             return
         dataset = f"folder:{path}"
     names = settings_form.presets_for(dataset)
-    own = dataset.startswith("folder:")
+    own = not names
+    names = names or presets.model_names()
     chosen = st.selectbox("Model" if own else "Preset", names, index=_usual(names), key=f"preset of {dataset}")
     with show_errors():
-        config = presets.for_dataset(chosen, dataset) if own else presets.preset(chosen)
-        values = _values(config, chosen)
+        config = settings_form.adapted(chosen, dataset) if own else presets.preset(chosen)
+        values = _values(config, config.name)
         name = st.text_input("Name of the run", _free_name(config.name), key=f"name of {config.name}")
         start, untrained = st.columns([1, 1])
         changes, problem = _checked(config, values)
