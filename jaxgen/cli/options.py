@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ class ModelPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from jaxgen.shipped import located
 
-        return located(super().convert(value, param, ctx))
+        return located(os.fsdecode(super().convert(value, param, ctx)))
 
 
 MODEL = "MODEL.onnx|NAME"
