@@ -15,6 +15,11 @@ def send(number: int = signal.SIGTERM) -> None:
     os.kill(os.getpid(), number)
 
 
+def send_soon() -> None:
+    """While the main thread waits. Called where the signal is handled: elsewhere it would end this process."""
+    threading.Timer(0.1, send).start()
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_ends_what_has_nothing_to_save(number, code):
     stop = StopSignal()
@@ -48,9 +53,9 @@ def test_side_work_gives_its_result_or_its_error():
 
 def test_side_work_is_abandoned_at_a_signal():
     stop, release = StopSignal(), threading.Event()
-    threading.Timer(0.1, send).start()
     start = time.monotonic()
     with stop.handled(), stop.deferred():
+        send_soon()
         assert stop.side_work(lambda: release.wait(30)) is None
     assert time.monotonic() - start < 3 and stop.signal == signal.SIGTERM
     release.set()
@@ -58,8 +63,8 @@ def test_side_work_is_abandoned_at_a_signal():
 
 def test_side_work_before_there_is_something_to_save_raises():
     stop, release = StopSignal(), threading.Event()
-    threading.Timer(0.1, send).start()
     with pytest.raises(Interrupted), stop.handled():
+        send_soon()
         stop.side_work(lambda: release.wait(30))
     release.set()
 
