@@ -7,21 +7,24 @@ DEMO := out/demo
 .PHONY: help demo test test-all lint clean
 
 help:
-	@echo "make demo      train on the embedded digits, export, verify, sample: images in $(DEMO)"
+	@echo "make demo      sample from a shipped model, then train one, export, verify, sample: images in $(DEMO)"
 	@echo "make test      lint, types and tests (about 20 minutes on 2 cores)"
 	@echo "make test-all  the slow tests, too"
 	@echo "make clean     remove $(VENV) and out"
 
 demo: $(VENV)/installed-export
+	mkdir -p $(DEMO)
+	$(BIN)/jaxgen sample cddpm-digits -n 60 --label all -o $(DEMO)/shipped.png
 	$(BIN)/jaxgen train --model ddpm --out $(DEMO)/run
 	$(BIN)/jaxgen export $(DEMO)/run -o $(DEMO)/model.onnx
 	$(BIN)/jaxgen verify $(DEMO)/model.onnx
 	$(BIN)/jaxgen sample $(DEMO)/model.onnx -n 64 -o $(DEMO)/grid.png
 	$(BIN)/jaxgen sample $(DEMO)/model.onnx -n 16 -o $(DEMO)/denoise.gif
 	@echo
-	@echo "one file:      $(DEMO)/model.onnx"
-	@echo "its images:  $(DEMO)/grid.png"
-	@echo "noise to them: $(DEMO)/denoise.gif"
+	@echo "of a model that comes with jaxgen: $(DEMO)/shipped.png"
+	@echo "the model trained just now:        $(DEMO)/model.onnx"
+	@echo "its images:                        $(DEMO)/grid.png"
+	@echo "noise to them:                     $(DEMO)/denoise.gif"
 
 test: lint
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --max-worker-restart 0 -m "not slow"

@@ -18,15 +18,17 @@ BASE = {"jaxgen", "jaxgen.errors", "jaxgen.files", "jaxgen.images", "jaxgen.plot
 # What a light file may need after all, once it is used.
 INSIDE_FUNCTIONS = {"jaxgen/plots.py": {"matplotlib"}, "jaxgen/__init__.py": {"jaxgen.inference"}}
 
-# What each room imports besides the standard library, NumPy and itself: no more, and no less. The first five are
+# What each room imports besides the standard library, NumPy and itself: no more, and no less. The first six are
 # light: they load no framework, so that a model file opens in a fraction of a second on a machine without one.
-LIGHT = ("jaxgen/config", "jaxgen/sampling", "jaxgen/runs", "jaxgen/inference", "jaxgen/evaluation")
+LIGHT = tuple(f"jaxgen/{room}" for room in ("shipped", "config", "sampling", "runs", "inference", "evaluation"))
 ROOMS = {
+    "jaxgen/shipped": {"jaxgen.errors"},
     "jaxgen/sampling": {"jaxgen", "jaxgen.errors", "jaxgen.images"},
     "jaxgen/config": {"jaxgen.sampling", "jaxgen.errors"},
     "jaxgen/runs": {"jaxgen.config", "jaxgen.errors", "jaxgen.files"},
     "jaxgen/inference": {
-        "jaxgen.sampling", "jaxgen.config", *BASE - {"jaxgen.plots"}, "onnxruntime", "onnx", "openvino", "tract",
+        "jaxgen.shipped", "jaxgen.sampling", "jaxgen.config", *BASE - {"jaxgen.plots"},
+        "onnxruntime", "onnx", "openvino", "tract",
     },
     "jaxgen/evaluation": {"jaxgen.inference", "jaxgen.errors"},
     "jaxgen/data": {
@@ -48,16 +50,18 @@ ROOMS = {
     "export/jaxgen_export/graphs": {"jaxgen.sampling", "onnx", "torch"},
     "export/jaxgen_export/torch_models": {"jaxgen.config", "torch"},
     "serve/jaxgen_serve": {
-        "jaxgen.data", "jaxgen.inference", "jaxgen.latent", "jaxgen.sampling", *BASE - {"jaxgen.plots"},
-        "PIL", "anyio", "fastapi", "fastapi_offline", "prometheus_client", "psutil", "pydantic", "starlette", "uvicorn",
+        "jaxgen.data", "jaxgen.inference", "jaxgen.latent", "jaxgen.sampling", "jaxgen.shipped",
+        *BASE - {"jaxgen.plots"}, "PIL", "anyio", "fastapi", "fastapi_offline", "prometheus_client", "psutil",
+        "pydantic", "starlette", "uvicorn",
     },
     "serve/jaxgen_serve/dashboard": {
-        "jaxgen.config", "jaxgen.data", "jaxgen.inference", "jaxgen.runs", "jaxgen.sampling",
+        "jaxgen.config", "jaxgen.data", "jaxgen.inference", "jaxgen.runs", "jaxgen.sampling", "jaxgen.shipped",
         *BASE - {"jaxgen", "jaxgen.plots"}, "PIL", "altair", "psutil", "streamlit",
     },
     "jaxgen/cli": {
         "jaxgen.config", "jaxgen.data", "jaxgen.evaluation", "jaxgen.inference", "jaxgen.latent", "jaxgen.models",
-        "jaxgen.runs", "jaxgen.sampling", "jaxgen.training", *BASE, "click", "python_multipart",
+        "jaxgen.runs", "jaxgen.sampling", "jaxgen.shipped", "jaxgen.training", *BASE,
+        "click", "python_multipart",
         *(
             f"jaxgen_export.{part}"
             for part in ("adopt", "benchmark", "compose", "export", "import_weights", "torch_models")

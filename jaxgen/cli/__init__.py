@@ -22,6 +22,7 @@ from jaxgen.cli.model import bench, info, verify
 from jaxgen.cli.plots import noise_gif, plot
 from jaxgen.cli.sample import replay, sample
 from jaxgen.cli.serve import serve
+from jaxgen.cli.shipped import models
 from jaxgen.cli.train import presets, train
 from jaxgen.errors import Interrupted, JaxgenError, one_line
 
@@ -41,8 +42,8 @@ def cli(debug: bool) -> None:
 
 
 COMMANDS = (
-    train, presets, data, plot, export, import_, compose, adopt, sample, replay, noise_gif, latent, eval_, verify,
-    info, bench, serve, dashboard,
+    train, presets, data, plot, export, import_, compose, adopt, models, sample, replay, noise_gif, latent, eval_,
+    verify, info, bench, serve, dashboard,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jaxgen.cli.options import TableOption, data_dir_option, json_option, runtime_options
+from jaxgen.cli.options import MODEL, ModelPath, TableOption, data_dir_option, json_option, runtime_options
 from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 @click.command("eval")
-@click.argument("target", metavar="MODEL.onnx|IMAGES.npy|FOLDER", type=click.Path(path_type=Path))
+@click.argument("target", metavar=f"{MODEL}|IMAGES.npy|FOLDER", type=ModelPath(path_type=Path))
 @click.option("--dataset", metavar="NAME", required=True, help="The real images: digits, mnist, ..., folder:PATH.")
 @click.option(
-    "--extractor", type=click.Path(path_type=Path), required=True, metavar="FILE.onnx",
-    help="A classifier of that dataset, whose features are compared.",
+    "--extractor", type=click.Path(path_type=Path), metavar="FILE.onnx",
+    help="A classifier of that dataset, whose features are compared.  [default: the one that comes with jaxgen]",
 )  # fmt: skip
 @click.option("-n", "--count", type=click.IntRange(2), default=10_000, help="Most images to compare.")
 @click.option(
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @runtime_options
 @json_option
 def eval_(
-    target: Path, dataset: str, extractor: Path, count: int, seed: int, sampler: str | None, steps: int | None,
+    target: Path, dataset: str, extractor: Path | None, count: int, seed: int, sampler: str | None, steps: int | None,
     guidance: float | None, batch_size: int, data_dir: Path | None, how: How, as_json: bool,
 ) -> None:  # fmt: skip
     """Score generated images against real ones.
@@ -49,17 +49,17 @@ def eval_(
     depends on the extractor and on the number of images, so it is comparable with the same of both alone.
 
     \b
-    jaxgen eval model.onnx --dataset mnist --extractor classifier.onnx
+    jaxgen eval cddpm-digits --dataset digits -n 300
     jaxgen eval model.onnx --dataset mnist --extractor classifier.onnx --steps 8 --json
     jaxgen eval images.npy --dataset digits --extractor classifier.onnx
     """
     import json
 
-    from jaxgen import data
+    from jaxgen import data, shipped
     from jaxgen.evaluation.features import Extractor
     from jaxgen.evaluation.report import evaluate
 
-    reader = Extractor.open(extractor, threads=how["threads"])
+    reader = Extractor.open(extractor or shipped.extractor(dataset), threads=how["threads"])
     size, channels = reader.shape[0], reader.shape[2]
     real = data.load(dataset, data_dir=data_dir, size=size, channels=channels)
     splits = data.info(dataset, data_dir=data_dir).splits

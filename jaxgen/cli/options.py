@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,19 @@ data_dir_option = click.option(
     help="The folder of datasets, where they are read or prepared.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-model_argument = click.argument("model", metavar="MODEL.onnx", type=click.Path(path_type=Path))
+
+
+class ModelPath(click.Path):
+    """The path of a model file, or the name of a model that comes with jaxgen."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from jaxgen.shipped import located
+
+        return located(os.fsdecode(super().convert(value, param, ctx)))
+
+
+MODEL = "MODEL.onnx|NAME"
+model_argument = click.argument("model", metavar=MODEL, type=ModelPath(path_type=Path))
 
 
 def _samplers() -> str:

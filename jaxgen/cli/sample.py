@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jaxgen.cli.options import TableOption, runtime_options
+from jaxgen.cli.options import MODEL, ModelPath, TableOption, runtime_options
 
 if TYPE_CHECKING:
     from jaxgen.inference.model_file import Artifact
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model", metavar="MODEL.onnx", required=False, type=click.Path(path_type=Path))
+@click.argument("model", metavar=MODEL, required=False, type=ModelPath(path_type=Path))
 @click.option(
     "--preset",
     metavar="NAME",
@@ -127,7 +127,7 @@ def _fresh(preset_name: str) -> Artifact:
 
 @click.command()
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option("--model", required=True, type=click.Path(path_type=Path), metavar="MODEL.onnx", help="Its model.")
+@click.option("--model", required=True, type=ModelPath(path_type=Path), metavar=MODEL, help="Its model.")
 @runtime_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the new image here.")
 def replay(image: Path, model: Path, how: How, output: Path | None) -> None:

@@ -54,10 +54,11 @@ def serve(
 ) -> None:
     """Serve models over HTTP, with an API for programs and a page for people at /app.
 
-    NAME is a model in the data folder's 'models'; by default all of them are served. The files are watched: new and
-    changed ones are served a moment later. Ctrl-C stops the server.
+    NAME is a model in the data folder's 'models', or one that comes with jaxgen ('jaxgen models'); by default all of
+    these are served. The files are watched: new and changed ones are served a moment later. Ctrl-C stops the server.
 
     \b
+    jaxgen serve
     jaxgen serve model.onnx
     jaxgen serve models/ --port 8080 --allow-uploads
     JAXGEN_TOKEN=long-and-secret jaxgen serve --host 0.0.0.0

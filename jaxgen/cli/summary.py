@@ -39,7 +39,7 @@ def summary(artifact: Artifact) -> dict[str, str]:
     settings = _object(artifact, "certificate").get("onnxruntime")
     if isinstance(settings, dict) and (level := settings.get("optimization")):
         rows["onnxruntime"] = f"certified at the graph optimisation level {level}"
-    return rows | _record(artifact)
+    return rows | _scores(artifact) | _record(artifact)
 
 
 def _deed(inference: Inference) -> str:
@@ -150,6 +150,20 @@ def _certificate(artifact: Artifact) -> str:
         )
     except (KeyError, TypeError, ValueError) as err:
         return f"not understood: {err!r}"
+
+
+def _scores(artifact: Artifact) -> dict[str, str]:
+    """The scores that were measured when the file was made, each beside its floor."""
+    kept = _object(artifact, "scores")
+    scores = kept.get("scores")
+    if not isinstance(scores, dict):
+        return {}
+    parts = []
+    for name, score in scores.items():
+        value, floor = (_number(score.get(key), ".4g") if isinstance(score, dict) else "" for key in ("value", "floor"))
+        parts.append(f"{name} {value or 'unknown'}" + (f" (floor {floor})" if floor else ""))
+    how = f"{kept.get('n')!a} images, dataset {kept.get('dataset')!a}, extractor {str(kept.get('extractor'))[:12]!a}"
+    return {"scores": f"{', '.join(parts)}; {how}"}
 
 
 def _record(artifact: Artifact) -> dict[str, str]:

@@ -10,6 +10,7 @@ from jaxgen.inference.manifest import Inference
 from jaxgen.inference.model_file import Artifact
 from jaxgen.inference.runtime import How
 from jaxgen.inference.session import Session
+from jaxgen.shipped import located
 
 
 class OnnxModel:
@@ -22,8 +23,11 @@ class OnnxModel:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], **how: Unpack[How]) -> Self:
-        """Read, check and load a model file; raises as `jaxgen.inference.model_file.read` and `of` do."""
-        return cls.of(artifacts.read(path), **how)
+        """Read, check and load a model file, or a model that comes with jaxgen, by its name.
+
+        Raises as `jaxgen.shipped.located`, `jaxgen.inference.model_file.read` and `of` do.
+        """
+        return cls.of(artifacts.read(located(path)), **how)
 
     @classmethod
     def of(cls, artifact: Artifact, **how: Unpack[How]) -> Self:

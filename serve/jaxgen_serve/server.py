@@ -12,7 +12,8 @@ from pathlib import Path
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
-from jaxgen.errors import JaxgenError, UsageError
+from jaxgen import shipped
+from jaxgen.errors import JaxgenError, UsageError, nearest
 from jaxgen_serve.app import create_app
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.metrics import Metrics
@@ -28,8 +29,9 @@ HEADER_BYTES = 2**16  # of one request, all together
 def serve(settings: Settings, models: Sequence[str], say: Callable[[str], None], warn: Callable[[str], None]) -> None:
     """Serve until Ctrl-C; say: gets one line with the address; warn: gets warnings before that.
 
-    models: files, folders, or names of DATA/models; none: that folder. Raises UsageError on a name that is none of
-    these, JaxgenError on a file that cannot be served or a port that is taken.
+    models: files, folders, names of files in DATA/models or of models that come with jaxgen; none: all of the last two.
+    Raises UsageError on a name that is none of these, JaxgenError on a file that cannot be served or a port that is
+    taken.
     """
     if not settings.loopback and settings.token is None:
         warn(f"whoever reaches {settings.host} may use this server; give it a --token")
@@ -59,7 +61,7 @@ def serve(settings: Settings, models: Sequence[str], say: Callable[[str], None],
 
 def opened(settings: Settings, models: Sequence[str], warn: Callable[[str], None]) -> Library:
     """The library of these models. Raises as `serve`; warns of other refused files, and of no model."""
-    places = [place(name, settings.data / "models") for name in models] or [settings.data / "models"]
+    places = [place(name, settings.data / "models") for name in models] or [settings.data / "models", shipped.FOLDER]
     uploads = settings.uploads if settings.allow_uploads else None
     library = Library(places, extra=uploads, **settings.how)
     for name, why in library.refused.items():
@@ -94,7 +96,10 @@ def place(name: str, models: Path) -> Path:
     kept = models / f"{name}.onnx"
     if Path(name).name == name and kept.exists():
         return kept
-    raise UsageError(f"{name}: no such file or folder, and no model of this name in {models}")
+    if Path(name).name == name and name in shipped.models():
+        return shipped.model(name)
+    guess = nearest(name, shipped.models())
+    raise UsageError(f"{name}: no such file or folder, and no model of this name in {models} or in jaxgen{guess}")
 
 
 def logs() -> dict:

@@ -21,6 +21,7 @@ def taken():
     [
         (2, ["nowhere.onnx"], "no such file or folder, and no model of this name"),
         (2, ["../models/x"], "no such file or folder"),
+        (2, ["cddpm-digit"], "(did you mean 'cddpm-digits'?)"),
         (2, ["--cors", "example.org"], "an origin such as https://example.org"),
         (2, ["--cors", "*"], "an origin such as https://example.org"),
         (2, ["--token", "short"], "8 printable ASCII characters"),
@@ -75,7 +76,8 @@ def test_model_is_served_by_its_name_and_ctrl_c_ends_it_cleanly(unconditional, t
 
 
 def test_server_without_a_model_waits_for_one_and_says_so(unconditional, tmp_path):
-    with serving(data=tmp_path) as server, server.client() as client:
+    (tmp_path / "empty").mkdir()
+    with serving(tmp_path / "empty", data=tmp_path) as server, server.client() as client:
         assert "no model to sample from yet" in server.log.read_text()
         answer = client.get("/ready")
         assert answer.status_code == 503 and int(answer.headers["retry-after"]) >= 1

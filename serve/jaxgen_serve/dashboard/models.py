@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxgen import shipped
 from jaxgen.errors import UsageError
 from jaxgen.inference import model_file as artifacts
 from jaxgen.inference.model import Model
@@ -31,12 +32,12 @@ class LoadedModel:
 
 
 def places(runs: Path) -> list[Path]:
-    """The folders to search for models: the runs folder, each run's folder, and the models folder of `jaxgen serve`."""
+    """The folders to search for models: the runs folder, each run's folder, that of the server, and the package's."""
     try:
         own = sorted(folder for folder in runs.iterdir() if folder.is_dir() and not folder.name.startswith("."))
     except OSError:
         own = []
-    return [runs, *own, data_folder() / "models"]
+    return [runs, *own, data_folder() / "models", shipped.FOLDER]
 
 
 def model_files(runs: Path) -> dict[str, Path]:
