@@ -81,6 +81,8 @@ def train(
             config = _chosen(model_name, preset, config_file, dataset, data_dir, settings)
             run = RunFolder(out or Path("runs") / config.name)
         keep_compiled()
+        if config.convolutional:
+            distributed.spread_over_cores(config.training.batch_size)
         distributed.initialize()
         last = run_training(
             config, run.path, data_dir=data_dir, classifier=classifier, teacher=teacher, stop=stop,

@@ -89,6 +89,7 @@ class ClassifierConfig:
     widths: tuple[int, ...] = (32, 64)
     features: int = 128
     dropout: float = field(default=0.25, metadata=RESUMABLE)
+    shift: int = field(default=0, metadata=RESUMABLE)  # most pixels that training images are moved, at random
     classes: int = 10
 
     def __post_init__(self) -> None:
@@ -96,4 +97,5 @@ class ClassifierConfig:
         require(positive, "model.widths", "one or more integers >= 1", self.widths)
         require(self.features >= 1, "model.features", ">= 1", self.features)
         require(0 <= self.dropout < 1, "model.dropout", "in [0, 1)", self.dropout)
+        require(self.shift >= 0, "model.shift", ">= 0", self.shift)
         require(self.classes >= 2, "model.classes", ">= 2", self.classes)

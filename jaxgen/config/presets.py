@@ -11,6 +11,7 @@ from jaxgen.config import (
     GAN,
     VAE,
     Classifier,
+    ClassifierConfig,
     Config,
     DataConfig,
     DiffusionConfig,
@@ -41,8 +42,8 @@ _DDPM_DIGITS = DDPM(
 _DDPM_MNIST = DDPM(
     name="ddpm-mnist",
     data=MNIST,
-    model=UNetConfig(channels=32, multipliers=(1, 2, 2), blocks=1, attention=(7,)),
-    diffusion=DiffusionConfig(schedule="cosine"),
+    model=UNetConfig(patch=2, channels=48, multipliers=(1, 2), blocks=1, attention=(7,)),
+    diffusion=DiffusionConfig(schedule="cosine", prediction="v"),
     training=TrainingConfig(
         steps=8000, batch_size=64, lr=1e-3, lr_schedule="cosine", warmup=200,
         checkpoint_every=500, sample_every=1000,
@@ -122,7 +123,8 @@ _DCGAN_PUNKS = GAN(
 _CLASSIFIER_MNIST = Classifier(
     name="classifier-mnist",
     data=MNIST,
-    training=TrainingConfig(epochs=5, batch_size=128, lr=1e-3, lr_schedule="cosine", checkpoint_epochs=1),
+    model=ClassifierConfig(widths=(48, 96), shift=2),
+    training=TrainingConfig(epochs=20, batch_size=128, lr=1e-3, lr_schedule="cosine", checkpoint_epochs=1),
 )
 
 
@@ -159,7 +161,11 @@ PRESETS: dict[str, Config] = {
         _FLOW_DIGITS,
         _FLOW_MNIST,
         _variant(
-            _CLASSIFIER_MNIST, "classifier-digits", data={"dataset": "digits", "size": 8}, training={"epochs": 60}
+            _CLASSIFIER_MNIST,
+            "classifier-digits",
+            data={"dataset": "digits", "size": 8},
+            model={"widths": (32, 64), "shift": 0},
+            training={"epochs": 60},
         ),
         _CLASSIFIER_MNIST,
     )

@@ -1,9 +1,10 @@
-"""Distributed training: joining the processes of a launcher, and agreeing on when to stop."""
+"""Distributed training: the devices of a CPU, joining the processes of a launcher, and agreeing on when to stop."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 
 import jax
 import numpy as np
@@ -14,6 +15,24 @@ from jaxgen.errors import UsageError
 COORDINATOR = "JAX_COORDINATOR_ADDRESS"
 # Set in every process of a launch, and only there: SLURM_NTASKS, say, is also set in the shell that salloc opens.
 LAUNCHERS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
+
+LEAST_SHARE = 16  # images of a batch for a core
+
+
+def spread_over_cores(batch_size: int) -> None:
+    """Make every core of a CPU a device of its own, so that each computes a share of a batch.
+
+    XLA spreads one operation over all cores, and waits for them after each; a core with its own images waits once a
+    step (experiments/training-speed). It does nothing after JAX has started, for the processes of a launcher, and where
+    JAX_NUM_CPU_DEVICES or the flags of XLA say how many devices there are.
+    """
+    told = "JAX_NUM_CPU_DEVICES" in os.environ or "device_count" in os.environ.get("XLA_FLAGS", "")
+    if told or COORDINATOR in os.environ or any(name in os.environ for name in LAUNCHERS):
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = max(1, min(cores, batch_size // LEAST_SHARE))
+    with suppress(RuntimeError):  # JAX has started
+        jax.config.update("jax_num_cpu_devices", max(n for n in range(1, most + 1) if batch_size % n == 0))
 
 
 def initialize() -> None:
