@@ -2,8 +2,8 @@
 
     python experiments/training-speed/steps.py --preset ddpm-mnist --variant "patch=2 channels=64 multipliers=[1,2]"
 
-Each `--variant` is the preset with other keys of its `model` section. The JAX side is the trainer's compiled step; the
-PyTorch side trains the same layers, `jaxgen_export.torch_models`, in channels-last memory with Adam, clipping and the
+Each `--variant` is the preset with other keys of its `model` section. The JAX side is the trainer's compiled step, with
+a device per core as in `jaxgen train` (JAX_NUM_CPU_DEVICES=1 gives one device for all cores); the PyTorch side trains the same layers, `jaxgen_export.torch_models`, in channels-last memory with Adam, clipping and the
 average of the weights. Every side does one step a round, so that a machine that slows down slows all of them. The
 ceilings are what this machine reaches in one large matrix product and in one convolution of the network's size.
 """
@@ -26,6 +26,7 @@ from jaxgen.config.presets import preset
 from jaxgen.inference.benchmark import machine
 from jaxgen.models import network
 from jaxgen.sampling.sampler_spec import schedule_of
+from jaxgen.training import distributed
 from jaxgen.training.families import learner
 from jaxgen.training.train_step import device_mesh, ema_decay, learning_rate, make_init, make_steps
 from jaxgen_export import torch_models, weight_mapping
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=15, help="default: %(default)s")
     arguments = parser.parse_args()
+    distributed.spread_over_cores(arguments.batch)
     base = configs.override(preset(arguments.preset), [f"training.batch_size={arguments.batch}"])
     variants = {"": base} | {
         variant: configs.override(base, [f"model.{setting}" for setting in variant.split()])
