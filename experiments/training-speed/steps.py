@@ -5,8 +5,8 @@
 Each `--variant` is the preset with other keys of its `model` section. The JAX side is the trainer's compiled step, with
 a device per core as in `jaxgen train` (JAX_NUM_CPU_DEVICES=1: one device for all cores). The PyTorch side trains the
 same layers, `jaxgen_export.torch_models`, in channels-last memory with Adam, clipping and the average of the weights.
-Every side does one step a round, so that a machine that slows down slows all of them. The ceilings are what this machine
-reaches in one large matrix product and in one convolution of the network's size.
+Every side does one step a round, so that a machine that slows down slows all of them. The ceilings are what this
+machine reaches in one large matrix product and in one convolution of the network's size.
 """
 
 from __future__ import annotations
