@@ -59,6 +59,7 @@ def export_model(
     training: Mapping[str, Any] | None = None,
     beside: OutputPaths | None = None,
     required_inputs: bool = False,
+    palette: Sequence[str] = (),
     certify: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
@@ -66,7 +67,8 @@ def export_model(
 
     params: the weights to sample with, as jaxgen.models names them; classes: their names; training: how they
     were trained, for the manifest; required_inputs: give no input of the graph a default, see
-    `jaxgen.inference.required_inputs`; certify: compare the runtimes, and put the certificate in.
+    `jaxgen.inference.required_inputs`; palette: the colours of the training data, if they are few; certify: compare the
+    runtimes, and put the certificate in.
     Raises UsageError if the model has no encoder or no network to write; JaxgenError, and nothing is written, if the
     weights or class names do not fit the config or the backends disagree.
     """
@@ -74,7 +76,7 @@ def export_model(
     _require_possible(config, classes, beside)
     torch_model = torch_models.build(config)
     weight_mapping.load_into(torch_model, params)
-    facts = manifest.facts(config, params, training or {})
+    facts = manifest.facts(config, params, training or {}, palette)
 
     def bytes_of(core: ExportSpec, place: Path) -> tuple[Bundle, bytes]:
         made = bundle.build(torch_model, core, config)

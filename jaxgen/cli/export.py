@@ -106,7 +106,7 @@ def export(
         path = output or Path(temporary) / "model.onnx"
         export_model(
             config, trained.params, path, classes=trained.classes, training=trained.facts, beside=places,
-            required_inputs=inputs == "required", say=say,
+            required_inputs=inputs == "required", palette=trained.palette, say=say,
         )  # fmt: skip
         if output:
             click.echo(output)

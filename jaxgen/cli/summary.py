@@ -27,6 +27,8 @@ def summary(artifact: Artifact) -> dict[str, str]:
         rows["process"] = _process(inference.process)
         rows["default"] = _default(inference)
         rows["plans"] = ", ".join(_object(artifact, "plans"))
+    if palette := artifact.manifest.get("palette"):
+        rows["palette"] = f"{len(palette)} colours" if isinstance(palette, list) else "not understood"
     size, number = f"{len(artifact.data) / 1e6:.1f} MB", artifact.manifest["format"]
     if inference.batch is not None:
         rows["batch"] = f"{inference.batch}, and no other"

@@ -23,7 +23,8 @@ def fit(images: np.ndarray, size: int | None = None, channels: int | None = None
 
 
 def grow(images: np.ndarray, size: int | None, border: tuple[int, ...]) -> np.ndarray:
-    """Pixel art on a larger canvas, centred: uint8 [N, S, S, C] -> [N, size, size, C], unchanged if size is None or < S.
+    """Pixel art on a larger canvas, centred: uint8 [N, S, S, C] -> [N, size, size, C]; unchanged if size is None or
+    less than S.
 
     Pixels are repeated a whole number of times, and a border of one colour fills the rest: no new colour comes up.
     """

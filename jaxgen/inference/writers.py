@@ -155,11 +155,12 @@ def _write_gif(model: Model, request: Request, batch_size: int, output: str) -> 
             f"{model.artifact.path} samples in one evaluation, so there is no way from noise to images to show; "
             "for a walk between two images: jaxgen latent interpolate -o walk.gif"
         )
-    frames = model.frames(
+    *frames, last = model.frames(
         request.count, FRAMES, seed=request.seed, first=request.first, label=request.label,
         guidance=request.guidance, plan=plan,
     )  # fmt: skip
-    save_gif(output, np.stack([sheets.marked(grid(images), untrained=model.untrained) for images in frames]))
+    pages = [*frames, request.snapped(last)]  # what comes before is noise, of every colour
+    save_gif(output, np.stack([sheets.marked(grid(images), untrained=model.untrained) for images in pages]))
 
 
 # --- rows of images, which latent tools make
