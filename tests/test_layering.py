@@ -66,7 +66,7 @@ ROOMS = {
         "click", "python_multipart",
         *(
             f"jaxgen_export.{part}"
-            for part in ("adopt", "benchmark", "compose", "export", "import_weights", "torch_models")
+            for part in ("adopt", "benchmark", "compose", "export", "import_weights", "quantization", "torch_models")
         ),
         *(f"jaxgen_serve.{part}" for part in ("dashboard", "server", "settings", "sockets", "web")),
     },
