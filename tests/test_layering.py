@@ -14,6 +14,7 @@ PACKAGES = {
     "jaxgen_export": ROOT / "export/jaxgen_export",
     "jaxgen_serve": ROOT / "serve/jaxgen_serve",
 }
+# Without jaxgen.palettes, which only some rooms need.
 BASE = {"jaxgen", "jaxgen.errors", "jaxgen.files", "jaxgen.images", "jaxgen.plots"}  # the files of the package's root
 # What a light file may need after all, once it is used.
 INSIDE_FUNCTIONS = {"jaxgen/plots.py": {"matplotlib"}, "jaxgen/__init__.py": {"jaxgen.inference"}}
@@ -27,12 +28,13 @@ ROOMS = {
     "jaxgen/config": {"jaxgen.sampling", "jaxgen.errors"},
     "jaxgen/runs": {"jaxgen.config", "jaxgen.errors", "jaxgen.files"},
     "jaxgen/inference": {
-        "jaxgen.shipped", "jaxgen.sampling", "jaxgen.config", *BASE - {"jaxgen.plots"},
+        "jaxgen.shipped", "jaxgen.sampling", "jaxgen.config", "jaxgen.palettes", *BASE - {"jaxgen.plots"},
         "onnxruntime", "onnx", "openvino", "tract",
     },
-    "jaxgen/evaluation": {"jaxgen.inference", "jaxgen.errors"},
+    "jaxgen/evaluation": {"jaxgen.inference", "jaxgen.palettes", "jaxgen.errors"},
     "jaxgen/data": {
-        "jaxgen.errors", "jaxgen.files", "jaxgen.images", "PIL", "sklearn", "grain", "tensorflow_datasets", "google",
+        "jaxgen.errors", "jaxgen.files", "jaxgen.images", "jaxgen.palettes", "PIL", "sklearn", "grain",
+        "tensorflow_datasets", "google",
     },
     "jaxgen/latent": {
         "jaxgen.inference", "jaxgen.sampling", "jaxgen.data", "jaxgen.errors", "jaxgen.images", "jaxgen.plots",
@@ -60,11 +62,11 @@ ROOMS = {
     },
     "jaxgen/cli": {
         "jaxgen.config", "jaxgen.data", "jaxgen.evaluation", "jaxgen.inference", "jaxgen.latent", "jaxgen.models",
-        "jaxgen.runs", "jaxgen.sampling", "jaxgen.shipped", "jaxgen.training", *BASE,
+        "jaxgen.palettes", "jaxgen.runs", "jaxgen.sampling", "jaxgen.shipped", "jaxgen.training", *BASE,
         "click", "python_multipart",
         *(
             f"jaxgen_export.{part}"
-            for part in ("adopt", "benchmark", "compose", "export", "import_weights", "torch_models")
+            for part in ("adopt", "benchmark", "compose", "export", "import_weights", "quantization", "torch_models")
         ),
         *(f"jaxgen_serve.{part}" for part in ("dashboard", "server", "settings", "sockets", "web")),
     },

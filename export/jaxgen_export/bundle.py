@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -52,6 +52,12 @@ def build(torch_model: TorchModel, core: ExportSpec, config: Config) -> Bundle:
     graph = compose.export_core(module, inputs, core.outputs, unused=() if config.class_count else ("label",))
     text, defaults = _text(module, core, config)
     return Bundle(config, core, module, graph, compose.compose(text, graph, defaults))
+
+
+def with_graph(made: Bundle, graph: ModelProto) -> Bundle:
+    """The same file around another graph of the network."""
+    text, defaults = _text(made.module, made.core, made.config)
+    return replace(made, graph=graph, model=compose.compose(text, graph, defaults))
 
 
 def example(core: ExportSpec, config: Config) -> dict[str, Tensor]:

@@ -31,6 +31,7 @@ HINTS = {  # how to avoid a complaint that matches the pattern
     r"float16": "; convert it with keep_io_types=True",
     r"is \w+ \[\d.*expected float32 \[N": "; its batch must be free: 'jaxgen export --network' without --network-batch",
 }
+OF_THE_ORIGINAL = ("certificate", "resigned", "made_from", "quantization")  # entries of a manifest that do not go on
 
 Say = Callable[[str], None]
 
@@ -51,9 +52,7 @@ def compose_model(network: Path, like: Path, *, batch_dependent: bool = False, s
         "sha256": original.sha256,
         "network": {"sha256": hashlib.sha256(data).hexdigest(), "producer": foreign.producer(core)},
     }
-    kept = {
-        key: value for key, value in original.manifest.items() if key not in ("certificate", "resigned", "made_from")
-    }
+    kept = {key: value for key, value in original.manifest.items() if key not in OF_THE_ORIGINAL}
     manifest = kept | {"jaxgen": __version__, "parent": parent}
     draft = model_file.parse(stamped(model, manifest), f"{network} in {like}")
     say("comparing the two files, and onnx's reference with onnxruntime")

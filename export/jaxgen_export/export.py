@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from onnx import ModelProto
 from torch import Tensor
 
 from jaxgen.config import Config
@@ -23,6 +24,7 @@ from jaxgen_export import (
     bundle,
     certificate,
     manifest,
+    quantization,
     runtimes,
     torch_models,
     torchscript,
@@ -33,8 +35,8 @@ from jaxgen_export.bundle import Bundle
 from jaxgen_export.comparison import PROBE
 from jaxgen_export.graphs import compose
 from jaxgen_export.network_file import network_model
+from jaxgen_export.quantization import Quantize
 from jaxgen_export.stamping import stamped
-from jaxgen_export.torch_models import ExportSpec
 from jaxgen_export.weight_mapping import Weights
 
 
@@ -59,6 +61,8 @@ def export_model(
     training: Mapping[str, Any] | None = None,
     beside: OutputPaths | None = None,
     required_inputs: bool = False,
+    palette: Sequence[str] = (),
+    quantize: Quantize | None = None,
     certify: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
@@ -66,34 +70,45 @@ def export_model(
 
     params: the weights to sample with, as jaxgen.models names them; classes: their names; training: how they
     were trained, for the manifest; required_inputs: give no input of the graph a default, see
-    `jaxgen.inference.required_inputs`; certify: compare the runtimes, and put the certificate in.
+    `jaxgen.inference.required_inputs`; palette: the colours of the training data, if they are few; quantize: see
+    `jaxgen_export.quantization`; certify: compare the runtimes, and put the certificate in.
     Raises UsageError if the model has no encoder or no network to write; JaxgenError, and nothing is written, if the
-    weights or class names do not fit the config or the backends disagree.
+    weights or class names do not fit the config, the backends disagree or a quantised file is too far from the float32
+    one.
     """
     beside = beside or OutputPaths()
     _require_possible(config, classes, beside)
     torch_model = torch_models.build(config)
     weight_mapping.load_into(torch_model, params)
-    facts = manifest.facts(config, params, training or {})
-
-    def bytes_of(core: ExportSpec, place: Path) -> tuple[Bundle, bytes]:
-        made = bundle.build(torch_model, core, config)
-        made = replace(made, model=compose.without_defaults(made.model)) if required_inputs else made
-        return made, _file(made, params, manifest.of_kind(made, classes) | facts, place, certify, say)
-
     say("tracing the network")
-    made, data = bytes_of(torch_model.cores[0], path)
+    made = bundle.build(torch_model, torch_model.cores[0], config)
+    entries, original = manifest.of_kind(made, classes), made.model
+    if quantize:
+        made, params, entries = quantization.quantized(made, params, entries, quantize, say)
+        weight_mapping.load_into(torch_model, params)  # they may have been rounded
+    facts = manifest.facts(config, params, training or {}, palette)
+    made = _with_inputs(made, required_inputs)
+    data = _file(made, params, entries | facts, path, certify, say, original)
     whole = model_file.parse(data, path)
     contents = {path: data, **_of_the_sampler(made, params, whole, beside, certify, say)}
     if beside.encoder and (encoder := torch_models.encoder_core(config)):
         say("tracing the encoder")
-        contents[beside.encoder] = bytes_of(encoder, beside.encoder)[1]
+        reader = bundle.build(torch_model, encoder, config)
+        entries = manifest.of_kind(reader, classes)
+        if quantize:
+            reader, entries = quantization.of_encoder(reader, params, entries, quantize)
+        reader = _with_inputs(reader, required_inputs)
+        contents[beside.encoder] = _file(reader, params, entries | facts, beside.encoder, certify, say)
     contents |= _weights(weight_mapping.torch_state(torch_model, params), whole.manifest, beside)
     _write(contents)
     for place in contents:
         if place != path:
             say(f"wrote {place}")
     return whole.manifest
+
+
+def _with_inputs(made: Bundle, required: bool) -> Bundle:
+    return replace(made, model=compose.without_defaults(made.model)) if required else made
 
 
 def _require_possible(config: Config, classes: Sequence[str], beside: OutputPaths) -> None:
@@ -133,12 +148,17 @@ def _weights(state: Mapping[str, Tensor], entries: Mapping[str, Any], beside: Ou
 
 
 def _file(
-    made: Bundle, params: Weights, entries: Mapping[str, Any], path: Path, certify: bool, say: Callable[[str], None]
-) -> bytes:
-    """The bytes of the ONNX file, with its certificate."""
+    made: Bundle, params: Weights, entries: Mapping[str, Any], path: Path, certify: bool, say: Callable[[str], None],
+    original: ModelProto | None = None,
+) -> bytes:  # fmt: skip
+    """The bytes of the ONNX file, with its certificate; original: the float32 graph that an int8 one was made of."""
     draft = stamped(made.model, entries)
     if not certify:
         return draft
+    if original is not None and quantization.is_its_own_reference(entries):
+        say("comparing the file in onnxruntime and in onnx's reference")
+        measured = quantization.certificate(made, original, model_file.parse(draft, path), say)
+        return stamped(made.model, {**entries, "certificate": measured})
     say(f"comparing the {made.core.kind} in JAX, PyTorch, TorchScript and onnxruntime")
     with jax.default_device(jax.devices("cpu")[0]):  # accelerators shorten float32 products
         measured = _measured(made, params, model_file.parse(draft, path))

@@ -16,9 +16,9 @@ from jaxgen_export.bundle import Bundle
 from jaxgen_export.weight_mapping import Weights, weights_hash
 
 
-def facts(config: Config, params: Weights, training: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of all files of a model; training: how it was trained."""
-    return {
+def facts(config: Config, params: Weights, training: Mapping[str, Any], palette: Sequence[str] = ()) -> dict[str, Any]:
+    """The entries of all files of a model; training: how it was trained; palette: the colours of its data."""
+    entries = {
         "config": configs.to_dict(config),
         "weights": {
             "sha256": weights_hash(params),
@@ -26,6 +26,7 @@ def facts(config: Config, params: Weights, training: Mapping[str, Any]) -> dict[
         },
         "training": dict(training),
     }
+    return entries | ({"palette": list(palette)} if palette else {})
 
 
 def inference_of(config: Config, kind: str, classes: Sequence[str]) -> Inference:

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1),
     help="Noise of {eta_samplers}, 0 to 1.  [default: the model's]",
 )
+@click.option(
+    "--palette", metavar="FILE|model",
+    help="Snap each pixel to the nearest colour of a PNG, of a list of #rrggbb, or of the model's data.",
+)  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=64, help="Images per call.")
 @runtime_options
 @click.option("--gif", is_flag=True, help="Show the denoising: short for -o denoise.gif.")
@@ -55,6 +59,7 @@ def sample(
     sampler: str | None,
     steps: int | None,
     eta: float | None,
+    palette: str | None,
     batch_size: int,
     how: How,
     gif: bool,
@@ -66,10 +71,15 @@ def sample(
     uint8 [N, H, W, C] (.npy), or an animation from noise to images (.gif). JPEGs (.jpg) are sheets, too, but are not
     exact and cannot be replayed.
 
+    --palette takes an image in PNG, a JSON list or a text of colours such as #638596, at most 256 of them, or "model":
+    the colours of the data that the model was trained on, which files of pixel art hold. The share of pixels that lie
+    on the palette before they are snapped goes to stderr.
+
     \b
     jaxgen sample model.onnx -n 64 --seed 7 -o grid.png
     jaxgen sample model.onnx -n 10000 --steps 20 --sampler dpmpp-2m -o images/
     jaxgen sample model.onnx -n 16 --gif
+    jaxgen sample punks.onnx -n 64 --palette model
     jaxgen sample --preset gan-mnist --untrained
     """
     from jaxgen.errors import UsageError
@@ -97,10 +107,30 @@ def sample(
         sampler=sampler,
         steps=steps,
         eta=eta,
+        palette=_colours(palette, loaded.artifact) if palette else (),
     )
     writer(loaded, request, batch_size, output)
+    if request.palette:
+        share = request.tally.shares / request.tally.images
+        click.echo(f"palette: {share:.2%} of pixels lay on its {len(request.palette)} colours before", err=True)
     if output != "-":
         click.echo(output)
+
+
+def _colours(palette: str, artifact: Artifact) -> list[str]:
+    """The colours of a palette's file, or those that a model's file holds."""
+    from jaxgen import palettes
+    from jaxgen.errors import UsageError
+
+    if palette != "model":
+        return palettes.to_text(palettes.read(palette))
+    held = artifact.manifest.get("palette")
+    if held is None:
+        raise UsageError(
+            f"--palette: {artifact.path} holds no palette, since its data has many colours, or it was trained by an "
+            "earlier jaxgen; give a file of colours"
+        )
+    return palettes.to_text(palettes.of_text(held, f"{artifact.path}: its palette"))
 
 
 def _fresh(preset_name: str) -> Artifact:

@@ -27,10 +27,12 @@ def summary(artifact: Artifact) -> dict[str, str]:
         rows["process"] = _process(inference.process)
         rows["default"] = _default(inference)
         rows["plans"] = ", ".join(_object(artifact, "plans"))
+    if palette := artifact.manifest.get("palette"):
+        rows["palette"] = f"{len(palette)} colours" if isinstance(palette, list) else "not understood"
     size, number = f"{len(artifact.data) / 1e6:.1f} MB", artifact.manifest["format"]
     if inference.batch is not None:
         rows["batch"] = f"{inference.batch}, and no other"
-    rows |= _inputs(artifact) | _history(artifact)
+    rows |= _quantization(artifact) | _inputs(artifact) | _history(artifact)
     rows |= {
         "file": f"{size}, format {number}, by jaxgen {artifact.version}",
         "sha256": artifact.sha256,
@@ -108,6 +110,16 @@ def _inputs(artifact: Artifact) -> dict[str, str]:
     made_from = artifact.manifest.get("made_from")
     source = f"; made from {str(made_from)[:64]!a}, whose inputs have defaults" if made_from else ""
     return {"inputs": f"required{source}"}
+
+
+def _quantization(artifact: Artifact) -> dict[str, str]:
+    """A row for a quantised file, with its distance from the float32 one's images; {} for others."""
+    entry = _object(artifact, "quantization")
+    if not entry:
+        return {}
+    psnr, identical = _number(entry.get("psnr"), ".1f"), _number(entry.get("identical"), ".2%")
+    far = f": PSNR {psnr} dB to the float32 file, {identical} of pixels identical in {entry.get('images')!a} images"
+    return {"quantised": f"{entry.get('scheme')!a}{far if psnr and identical else ''}"}
 
 
 def _history(artifact: Artifact) -> dict[str, str]:

@@ -198,6 +198,10 @@ class GAN(Config):
     def noise_shape(self) -> tuple[int, ...]:
         return (self.model.latent,)
 
+    def model_changes(self, size: int) -> dict[str, Any]:
+        halvings = (size & -size).bit_length() - 1  # how often the size can be halved
+        return {"doublings": min(self.model.doublings, halvings)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Classifier(Config):

@@ -26,7 +26,7 @@ from jaxgen.errors import lookup
 
 DIGITS = DataConfig(dataset="digits", size=8, channels=1)
 MNIST = DataConfig(dataset="mnist", size=28, channels=1)
-PUNKS = DataConfig(dataset="cryptopunks", size=32, channels=3)
+PUNKS = DataConfig(dataset="cryptopunks", size=24, channels=3)
 
 _DDPM_DIGITS = DDPM(
     name="ddpm-digits",
@@ -73,7 +73,7 @@ _MNIST16 = DDPM(
 _DDPM_PUNKS = DDPM(
     name="ddpm-cryptopunks",
     data=PUNKS,
-    model=UNetConfig(channels=32, multipliers=(1, 2, 2, 2), blocks=2, attention=(16, 8)),
+    model=UNetConfig(channels=32, multipliers=(1, 2, 2), blocks=1, attention=(12, 6)),
     diffusion=DiffusionConfig(steps=1000, schedule="linear", beta_start=1e-4, beta_end=0.02),
     training=TrainingConfig(epochs=100, batch_size=64, lr=3e-4, checkpoint_every=500),
 )
@@ -112,9 +112,9 @@ _GAN_DIGITS = GAN(
 )
 _DCGAN_PUNKS = GAN(
     name="dcgan-cryptopunks",
-    data=replace(PUNKS, size=64),
+    data=PUNKS,
     model=GANConfig(
-        latent=100, widths=(256, 128, 64, 32), doublings=4, generator_norm="batch", discriminator_norm="batch",
+        latent=100, widths=(256, 128, 64), doublings=3, generator_norm="batch", discriminator_norm="batch",
         dropout=0.0,
     ),
     training=replace(_ADVERSARIAL, epochs=60, lr=2e-4, lr_schedule="constant"),
@@ -195,7 +195,7 @@ def for_dataset(model_name: str, dataset: str, *, size: int = 32, channels: int 
         return PRESETS[name]
     own = [config for key, config in PRESETS.items() if key.startswith(f"{model_name}-")]
     base = PRESETS.get(f"{model_name}-mnist", own[-1])
-    size = base.data.size if base.data.size > 32 else min(max(4, round(size / 4) * 4), 64)
+    size = min(max(4, round(size / 4) * 4), 64)
     model = base.model_changes(size)
     if base.class_count:
         model["classes"] = class_count or base.class_count

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from jaxgen import palettes
 from jaxgen.data.dataset import Dataset, Images
 from jaxgen.data.transforms import fit
 from jaxgen.errors import UsageError, extra
@@ -29,6 +30,11 @@ class Batches(Protocol):
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of every image."""
+        ...
+
+    @property
+    def palette(self) -> tuple[str, ...]:
+        """The colours of all images as '#rrggbb', if they are few enough for `jaxgen.palettes` and in memory."""
         ...
 
     def __getitem__(self, step: int) -> Batch:
@@ -79,6 +85,11 @@ class ArrayBatches:
         self.classes = data.classes
         self.shape: tuple[int, int, int] = data.images.shape[1:]
 
+    @property
+    def palette(self) -> tuple[str, ...]:
+        found = palettes.of_images(self._data.images)
+        return () if found is None else tuple(palettes.to_text(found))
+
     def __getitem__(self, step: int) -> Batch:
         epoch, step_in_epoch = divmod(_checked(step), self.steps_per_epoch)
         rows = self._order(epoch)[self._share.rows(step_in_epoch)]
@@ -94,6 +105,8 @@ class ArrayBatches:
 
 class StreamedBatches:
     """Batches read by Grain on demand, for datasets that do not fit in memory."""
+
+    palette: tuple[str, ...] = ()  # not known without reading all of them
 
     def __init__(self, images: Images, share: Share, *, seed: int, size: int, channels: int) -> None:
         with extra("train"):

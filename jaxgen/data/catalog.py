@@ -13,7 +13,7 @@ from jaxgen.data.digits import Digits
 from jaxgen.data.image_folder import ImageFolder
 from jaxgen.data.mnist import FASHION_MNIST, MNIST
 from jaxgen.data.tfds import TfdsByName
-from jaxgen.data.transforms import fit
+from jaxgen.data.transforms import fit, grow
 from jaxgen.errors import UsageError
 
 SOURCES: dict[str, Source] = {
@@ -109,7 +109,8 @@ def measures(images: Images, size: int | None, channels: int | None) -> tuple[in
 
 def _in_memory(data: Dataset | Images, size: int | None, channels: int | None) -> Dataset:
     if isinstance(data, Dataset):
-        return Dataset(np.ascontiguousarray(fit(data.images, size, channels)), data.labels, data.classes)
+        images = data.images if data.border is None else grow(data.images, size, data.border)
+        return Dataset(np.ascontiguousarray(fit(images, size, channels)), data.labels, data.classes)
     images, labels = read_all(data, range(len(data)), *measures(data, size, channels))
     return Dataset(images, labels, data.classes)
 

@@ -20,14 +20,14 @@ from jaxgen.errors import JaxgenError, extra, lookup
 SHEET = "punks.png"
 SHEET_SHA256 = "ac39af4793119ee46bbff351d8cb6b5f23da60222126add4268e261199a2921b"
 TILE = 24
-CANVAS = 32  # a power of two for the UNet; the border keeps the pixels unchanged
 BACKGROUND = (0x63, 0x85, 0x96)  # the blue-grey of the marketplace
 SPLITS = ("train", "test")
 TEST_EVERY = 10  # punks 9, 19, 29, ... are for testing
 
 
 class CryptoPunks:
-    """Prepared as RGBA tiles with their numbers; loaded on a 32 x 32 RGB canvas of the background colour."""
+    """Prepared as RGBA tiles with their numbers; loaded as RGB on the background colour, whose border fills larger
+    sizes."""
 
     def __init__(self, sheet_sha256: str = SHEET_SHA256) -> None:
         self._sha256 = sheet_sha256
@@ -35,9 +35,9 @@ class CryptoPunks:
     def info(self, data_dir: Path | None) -> DatasetInfo:
         return DatasetInfo(
             name="cryptopunks",
-            title="24x24 pixel-art faces on a 32x32 canvas",
+            title="24x24 pixel-art faces",
             source="Larva Labs, repository larvalabs/cryptopunks; artwork copyright Yuga Labs",
-            shape=(CANVAS, CANVAS, 3),
+            shape=(TILE, TILE, 3),
             splits={"train": 9_000, "test": 1_000},
             ready=find_prepared("cryptopunks", data_dir) is not None or _find_sheet(data_dir) is not None,
         )
@@ -63,16 +63,7 @@ class CryptoPunks:
         images = TfdsImages(self.get(data_dir), split)
         order = np.argsort(images.column("id"))  # TFDS stores records shuffled
         tiles = np.stack([image for image, _ in images.read(order.tolist())])
-        return Dataset(on_canvas(tiles), np.full(len(tiles), -1, np.int32))
-
-
-def on_canvas(tiles: np.ndarray) -> np.ndarray:
-    """Compose tiles on the background, centred: RGBA [N, 24, 24, 4] -> RGB [N, 32, 32, 3], without resampling."""
-    border = (CANVAS - TILE) // 2
-    canvas = np.empty((len(tiles), CANVAS, CANVAS, 3), np.uint8)
-    canvas[:] = BACKGROUND
-    canvas[:, border : border + TILE, border : border + TILE] = compose(tiles, BACKGROUND)
-    return canvas
+        return Dataset(compose(tiles, BACKGROUND), np.full(len(tiles), -1, np.int32), border=BACKGROUND)
 
 
 def cut_sheet(sheet: np.ndarray) -> np.ndarray:

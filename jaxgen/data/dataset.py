@@ -27,11 +27,13 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images in memory. images: uint8 [N, H, W, C]; labels: int32 [N], -1 for none."""
+    """Images in memory. images: uint8 [N, H, W, C]; labels: int32 [N], -1 for none; border: the colour of the border
+    with which pixel art grows to a size that is no multiple of its own; None: it is resampled."""
 
     images: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...] = ()
+    border: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.images)

@@ -22,6 +22,24 @@ def fit(images: np.ndarray, size: int | None = None, channels: int | None = None
     return images if size is None else resize(center_crop(images), size)
 
 
+def grow(images: np.ndarray, size: int | None, border: tuple[int, ...]) -> np.ndarray:
+    """Pixel art on a larger canvas, centred: uint8 [N, S, S, C] -> [N, size, size, C]; unchanged if size is None or
+    less than S.
+
+    Pixels are repeated a whole number of times, and a border of one colour fills the rest: no new colour comes up.
+    """
+    if size is None or size < images.shape[1]:
+        return images
+    times = size // images.shape[1]
+    large = images.repeat(times, axis=1).repeat(times, axis=2)
+    side = large.shape[1]
+    canvas = np.empty((len(images), size, size, images.shape[-1]), np.uint8)
+    canvas[:] = border
+    start = (size - side) // 2
+    canvas[:, start : start + side, start : start + side] = large
+    return canvas
+
+
 def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
     """Grey (1) or RGB (3) from any of grey, grey + alpha, RGB and RGBA; uint8 [..., C] -> [..., channels].
 

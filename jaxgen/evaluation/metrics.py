@@ -24,6 +24,7 @@ class Evidence:
     logits: Array | None = None  # of a classifier for the generated images, [M, K]
     labels: Array | None = None  # the class that each was conditioned on, [M] int
     memorised: Array | None = None  # whether each is a copy of a training image, [M] bool; see `memorised`
+    on_palette: Array | None = None  # the share of each one's pixels in colours of the real data, if these are few, [M]
 
 
 Metric = Callable[[Evidence], float | None]
@@ -123,6 +124,11 @@ def memorised(generated: Array, train: Array) -> Array:
     return far < _radii(train, 1, originals)[which]
 
 
+def palette(evidence: Evidence) -> float | None:
+    """The share of pixels that have one of the few colours of the real data, or nearly; see `jaxgen.palettes`."""
+    return None if evidence.on_palette is None else float(evidence.on_palette.mean())
+
+
 def _parts(one: Array, two: Array) -> Iterator[Array]:
     """The rows of `one`, few enough at a time for a matrix of them and of all rows of `two`."""
     size = max(1, min(PART, NUMBERS // max(1, len(two))))
@@ -163,6 +169,7 @@ METRICS: dict[str, Metric] = {
     "density": density,
     "coverage": coverage,
     "memorisation": memorisation,
+    "palette": palette,
 }
 
 

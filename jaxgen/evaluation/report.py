@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen import palettes
 from jaxgen.errors import UsageError
 from jaxgen.evaluation.features import Extractor, Features
 from jaxgen.evaluation.metrics import METRICS, Evidence, Metric, frechet_distance, memorised
@@ -87,13 +88,18 @@ def evaluate(
     everything = extractor(train).features
     real = everything[sampled(len(train), count, seed)]
 
-    def evidence_of(features: Features, labels: np.ndarray | None) -> Evidence:
-        return Evidence(real, features.features, features.logits, labels, memorised(features.features, everything))
+    colours = palettes.of_images(train)
 
-    evidence, floor = evidence_of(ours, labels), None
+    def evidence_of(images: np.ndarray, features: Features, labels: np.ndarray | None) -> Evidence:
+        on_palette = None if colours is None else palettes.snapped(images, colours)[1]
+        copies = memorised(features.features, everything)
+        return Evidence(real, features.features, features.logits, labels, copies, on_palette)
+
+    evidence, floor = evidence_of(generated, ours, labels), None
     if test is not None:
         rows = sampled(len(test[0]), count, seed)
-        floor = evidence_of(extractor(test[0][rows]), None if labels is None else test[1][rows])
+        images = test[0][rows]
+        floor = evidence_of(images, extractor(images), None if labels is None else test[1][rows])
     scores = {}
     for name, metric in metrics.items():
         say(name)
@@ -121,7 +127,7 @@ def _margin(metric: Metric, evidence: Evidence) -> float:
 
 def _some(evidence: Evidence, rows: np.ndarray) -> Evidence:
     """The evidence of some of the generated images; rows: a mask or indices."""
-    parts = {name: getattr(evidence, name) for name in ("logits", "labels", "memorised")}
+    parts = {name: getattr(evidence, name) for name in ("logits", "labels", "memorised", "on_palette")}
     chosen: dict[str, Any] = {name: None if part is None else part[rows] for name, part in parts.items()}
     return replace(evidence, generated=evidence.generated[rows], **chosen)
 

@@ -29,6 +29,7 @@ class Provenance:
     plan: SamplerSpec | None = None  # None: the model samples in one evaluation
     latent: tuple[float, ...] | None = None
     untrained: bool = False
+    palette: tuple[str, ...] = ()  # the colours that its pixels were snapped to; (): they were not
 
     def record(self) -> dict[str, Any]:
         """The record that a PNG carries, and that `jaxgen replay` reads."""
@@ -43,6 +44,7 @@ class Provenance:
             "guidance": self.guidance,
             "plan": self.plan._asdict() if self.plan else None,
             **({"untrained": True} if self.untrained else {}),
+            **({"palette": list(self.palette)} if self.palette else {}),
         }
 
     def fields(self) -> dict[str, Any]:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
+from jaxgen import palettes
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.model import Label, Model
 from jaxgen.inference.provenance import Provenance
 from jaxgen.sampling.process import MAX_GUIDANCE
 from jaxgen.sampling.sampler_spec import SamplerSpec
+
+
+@dataclass
+class Tally:
+    """How many images were snapped to a palette, and the sum of the shares of their pixels that lay on it before."""
+
+    images: int = 0
+    shares: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +34,8 @@ class Request:
     label: Label = -1
     guidance: float | None = None
     recipe: SamplerSpec | None = None  # None: the model has no plan, and samples in one evaluation
+    palette: tuple[str, ...] = ()  # the colours that every pixel is snapped to; (): none is
+    tally: Tally = field(default_factory=Tally, compare=False, repr=False)  # of what was snapped
 
     @classmethod
     def checked(
@@ -39,12 +50,18 @@ class Request:
         sampler: str | None,
         steps: int | None,
         eta: float | None,
+        palette: Sequence[str] = (),
     ) -> Self:
         """The request of these settings, with the model's own for those that are None: its plan and guidance, and for a
         conditional model that cannot sample without a class, all of them in turn.
 
-        Raises UsageError for what the model cannot do: labels without classes, more steps than it was trained for.
+        Raises UsageError for what the model cannot do: labels without classes, more steps than it was trained for, a
+        palette of colours for grey images; JaxgenError for a palette that is none.
         """
+        if palette:
+            colours = palettes.of_text(palette, "palette")
+            palettes.require_usable(colours, model.shape[2])
+            palette = palettes.to_text(colours)
         if not model.classes and (guidance is not None or label is not None):
             what = "label" if label is not None else "guidance"
             raise UsageError(f"{model.artifact.path} is unconditional: it takes no {what}")
@@ -64,7 +81,9 @@ class Request:
                 guidance = model.inference.guidance
         elif any(value is not None for value in (sampler, steps, eta, guidance)):
             model.process()  # says that it has none
-        return cls(seed=seed, first=first, count=count, label=number, guidance=guidance, recipe=recipe)
+        return cls(
+            seed=seed, first=first, count=count, label=number, guidance=guidance, recipe=recipe, palette=tuple(palette)
+        )
 
     @classmethod
     def from_provenance(cls, model: Model, provenance: Mapping[str, Any]) -> Self:
@@ -83,6 +102,7 @@ class Request:
                 sampler=_typed(plan, "sampler", str) if has_plan else None,
                 steps=_typed(plan, "steps", int) if has_plan else None,
                 eta=_typed(plan, "eta", float, int) if has_plan else None,
+                palette=_typed(provenance, "palette", list) if "palette" in provenance else (),
             )
         except KeyError as err:
             raise JaxgenError(f"it has no {err}") from err
@@ -94,11 +114,21 @@ class Request:
         return model.table(self.recipe) if self.recipe else None
 
     def batches(self, model: Model, batch_size: int) -> Iterator[np.ndarray]:
-        """The images, uint8 [n, H, W, C] at a time."""
-        return model.stream(
+        """The images, uint8 [n, H, W, C] at a time, snapped to the palette if there is one."""
+        stream = model.stream(
             self.count, seed=self.seed, first=self.first, label=self.label, guidance=self.guidance,
             plan=self.plan(model), batch_size=batch_size,
         )  # fmt: skip
+        return map(self.snapped, stream)
+
+    def snapped(self, images: np.ndarray) -> np.ndarray:
+        """Images uint8 [N, H, W, C] in the colours of the palette alone, counted in `tally`; unchanged without one."""
+        if not self.palette:
+            return images
+        images, shares = palettes.snapped(images, palettes.of_text(self.palette, "palette"))
+        self.tally.images += len(images)
+        self.tally.shares += float(shares.sum())
+        return images
 
     def provenance(self, model: Model, index: int, count: int = 1) -> Provenance:
         """The provenance of images `index` to `index + count - 1` of the seed."""
@@ -107,7 +137,7 @@ class Request:
             label = index % len(model.classes)
         return Provenance(
             model=model.artifact.sha256, seed=self.seed, index=index, count=count, label=label, guidance=self.guidance,
-            plan=self.recipe, untrained=model.untrained,
+            plan=self.recipe, untrained=model.untrained, palette=self.palette,
         )  # fmt: skip
 
 

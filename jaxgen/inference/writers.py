@@ -18,7 +18,7 @@ from jaxgen.inference.model import Model
 from jaxgen.inference.provenance import provenance_text
 from jaxgen.inference.request import Request
 from jaxgen.inference.runtime import How
-from jaxgen.inference.verify import compare_images, same_images
+from jaxgen.inference.verify import compare_images, same_images, scheme_of
 
 MAX_MOVING = 256  # images in a GIF
 FRAMES = 40  # of the way from noise to images
@@ -72,7 +72,7 @@ def replay(image: Path, provenance: Mapping[str, Any], model_path: Path, **how: 
     except JaxgenError as err:
         raise JaxgenError(f"{image}: its provenance is not understood: {err}") from err
     again = sheets.sheet(_images(model, request, 64))
-    if not same_images(again, before):
+    if not same_images(again, before, scheme_of(model.artifact)):
         raise JaxgenError(
             f"{image} is not what {model_path} samples here: either it was changed after it was sampled, "
             "or this machine samples differently ('jaxgen verify' tells)"
@@ -155,11 +155,12 @@ def _write_gif(model: Model, request: Request, batch_size: int, output: str) -> 
             f"{model.artifact.path} samples in one evaluation, so there is no way from noise to images to show; "
             "for a walk between two images: jaxgen latent interpolate -o walk.gif"
         )
-    frames = model.frames(
+    *frames, last = model.frames(
         request.count, FRAMES, seed=request.seed, first=request.first, label=request.label,
         guidance=request.guidance, plan=plan,
     )  # fmt: skip
-    save_gif(output, np.stack([sheets.marked(grid(images), untrained=model.untrained) for images in frames]))
+    pages = [*frames, request.snapped(last)]  # what comes before is noise, of every colour
+    save_gif(output, np.stack([sheets.marked(grid(images), untrained=model.untrained) for images in pages]))
 
 
 # --- rows of images, which latent tools make

@@ -109,6 +109,10 @@ class RunFolder:
         """The class names of its data at the time of training."""
         return tuple(map(str, self._environment().get("classes", ())))
 
+    def palette(self) -> tuple[str, ...]:
+        """The colours of its data as '#rrggbb', if they are few; () too for a run that did not record them."""
+        return tuple(map(str, self._environment().get("palette", ())))
+
     def _environment(self) -> dict[str, Any]:
         try:
             return dict(json.loads(self.environment_file.read_text()))
@@ -161,9 +165,9 @@ class RunFolder:
     def write(
         self, config: Config, data_dir: Path | None, classes: Sequence[str] = (), classifier: Path | None = None,
         teacher: Path | None = None, imported: Mapping[str, str] | None = None,
-        machine: Mapping[str, Any] | None = None,
+        machine: Mapping[str, Any] | None = None, palette: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        """(Re)write the config and the environment: folders of data, classifier and teacher, and class names.
+        """(Re)write the config and the environment: folders of data, classifier and teacher, class names and colours.
 
         imported: as in `imported()`; None: unchanged. machine: versions and devices. Raises JaxgenError if they cannot
         be written.
@@ -175,7 +179,7 @@ class RunFolder:
         write_atomically(self.config_file, configs.dumps(config).encode())
         folders = {"data_dir": data_dir, "classifier": classifier, "teacher": teacher}
         environment = dict(machine or {}) | {key: path and str(Path(path).absolute()) for key, path in folders.items()}
-        environment["classes"] = list(classes)
+        environment |= {"classes": list(classes), "palette": list(palette)}
         if source := imported or self.imported():
             environment["imported"] = dict(source)
         write_atomically(self.environment_file, json.dumps(environment, indent=2).encode())

@@ -30,6 +30,7 @@ class Trained:
     step: int
     score: float | None
     imported: dict[str, str]  # where its first weights came from, as in `RunFolder.imported`
+    palette: tuple[str, ...] = ()  # the colours of its data, if they are few
 
     @property
     def facts(self) -> dict[str, object]:
@@ -58,7 +59,7 @@ def load_trained(folder: Path, checkpoint: str = "last", say: Callable[[str], No
     classes = run.classes() if config.class_count else ()
     return Trained(
         config=config, classes=classes, params=params, step=step, score=checkpoints.score(step),
-        imported=run.imported(),
+        imported=run.imported(), palette=run.palette(),
     )  # fmt: skip
 
 

@@ -79,7 +79,11 @@ def train(
                 raise Interrupted("interrupted before there was anything to save", stop.signal or signal.SIGINT)
             if is_main:
                 machine = describe_environment()
-                run.write(config, data_dir, trainer.batches.classes, classifier_run, teacher_run, machine=machine)
+                batches = trainer.batches
+                run.write(
+                    config, data_dir, batches.classes, classifier_run, teacher_run, machine=machine,
+                    palette=batches.palette,
+                )  # fmt: skip
             return trainer.run_to_end()
 
 

@@ -95,6 +95,7 @@ def test_run_becomes_one_file_that_samples(command, run, exported):
     assert manifest["inference"]["classes"] == list("0123456789")
     assert manifest["training"]["dataset"] == "digits"
     assert manifest["training"]["steps"] == 6
+    assert manifest["palette"] == [f"#{3 * f'{round(k * 255 / 16):02x}'}" for k in range(17)]
     assert manifest["weights"]["sha256"] == weight_mapping.weights_hash(load_trained(run).params)
     assert command("verify", file).code == 0
     assert command("sample", file, "-n", 3, "--label", 7, "-o", "a.npy").code == 0

@@ -27,6 +27,15 @@ def test_replay_of_an_image_from_a_folder_is_identical(sample, command, model):
         assert (result.code, result.out) == (0, "identical: every pixel\n")
 
 
+def test_replay_snaps_to_the_same_palette_without_its_file(command, conditional):
+    Path("colours.txt").write_text("#000000 #638596 #ffffff")
+    command("sample", conditional.onnx, "-n", 3, "--palette", "colours.txt", "-o", "a.png")
+    Path("colours.txt").unlink()
+    result = command("replay", "a.png", "--model", conditional.onnx, "-o", "b.png")
+    assert (result.code, result.out, result.err) == (0, "identical: every pixel\n", "")
+    assert Path("b.png").read_bytes() == Path("a.png").read_bytes()
+
+
 def test_replay_with_another_model_is_refused(command, refused, conditional, unconditional):
     command("sample", conditional.onnx, "-n", 1, "-o", "a.png")
     line = refused(3, "replay", "a.png", "--model", unconditional.onnx)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from folders import listing
 from PIL import Image
+from scipy.spatial.distance import cdist
 
 from jaxgen.images import grid
 
@@ -148,6 +149,59 @@ def test_class_by_name_and_by_number_are_the_same(command, conditional):
         command("sample", conditional.onnx, "-n", 2, "--label", label, "-o", f"{name}.npy")
     a, b, c, d = (Path(f"{name}.npy").read_bytes() for name in "abcd")
     assert b == c == d != a
+
+
+# --- palettes
+
+
+def test_palette_snaps_every_kind_of_output_and_says_how_near_it_was(command, conditional):
+    colours = np.array([[0, 0, 0], [99, 133, 150], [255, 255, 255], [200, 30, 10]], np.uint8)
+    Path("colours.txt").write_text("#000000 #638596 #ffffff #c81e0a ; four")
+    options = ("sample", conditional.onnx, "-n", 5, "--batch-size", 2, "-o")
+    assert command(*options, "raw.npy").err == ""
+    raw = np.load("raw.npy")
+    far = cdist(raw.reshape(-1, 3), colours)
+    want, on = colours[far.argmin(1)].reshape(raw.shape), (far.min(1) <= 6).mean()
+    for output in ("a.npy", "a.png", "a.gif", "folder/"):
+        said = command(*options, output, "--palette", "colours.txt")
+        line = f"palette: {on:.2%} of pixels lay on its 4 colours before\n"
+        assert (said.code, said.out, said.err) == (0, f"{output}\n", line)
+    np.testing.assert_array_equal(np.load("a.npy"), want)
+    np.testing.assert_array_equal(pixels("a.png"), grid(want))
+    for name, image in zip(listing("folder"), want, strict=True):
+        np.testing.assert_array_equal(pixels(Path("folder", name)), image)
+    with Image.open("a.gif") as film:
+        film.seek(film.n_frames - 1)
+        np.testing.assert_array_equal(np.array(film.convert("RGB")), pixels("a.png"))
+
+
+def test_palette_of_the_models_data_is_in_its_file(command, refused, conditional, restamped):
+    held = ["#000000", "#638596"]
+    path = restamped(conditional.onnx, manifest=lambda entries: entries.update(palette=held))
+    assert "palette     2 colours\n" in command("info", path).out
+    Path("held.json").write_text(json.dumps(held))
+    for name in ("model", "held.json"):
+        assert command("sample", path, "-n", 2, "-o", f"{name}.npy", "--palette", name).code == 0
+    assert Path("model.npy").read_bytes() == Path("held.json.npy").read_bytes()
+    line = refused(2, "sample", conditional.onnx, "--palette", "model")
+    assert line.startswith(f"--palette: {conditional.onnx} holds no palette")
+    broken = restamped(conditional.onnx, manifest=lambda entries: entries.update(palette=["blue"]))
+    assert "expected a colour such as #638596, got 'blue'" in refused(3, "sample", broken, "--palette", "model")
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "complaint"),
+    [
+        ("#ff0000 #000000", 2, "the images are grey, and the palette has colours that are not"),
+        ("red", 3, "colours.txt: expected a colour such as #638596, got 'red'"),
+        (None, 3, "colours.txt: no such file"),
+    ],
+)
+def test_palette_that_is_none_is_refused(refused, unconditional, content, code, complaint):
+    if content:
+        Path("colours.txt").write_text(content)
+    assert refused(code, "sample", unconditional.onnx, "--palette", "colours.txt") == complaint
+    assert listing() == (["colours.txt"] if content else [])
 
 
 # --- the base install, and Ctrl-C

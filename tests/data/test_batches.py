@@ -80,6 +80,11 @@ def test_labels_belong_to_their_images():
     assert [known[image.tobytes()] for image in images] == labels.tolist()
 
 
+def test_palette_is_that_of_images_in_memory(make):
+    in_memory = not isinstance(make(), StreamedBatches)
+    assert make().palette == (tuple(f"#{3 * f'{row:02x}'}" for row in range(COUNT)) if in_memory else ())
+
+
 def test_small_folder_is_read_into_memory_and_gives_the_same_images(tmp_path):
     for i in range(9):
         Image.new("L", (2, 2), i).save(tmp_path / f"{i}.png")

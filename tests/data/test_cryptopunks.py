@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from jaxgen import data
+from jaxgen.data.catalog import SOURCES
 from jaxgen.data.cryptopunks import CryptoPunks
 from jaxgen.errors import JaxgenError
 
@@ -29,15 +30,30 @@ def punks(sheet):
     return CryptoPunks(hashlib.sha256(sheet.read_bytes()).hexdigest())
 
 
-def test_open_serves_each_punk_in_order_in_the_middle_of_its_canvas(sheet, punks):
+def test_open_serves_each_punk_in_order_at_its_own_size(sheet, punks):
     images = punks.open("train", sheet.parent).images
-    assert images.shape == (18, 32, 32, 3)
+    assert images.shape == (18, 24, 24, 3)
     assert images[:, 16, 16, 0].tolist() == [k for k in range(20) if k not in (9, 19)]
-    inside = np.zeros((32, 32), bool)
-    inside[4:28, 4:28] = True
-    assert (images[5][inside] == 5).all()
-    assert (images[5][~inside] == BACKGROUND).all()
-    assert images[0, 4, 4].tolist() == BACKGROUND  # seen through the hole
+    assert (images[5] == 5).all()
+    assert images[0, 0, 0].tolist() == BACKGROUND  # seen through the hole
+
+
+@pytest.mark.parametrize(("size", "times", "border"), [(24, 1, 0), (28, 1, 2), (32, 1, 4), (48, 2, 0), (64, 2, 8)])
+def test_larger_punks_repeat_their_pixels_within_a_border(sheet, punks, monkeypatch, size, times, border):
+    monkeypatch.setitem(SOURCES, "cryptopunks", punks)
+    images = data.load("cryptopunks", data_dir=sheet.parent, size=size).images
+    assert images.shape == (18, size, size, 3)
+    inside = np.zeros((size, size), bool)
+    inside[border : size - border, border : size - border] = True
+    assert (images[5][inside] == 5).all() and (images[5][~inside] == BACKGROUND).all()
+    hole = images[0][border : border + times, border : border + times]  # the corner of tile 0
+    assert (hole == BACKGROUND).all() and images[0, border + times, border + times].tolist() == [0, 0, 0]
+
+
+def test_smaller_punks_are_resampled(sheet, punks, monkeypatch):
+    monkeypatch.setitem(SOURCES, "cryptopunks", punks)
+    images = data.load("cryptopunks", data_dir=sheet.parent, size=12, channels=1).images
+    assert images.shape == (18, 12, 12, 1) and (images[5] == 5).all()
 
 
 def test_test_split_is_every_tenth_punk(sheet, punks):

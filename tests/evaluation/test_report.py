@@ -140,6 +140,23 @@ def test_memorised_images_are_looked_for_in_the_whole_training_split():
         assert report.real == 40 and 0.75 <= report.scores["m"].value <= 1
 
 
+@pytest.mark.parametrize("levels", [17, 256])
+def test_palette_is_scored_where_the_real_images_have_few_colours(levels):
+    rng, greys = np.random.default_rng(0), np.linspace(0, 255, levels).round().astype(np.uint8)
+    train, test = greys[rng.integers(0, levels, (2, 300, 4, 4, 1))]
+    train[0, 0, 0], train[1:18, 0, 0, 0] = 255, np.resize(greys, 17)
+    generated = test.copy()
+    generated[:30, 0] = 8  # halfway between 0 and 16: a fortieth of all pixels, 8 from the nearest colour
+    report = evaluate(
+        generated, train, (test, np.zeros(300, int)), Pixels(), metrics={"palette": METRICS["palette"]}
+    )  # fmt: skip
+    if levels == 256:  # every grey: a palette that says nothing
+        assert report.scores == {}
+    else:
+        score = report.scores["palette"]
+        assert (score.value, score.floor) == (pytest.approx(39 / 40), 1) and 0 < score.margin < 0.03
+
+
 def test_report_of_few_images_is_json_without_nan(digits):
     def refuse(constant):
         raise AssertionError(constant)

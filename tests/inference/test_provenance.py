@@ -37,6 +37,11 @@ def test_image_of_no_class_no_plan_and_fresh_weights():
     assert (fields["label"], fields["sampler"], fields["steps"], fields["eta"]) == (None, None, None, None)
 
 
+def test_palette_is_recorded_where_there_is_one():
+    assert "palette" not in MADE.record()
+    assert replace(MADE, palette=("#638596",)).record()["palette"] == ["#638596"]
+
+
 def test_image_of_a_latent_has_no_seed():
     decoded = replace(MADE, seed=None, latent=(0.5, -1.0))
     assert decoded.record() == {"model": "ab" * 32, "label": 3, "latent": [0.5, -1.0]}

@@ -34,6 +34,7 @@ def test_request_fills_in_the_models_choice(plain, classy):
         ({"eta": 1.5}, "eta"), ({"eta": math.nan}, "eta"),
         ({"label": "0"}, "is unconditional: it takes no label"), ({"label": "all"}, "it takes no label"),
         ({"guidance": 1.0}, "is unconditional: it takes no guidance"),
+        ({"palette": ["#638596"]}, "the images are grey"),
     ],
 )  # fmt: skip
 def test_impossible_request_is_refused(plain, wishes, complaint):
@@ -51,7 +52,7 @@ def test_guidance_outside_its_range_is_refused(classy, guidance):
     "wishes",
     [{}, {"label": "all"}, {"label": "2"}, {"label": "ant", "guidance": 0.0}, {"label": -1},
      {"first": 7, "seed": 2**32 - 1}, {"sampler": "dpmpp-2m", "steps": 3}, {"sampler": "ancestral"},
-     {"sampler": "ddim", "eta": 1.0}],
+     {"sampler": "ddim", "eta": 1.0}, {"palette": ["#638596", "#000000"]}],
     ids=str,
 )  # fmt: skip
 def test_provenance_gives_the_request_back(classy, wishes):
@@ -86,6 +87,14 @@ def test_broken_provenance_is_the_images_fault(plain, key, value):
         Request.from_provenance(plain, broken)
     assert type(caught.value) is JaxgenError
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, "#638596", {"a": 1}, ["blue"], [7], ["#000000"] * 3 + ["#638596"]])
+def test_broken_palette_is_the_images_fault(plain, value):
+    """The last one is whole, and of colours, which a grey image cannot have been snapped to."""
+    with pytest.raises(JaxgenError) as caught:
+        Request.from_provenance(plain, GOOD | {"palette": value})
+    assert type(caught.value) is JaxgenError and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["guidance", "plan"])

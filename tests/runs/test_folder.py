@@ -31,6 +31,15 @@ def test_written_run_gives_its_config_and_data_folder_back(run, tmp_path):
     assert run.classifier() == Path("judge").absolute()
 
 
+def test_colours_of_the_data_are_recorded_and_missing_in_an_earlier_run(run):
+    run.write(DDPM(), None, palette=("#000000", "#638596"))
+    assert run.palette() == ("#000000", "#638596")
+    environment = json.loads(run.environment_file.read_text())
+    del environment["palette"]
+    run.environment_file.write_text(json.dumps(environment))
+    assert run.palette() == ()
+
+
 def test_environment_holds_what_it_ran_on(run):
     run.write(DDPM(), None, machine=describe_environment())
     environment = json.loads(run.environment_file.read_text())
