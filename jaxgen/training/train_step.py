@@ -16,7 +16,7 @@ from jaxgen.config import Config, TrainingConfig
 from jaxgen.models.network import Network, Params
 
 Loss = Callable[..., tuple[Array, "Metrics"]]  # loss(params, images, labels, *, key, train) -> scalar, its terms
-Teacher = Callable[[Array, Array, Array], Array]  # x_t [B, H, W, C], times [B], labels [B] -> the prediction
+Predictor = Callable[[Array, Array, Array], Array]  # x_t [B, H, W, C], times [B], labels [B] -> the prediction
 Metrics = dict[str, Array]  # scalars; "loss" is shown first and must stay finite
 Update = Callable[["TrainState", Array, Array, Array], tuple["TrainState", Metrics]]  # images in [-1, 1], labels, key
 
