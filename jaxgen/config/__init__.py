@@ -19,8 +19,8 @@ from jaxgen.errors import UsageError, lookup
 
 __all__ = [
     "DDPM", "FAMILIES", "GAN", "VAE", "Classifier", "ClassifierConfig", "Config", "DataConfig", "DiffusionConfig",
-    "DistillationConfig", "Flow", "FlowConfig", "GANConfig", "GANObjective", "TrainingConfig", "UNetConfig", "VAEConfig",
-    "VAEObjective", "all_keys", "differences", "dumps", "from_dict", "load", "override", "to_dict",
+    "DistillationConfig", "Flow", "FlowConfig", "GANConfig", "GANObjective", "TrainingConfig", "UNetConfig",
+    "VAEConfig", "VAEObjective", "all_keys", "differences", "dumps", "from_dict", "load", "override", "to_dict",
 ]  # fmt: skip
 
 
