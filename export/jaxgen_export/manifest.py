@@ -11,9 +11,10 @@ import numpy as np
 from jaxgen import config as configs
 from jaxgen.config import Config
 from jaxgen.inference.manifest import Inference, Likelihood
+from jaxgen.models.network import weights_hash
 from jaxgen.sampling import sampler_spec
 from jaxgen_export.bundle import Bundle
-from jaxgen_export.weight_mapping import Weights, weights_hash
+from jaxgen_export.weight_mapping import Weights
 
 
 def facts(config: Config, params: Weights, training: Mapping[str, Any], palette: Sequence[str] = ()) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -118,16 +117,6 @@ def to_flax(state: Mapping[str, np.ndarray], model: TorchModel) -> dict[str, np.
         for name, crossing in of.items()
         if name in given
     }
-
-
-def weights_hash(params: Weights) -> str:
-    """SHA-256 over names, shapes and float32 bytes, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(params):
-        value = np.ascontiguousarray(params[name], np.float32)
-        digest.update(f"{name}{list(value.shape)}".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()
 
 
 def _compare(

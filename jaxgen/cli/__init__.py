@@ -14,6 +14,7 @@ from jaxgen.cli.adopt import adopt
 from jaxgen.cli.compose import compose
 from jaxgen.cli.dashboard import dashboard
 from jaxgen.cli.data import data
+from jaxgen.cli.distill import distill
 from jaxgen.cli.eval import eval_
 from jaxgen.cli.export import export
 from jaxgen.cli.import_weights import import_
@@ -42,8 +43,8 @@ def cli(debug: bool) -> None:
 
 
 COMMANDS = (
-    train, presets, data, plot, export, import_, compose, adopt, models, sample, replay, noise_gif, latent, eval_,
-    verify, info, bench, serve, dashboard,
+    train, distill, presets, data, plot, export, import_, compose, adopt, models, sample, replay, noise_gif, latent,
+    eval_, verify, info, bench, serve, dashboard,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

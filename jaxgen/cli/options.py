@@ -52,6 +52,12 @@ def _schedules() -> str:
     return ", ".join(SCHEDULES)
 
 
+def _methods() -> str:
+    from jaxgen.config.students import DEFAULT, METHODS
+
+    return f"{'; '.join(f'{name}: {words}' for name, (words, _) in METHODS.items())}.  [default: {DEFAULT}]"
+
+
 def _runtimes() -> str:
     from jaxgen.inference.runtime import RUNTIMES
 
@@ -69,6 +75,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "samplers": _samplers,
     "eta_samplers": _eta_samplers,
     "schedules": _schedules,
+    "methods": _methods,
     "runtimes": _runtimes,
     "providers": _providers,
 }

@@ -90,6 +90,8 @@ def _training(artifact: Artifact) -> str:
         return f"nothing: its weights are untrained (made for {dataset})"
     steps, loss = _number(facts.get("steps"), ","), _number(facts.get("test_loss"), ".4f")
     here = f"{dataset}, {steps or 'unknown'} steps, test loss {loss or 'not measured'}"
+    if isinstance(teacher := facts.get("teacher"), dict):
+        here += f"; its teacher: {teacher.get('name')!a}, weights {teacher.get('sha256')!a}"
     source = facts.get("imported")
     if not isinstance(source, dict):
         return here

@@ -13,14 +13,14 @@ from jaxgen.config import schema
 from jaxgen.config.common import DataConfig, TrainingConfig
 from jaxgen.config.families import DDPM, FAMILIES, GAN, VAE, Classifier, Config, Flow
 from jaxgen.config.networks import ClassifierConfig, GANConfig, UNetConfig, VAEConfig
-from jaxgen.config.objectives import DiffusionConfig, FlowConfig, GANObjective, VAEObjective
+from jaxgen.config.objectives import DiffusionConfig, DistillationConfig, FlowConfig, GANObjective, VAEObjective
 from jaxgen.config.renames import Say, renamed
 from jaxgen.errors import UsageError, lookup
 
 __all__ = [
     "DDPM", "FAMILIES", "GAN", "VAE", "Classifier", "ClassifierConfig", "Config", "DataConfig", "DiffusionConfig",
-    "Flow", "FlowConfig", "GANConfig", "GANObjective", "TrainingConfig", "UNetConfig", "VAEConfig",
-    "VAEObjective", "all_keys", "differences", "dumps", "from_dict", "load", "override", "to_dict",
+    "DistillationConfig", "Flow", "FlowConfig", "GANConfig", "GANObjective", "TrainingConfig", "UNetConfig",
+    "VAEConfig", "VAEObjective", "all_keys", "differences", "dumps", "from_dict", "load", "override", "to_dict",
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from jaxgen.config.common import DataConfig, TrainingConfig
 from jaxgen.config.networks import ClassifierConfig, GANConfig, UNetConfig, VAEConfig
-from jaxgen.config.objectives import DiffusionConfig, FlowConfig, GANObjective, VAEObjective
+from jaxgen.config.objectives import DiffusionConfig, DistillationConfig, FlowConfig, GANObjective, VAEObjective
 from jaxgen.config.schema import require
 from jaxgen.sampling.process import Process
 from jaxgen.sampling.sampler_spec import SamplerSpec
@@ -62,6 +62,11 @@ class Config:
         return None
 
     @property
+    def distilled(self) -> DistillationConfig | None:
+        """How it learns to sample in few steps from a teacher; None if it learns otherwise."""
+        return None
+
+    @property
     def likelihood(self) -> tuple[str, float] | None:
         """The likelihood of an image given its latent, and the deviation sigma of a Gaussian one; None: the family has
         no likelihood."""
@@ -101,6 +106,7 @@ class UNetRun(Config):
     """The part of the config that UNet families share."""
 
     model: UNetConfig = field(default_factory=UNetConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,11 +118,26 @@ class UNetRun(Config):
         among = f"among the levels' sizes {sizes}"
         require(set(self.model.attention) <= set(sizes), "model.attention", among, self.model.attention)
 
+    @property
+    def distilled(self) -> DistillationConfig | None:
+        return None if self.distillation.method == "none" else self.distillation
+
     def model_changes(self, size: int) -> dict[str, Any]:
         return {"attention": (size // 4,)} if self.model.attention else {}
 
     def _require_guided(self, scale: float, key: str) -> None:
         require(self.model.classes > 0 or scale == 1, key, "1 without classes (model.classes = 0)", scale)
+
+    def _require_distillable(self) -> None:
+        """Check the section `distillation` against the plan and the training."""
+        section, plan, process = self.distilled, self.plan, self.process
+        if section is None or plan is None or process is None:
+            return
+        self._require_guided(section.teacher_guidance, "distillation.teacher_guidance")
+        whole = section.teacher_steps % plan.steps == 0 and section.teacher_steps <= process.max_steps
+        expected = f"a multiple of the student's {plan.steps} steps, up to {process.max_steps}"
+        require(whole, "distillation.teacher_steps", expected, section.teacher_steps)
+        require(self.training.steps > 0, "training.steps", "above 0 for a student", self.training.steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +150,7 @@ class DDPM(UNetRun):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_guided(self.diffusion.guidance, "diffusion.guidance")
+        self._require_distillable()
 
     @property
     def sampling(self) -> DiffusionConfig:
@@ -145,6 +167,7 @@ class Flow(UNetRun):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_guided(self.flow.guidance, "flow.guidance")
+        self._require_distillable()
 
     @property
     def sampling(self) -> FlowConfig:

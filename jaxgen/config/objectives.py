@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from jaxgen.config.common import Resumable
+from jaxgen.config.common import RESUMABLE, Resumable
 from jaxgen.config.schema import require
 from jaxgen.sampling.plan import FLOW_SAMPLERS, SAMPLERS
 from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow
@@ -82,6 +82,25 @@ class FlowConfig:
     def plan(self) -> SamplerSpec:
         """The default plan's recipe."""
         return SamplerSpec(self.sampler, self.sampler_steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationConfig:
+    """How a student of few steps learns from its teacher (`jaxgen distill`); its own plan is that of its process."""
+
+    method: Literal["none", "reflow", "consistency", "adversarial"] = "none"  # none: it learns from images
+    teacher_steps: int = 12  # of the teacher's plan; a multiple of the student's sampler_steps
+    teacher_guidance: float = 1.0  # which the student learns to do without (model.classes > 0)
+    pairs: int = 20_000  # images of the teacher that reflow and adversarial learn from
+    adversarial_weight: float = field(default=0.1, metadata=RESUMABLE)  # of the discriminator's opinion
+
+    def __post_init__(self) -> None:
+        require(1 <= self.teacher_steps <= MAX_STEPS, "distillation.teacher_steps", f"from 1 to {MAX_STEPS}",
+                self.teacher_steps)  # fmt: skip
+        scale = self.teacher_guidance
+        require(0 <= scale <= MAX_GUIDANCE, "distillation.teacher_guidance", f"from 0 to {MAX_GUIDANCE}", scale)
+        require(1 <= self.pairs <= 10_000_000, "distillation.pairs", "from 1 to 10000000", self.pairs)
+        require(self.adversarial_weight >= 0, "distillation.adversarial_weight", ">= 0", self.adversarial_weight)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,8 @@ Checkpoints and the PyTorch models use the same names. The parameters include th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +96,16 @@ WEIGHTS = nnx.Any(nnx.Param, nnx.BatchStat)
 
 def parameter_count(params: Params) -> int:
     return sum(value.size for value in params.values())
+
+
+def weights_hash(params: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over names, shapes and float32 bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(params):
+        value = np.ascontiguousarray(params[name], np.float32)
+        digest.update(f"{name}{list(value.shape)}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
 
 
 def _flat(module: nnx.Module) -> Params:

@@ -101,6 +101,12 @@ class RunFolder:
         source = self._environment().get("imported")
         return dict(source) if isinstance(source, dict) else {}
 
+    def teacher_record(self) -> dict[str, Any]:
+        """What the run learned from: {"name": of the teacher's config, "sha256": of its weights, "steps": that it was
+        trained}; {} without a teacher."""
+        record = self._environment().get("taught_by")
+        return dict(record) if isinstance(record, dict) else {}
+
     def _path(self, key: str) -> Path | None:
         named = self._environment().get(key)
         return Path(named) if isinstance(named, str) else None
@@ -165,12 +171,13 @@ class RunFolder:
     def write(
         self, config: Config, data_dir: Path | None, classes: Sequence[str] = (), classifier: Path | None = None,
         teacher: Path | None = None, imported: Mapping[str, str] | None = None,
-        machine: Mapping[str, Any] | None = None, palette: Sequence[str] = (),
+        machine: Mapping[str, Any] | None = None, teacher_record: Mapping[str, Any] | None = None,
+        palette: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """(Re)write the config and the environment: folders of data, classifier and teacher, class names and colours.
 
-        imported: as in `imported()`; None: unchanged. machine: versions and devices. Raises JaxgenError if they cannot
-        be written.
+        imported: as in `imported()`; None: unchanged. machine: versions and devices. teacher_record: as in
+        `teacher_record()`. Raises JaxgenError if they cannot be written.
         """
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
@@ -182,6 +189,8 @@ class RunFolder:
         environment |= {"classes": list(classes), "palette": list(palette)}
         if source := imported or self.imported():
             environment["imported"] = dict(source)
+        if teacher_record:
+            environment["taught_by"] = dict(teacher_record)
         write_atomically(self.environment_file, json.dumps(environment, indent=2).encode())
 
     def forget_after(self, step: int) -> None:

@@ -14,7 +14,7 @@ from jaxgen.config import DDPM, DiffusionConfig, Flow
 from jaxgen.errors import lookup
 from jaxgen.models.network import Network, Params
 from jaxgen.sampling.sampler_spec import schedule_of
-from jaxgen.training.train_step import Loss, Metrics, Teacher
+from jaxgen.training.train_step import Loss, Metrics, Predictor
 
 
 def q_sample(x0: Array, t: Array, eps: Array, alpha_bar: Array) -> Array:
@@ -70,7 +70,7 @@ def _network_labels(config: DDPM | Flow, label: Array, *, key: Array, train: boo
     return drop_labels(label, config.model.label_dropout, key=key) if drops else label
 
 
-def ddpm(config: DDPM, network: Network, teacher: Teacher | None = None) -> Loss:
+def ddpm(config: DDPM, network: Network, teacher: Predictor | None = None) -> Loss:
     """Weighted mean squared error of the prediction at uniform timesteps (Ho et al. 2020, equation 14).
 
     teacher: in training, its prediction replaces the true target (Hinton et al. 2015).
@@ -102,7 +102,7 @@ TIMES: dict[str, Callable[..., Array]] = {
 }
 
 
-def flow(config: Flow, network: Network, teacher: Teacher | None = None) -> Loss:
+def flow(config: Flow, network: Network, teacher: Predictor | None = None) -> Loss:
     """Mean squared error of the velocity eps - x0 on the straight path between them (Liu et al. 2023, equation 1).
 
     teacher: as in `ddpm`.

@@ -15,7 +15,9 @@ from jaxgen.training.classifier import classifier
 from jaxgen.training.diagnostics import Watch, watch_nothing, watch_samples
 from jaxgen.training.diffusion import ddpm, flow
 from jaxgen.training.gan_diagnostics import watch_gan
-from jaxgen.training.train_step import Learner, Loss, Teacher, descend
+from jaxgen.training.students import METHODS
+from jaxgen.training.teacher import Teacher
+from jaxgen.training.train_step import Learner, Loss, Predictor, descend
 from jaxgen.training.vae import vae
 from jaxgen.training.vae_diagnostics import watch_vae
 
@@ -30,7 +32,7 @@ class Family:
     learner: Callable[[Any, Network, optax.Schedule], Learner] | None = None
     watch: Watch = watch_samples
     judged: bool = False
-    distillation: Callable[[Any, Network, Teacher], Loss] | None = None
+    distillation: Callable[[Any, Network, Predictor], Loss] | None = None
 
 
 FAMILIES: dict[str, Family] = {
@@ -45,8 +47,11 @@ FAMILIES: dict[str, Family] = {
 def learner(
     config: Config, network: Network, schedule: optax.Schedule, teacher: Teacher | None = None
 ) -> Learner:  # fmt: skip
-    """The learner of a config; a teacher requires a family with `distillation`."""
+    """The learner of a config; a teacher requires a family with `distillation`. A student of few steps has the
+    learner of its method, which without a teacher has the state's shapes alone."""
     family = FAMILIES[config.family]
+    if config.distilled:
+        return METHODS[config.distilled.method].learner(config, network, schedule, teacher)
     if teacher:
         assert family.distillation
         return descend(config.training, network, family.distillation(config, network, teacher), schedule)

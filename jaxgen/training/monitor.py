@@ -50,7 +50,8 @@ class Monitor:
 
     @cached_property
     def _loss(self) -> Any:
-        loss = FAMILIES[self.config.family].loss
+        # A student's loss at other times than those of its plan says nothing about its images.
+        loss = None if self.config.distilled else FAMILIES[self.config.family].loss
         return loss and jax.jit(partial(loss(self.config, self.network), train=False))
 
     def test_loss(self, params: Params) -> dict[str, float]:

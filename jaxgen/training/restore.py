@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,7 @@ class Trained:
     params: dict[str, np.ndarray]
     step: int
     score: float | None
+    teacher: dict[str, Any]  # what it learned from, as in `RunFolder.teacher_record`
     imported: dict[str, str]  # where its first weights came from, as in `RunFolder.imported`
     palette: tuple[str, ...] = ()  # the colours of its data, if they are few
 
@@ -36,7 +38,8 @@ class Trained:
     def facts(self) -> dict[str, object]:
         """The training record for a manifest."""
         facts: dict[str, object] = {"dataset": self.config.data.dataset, "steps": self.step, "test_loss": self.score}
-        return facts | ({"imported": self.imported} if self.imported else {})
+        sources = {"teacher": self.teacher, "imported": self.imported}
+        return facts | {name: source for name, source in sources.items() if source}
 
 
 def load_trained(folder: Path, checkpoint: str = "last", say: Callable[[str], None] | None = None) -> Trained:
@@ -59,7 +62,7 @@ def load_trained(folder: Path, checkpoint: str = "last", say: Callable[[str], No
     classes = run.classes() if config.class_count else ()
     return Trained(
         config=config, classes=classes, params=params, step=step, score=checkpoints.score(step),
-        imported=run.imported(), palette=run.palette(),
+        teacher=run.teacher_record(), imported=run.imported(), palette=run.palette(),
     )  # fmt: skip
 
 

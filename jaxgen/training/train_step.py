@@ -16,7 +16,7 @@ from jaxgen.config import Config, TrainingConfig
 from jaxgen.models.network import Network, Params
 
 Loss = Callable[..., tuple[Array, "Metrics"]]  # loss(params, images, labels, *, key, train) -> scalar, its terms
-Teacher = Callable[[Array, Array, Array], Array]  # x_t [B, H, W, C], times [B], labels [B] -> the prediction
+Predictor = Callable[[Array, Array, Array], Array]  # x_t [B, H, W, C], times [B], labels [B] -> the prediction
 Metrics = dict[str, Array]  # scalars; "loss" is shown first and must stay finite
 Update = Callable[["TrainState", Array, Array, Array], tuple["TrainState", Metrics]]  # images in [-1, 1], labels, key
 
@@ -113,7 +113,8 @@ def abstract_state(learner: Learner, mesh: Mesh) -> TrainState:
 
 
 def make_steps(update: Update, mesh: Mesh) -> jax.stages.Wrapped:
-    """K steps in one call: (state, images [K, B, H, W, C] uint8, labels [K, B], root key) -> (state, [K] metrics).
+    """K steps in one call: (state, images [K, B, H, W, C] uint8, labels [K, B], root key) -> (state, [K] metrics);
+    labels: those of a student are a tree of such arrays.
 
     The input state is donated, so it is invalid afterwards.
     """
@@ -124,7 +125,7 @@ def make_steps(update: Update, mesh: Mesh) -> jax.stages.Wrapped:
 
     def steps(state: TrainState, images: Array, labels: Array, root: Array) -> tuple[TrainState, Metrics]:
         if len(images) == 1:  # on CPU, a convolution inside a loop is slow even if it runs once
-            state, metrics = one(state, (images[0], labels[0]), root)
+            state, metrics = one(state, jax.tree.map(lambda leaf: leaf[0], (images, labels)), root)
             return state, jax.tree.map(lambda m: m[None], metrics)
         return jax.lax.scan(lambda state, batch: one(state, batch, root), state, (images, labels))
 

@@ -15,10 +15,12 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
+from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxgen import data
 from jaxgen.config import Config
+from jaxgen.data.batches import Share
 from jaxgen.errors import Interrupted, UsageError
 from jaxgen.models import network as networks
 from jaxgen.models.network import Params
@@ -33,9 +35,11 @@ from jaxgen.training.families import learner
 from jaxgen.training.monitor import ClassifierProbe, Monitor, classifier_probe
 from jaxgen.training.run_logger import RunLogger
 from jaxgen.training.signals import StopSignal
+from jaxgen.training.students import METHODS
+from jaxgen.training.teacher import Teacher
+from jaxgen.training.teacher_pairs import PairedBatches, TeacherPairs
 from jaxgen.training.train_step import (
     LONGEST_SCAN,
-    Teacher,
     TrainState,
     abstract_state,
     chunk_length,
@@ -72,17 +76,18 @@ def train(
         classifier_run = classifier or (run.classifier() if resume else None)
         teacher_run = teacher or (run.teacher() if resume else None)
         judge = partial(classifier_probe, config, classifier_run, optional=classifier is None)
-        teach = partial(load_teacher, config, teacher_run)
+        known = run.teacher_record() if run.checkpoints.is_dir() else None
+        teach = partial(load_teacher, config, teacher_run, known)
         trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, judge, teach, stop))
         with stop.deferred():
             if trainer is None:  # the signal came during the preparation
                 raise Interrupted("interrupted before there was anything to save", stop.signal or signal.SIGINT)
             if is_main:
                 machine = describe_environment()
-                batches = trainer.batches
                 run.write(
-                    config, data_dir, batches.classes, classifier_run, teacher_run, machine=machine,
-                    palette=batches.palette,
+                    config, data_dir, trainer.batches.classes, classifier_run, teacher_run, machine=machine,
+                    teacher_record=trainer.teacher.record if trainer.teacher else None,
+                    palette=trainer.batches.palette,
                 )  # fmt: skip
             return trainer.run_to_end()
 
@@ -107,6 +112,8 @@ class Trainer:
     saved: int  # step of the newest checkpoint, the same in all processes
     rows: NamedSharding
     check: DivergenceCheck
+    teacher: Teacher | None = None
+    pairs: TeacherPairs | None = None  # of a student whose method learns from them
     calls: dict[int, Callable[..., Any]] = field(default_factory=dict)  # compiled, by number of steps
 
     @classmethod
@@ -127,7 +134,13 @@ class Trainer:
             raise UsageError(f"training.batch_size {training.batch_size} does not divide over {mesh.size} devices")
         total = total_steps(config, batches.steps_per_epoch)
         schedule = learning_rate(training, total)
-        learns = learner(config, networks.build(config, compute_dtype(training.dtype)), schedule, teach())
+        teacher = teach()
+        learns = learner(config, networks.build(config, compute_dtype(training.dtype)), schedule, teacher)
+        pairs = None
+        if config.distilled and teacher and METHODS[config.distilled.method].pairs:
+            pairs = TeacherPairs(config, teacher, run.path)
+            share = Share(training.batch_size, jax.process_index(), jax.process_count())
+            batches = PairedBatches(batches, pairs, share, seed=training.seed)
         checkpoints = Checkpoints(run.checkpoints, training.keep)
         say = None if jax.process_index() == 0 else lambda line: None
         state = checkpoints.restore(abstract_state(learns, mesh), say=say)
@@ -144,6 +157,7 @@ class Trainer:
             make_call=make_steps(learns.update, mesh),
             rows=NamedSharding(mesh, PartitionSpec(None, "data")),
             check=DivergenceCheck(run, checkpoints, min(training.log_every, LONGEST_SCAN)),
+            teacher=teacher, pairs=pairs,
         )  # fmt: skip
 
     @property
@@ -164,7 +178,8 @@ class Trainer:
             logger.say(self._headline())
             step, periods = self.start, (self.checkpoint_every, self.sample_every)
             length = partial(chunk_length, total=self.total, scan=self.scan, periods=periods)
-            upcoming = loader.submit(self._load, step, length(step)) if step < self.total else None
+            ready = step < self.total and self._complete_pairs(logger)
+            upcoming = loader.submit(self._load, step, length(step)) if ready else None
             while upcoming:
                 images, labels = upcoming.result()
                 call = self._compiled(logger, step, images, labels)
@@ -193,11 +208,20 @@ class Trainer:
         """The signal that any process received, or 0; all processes then stop after the same step."""
         return distributed.largest(self.stop.signal or 0)
 
+    def _complete_pairs(self, logger: RunLogger) -> bool:
+        """Let the first process make the teacher's images that are missing; False if a signal came meanwhile."""
+        if self.pairs is None:
+            return True
+        if self.is_main:
+            self.pairs.complete(logger.say, lambda: self.stop.signal is not None)
+        multihost_utils.sync_global_devices("jaxgen:pairs")
+        return not self._signal()
+
     def _load(self, step: int, count: int) -> tuple[Array, Array]:
-        """`count` batches from `step` on, stacked and spread over the devices."""
+        """`count` batches from `step` on, stacked and spread over the devices; labels may be a tree of arrays."""
         images, labels = zip(*(self.batches[step + i] for i in range(count)), strict=True)
         place = partial(jax.make_array_from_process_local_data, self.rows)
-        return place(np.stack(images)), place(np.stack(labels))
+        return place(np.stack(images)), jax.tree.map(lambda *leaves: place(np.stack(leaves)), *labels)
 
     def _compiled(self, logger: RunLogger, step: int, images: Array, labels: Array) -> Callable[..., Any] | None:
         """The compiled call for this many steps; None if a signal came while it was being compiled."""

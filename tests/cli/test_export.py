@@ -19,6 +19,7 @@ from jaxgen.config import VAE, Classifier, ClassifierConfig, Config, VAEConfig
 from jaxgen.inference import model_file
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.required_inputs import with_required_inputs
+from jaxgen.models import network as networks
 from jaxgen.training.restore import load_trained, start_run
 from jaxgen.training.trainer import train
 from jaxgen_export import export as exports, weight_mapping
@@ -96,7 +97,7 @@ def test_run_becomes_one_file_that_samples(command, run, exported):
     assert manifest["training"]["dataset"] == "digits"
     assert manifest["training"]["steps"] == 6
     assert manifest["palette"] == [f"#{3 * f'{round(k * 255 / 16):02x}'}" for k in range(17)]
-    assert manifest["weights"]["sha256"] == weight_mapping.weights_hash(load_trained(run).params)
+    assert manifest["weights"]["sha256"] == networks.weights_hash(load_trained(run).params)
     assert command("verify", file).code == 0
     assert command("sample", file, "-n", 3, "--label", 7, "-o", "a.npy").code == 0
     assert np.load("a.npy").shape == (3, 8, 8, 1)

@@ -256,6 +256,16 @@ def test_info_of_imported_weights_says_from_where(command, restamped, unconditio
     assert words in outcome.out and "\x1b" not in outcome.out
 
 
+def test_info_of_a_student_names_its_teacher(command, restamped, unconditional):
+    facts = {"steps": 9, "test_loss": None, "teacher": {"name": "big\x1b[31m", "sha256": "ab" * 32, "steps": 7}}
+    path = restamped(unconditional.onnx, manifest=lambda entries: entries.update(training=facts))
+    outcome = command("info", path)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "9 steps, test loss not measured; its teacher: 'big\\x1b[31m', weights 'abab" in outcome.out
+    path = restamped(unconditional.onnx, manifest=lambda entries: entries["training"].update(teacher="nobody"))
+    assert "teacher" not in command("info", path).out.partition("[")[0]
+
+
 @pytest.mark.parametrize("options", [("--threads", "0"), ("--threads", "x"), ("--color",), ("extra",)], ids=" ".join)
 @pytest.mark.parametrize("name", ["verify", "info"])
 def test_request_that_cannot_be_meant_exits_2(refused, unconditional, name, options):

@@ -9,9 +9,9 @@ import pytest
 from jaxgen.config import from_dict, to_dict
 from jaxgen.errors import JaxgenError
 from jaxgen.inference import model_file
+from jaxgen.models.network import weights_hash
 from jaxgen.sampling import plan as plans
 from jaxgen_export.export import export_model
-from jaxgen_export.weight_mapping import weights_hash
 
 
 def test_manifest_is_that_in_the_file(model):

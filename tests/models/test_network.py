@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 
 import jax
 import jax.numpy as jnp
@@ -127,3 +128,11 @@ def test_bfloat16_computes_in_bfloat16_and_answers_in_float32(params, apply):
     assert out.dtype == jnp.float32
     assert 1e-5 < float(jnp.abs(out - want).max() / jnp.abs(want).max()) < 0.1
     assert all(leaf.dtype == jnp.float32 for leaf in jax.eval_shape(half.init, jax.random.key(0)).values())
+
+
+def test_hash_is_over_names_shapes_and_bytes_in_the_order_of_names():
+    a, b = np.array([[1, 2]], np.float32), np.array([3], np.float32)
+    want = hashlib.sha256(b"a[1, 2]" + a.tobytes() + b"b[1]" + b.tobytes()).hexdigest()
+    assert networks.weights_hash({"b": b, "a": a}) == networks.weights_hash({"a": a, "b": b}) == want
+    different = [{"a": a, "b": b + 1}, {"a": a, "c": b}, {"a": a.T, "b": b}, {"a": a}]
+    assert len({want, *map(networks.weights_hash, different)}) == 5

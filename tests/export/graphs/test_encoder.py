@@ -12,7 +12,6 @@ from jaxgen.inference.opening import opened
 from jaxgen.inference.tensors import decode_images
 from jaxgen.inference.verify import verify
 from jaxgen.models import network
-from jaxgen_export import weight_mapping
 
 READ = {"vae": "encoder", "vae-convolutional": "encoder", "classifier": "classifier"}
 
@@ -64,7 +63,7 @@ def test_readers_manifest_is_that_of_the_same_weights(reader, read_file):
     assert manifest["inference"]["kind"] == kind
     assert "plans" not in manifest
     assert manifest["weights"] == model.manifest["weights"]
-    assert manifest["weights"]["sha256"] == weight_mapping.weights_hash(model.params)
+    assert manifest["weights"]["sha256"] == network.weights_hash(model.params)
     held = manifest["certificate"]
     assert held["trajectories"] == []
     rows = [(row["backend"], row["input"], row["batch"]) for row in held["evaluation"]]

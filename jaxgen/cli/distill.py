@@ -1,0 +1,57 @@
+"""The command jaxgen distill: train a student that samples in a few steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from jaxgen.cli.options import TableOption, data_dir_option
+
+
+@click.command()
+@click.argument("teacher", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--steps", type=click.IntRange(1), default=1, help="Network evaluations of an image: 1, 2 or 4, say.")
+@click.option("--method", cls=TableOption, metavar="NAME", help="{methods}")
+@click.option("--guidance", type=click.FloatRange(0, 100), help="Learn the images of this guidance.  [default: RUN's]")
+@data_dir_option
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key; may be repeated.")
+@click.option("--out", type=click.Path(path_type=Path), help="The student's folder.  [default: runs/NAME-1step]")
+def distill(
+    teacher: Path, steps: int, method: str | None, guidance: float | None, data_dir: Path | None,
+    settings: tuple[str, ...], out: Path | None,
+) -> None:  # fmt: skip
+    """Train a student of a diffusion or flow model, which samples in one or a few steps.
+
+    The student is a run like any other: 'jaxgen train --resume' and 'jaxgen export' take it, and so does the
+    dashboard. Its exported file has its few steps as the default plan and names the teacher. Repeating the command
+    continues an interrupted run; keep RUN until the student is trained.
+    A student is as good as it gets at its own number of steps. It takes other plans, too ('jaxgen sample --steps'),
+    but nothing has taught it those.
+
+    \b
+    jaxgen distill runs/cddpm-mnist --steps 1 --guidance 1.5
+    jaxgen distill runs/ddpm-digits --steps 4 --method consistency --set training.steps=2000
+    jaxgen export runs/cddpm-mnist-1step -o model.onnx
+    """
+    import shlex
+
+    from jaxgen.config.students import DEFAULT, student_of
+    from jaxgen.errors import extra
+    from jaxgen.runs.folder import RunFolder
+
+    source = RunFolder(teacher)
+    config = student_of(source.config(), steps, method=method or DEFAULT, guidance=guidance, settings=settings)
+    run = RunFolder(out or Path("runs") / config.name)
+    with extra("train"):
+        from jaxgen.training import distributed
+        from jaxgen.training.environment import keep_compiled
+        from jaxgen.training.signals import StopSignal
+        from jaxgen.training.trainer import train as run_training
+    stop = StopSignal()
+    with stop.handled():
+        keep_compiled()
+        distributed.initialize()
+        last = run_training(config, run.path, data_dir=data_dir or source.data_dir(), teacher=teacher, stop=stop)
+    click.echo(f"next: jaxgen export {shlex.quote(str(run.path))} -o model.onnx", err=True)
+    click.echo(last)
