@@ -58,8 +58,8 @@ def measure_reader(
     images = np.concatenate([_pixels(config, PROBE - 2, "random"), _pixels(config, 2, "constant")])
     given = reader_inputs(config, images)
     read = {name: value.tolist() for name, value in zip(outputs, reference(*given), strict=True)}
-    probe = {"images": tensors.encode_images(images), **{"label": one.tolist() for one in given[1:]}, "outputs": read}
-    return _certificate(evaluations, [], probe)
+    label = {"label": given[1].tolist()} if config.encoder_label else {}
+    return _certificate(evaluations, [], {"images": tensors.encode_images(images), **label, "outputs": read})
 
 
 def _of_the_network(reference: Evaluate, others: Mapping[str, Evaluate], config: Config) -> list[Row]:

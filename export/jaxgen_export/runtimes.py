@@ -22,7 +22,7 @@ from jaxgen.models import network as networks, sampling
 from jaxgen_export.torch_models import ExportSpec
 
 Arrays = list[np.ndarray]
-Evaluate = Callable[..., Arrays]  # one evaluation: inputs in order -> outputs in order; a reader's first input is pixels
+Evaluate = Callable[..., Arrays]  # one evaluation: inputs in order -> outputs in order; a reader's first is pixels
 GenerationResult = tuple[np.ndarray, np.ndarray | None]  # images uint8 and, by a plan, x at its end: [B, H, W, C] each
 
 
