@@ -66,6 +66,7 @@ FAMILIES = {
     "vae-convolutional": VAE(
         data=DataConfig(channels=3), model=VAEConfig(latent=4, hidden=(16,), convolutions=(4, 8), activation="silu")
     ),
+    "vae-label": VAE(model=VAEConfig(latent=3, hidden=(16,), convolutions=(4,), classes=3, encoder_label=True)),
     "gan": GAN(model=GANConfig(latent=5, widths=(8, 6, 4), embedding=4, generator_norm="batch", classes=3)),
     "gan-unconditional": GAN(
         data=DataConfig(channels=3), model=GANConfig(latent=7, widths=(8, 4), doublings=2, discriminator_norm="none")

@@ -35,21 +35,22 @@ BATCH = CONFIG.training.batch_size
 
 
 class CVAE(nn.Module):
-    """784-512-256-(20, 20) and (20 + 10)-256-512-784."""
+    """(784 + 10)-512-256-(20, 20) and (20 + 10)-256-512-784."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU())
+        self.encoder = nn.Sequential(nn.Linear(794, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU())
         self.mean, self.log_variance = nn.Linear(256, 20), nn.Linear(256, 20)
         self.decoder = nn.Sequential(
             nn.Linear(30, 256), nn.ReLU(), nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 784), nn.Sigmoid()
         )
 
     def forward(self, x: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        h = self.encoder(x)
+        one_hot = F.one_hot(label, 10).float()
+        h = self.encoder(torch.cat([x, one_hot], 1))
         mean, log_variance = self.mean(h), self.log_variance(h)
         z = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
-        return self.decoder(torch.cat([z, F.one_hot(label, 10).float()], 1)), mean, log_variance
+        return self.decoder(torch.cat([z, one_hot], 1)), mean, log_variance
 
 
 class Images(Dataset):
@@ -119,7 +120,7 @@ def least_seconds() -> float:
 
     Each weight is multiplied with each image three times: forward, and backward for its own gradient and its input's.
     """
-    rows, columns = jnp.ones((BATCH, 784)), jnp.ones((784, 512))
+    rows, columns = jnp.ones((BATCH, 794)), jnp.ones((794, 512))
     product = jax.jit(jnp.matmul)
     product(rows, columns).block_until_ready()
     taken = []
@@ -127,8 +128,8 @@ def least_seconds() -> float:
         begin = time.perf_counter()
         product(rows, columns).block_until_ready()
         taken.append(time.perf_counter() - begin)
-    weights = 2 * (784 * 512 + 512 * 256) + 256 * (20 + 20 + 20 + 10)
-    return 3 * weights / (784 * 512) * statistics.median(taken) * (60_000 // BATCH)
+    weights = (794 + 784) * 512 + 2 * 512 * 256 + 256 * (20 + 20 + 20 + 10)
+    return 3 * weights / (794 * 512) * statistics.median(taken) * (60_000 // BATCH)
 
 
 def main() -> None:

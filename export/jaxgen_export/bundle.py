@@ -41,7 +41,9 @@ class Bundle:
     def scripted(self) -> torch.jit.ScriptModule:
         """The whole file as TorchScript."""
         if self.core.reads:
-            return torchscript.traced(self.eager, [torch.zeros(2, *self.config.data.shape, dtype=torch.uint8)])
+            _, *label = example(self.core, self.config).values()
+            pixels = torch.zeros(2, *self.config.data.shape, dtype=torch.uint8)
+            return torchscript.traced(self.eager, [pixels, *label])
         return torchscript.script(self.module, self.config, list(example(self.core, self.config).values()))
 
 
@@ -68,7 +70,9 @@ def example(core: ExportSpec, config: Config) -> dict[str, Tensor]:
         "t": torch.zeros(2),
         "label": torch.full((2,), -1),
     }
-    return {name: inputs[name] for name in core.inputs}
+    if core.reads and not config.encoder_label:
+        del inputs["label"]
+    return {name: inputs[name] for name in core.inputs if name in inputs}
 
 
 def _text(module: nn.Module, core: ExportSpec, config: Config) -> tuple[str, dict[str, np.ndarray]]:
@@ -78,7 +82,7 @@ def _text(module: nn.Module, core: ExportSpec, config: Config) -> tuple[str, dic
         result = module(*example(core, config).values())
         values = result if isinstance(result, tuple) else (result,)
         widths = {name: value.shape[1] for name, value in zip(core.outputs, values, strict=True)}
-        return reader_text(shape, widths), {}
+        return reader_text(shape, widths, config.encoder_label), {}
     if config.process is None:
         (latent,) = config.noise_shape
         return latent_text(shape, latent, config.class_count > 0), {"latent": np.zeros((0, latent))}

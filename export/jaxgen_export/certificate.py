@@ -53,11 +53,13 @@ def measure_reader(
         row
         for batch in BATCHES
         for kind in INPUTS
-        for row in _evaluations(reference, others, kind, batch, (_pixels(config, batch, kind),))
+        for row in _evaluations(reference, others, kind, batch, reader_inputs(config, _pixels(config, batch, kind)))
     ]
     images = np.concatenate([_pixels(config, PROBE - 2, "random"), _pixels(config, 2, "constant")])
-    read = {name: value.tolist() for name, value in zip(outputs, reference(images), strict=True)}
-    return _certificate(evaluations, [], {"images": tensors.encode_images(images), "outputs": read})
+    given = reader_inputs(config, images)
+    read = {name: value.tolist() for name, value in zip(outputs, reference(*given), strict=True)}
+    label = {"label": given[1].tolist()} if config.encoder_label else {}
+    return _certificate(evaluations, [], {"images": tensors.encode_images(images), **label, "outputs": read})
 
 
 def _of_the_network(reference: Evaluate, others: Mapping[str, Evaluate], config: Config) -> list[Row]:
@@ -73,6 +75,11 @@ def labels(config: Config, count: int) -> np.ndarray:
     """Cycle through the classes, starting with -1 for models that also sample without one: int64 [count]."""
     first = 0 if config.class_count and not config.null_class else -1
     return np.arange(count) % (config.class_count - first) + first
+
+
+def reader_inputs(config: Config, images: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Images, and their classes for an encoder that takes them."""
+    return (images, labels(config, len(images))) if config.encoder_label else (images,)
 
 
 def _certificate(evaluations: list[Row], trajectories: list[Row], probe: Row) -> dict[str, Any]:

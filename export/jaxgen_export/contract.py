@@ -38,7 +38,8 @@ class Port(NamedTuple):
 def inputs_of(inference: Inference) -> list[Port]:
     image = inference.image_shape
     if inference.kind in OUTPUTS:
-        return [Port("images", UINT8, (None, *image))]
+        label = [Port("label", INT64, (None,))] if inference.takes_label else []
+        return [Port("images", UINT8, (None, *image)), *label]
     assert inference.noise_shape
     if inference.kind == "network":
         rows = inference.batch

@@ -14,7 +14,7 @@ from jaxgen.config import Config
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.verify import MAX_RELATIVE, compare_images, errors, same_images
 from jaxgen_export import runtimes, torch_models, torchscript, weight_mapping
-from jaxgen_export.certificate import labels
+from jaxgen_export.certificate import labels, reader_inputs
 from jaxgen_export.torch_models import ExportSpec, TorchModel
 from jaxgen_export.weight_files import read_state
 from jaxgen_export.weight_mapping import Weights
@@ -122,7 +122,8 @@ def _compare_sampled(config: Config, core: ExportSpec, model: TorchModel, params
 def _compare_read(config: Config, core: ExportSpec, model: TorchModel, params: Weights) -> tuple[bool, str]:
     module = core.part(model).eval()
     images = np.random.default_rng(0).integers(0, 256, (COUNT, *config.data.shape), np.uint8)
-    outputs = runtimes.torch_predictor(torchscript.Predictor(module).eval())(images)
-    want = runtimes.jax_predictor(params, config, core)(images)
+    given = reader_inputs(config, images)
+    outputs = runtimes.torch_predictor(torchscript.Predictor(module).eval())(*given)
+    want = runtimes.jax_predictor(params, config, core)(*given)
     relative = float(np.max([errors(a, b)["relative"] for a, b in zip(outputs, want, strict=True)]))
     return relative <= MAX_RELATIVE, f"{', '.join(core.outputs)} of {COUNT} images within {relative:.1e} relative"

@@ -133,7 +133,7 @@ def _call_of(model: Loaded) -> Call:
         return lambda given: [model.sample(**given)[0]]
     if isinstance(model, Network):
         return lambda given: [model(*(given[name] for name in model.inputs))]
-    return lambda given: list(model.read(given["images"]).values())
+    return lambda given: list(model.read(**given).values())
 
 
 def _probe_of(file: Artifact) -> Feeds:
@@ -144,7 +144,8 @@ def _probe_of(file: Artifact) -> Feeds:
         return {"seed": np.full(len(index), probe["seed"]), "index": index, "label": np.asarray(probe["label"])}
     if file.inference.kind == "network":
         return {name: tensors.decode(value, name) for name, value in probe["inputs"].items()}
-    return {"images": tensors.decode_images(probe["images"])}
+    label = {"label": np.asarray(probe["label"])} if file.inference.takes_label else {}
+    return {"images": tensors.decode_images(probe["images"]), **label}
 
 
 def _difference(found: list[np.ndarray], wanted: list[np.ndarray]) -> str | None:

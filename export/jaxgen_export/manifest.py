@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxgen import config as configs
 from jaxgen.config import Config
-from jaxgen.inference.manifest import Inference, Likelihood
+from jaxgen.inference.manifest import TAKES_LABEL, Inference, Likelihood
 from jaxgen.models.network import weights_hash
 from jaxgen.sampling import sampler_spec
 from jaxgen_export.bundle import Bundle
@@ -36,6 +36,8 @@ def inference_of(config: Config, kind: str, classes: Sequence[str]) -> Inference
     common: dict[str, Any] = {
         "kind": kind, "image_shape": config.data.shape, "classes": tuple(classes), "likelihood": likelihood
     }  # fmt: skip
+    if kind == "encoder":
+        return Inference(**common, takes_label=config.encoder_label)
     if kind != "sampler":
         return Inference(**common)
     return Inference(
@@ -50,8 +52,11 @@ def inference_of(config: Config, kind: str, classes: Sequence[str]) -> Inference
 
 def of_kind(made: Bundle, classes: Sequence[str]) -> dict[str, Any]:
     """The entries of one file: how to run it, and the plans that a client may name."""
-    inference = {"inference": inference_of(made.config, made.core.kind, classes).to_dict()}
-    return inference | ({} if made.core.reads else {"plans": named_plans(made.config)})
+    inference = inference_of(made.config, made.core.kind, classes)
+    entries: dict[str, Any] = {"inference": inference.to_dict()}
+    if inference.takes_label:
+        entries["requires"] = [TAKES_LABEL]
+    return entries if made.core.reads else entries | {"plans": named_plans(made.config)}
 
 
 def named_plans(config: Config) -> dict[str, dict[str, Any]]:

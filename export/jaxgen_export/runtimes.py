@@ -22,7 +22,7 @@ from jaxgen.models import network as networks, sampling
 from jaxgen_export.torch_models import ExportSpec
 
 Arrays = list[np.ndarray]
-Evaluate = Callable[..., Arrays]  # one evaluation: inputs in order -> outputs in order; a reader's input is pixels
+Evaluate = Callable[..., Arrays]  # one evaluation: inputs in order -> outputs in order; a reader's first is pixels
 GenerationResult = tuple[np.ndarray, np.ndarray | None]  # images uint8 and, by a plan, x at its end: [B, H, W, C] each
 
 
@@ -144,12 +144,13 @@ def filled(values: np.ndarray, rows: int | None) -> np.ndarray:
 def jax_predictor(
     params: Mapping[str, np.ndarray], config: Config, core: ExportSpec, rows: int | None = None
 ) -> Evaluate:  # fmt: skip
-    """The trained network of a model that reads uint8 images; rows: see `Jax`."""
+    """The trained network of a model that reads uint8 images, and their labels if it takes them; rows: see `Jax`."""
     evaluate = jax.jit(partial(networks.build(config).apply, method=core.method))
 
-    def read(images: np.ndarray) -> Arrays:
+    def read(images: np.ndarray, *label: np.ndarray) -> Arrays:
         weights = {name: jnp.asarray(value) for name, value in params.items()}
-        outputs = evaluate(weights, to_unit(filled(images, rows)))
+        labels = [jnp.asarray(filled(one, rows), jnp.int32) for one in label]
+        outputs = evaluate(weights, to_unit(filled(images, rows)), *labels)
         return [np.asarray(value)[: len(images)] for value in jax.tree.leaves(outputs)]
 
     return read
@@ -162,7 +163,7 @@ def torch_predictor(reader: nn.Module) -> Evaluate:
 
 def onnxruntime_predictor(reader: Predictor) -> Evaluate:
     """The exported file."""
-    return lambda images: list(reader.read(images).values())
+    return lambda *inputs: list(reader.read(*inputs).values())
 
 
 def _in_torch(module: nn.Module, *inputs: np.ndarray) -> Arrays:

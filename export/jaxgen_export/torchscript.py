@@ -154,14 +154,18 @@ class ConditionalLatentSampler(LatentSampler):
 
 
 class Predictor(nn.Module):
-    """images uint8 [N, H, W, C] -> the network's outputs on them in [-1, 1]: one tensor, or a tuple of several."""
+    """images uint8 [N, H, W, C] -> the network's outputs on them in [-1, 1]: one tensor, or a tuple of several.
+
+    label [N] int64 is for encoders that take it.
+    """
 
     def __init__(self, core: nn.Module) -> None:
         super().__init__()
         self.core = core
 
-    def forward(self, images: Tensor) -> Any:
-        return self.core(images.float() / 127.5 - 1.0)
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Any:
+        x = images.float() / 127.5 - 1.0
+        return self.core(x) if label is None else self.core(x, label)
 
 
 def sampler(core: nn.Module, config: Config) -> nn.Module:

@@ -185,8 +185,8 @@ def traverse(
     images = read_start(space, options)
     if seed is None and images is None and space.model.inference.likelihood is None:
         seed = 0  # a GAN never saw the middle of its prior, and generates nothing there
-    start = interpolation.start(codes, images, seed)
     label = space.labels(1, options["label"], images)
+    start = interpolation.start(codes, images, seed, label)
     chosen = chosen or interpolation.strongest(codes, start, reach, label)
     rows = interpolation.traversal(codes, start, chosen, reach, frames, label)
     click.echo(f"dimensions, in this order: {', '.join(map(str, chosen))}", err=True)

@@ -247,4 +247,5 @@ def map_(model: Path, method: str | None, side: int, seed: int, output: Path, **
 def note_if_conditional(space: Space) -> None:
     """Note on stderr why the clusters, maps and probes of a conditional VAE or GAN may look broken."""
     if space.model.classes and space.model.inference.process is None:
-        click.echo("note: this decoder is given the class, so the latents need not hold it", err=True)
+        given = "encoder and decoder are" if space.codes().takes_label else "this decoder is"
+        click.echo(f"note: {given} given the class, so the latents need not hold it", err=True)

@@ -142,10 +142,16 @@ def read_images(space: Space, options: dict[str, Any]) -> Images:
 
 
 def read_start(space: Space, options: dict[str, Any]) -> Images | None:
-    """The images to start from, if any are named; prints a note where a class is needed and none is given."""
+    """The image to start from, if one is named; prints a note where a class is needed and none is given.
+
+    Raises UsageError on several images.
+    """
     if options["images"] or options["dataset"]:
         refuse("the traversal starts from the given image", "seed")
-        return read_images(space, options)
+        images = read_images(space, options)
+        if len(images) > 1:
+            raise UsageError(f"a traversal starts from one image, got {len(images)}; name one, or leave out --count")
+        return images
     refuse("needs images, and none are given", *OF_IMAGES)
     if options["label"] is None and space.model.least_label == 0 and space.model.classes:
         click.echo(f"note: of class {space.model.classes[0]}; --label takes another", err=True)

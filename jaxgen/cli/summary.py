@@ -46,7 +46,8 @@ def summary(artifact: Artifact) -> dict[str, str]:
 
 def _deed(inference: Inference) -> str:
     deeds = {"sampler": "generates images", "network": "evaluates the network once; the sampling loop is outside"}
-    return deeds.get(inference.kind) or f"reads images: {inference.kind}"
+    read = "images and their classes" if inference.takes_label else "images"
+    return deeds.get(inference.kind) or f"reads {read}: {inference.kind}"
 
 
 def _object(artifact: Artifact, key: str) -> Mapping[str, Any]:

@@ -88,6 +88,11 @@ class Config:
         return self.process is not None
 
     @property
+    def encoder_label(self) -> bool:
+        """Whether the model has an encoder that takes the class of an image besides the image."""
+        return False
+
+    @property
     def convolutional(self) -> bool:
         """Whether its network has convolutions, which XLA compiles badly inside loops on CPU."""
         return True
@@ -193,6 +198,10 @@ class VAE(Config):
     @property
     def likelihood(self) -> tuple[str, float]:
         return self.vae.likelihood, self.vae.sigma
+
+    @property
+    def encoder_label(self) -> bool:
+        return self.model.encoder_label
 
     @property
     def convolutional(self) -> bool:

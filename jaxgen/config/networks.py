@@ -48,6 +48,7 @@ class VAEConfig:
     convolutions: tuple[int, ...] = ()  # widths of stride-2 convolutions before them
     activation: Literal["relu", "tanh", "silu"] = "relu"
     classes: int = 0  # 0: unconditional; else the decoder also takes the one-hot class
+    encoder_label: bool = False  # whether the encoder takes it as well, so that latents need not hold it
 
     def __post_init__(self) -> None:
         require(1 <= self.latent <= 4096, "model.latent", "from 1 to 4096", self.latent)
@@ -55,6 +56,8 @@ class VAEConfig:
         positive = all(width >= 1 for width in self.convolutions)
         require(positive, "model.convolutions", "integers >= 1", self.convolutions)
         require(self.classes >= 0, "model.classes", ">= 0", self.classes)
+        has_label = self.classes > 0 or not self.encoder_label
+        require(has_label, "model.encoder_label", "false without classes (model.classes = 0)", self.encoder_label)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,7 +91,10 @@ _MLP = TrainingConfig(
 )
 _VAE_MNIST = VAE(name="vae-mnist", data=MNIST, model=VAEConfig(hidden=(400,), latent=20), training=_MLP)
 _CVAE_MNIST = VAE(
-    name="cvae-mnist", data=MNIST, model=VAEConfig(hidden=(512, 256), latent=20, classes=10), training=_MLP
+    name="cvae-mnist",
+    data=MNIST,
+    model=VAEConfig(hidden=(512, 256), latent=20, classes=10, encoder_label=True),
+    training=_MLP,
 )
 _VAE_DIGITS = VAE(
     name="vae-digits",
@@ -141,8 +144,12 @@ PRESETS: dict[str, Config] = {
         _VAE_MNIST,
         _variant(_VAE_MNIST, "vae-mnist-conv", model={"convolutions": (32, 64), "hidden": (256,)}),
         _variant(_VAE_MNIST, "vae-mnist-plane", model={"latent": 2, "hidden": (512, 256)}),
-        _variant(_VAE_DIGITS, "cvae-digits", model={"classes": 10}),
+        _variant(_VAE_DIGITS, "cvae-digits", model={"classes": 10, "encoder_label": True}),
         _CVAE_MNIST,
+        # The layers of most CVAEs that are published: 794-400-20 and 30-400-784.
+        _variant(_CVAE_MNIST, "cvae-mnist-400", model={"hidden": (400,)}),
+        # As some are published: the encoder does not see the class, so z holds it too, and may contradict the label.
+        _variant(_CVAE_MNIST, "cvae-mnist-blind", model={"encoder_label": False}),
         _GAN_DIGITS,
         _GAN_MNIST,
         _variant(_GAN_DIGITS, "cgan-digits", model={"classes": 10}),

@@ -1,6 +1,7 @@
 """Building frozen dataclasses from plain values, with checks of names and types.
 
-A dataclass may hold integers, numbers, strings, tuples of integers, Literals, and dataclasses of these as sections.
+A dataclass may hold integers, numbers, strings, booleans, tuples of integers, Literals, and dataclasses of these as
+sections.
 """
 
 from __future__ import annotations
@@ -84,8 +85,8 @@ def _convert(value: Any, hint: Any, key: str, known: list[str]) -> Any:
     if hint is float:
         require(type(value) in (int, float) and abs(value) < 1e300, key, "a finite number", value)
         return float(value)
-    require(type(value) is hint, key, {int: "an integer", str: "a string"}[hint], value)
-    require(hint is int or _is_unicode(value), key, "valid Unicode", value)
+    require(type(value) is hint, key, {int: "an integer", str: "a string", bool: "true or false"}[hint], value)
+    require(hint is not str or _is_unicode(value), key, "valid Unicode", value)
     return value
 
 

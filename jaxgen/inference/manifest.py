@@ -21,7 +21,8 @@ SAMPLES = ("sampler", "network")  # the kinds that generate images: the whole mo
 MAX_SIDE = 4096  # pixels, or dimensions of a code
 MAX_CLASSES = 100_000
 MAX_BATCH = 100_000
-FEATURES: frozenset[str] = frozenset()  # the names in `requires` that this reader knows
+TAKES_LABEL = "takes_label"  # of encoders whose graph has the input `label`
+FEATURES = frozenset({TAKES_LABEL})  # the names in `requires` that this reader knows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ class Inference:
     plan: SamplerSpec | None = None
     guidance: float | None = None
     likelihood: Likelihood | None = None
+    takes_label: bool = False  # whether an encoder takes the class of each image besides the image
     batch: int | None = None  # a network's fixed batch size; None: any
 
     @property
@@ -74,7 +76,7 @@ class Inference:
             "likelihood": _likelihood(section.section("likelihood")),
         }
         if kind not in SAMPLES:
-            return cls(**common)
+            return cls(**common, takes_label=kind == "encoder" and _takes_label(section, common["classes"]))
         process = _process(section.section("process", nullable=True, required=True))
         noise_shape = section.integers("noise_shape", (1, 3), MAX_SIDE)
         if process and noise_shape != shape:
@@ -101,6 +103,8 @@ class Inference:
             assert self.noise_shape
             values |= {"null_class": self.null_class, "noise_shape": list(self.noise_shape)}
             values["process"] = None if self.process is None else _process_dict(self.process)
+        if self.takes_label:
+            values["takes_label"] = True
         if self.plan:
             values["plan"] = self.plan._asdict()
         if self.guidance is not None:
@@ -122,6 +126,13 @@ def require_known(features: object, name: str) -> None:
     if unknown:
         named = ", ".join(ascii(feature[:60]) for feature in unknown[:9])
         raise JaxgenError(f"{name}: needs {named}, which jaxgen {__version__} does not know; upgrade jaxgen to open it")
+
+
+def _takes_label(section: Section, classes: tuple[str, ...]) -> bool:
+    taken = section.has("takes_label") and section.boolean("takes_label")
+    if taken and not classes:
+        raise section.error("takes_label", "false without classes", taken)
+    return taken
 
 
 def _process(section: Section | None) -> Process | None:

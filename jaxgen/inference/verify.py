@@ -104,7 +104,8 @@ def _verify_numbers(model: Loaded) -> dict[str, Any]:
     artifact = model.artifact
     images = _images(artifact)
     probe = artifact.value("certificate.probe.outputs", dict)
-    outputs = model.read(images)
+    label = artifact.value("certificate.probe.label", list) if artifact.inference.takes_label else None
+    outputs = model.read(images, label)
     if probe.keys() != outputs.keys():
         raise UsageError(f"its outputs are {sorted(probe)}, expected {sorted(outputs)}")
     relative = 0.0

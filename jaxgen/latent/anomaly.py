@@ -55,13 +55,16 @@ class Scores:
 
 
 def score(codes: Codes, images: Array, label: Array | None) -> Scores:
-    """The anomaly scores of images: the reconstruction error of the mean code, and its KL divergence."""
+    """The anomaly scores of images: the reconstruction error of the mean code, and its KL divergence.
+
+    label: [N], None for unconditional models.
+    """
     file, spec = codes.reader.artifact.path, codes.reader.inference.likelihood
     likelihood = LIKELIHOODS.get(spec.kind) if spec else None
     if spec is None or likelihood is None:
         got = f"has the likelihood {spec.kind[:60]!a}" if spec else "has none"
         raise JaxgenError(f"{file}: a score needs a likelihood that is one of {', '.join(LIKELIHOODS)}; this {got}")
-    mean, log_variance = codes.posterior(images)
+    mean, log_variance = codes.posterior(images, label)
     decoded = codes.decode(mean, label)
     parts = [slice(start, start + PART) for start in range(0, len(images), PART)]
     cost = [likelihood(images[part] / 255, decoded[part] / 255, spec.sigma) for part in parts]

@@ -102,12 +102,10 @@ def laid_out(walks: Array, output: Path) -> Array:
     return walks.reshape(rows * segments, frames, *shape)
 
 
-def start(codes: Codes, images: Images | None, seed: int | None) -> Array:
-    """[D]: the code of one image, of a seed, or the middle of the prior. Raises UsageError on several images."""
-    if images is not None and len(images) > 1:
-        raise UsageError(f"a traversal starts from one image, got {len(images)}; name one, or leave out --count")
+def start(codes: Codes, images: Images | None, seed: int | None, label: Array | None) -> Array:
+    """[D]: the code of one image of class `label` [1], of a seed, or the middle of the prior."""
     if images is not None:
-        return codes.encode(images.images, None)[0]
+        return codes.encode(images.images, label)[0]
     if seed is not None:
         return codes.of_seed(seed, np.zeros(1, np.int64))[0]
     return np.zeros(codes.shape, np.float32)

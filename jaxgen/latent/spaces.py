@@ -130,12 +130,18 @@ class Codes(Space):
             )
         return self._reader
 
+    @property
+    def takes_label(self) -> bool:
+        """Whether there is an encoder that takes the class of an image besides the image."""
+        return self._reader is not None and self._reader.takes_label
+
     def require_way_back(self) -> None:
         _ = self.reader
 
     def labels_to_encode(self, images: Images, text: str | None) -> Array | None:
-        """None without a text: an encoder takes no class. Given classes are still checked."""
-        return None if text is None else super().labels_to_encode(images, text)
+        """None without a text if the encoder takes no class; given classes are still checked."""
+        needed = text is not None or self.takes_label
+        return super().labels_to_encode(images, text) if needed else None
 
     def codes(self) -> Codes:
         return self
@@ -143,13 +149,13 @@ class Codes(Space):
     def noises(self) -> Noises:
         raise UsageError(f"{self.name} samples in one evaluation: this needs a model that samples by a plan")
 
-    def posterior(self, images: Array) -> tuple[Array, Array]:
-        """Mean and log-variance of q(z | x), [N, D] each."""
-        outputs = self.reader.read(images)
+    def posterior(self, images: Array, label: Array | None) -> tuple[Array, Array]:
+        """Mean and log-variance of q(z | x), [N, D] each; label: [N], read by an encoder that takes the class."""
+        outputs = self.reader.read(images, label if self.takes_label else None)
         return outputs["mean"], outputs["log_variance"]
 
     def _encode(self, images: Array, label: Array | None) -> Array:
-        return self.posterior(images)[0]
+        return self.posterior(images, label)[0]
 
     def _decode(self, latents: Array, label: Array | None) -> Array:
         index = np.arange(len(latents))

@@ -18,23 +18,28 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nnx.relu, "tanh": jn
 
 
 class Encoder(nnx.Module):
-    """Maps images to the mean and the log-variance of q(z | x)."""
+    """Maps images to the mean and the log-variance of q(z | x), or with `encoder_label` of q(z | x, class)."""
 
     def __init__(self, config: VAEConfig, size: int, channels: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         self.activation = ACTIVATIONS[config.activation]
+        self.classes = config.classes if config.encoder_label else 0
         maps = [channels, *config.convolutions]
         self.convolutions = nnx.List([conv4x4(a, b, dtype=dtype, rngs=rngs) for a, b in itertools.pairwise(maps)])
-        widths = [maps[-1] * (size >> len(config.convolutions)) ** 2, *config.hidden]
+        features = maps[-1] * (size >> len(config.convolutions)) ** 2
+        widths = [features + self.classes, *config.hidden]
         self.hidden = nnx.List([nnx.Linear(a, b, dtype=dtype, rngs=rngs) for a, b in itertools.pairwise(widths)])
         self.mean = nnx.Linear(widths[-1], config.latent, dtype=dtype, rngs=rngs)
         self.log_variance = nnx.Linear(widths[-1], config.latent, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: Array) -> tuple[Array, Array]:
-        """x: [B, H, W, C] in [-1, 1] -> mean and log-variance, [B, latent] each."""
+    def __call__(self, x: Array, label: Array | None = None) -> tuple[Array, Array]:
+        """x: [B, H, W, C] in [-1, 1]; label: [B] int, not read without `encoder_label` -> mean and log-variance,
+        [B, latent] each."""
         h = (x + 1) / 2
         for convolution in self.convolutions:
             h = self.activation(convolution(h))
         h = flat_map(h)
+        if self.classes:
+            h = jnp.concatenate([h, jax.nn.one_hot(label, self.classes)], axis=-1)
         for layer in self.hidden:
             h = self.activation(layer(h))
         return self.mean(h).astype(jnp.float32), self.log_variance(h).astype(jnp.float32)
@@ -72,9 +77,9 @@ class VAE(nnx.Module):
         self.encoder = Encoder(config, size, channels, dtype=dtype, rngs=rngs)
         self.decoder = Decoder(config, size, channels, dtype=dtype, rngs=rngs)
 
-    def encode(self, x: Array) -> tuple[Array, Array]:
-        """x: [B, H, W, C] in [-1, 1] -> mean and log-variance, [B, latent] each."""
-        return self.encoder(x)
+    def encode(self, x: Array, label: Array | None = None) -> tuple[Array, Array]:
+        """See `Encoder`."""
+        return self.encoder(x, label)
 
     def decode(self, z: Array, label: Array) -> Array:
         """The logits [B, H, W, C] of pixels in [0, 1]."""

@@ -71,10 +71,10 @@ class Monitor:
         weights = [len(scaled[part]) for part in parts]
         return {name: float(np.average([float(row[name]) for row in rows], weights=weights)) for name in rows[0]}
 
-    def encode(self, params: Params, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The encoder's mean and log-variance of uint8 images [N, H, W, C]: both [N, latent]."""
-        parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-        outputs = [self.apply(params, to_unit(part), method="encode") for part in parts]
+    def encode(self, params: Params, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The encoder's mean and log-variance of uint8 images [N, H, W, C] of classes [N]: both [N, latent]."""
+        parts = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
+        outputs = [self.apply(params, to_unit(images[part]), labels[part], method="encode") for part in parts]
         mean, log_variance = (np.concatenate(part) for part in zip(*outputs, strict=True))
         return mean, log_variance
 

@@ -50,7 +50,7 @@ def log_terms(
     config: VAE, network: Network, params: Params, pixels: Array, label: Array, samples: int, *, key: Array
 ) -> tuple[Array, Array]:
     """log p(x | z) and log q(z | x) - log p(z), whose mean is the KL, for z drawn from q: both [samples, B]."""
-    mean, log_variance = network.apply(params, 2 * pixels - 1, method="encode")
+    mean, log_variance = network.apply(params, 2 * pixels - 1, label, method="encode")
     eps = jax.random.normal(key, (samples, *mean.shape))
     z = mean + jnp.exp(log_variance / 2) * eps  # [samples, B, latent]
     labels = jnp.broadcast_to(label, z.shape[:2]).reshape(-1)
@@ -76,7 +76,7 @@ def vae(config: VAE, network: Network) -> Loss:
     likelihood = LIKELIHOODS[objective.likelihood]
 
     def elbo(params: Params, pixels: Array, label: Array, *, key: Array) -> tuple[Array, Metrics]:
-        mean, log_variance = network.apply(params, 2 * pixels - 1, method="encode")
+        mean, log_variance = network.apply(params, 2 * pixels - 1, label, method="encode")
         z = mean + jnp.exp(log_variance / 2) * jax.random.normal(key, mean.shape)
         reconstruction = -likelihood(network.apply(params, z, label, method="decode"), pixels, objective).mean()
         kl = kl_divergence(mean, log_variance).mean(0)  # [latent]

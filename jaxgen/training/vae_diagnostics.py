@@ -26,7 +26,7 @@ def watch_vae(subject: Subject, params: Params, metrics: Mapping[str, float]) ->
     if subject.test is None:
         return report
     images, labels = subject.test
-    mean, log_variance = subject.encode(params, images)
+    mean, log_variance = subject.encode(params, images, labels)
     reconstruction = subject.apply(params, mean[:RECONSTRUCTIONS], jnp.asarray(labels[:RECONSTRUCTIONS]))
     rows = side_by_side(8, images[:RECONSTRUCTIONS], to_uint8(np.asarray(reconstruction)))
     report.images["reconstructions"] = grid(rows.reshape(-1, *images.shape[1:]), columns=8)

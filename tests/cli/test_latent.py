@@ -65,6 +65,18 @@ def test_encode_writes_what_the_encoder_says(latent, family):
     np.testing.assert_allclose(np.load("z.npy"), want, atol=1e-6)
 
 
+def test_label_goes_to_the_encoder_that_takes_it(latent, family):
+    vae = family("vae-label")
+    latent("encode", vae.onnx, "one.png", "two.png", "--label", "bee,ant", "-o", "z.npy")
+    images = np.stack([pixels(name)[..., None] for name in ("one.png", "two.png")])
+    want = Predictor.open(vae.encoder).read(images, [2, 0])
+    np.testing.assert_allclose(np.load("z.npy"), want["mean"], atol=1e-6)
+    said = latent("anomaly", vae.onnx, "one.png", "two.png", "--label", "bee,ant")["scores"]
+    mean, log_variance = (want[name].astype(float) for name in ("mean", "log_variance"))
+    kl = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(1)
+    assert [entry["kl"] for entry in said] == pytest.approx(kl, rel=1e-5)
+
+
 def test_encode_of_a_plan_writes_noise(latent, unconditional):
     assert latent("encode", unconditional.onnx, "one.png", "-o", "z.npy")["shape"] == [1, 8, 8, 1]
 

@@ -32,6 +32,32 @@ def test_refusals_are_one_line(refused, family, unconditional, latent):
     assert "no folder" in refused(3, "latent", "traverse", vae, "-o", "missing/a.png")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("classify", *DIGITS),  # whose classes are others
+        ("cluster", *DIGITS),
+        ("encode", *DIGITS),
+        ("map", *DIGITS),
+        ("anomaly", "one.png"),
+        ("encode", "one.png"),
+        ("interpolate", "one.png", "two.png"),
+        ("reconstruct", "one.png"),
+        ("traverse", "one.png"),
+    ],
+    ids=" ".join,
+)
+def test_encoder_that_takes_the_class_must_be_told_it(arguments, refused, family):
+    command, *images = arguments
+    line = refused(2, "latent", command, family("vae-label").onnx, *images)
+    assert line.endswith("must be told the images' class (0 to 2: ant, 2, bee): give --label")
+
+
+@pytest.mark.parametrize(("label", "words"), [("9", "must be a class (0 to 2"), ("0,1,2", "expected 1 class, or 2")])
+def test_class_that_an_encoder_does_not_know_is_refused(label, words, refused, family):
+    assert words in refused(2, "latent", "encode", family("vae-label").onnx, "one.png", "two.png", "--label", label)
+
+
 IDLE = {  # by what is named: an option that nothing comes of then
     ("interpolate",): ["--count 3", "--first 2", "--split train", "--invert", "--encoder e.onnx", "--refine 2"],
     ("interpolate", "one.png", "two.png"): ["--seeds 0,5", "--rows 3", "--refine 2", "--count 2"],

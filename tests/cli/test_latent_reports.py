@@ -71,6 +71,8 @@ def test_latents_of_a_decoder_that_takes_the_class_come_with_a_note(arguments, c
     assert (told.code, told.err.count("note: this decoder is given the class")) == (0, 1)
     untold = command("latent", name, family("vae-convolutional").onnx, *DIGITS, "--count", 60, *rest)
     assert (untold.code, untold.err) == (0, "")
+    both = command("latent", name, family("vae-label").onnx, *DIGITS, "--count", 60, "--label", "bee", *rest)
+    assert (both.code, both.err.count("note: encoder and decoder are given the class")) == (0, 1)
 
 
 def test_traversal_of_a_class_that_nobody_chose_says_so(command, family):

@@ -103,6 +103,7 @@ def test_configs_of_two_families_differ_in_what_only_one_of_them_has():
         *((VAE(), s) for s in ("model.activation=gelu", "model.classes=-1", "vae.sigma=0", "vae.beta=-1")),
         *((VAE(), s) for s in ("vae.free_bits=-1", "vae.samples=0", "vae.samples=10001", "vae.likelihood=normal")),
         (VAE(), "vae.binarization=static"),
+        *((PRESETS["cvae-digits"], f"model.encoder_label={value}") for value in ("yes", "1")),
         *((Flow(), s) for s in ("flow.time_scale=0", "flow.time_scale=1e7", "flow.times=normal", "flow.sampler=ddim")),
         *((Flow(), s) for s in ("flow.sampler_steps=0", "flow.sampler_steps=100001", "flow.guidance=101")),
         *((Flow(), s) for s in ("flow.guidance=2", "model.attention=[3]")),  # 2: without classes
@@ -126,6 +127,15 @@ def test_size_must_be_one_that_the_convolutions_can_halve(config, key):
     message = refusal(f"{key}=[4, 4, 4]", *doublings, "data.size=28", of=config)
     assert message.startswith("data.size must be a multiple of 8 for model.") and message.endswith("got 28")
     configs.override(config, [f"{key}=[4, 4, 4]", *doublings, "data.size=32"])
+
+
+def test_encoder_takes_no_class_of_a_model_without_classes():
+    want = "model.encoder_label must be false without classes (model.classes = 0), got True"
+    assert refusal("model.encoder_label=true", of=VAE()) == want
+    assert refusal("model.classes=0", of=PRESETS["cvae-digits"]) == want
+    assert refusal("model.encoder_label=1", of=PRESETS["cvae-digits"]).endswith("must be true or false, got 1")
+    assert not configs.override(PRESETS["cvae-digits"], ["model.encoder_label=false"]).encoder_label
+    assert not configs.from_dict({"family": "vae", "model": {"classes": 3}}).encoder_label  # as runs of before are read
 
 
 def test_patches_and_levels_must_divide_the_size():

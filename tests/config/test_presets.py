@@ -76,7 +76,15 @@ def test_gan_of_another_size_doubles_as_often_as_that_can_be_halved():
 @pytest.mark.parametrize("name", ["ddpm-digits", "ddpm-mnist", "vae-digits", "gan-digits", "gan-mnist"])
 def test_class_conditional_preset_differs_in_its_classes_alone(name):
     changes = configs.differences(preset(name), preset(f"c{name}"))
-    assert changes == {"name": (name, f"c{name}"), "model.classes": (0, 10)}
+    encoder = {"model.encoder_label": (False, True)} if name.startswith("vae") else {}
+    assert changes == {"name": (name, f"c{name}"), "model.classes": (0, 10), **encoder}
+
+
+def test_encoder_of_a_conditional_vae_takes_the_class_but_in_the_blind_one():
+    told = {name for name, config in PRESETS.items() if config.encoder_label}
+    assert told == {name for name in PRESETS if name.startswith("cvae-")} - {"cvae-mnist-blind"}
+    changes = configs.differences(preset("cvae-mnist"), preset("cvae-mnist-blind"))
+    assert changes.keys() == {"name", "model.encoder_label"}
 
 
 def linear_layers(config: Config, *ways: str) -> list[list[tuple[int, ...]]]:
@@ -97,7 +105,9 @@ def abstract(config: Config) -> tuple[dict[str, jax.ShapeDtypeStruct], Network]:
     ("name", "encoder", "decoder"),
     [
         ("vae-mnist", [784, 400], [20, 400, 784]),
-        ("cvae-mnist", [784, 512, 256], [20 + 10, 256, 512, 784]),
+        ("cvae-mnist", [784 + 10, 512, 256], [20 + 10, 256, 512, 784]),
+        ("cvae-mnist-400", [794, 400], [30, 400, 784]),
+        ("cvae-mnist-blind", [784, 512, 256], [20 + 10, 256, 512, 784]),
         ("vae-mnist-plane", [784, 512, 256], [2, 256, 512, 784]),
         ("vae-digits", [64, 256, 128], [8, 128, 256, 64]),
     ],

@@ -114,6 +114,18 @@ def test_file_that_was_rewritten_twice_says_so(tmp_path):
     ]  # fmt: skip
 
 
+def test_encoder_that_takes_the_class_is_adopted_too(family, tmp_path):
+    path, source = tmp_path / "e.onnx", family("vae-label").encoder
+    by_onnxruntime(path, source)
+    path.write_bytes(resign(path))
+    assert verify(opened(model_file.read(path)))["same"]
+    model = onnx.load(source)
+    (label,) = (value for value in model.graph.input if value.name == "label")
+    label.type.tensor_type.elem_type = TensorProto.INT32
+    onnx.save(model, path)
+    assert "its input 'label' is int32 [N], expected int64 [N]" in refusal(path)
+
+
 def test_network_alone_is_adopted_too(family, tmp_path):
     path = tmp_path / "net.onnx"
     with_shapes(path, family("gan").network)

@@ -44,6 +44,7 @@ WANTED = {  # of the inference section, besides what all have
     },
     "vae": {"null_class": False, "noise_shape": [3], "process": None, "likelihood": {"kind": "bernoulli"}},
     "vae-convolutional": {"null_class": True, "noise_shape": [4], "process": None, "likelihood": {"kind": "bernoulli"}},
+    "vae-label": {"null_class": False, "noise_shape": [3], "process": None, "likelihood": {"kind": "bernoulli"}},
     "gan": {"null_class": False, "noise_shape": [5], "process": None},
     "gan-unconditional": {"null_class": True, "noise_shape": [7], "process": None},
     "classifier": {},
@@ -59,7 +60,9 @@ def test_manifest_of_each_kind_is_what_the_schema_and_the_readme_say(family, nam
         kind = "encoder" if path == model.encoder else "classifier" if name == "classifier" else "sampler"
         want = WANTED[name] if kind == "sampler" else {k: v for k, v in WANTED[name].items() if k == "likelihood"}
         common = {"kind": kind, "image_shape": [8, 8, model.config.data.channels], "classes": list(model.classes)}
-        assert manifest["inference"] == common | want
+        takes_label = {"takes_label": True} if (name, kind) == ("vae-label", "encoder") else {}
+        assert manifest["inference"] == common | want | takes_label
+        assert manifest["requires"] == list(takes_label)
 
 
 @pytest.mark.parametrize("name", ["gan", "classifier"])

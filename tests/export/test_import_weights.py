@@ -10,9 +10,10 @@ import torch
 from tiny import FAMILIES, random_weights
 from torch import nn
 
+from jaxgen.config.presets import preset
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen_export import torch_models, weight_mapping
-from jaxgen_export.import_weights import load_state, renamed
+from jaxgen_export.import_weights import compare, load_state, renamed
 
 GENERATOR = {"fc": "generator.linear", "up1": "generator.layers.0", "up2": "generator.layers.1"}
 
@@ -66,6 +67,42 @@ def test_what_jaxgen_wrote_comes_back_bit_equal(tmp_path, name, file):
     _, found = load_state(save(tmp_path / file, weight_mapping.torch_state(torch_models.build(config), params)), config)
     assert found.keys() == params.keys()
     assert all(np.array_equal(found[key], params[key]) for key in params)
+
+
+class Published(nn.Module):
+    """794-400-20 and 30-400-784, the class beside the pixels and beside the code, as most public CVAEs are."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc21, self.fc22 = nn.Linear(794, 400), nn.Linear(400, 20), nn.Linear(400, 20)
+        self.fc3, self.fc4 = nn.Linear(30, 400), nn.Linear(400, 784)
+
+    def encode(self, x, c):
+        h = torch.relu(self.fc1(torch.cat([x, c], 1)))
+        return self.fc21(h), self.fc22(h)
+
+    def decode(self, z, c):
+        return torch.sigmoid(self.fc4(torch.relu(self.fc3(torch.cat([z, c], 1)))))
+
+
+@torch.no_grad()
+def test_published_cvae_encodes_and_decodes_the_same_in_jax(tmp_path):
+    from jaxgen.models import network
+
+    config, theirs = preset("cvae-mnist-400"), Published()
+    ours = ("encoder.hidden.0", "encoder.mean", "encoder.log_variance", "decoder.hidden.0", "decoder.out")
+    names = dict(zip(("fc1", "fc21", "fc22", "fc3", "fc4"), ours, strict=True))
+    model, params = load_state(save(tmp_path / "w.pth", theirs.state_dict()), config, names)
+    x, z = torch.rand(5, 784), torch.randn(5, 20)
+    label = torch.tensor([3, 1, 4, 1, 9])
+    c = torch.eye(10)[label]
+    apply, images = network.build(config).apply, 2 * x.numpy().reshape(5, 28, 28, 1) - 1
+    for mine, want in zip(apply(params, images, label.numpy(), method="encode"), theirs.encode(x, c), strict=True):
+        np.testing.assert_allclose(mine, want, atol=1e-5)
+    drawn = (apply(params, z.numpy(), label.numpy()) + 1) / 2
+    np.testing.assert_allclose(np.asarray(drawn).reshape(5, 784), theirs.decode(z, c), atol=1e-5)
+    same, line = compare(config, model, params)
+    assert same and "mean, log_variance of 16 images within" in line
 
 
 def test_names_are_exact_or_prefixes_and_the_longest_counts():

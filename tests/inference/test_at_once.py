@@ -164,6 +164,57 @@ def test_reader_in_batches_says_the_same(family):
         np.testing.assert_allclose(values, parts[name], atol=1e-5)
 
 
+def test_encoder_that_takes_the_class_reads_in_batches_too(family):
+    images, label = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1), np.uint8), np.arange(7) % 3
+    reader = Predictor.open(family("vae-label").encoder)
+    whole, parts = reader.read(images, label), reader.read(images, label.astype(np.uint8), batch_size=3)
+    for name, values in whole.items():
+        np.testing.assert_allclose(values, parts[name], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (None, "takes the class of each image besides the image: give labels from 0 to 2"),
+        ([0, 3], "label must be from 0 to 2, got 3"),
+        ([-1, 0], "label must be from 0 to 2, got -1"),
+        ([0, 1, 2], r"label must have the shape \(2,\), got \(3,\)"),
+        ([0.0, 1.0], "label must be integers"),
+        ("ab", "label must be integers"),
+    ],
+)
+def test_encoder_refuses_labels_that_are_none(family, label, words):
+    with pytest.raises(UsageError, match=words) as refused:
+        Predictor.open(family("vae-label").encoder).read(np.zeros((2, 8, 8, 1), np.uint8), label)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["vae", "classifier"])
+def test_reader_of_images_alone_refuses_labels(family, name):
+    model = family(name)
+    with pytest.raises(UsageError, match="reads images alone: it takes no label"):
+        Predictor.open(model.encoder if name == "vae" else model.onnx).read(np.zeros((1, 8, 8, 1), np.uint8), [0])
+
+
+def test_encoder_whose_graph_is_not_what_its_manifest_says_is_refused(family, restamped):
+    def lie(entries):
+        entries["inference"]["takes_label"] = not entries["inference"].get("takes_label", False)
+
+    for name, wanted in (("vae", r"\['images', 'label'\]"), ("vae-label", r"\['images'\]")):
+        with pytest.raises(JaxgenError, match=f"expected the inputs {wanted}, got"):
+            Predictor.open(restamped(family(name).encoder, manifest=lie))
+
+
+def test_probe_of_an_encoder_that_takes_the_class_needs_its_labels(family, restamped):
+    for broken in (None, [0, 1], ["a"] * 8, [9] * 8):
+
+        def change(manifest, broken=broken):
+            manifest["certificate"]["probe"]["label"] = broken
+
+        with pytest.raises(JaxgenError, match=r"restamped\.onnx: "):
+            verify(opened(model_file.read(restamped(family("vae-label").encoder, manifest=change))))
+
+
 @pytest.mark.parametrize("name", ["vae", "classifier"])
 def test_reader_is_verified_by_its_numbers(jaxgen, family, name):
     model = family(name)
@@ -200,3 +251,5 @@ def test_info_of_every_kind_of_file(jaxgen, family):
         assert done.returncode == 0, done.stderr
         assert "certificate" in done.stdout
     assert "classifier" in done.stdout
+    for name, words in (("vae", "reads images: encoder"), ("vae-label", "reads images and their classes: encoder")):
+        assert words in jaxgen("info", family(name).encoder).stdout

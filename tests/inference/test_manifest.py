@@ -101,6 +101,8 @@ GOOD = {
     "one evaluation from an image of noise": changed(CODES, "noise_shape", [8, 6, 3]),
     "reader": READER,
     "classifier": {**READER, "kind": "classifier", "classes": ["a", "b"]},
+    "reader of images and classes": {**READER, "classes": ["a", "b"], "takes_label": True},
+    "reader of images alone": {**READER, "takes_label": False},
 }
 
 
@@ -206,6 +208,8 @@ WRONG = [
     (CODES, "likelihood.sigma", 0, "a number above 0 to 1e+06, got 0"),
     (CODES, "process", False, "an object, got False"),
     (READER, "image_shape", [[8, 8, 1]], "3 integers"),
+    (READER, "takes_label", True, "false without classes, got True"),
+    (GOOD["reader of images and classes"], "takes_label", 1, "true or false, got 1"),
 ]
 
 

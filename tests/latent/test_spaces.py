@@ -9,7 +9,15 @@ from later import FORMAT_2
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.verify import compare_images
 from jaxgen.latent.inputs import Images
-from jaxgen.latent.interpolation import between_images, between_seeds, laid_out, spherical, strongest, traversal
+from jaxgen.latent.interpolation import (
+    between_images,
+    between_seeds,
+    laid_out,
+    spherical,
+    start,
+    strongest,
+    traversal,
+)
 from jaxgen.latent.spaces import open_space
 from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.process import Diffusion
@@ -45,6 +53,36 @@ def test_codes_are_the_means_that_jax_gives(family):
     np.testing.assert_allclose(space.encode(images, None), want, atol=1e-4)
 
 
+def test_codes_of_an_encoder_that_takes_the_class_are_those_that_jax_gives(family):
+    import jax.numpy as jnp
+
+    from jaxgen.images import to_unit
+    from jaxgen.models import network
+
+    vae = family("vae-label")
+    space = open_space(vae.onnx)
+    images, label = some(space, 70), np.arange(70) % 3  # more than a batch
+    want, _ = network.build(vae.config).apply(vae.params, jnp.asarray(to_unit(images)), label, method="encode")
+    np.testing.assert_allclose(space.encode(images, label), want, atol=1e-4)
+    assert np.abs(space.encode(images, (label + 1) % 3) - want).max() > 1e-2
+    with pytest.raises(UsageError, match="takes the class of each image besides the image"):
+        space.encode(images, None)
+
+
+def test_images_are_encoded_by_the_classes_between_which_they_walk(family):
+    space = open_space(family("vae-label").onnx)
+    images, label = some(space), np.array([0, 2])
+    walked = between_images(space, images, 4, spherical, label)[0, 0]
+    np.testing.assert_array_equal(walked[[0, -1]], space.decode(space.encode(images, label), label))
+
+
+def test_traversal_of_an_image_starts_from_its_code_for_its_class(family):
+    codes = open_space(family("vae-label").onnx).codes()
+    images = Images(images=some(codes, 1), labels=np.array([1]), names=["a"], classes=("ant", "2", "bee"))
+    label = codes.labels(1, None, images)
+    np.testing.assert_array_equal(start(codes, images, None, label), codes.encode(images.images, np.array([1]))[0])
+
+
 def test_class_changes_halfway_between_images(family):
     space = open_space(family("vae").onnx)
     images = some(space)
@@ -58,10 +96,10 @@ def test_class_changes_halfway_between_images(family):
 
 def test_traversal_is_still_where_the_dimension_has_its_own_value(family):
     codes = open_space(family("gan-unconditional").onnx).codes()
-    start = codes.of_seed(3, np.array([0]))[0]
-    rows = traversal(codes, start, [0, 6], abs(float(start[6])), 3, None)
-    end = -1 if start[6] > 0 else 0
-    np.testing.assert_array_equal(rows[1, end], codes.decode(start[None], None)[0])
+    code = codes.of_seed(3, np.array([0]))[0]
+    rows = traversal(codes, code, [0, 6], abs(float(code[6])), 3, None)
+    end = -1 if code[6] > 0 else 0
+    np.testing.assert_array_equal(rows[1, end], codes.decode(code[None], None)[0])
     assert (rows[0, 0] != rows[0, -1]).any()
 
 
@@ -133,6 +171,16 @@ def test_classes_are_required_only_where_the_way_back_needs_them(family, conditi
     with pytest.raises(UsageError, match="wasp"):
         vae.labels_to_encode(images, "wasp")
     assert ddpm.labels_to_encode(images, None).tolist() == [1, 0]
+
+
+def test_classes_are_required_where_the_encoder_takes_them(family):
+    vae = open_space(family("vae-label").onnx)
+    images = Images(images=some(vae), labels=np.array([1, 0]), names=["a", "b"], classes=("ant", "2", "bee"))
+    assert vae.labels_to_encode(images, None).tolist() == [1, 0]
+    assert vae.labels_to_encode(images, "bee,ant").tolist() == [2, 0]
+    for bare in (replace(images, labels=np.array([1, -1])), replace(images, classes=("x", "y", "z"))):
+        with pytest.raises(UsageError, match=r"must be told the images' class \(0 to 2: ant, 2, bee\): give --label"):
+            vae.labels_to_encode(bare, None)
 
 
 def test_encoder_of_other_weights_is_refused(family):

@@ -14,6 +14,10 @@ from jaxgen.models import network as networks
 DATA = DataConfig(size=8, channels=3)
 LINEAR = VAE(data=DATA, model=VAEConfig(hidden=(11, 7), latent=5, classes=4))
 CONVOLUTIONAL = VAE(data=DATA, model=VAEConfig(convolutions=(6, 9), hidden=(7,), latent=5, activation="silu"))
+TOLD = VAE(data=DATA, model=VAEConfig(hidden=(11,), latent=5, classes=4, encoder_label=True))
+TOLD_CONVOLUTIONAL = VAE(
+    data=DATA, model=VAEConfig(convolutions=(6, 9), hidden=(), latent=5, classes=4, encoder_label=True)
+)
 CLASSIFIER = Classifier(data=DATA, model=ClassifierConfig(widths=(6, 9), features=13, dropout=0.5, classes=4))
 X = np.random.default_rng(1).uniform(-1, 1, (3, 8, 8, 3)).astype(np.float32)
 Z = np.random.default_rng(2).standard_normal((3, 5)).astype(np.float32)
@@ -48,12 +52,14 @@ class Reference:
         kernel = self.weights[f"{name}.kernel"].flip(0, 1).permute(2, 3, 0, 1)
         return functional.conv_transpose2d(x, kernel, self.weights[f"{name}.bias"], stride=2, padding=1)
 
-    def encode(self, config: VAEConfig, x: np.ndarray) -> list[np.ndarray]:
+    def encode(self, config: VAEConfig, x: np.ndarray, one_hot: np.ndarray) -> list[np.ndarray]:
         activation = ACTIVATIONS[config.activation]
         h = (image_first(x) + 1) / 2
         for i in range(len(config.convolutions)):
             h = activation(self.halved(f"encoder.convolutions.{i}", h))
         h = h.flatten(1)
+        if config.encoder_label:  # the features first, as published ones have them
+            h = torch.cat([h, torch.from_numpy(one_hot)], dim=1)
         for i in range(len(config.hidden)):
             h = activation(self.linear(f"encoder.hidden.{i}", h))
         return [self.linear(f"encoder.{head}", h).numpy() for head in ("mean", "log_variance")]
@@ -77,14 +83,20 @@ def one_hot_of(config: VAEConfig) -> np.ndarray:
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "silu"])
-@pytest.mark.parametrize("base", [LINEAR, CONVOLUTIONAL], ids=["linear", "convolutional"])
+@pytest.mark.parametrize(
+    "base",
+    [LINEAR, CONVOLUTIONAL, TOLD, TOLD_CONVOLUTIONAL],
+    ids=["linear", "convolutional", "linear, told the class", "convolutional, told the class"],
+)
 def test_encoder_and_decoder_are_those_of_torch(base, activation):
     config = VAE(data=DATA, model=VAEConfig(**{**vars(base.model), "activation": activation}))
     weights, network = weights_of(config), networks.build(config)
     theirs = Reference(weights)
-    for ours, want in zip(network.apply(weights, X, method="encode"), theirs.encode(config.model, X), strict=True):
+    one_hot = one_hot_of(config.model)
+    encoded = network.apply(weights, X, LABEL, method="encode")
+    for ours, want in zip(encoded, theirs.encode(config.model, X, one_hot), strict=True):
         assert ours.shape == (3, 5) and np.abs(np.asarray(ours) - want).max() < 1e-5
-    want = theirs.decode(config.model, Z, one_hot_of(config.model))
+    want = theirs.decode(config.model, Z, one_hot)
     logits = network.apply(weights, Z, LABEL, method="decode")
     assert np.abs(np.asarray(logits) - want).max() < 1e-5
     images = network.apply(weights, Z, LABEL)  # what a latent most likely means
@@ -101,6 +113,14 @@ def test_decoder_takes_the_class_and_none_is_a_class_of_its_own():
 def test_model_without_classes_does_not_read_the_label():
     weights, network = weights_of(CONVOLUTIONAL), networks.build(CONVOLUTIONAL)
     assert np.array_equal(network.apply(weights, Z, LABEL), network.apply(weights, Z, np.array([2, -1, 0])))
+
+
+@pytest.mark.parametrize(("config", "reads"), [(LINEAR, False), (TOLD, True), (TOLD_CONVOLUTIONAL, True)])
+def test_encoder_reads_the_label_only_where_it_takes_it(config, reads):
+    weights, network = weights_of(config), networks.build(config)
+    one, other = (network.apply(weights, X, np.array(label), method="encode") for label in ([0, 3, 1], [2, 1, 1]))
+    for a, b in zip(one, other, strict=True):
+        assert (np.abs(np.asarray(a - b)).max(1) > 1e-2).tolist() == [reads, reads, False]
 
 
 def test_decoder_alone_samples_and_cannot_encode():

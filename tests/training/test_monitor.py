@@ -129,14 +129,16 @@ def mirror(params, x, *label, method="__call__"):
 
 
 def test_test_set_is_encoded_by_the_batch(monkeypatch):
-    asked = []
+    asked, labels = [], []
 
-    def apply(params, x, *, method):
+    def apply(params, x, label, *, method):
         asked.append(x)
+        labels.append(label)
         return mirror(params, x, method=method)
 
     monitor = told(apply, IMAGES)
-    mean, log_variance = monitor.encode({}, IMAGES)
+    mean, log_variance = monitor.encode({}, IMAGES, LABELS)
+    assert np.array_equal(np.concatenate(labels), LABELS)
     assert [len(x) for x in asked] == [128, 72] and asked[0].max() == 1 and asked[0].min() == -1
     assert np.allclose(mean, IMAGES[:, 0, :3, 0] / 127.5 - 1) and log_variance.shape == (200, 3)
 

@@ -31,7 +31,7 @@ class Recorder:
 
     def apply(self, params, x, *label, method):
         if method == "encode":
-            self.x = x
+            self.x, (self.encoded,) = x, label
             mean = params["mean"] + 0.1 * x[:, 0, 0]
             return mean, jnp.broadcast_to(params["log_variance"], mean.shape)
         self.z, (self.label,) = x, label
@@ -106,6 +106,14 @@ def test_gradient_goes_through_the_sample():
     objective.mean().backward()
     assert np.allclose(grads["mean"], mean.grad, atol=1e-5)
     assert np.allclose(grads["log_variance"], log_variance.grad, atol=1e-5)
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+def test_encoder_gets_the_class_of_each_image(samples):
+    recorder, label = Recorder(), jnp.array([2, 0, 1, 1, 0, 2])
+    vae(config(samples=samples), recorder.network)(PARAMS, X0, label, key=KEY)
+    assert np.array_equal(recorder.encoded, label)
+    assert np.array_equal(recorder.label, np.tile(label, samples))
 
 
 def test_latents_are_sampled_from_the_posterior():

@@ -15,7 +15,8 @@ class ExportSpec:
     """A function of a network that is exported to a file.
 
     kind: of the file: 'sampler', or that of a reader; part: the PyTorch module whose `forward` it is; method: the same
-    function of the Flax network; inputs, outputs: their names in order, labels as the last input.
+    function of the Flax network; inputs, outputs: their names in order, labels as the last input; an encoder reads
+    them with `model.encoder_label` alone.
     """
 
     kind: str

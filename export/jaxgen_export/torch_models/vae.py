@@ -19,24 +19,36 @@ from jaxgen_export.torch_models.base import (
 )
 
 
+def one_hot(label: Tensor, classes: int) -> Tensor:
+    """[B] int64 -> [B, classes]; all zeros for -1, no class."""
+    is_class = label[:, None] == torch.arange(classes)
+    return torch.where(is_class, 1.0, 0.0)  # not a cast, which float16 converters break
+
+
 class Encoder(nn.Module):
-    """Images [B, H, W, C] in [-1, 1] to mean and log-variance, [B, latent] each."""
+    """Images [B, H, W, C] in [-1, 1], and with `encoder_label` their classes [B] int64, to mean and log-variance,
+    [B, latent] each."""
 
     def __init__(self, config: VAEConfig, size: int, channels: int) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[config.activation]
+        self.classes = config.classes if config.encoder_label else 0
         maps = [channels, *config.convolutions]
         self.convolutions = nn.ModuleList([halving(a, b) for a, b in itertools.pairwise(maps)])
-        widths = [maps[-1] * (size >> len(config.convolutions)) ** 2, *config.hidden]
+        features = maps[-1] * (size >> len(config.convolutions)) ** 2
+        widths = [features + self.classes, *config.hidden]
         self.hidden = nn.ModuleList([nn.Linear(a, b) for a, b in itertools.pairwise(widths)])
         self.mean = nn.Linear(widths[-1], config.latent)
         self.log_variance = nn.Linear(widths[-1], config.latent)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         h = channels_first((x + 1) / 2)
         for convolution in self.convolutions:
             h = self.activation(convolution(h))
         h = h.flatten(1)
+        if self.classes:
+            assert label is not None
+            h = torch.cat([h, one_hot(label, self.classes)], dim=1)
         for layer in self.hidden:
             h = self.activation(layer(h))
         return self.mean(h), self.log_variance(h)
@@ -58,11 +70,7 @@ class Decoder(nn.Module):
         self.convolutions = nn.ModuleList([doubling(a, b) for a, b in itertools.pairwise(maps)])
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
-        h = z
-        if self.classes:
-            is_class = label[:, None] == torch.arange(self.classes)  # all False without a class
-            one_hot = torch.where(is_class, 1.0, 0.0)  # not a cast, which float16 converters break
-            h = torch.cat([h, one_hot], dim=1)
+        h = torch.cat([z, one_hot(label, self.classes)], dim=1) if self.classes else z
         for layer in self.hidden:
             h = self.activation(layer(h))
         h = self.out(h).view(-1, *self.map)
@@ -85,7 +93,7 @@ class Images(nn.Module):
 class VAE(TorchModel):
     cores = (
         ExportSpec("sampler", lambda model: Images(model.decoder), "__call__", ("z", "label"), ("out",)),
-        ExportSpec("encoder", lambda model: model.encoder, "encode", ("x",), ("mean", "log_variance")),
+        ExportSpec("encoder", lambda model: model.encoder, "encode", ("x", "label"), ("mean", "log_variance")),
     )
 
     def __init__(self, config: VAEConfig, size: int, channels: int) -> None:

@@ -81,6 +81,7 @@ def _section(section: str, values: Any) -> list[Setting]:
     for name, hint in get_type_hints(kind).items():
         value = getattr(values, name)
         choices = get_args(hint) if get_origin(hint) is Literal else tuple(fields[name].metadata.get("choices", ()))
+        choices = (False, True) if hint is bool else choices
         if choices:
             sort = "choice"
         elif get_origin(hint) is tuple:

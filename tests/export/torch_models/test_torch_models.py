@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import FAMILIES, random_weights
 
-from jaxgen.config import DDPM, GAN, DataConfig, GANConfig, UNetConfig
+from jaxgen.config import DDPM, GAN, VAE, DataConfig, GANConfig, UNetConfig, VAEConfig
 from jaxgen.models import network
 from jaxgen_export import torch_models, weight_mapping
 
@@ -22,6 +22,9 @@ CONFIGS = FAMILIES | {
         model=UNetConfig(channels=8, multipliers=(1, 2), patch=2, attention=(2,), groups=4),
     ),
     "unet: one level": DDPM(model=UNetConfig(channels=6, multipliers=(2,), blocks=3, groups=3)),
+    "vae: the encoder takes the class, linear": VAE(
+        data=DataConfig(channels=3), model=VAEConfig(latent=4, hidden=(12,), classes=5, encoder_label=True)
+    ),
     "gan: the class as a plane, no doubling": GAN(
         data=DataConfig(channels=3),
         model=GANConfig(latent=4, widths=(6, 4), doublings=0, classes=3, embedding=2, conditioning="embedding"),
@@ -32,7 +35,7 @@ CONFIGS = FAMILIES | {
 FUNCTIONS = {
     torch_models.UNet: [("__call__", lambda twin: twin, "x t label")],
     torch_models.VAE: [
-        ("encode", lambda twin: twin.encoder, "x"),
+        ("encode", lambda twin: twin.encoder, "x label"),
         ("decode", lambda twin: twin.decoder, "z label"),
         ("__call__", torch_models.VAE.cores[0].part, "z label"),
     ],
@@ -85,13 +88,14 @@ def test_twin_says_what_the_network_says(config):
 def test_label_counts_where_there_are_classes_alone(config):
     _, twin = loaded(config)
     inputs = {name: torch.from_numpy(value) for name, value in some_inputs(config).items()}
-    for _, part, names in FUNCTIONS[type(twin)]:
+    for method, part, names in FUNCTIONS[type(twin)]:
         if "label" in names:
             function = part(twin)
             *others, label = (inputs[name] for name in names.split())
-            pairs = zip(function(*others, label), function(*others, torch.full_like(label, 1)), strict=True)
-            changed = [bool((a != b).any()) for a, b in pairs]
-            assert changed == [config.class_count > 0 and number != 1 for number in label.tolist()], names
+            one, other = (outputs(function(*others, given))[0] for given in (label, torch.full_like(label, 1)))
+            changed = [bool((a != b).any()) for a, b in zip(one, other, strict=True)]
+            counts = config.encoder_label if method == "encode" else config.class_count > 0
+            assert changed == [counts and number != 1 for number in label.tolist()], names
 
 
 def test_dropout_is_off():

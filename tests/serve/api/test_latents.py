@@ -77,6 +77,24 @@ def test_reconstruction_and_score_are_those_of_the_latent_commands(client, shelf
     assert pixels(scored["heat"]).shape == (8, 8, 3)
 
 
+def test_encoder_that_takes_the_class_gets_that_of_the_request(family, tmp_path):
+    path, image = family("vae-label").onnx, digit()
+    codes, label = open_space(path).codes(), np.array([2])
+    sent = {"file": ("it.png", png(image))}
+    with inside(Settings(data=tmp_path), path) as client:
+        made, scored = (
+            client.post(what, data={"label": "bee"}, files=sent).json() for what in ("/reconstruct", "/anomaly")
+        )
+        unnamed = client.post("/reconstruct", files=sent)
+        unknown = client.post("/reconstruct", data={"label": "9"}, files=sent)
+    latent = codes.encode(image[None], label)
+    assert made["latent"] == pytest.approx(latent[0].tolist(), rel=1e-5)
+    assert np.array_equal(pixels(made["reconstruction"]), codes.decode(latent, label)[0])
+    assert scored["score"] == pytest.approx(score(codes, image[None], label).total[0], rel=1e-5)
+    assert unnamed.status_code == 400 and "needs the image's class (0 to 2: ant, 2, bee)" in unnamed.json()["detail"]
+    assert unknown.status_code == 400 and "label must be a class" in unknown.json()["detail"]
+
+
 def test_uploaded_image_of_another_size_kind_and_colour_is_made_to_measure(client):
     large = np.kron(digit()[..., 0], np.ones((4, 4), np.uint8))
     buffer = io.BytesIO()

@@ -35,6 +35,13 @@ def test_form_has_every_key_of_the_config_and_changes_the_given_ones(name):
     assert key is None or (found[key].kind, found[key].choices) == ("choice", samplers)
 
 
+def test_form_offers_both_values_of_a_switch():
+    config = presets.preset("cvae-digits")
+    (found,) = [one for one in settings_form.settings(config)["model"] if one.key == "model.encoder_label"]
+    assert (found.kind, found.choices, found.value) == ("choice", (False, True), True)
+    assert settings_form.changes(config, {"model.encoder_label": False}) == ["model.encoder_label=false"]
+
+
 def test_uploads_are_one_model_and_its_encoder_or_refused_in_a_line(family, restamped):
     vae = family("vae")
     classifier = restamped(vae.encoder, manifest=lambda entries: entries["inference"].update(kind="classifier"))
