@@ -24,6 +24,7 @@ from jaxgen.cli.sample import replay, sample
 from jaxgen.cli.serve import serve
 from jaxgen.cli.shipped import models
 from jaxgen.cli.train import presets, train
+from jaxgen.cli.tune import tune
 from jaxgen.errors import Interrupted, JaxgenError, one_line
 
 
@@ -42,7 +43,7 @@ def cli(debug: bool) -> None:
 
 
 COMMANDS = (
-    train, presets, data, plot, export, import_, compose, adopt, models, sample, replay, noise_gif, latent, eval_,
+    train, presets, data, plot, export, import_, compose, adopt, tune, models, sample, replay, noise_gif, latent, eval_,
     verify, info, bench, serve, dashboard,
 )  # fmt: skip
 for command in COMMANDS:
