@@ -104,7 +104,10 @@ def test_configs_of_two_families_differ_in_what_only_one_of_them_has():
         *((VAE(), s) for s in ("vae.free_bits=-1", "vae.samples=0", "vae.samples=10001", "vae.likelihood=normal")),
         (VAE(), "vae.binarization=static"),
         *((Flow(), s) for s in ("flow.time_scale=0", "flow.time_scale=1e7", "flow.times=normal", "flow.sampler=ddim")),
-        *((Flow(), s) for s in ("flow.sampler_steps=0", "flow.sampler_steps=100001", "flow.guidance=101")),
+        *(
+            (Flow(), s)
+            for s in ("flow.sampler_steps=0", "flow.sampler_steps=100001", "flow.guidance=101", "flow.spacing=karras")
+        ),
         *((Flow(), s) for s in ("flow.guidance=2", "model.attention=[3]")),  # 2: without classes
         *((Classifier(), s) for s in ("model.widths=[]", "model.features=0", "model.dropout=1", "model.classes=1")),
     ],
