@@ -87,19 +87,21 @@ def tune(
     near, others = (Distance(model, many, count, seed=seed, first=first) for first in (0, count))
 
     def table(sampler: str, times: Array) -> Array:
-        return kind.table(process, sampler, 0.0, times if kind.grid % 1 else times.astype(int))
+        return kind.table(process, sampler, 0.0, on_grid(times))
+
+    def on_grid(times: Array) -> Array:
+        return times if kind.grid % 1 else times.astype(int)
 
     starts = _starts(kind, process, steps, table, near)
     best, measured = min(starts, key=lambda start: start.error), len(starts)
     before = _before(model, steps, starts)
-    say(
-        f"{before.sampler}: {near(model.table(before)):.4f} away; the nearest spacing, {_named(best)}: {best.error:.4f}"
-    )
+    first, ceiling = near(model.table(before)), kind.times(process, 1, TRAILING)[0] + kind.grid
+    say(f"{before.sampler}: {first:.4f} away; the nearest spacing, {_named(best)}: {best.error:.4f}")
     for sampler in {start.sampler: None for start in starts}:
         start = min((one for one in starts if one.sampler == sampler), key=lambda one: one.error)
         found = search(
             lambda times, sampler=sampler: near(table(sampler, times)), start.times,
-            grid=kind.grid, floor=kind.floor, budget=budget // 2,
+            grid=kind.grid, floor=kind.floor, ceiling=ceiling, budget=budget // 2,
         )  # fmt: skip
         measured += found.measured
         say(f"{sampler}: {found.error:.4f} after {found.measured} plans")
@@ -108,8 +110,8 @@ def tune(
     recipe, chosen = SamplerSpec(_named(best), steps), table(best.sampler, best.times)
     record = {
         "reference": reference._asdict(), "images": count, "seed": seed, "plans": measured,
-        "before": {**before._asdict(), "error": near(model.table(before)), "others": others(model.table(before))},
-        "after": {"times": best.times.tolist(), "error": best.error, "others": others(chosen)},
+        "before": {**before._asdict(), "error": first, "others": others(model.table(before))},
+        "after": {"times": on_grid(best.times).tolist(), "error": best.error, "others": others(chosen)},
     }  # fmt: skip
     return Tuned(recipe, chosen, record)
 

@@ -12,7 +12,7 @@ from jaxgen.sampling.process import MAX_STEPS
 Array = np.ndarray
 
 TRAILING = "trailing"  # the default
-RHO = 7  # of Karras et al. 2022
+RHO, SIGMA_MAX = 7, 80.0  # of Karras et al. 2022, table 1
 
 
 def timesteps(total: int, steps: int) -> Array:
@@ -32,12 +32,13 @@ def quadratic(alpha_bar: Array, steps: int) -> Array:
 
 
 def karras(alpha_bar: Array, steps: int) -> Array:
-    """Times whose noise to signal ratios sigma have evenly spaced seventh roots, from the largest to the smallest.
+    """Times whose noise to signal ratios sigma have evenly spaced seventh roots, from the largest one up to 80 to the
+    smallest. The schedules go on to ratios of thousands, of which a plan of few steps has no use.
 
     A ratio between two timesteps is rounded to the nearer one by its logarithm. Source: Karras et al. 2022, equation 5.
     """
     sigma = np.sqrt((1 - alpha_bar) / alpha_bar)  # never decreasing
-    roots = np.linspace(sigma[-1] ** (1 / RHO), sigma[0] ** (1 / RHO), steps)
+    roots = np.linspace(min(sigma[-1], SIGMA_MAX) ** (1 / RHO), sigma[0] ** (1 / RHO), steps)
     return _distinct(np.interp(RHO * np.log(roots), np.log(sigma), np.arange(len(sigma))), len(sigma))
 
 
@@ -56,7 +57,7 @@ FLOW_SPACINGS: dict[str, Callable[[int], Array]] = {
 
 
 def spaced(alpha_bar: Array, steps: int, spacing: str = TRAILING) -> Array:
-    """The timesteps of a diffusion model's plan: int64 [S], decreasing, the first one T - 1.
+    """The timesteps of a diffusion model's plan: int64 [S], decreasing, the first one at or near T - 1.
 
     alpha_bar: [T]. Raises UsageError unless 1 <= steps <= T and the spacing is of SPACINGS.
     """

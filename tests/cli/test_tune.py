@@ -20,7 +20,9 @@ def test_tuned_file_is_written_verified_and_described(command):
     assert "from the images of many steps" in outcome.err and "on 4 other images" in outcome.err
     assert command("verify", "tuned.onnx").code == 0
     plan = model_file.read("tuned.onnx").inference.plan
-    assert f"default     {plan.sampler}, 4 steps" in command("info", "tuned.onnx").out
+    told = command("info", "tuned.onnx").out
+    assert f"default     {plan.sampler}, 4 steps" in told
+    assert f"searched    from '{model_file.read(FORMAT_2 / 'ddpm.onnx').sha256}': 0." in told
     assert command("sample", "tuned.onnx", "-n", 4, "-o", "a.png").code == 0
     assert command("replay", "a.png", "--model", "tuned.onnx").code == 0
 
