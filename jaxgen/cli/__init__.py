@@ -25,6 +25,7 @@ from jaxgen.cli.sample import replay, sample
 from jaxgen.cli.serve import serve
 from jaxgen.cli.shipped import models
 from jaxgen.cli.train import presets, train
+from jaxgen.cli.tune import tune
 from jaxgen.errors import Interrupted, JaxgenError, one_line
 
 
@@ -43,7 +44,7 @@ def cli(debug: bool) -> None:
 
 
 COMMANDS = (
-    train, distill, presets, data, plot, export, import_, compose, adopt, models, sample, replay, noise_gif, latent,
+    train, distill, presets, data, plot, export, import_, compose, adopt, tune, models, sample, replay, noise_gif, latent,
     eval_, verify, info, bench, serve, dashboard,
 )  # fmt: skip
 for command in COMMANDS:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jaxgen.cli.options import MODEL, ModelPath, TableOption, data_dir_option, json_option, runtime_options
+from jaxgen.cli.options import (
+    MODEL,
+    ModelPath,
+    TableOption,
+    data_dir_option,
+    json_option,
+    runtime_options,
+    spacing_option,
+)
 from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
 )
 @click.option("--sampler", cls=TableOption, metavar="NAME", help="{samplers}.  [default: the model's]")
 @click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
+@spacing_option
 @click.option("--guidance", type=click.FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=256, help="Images per call.")
 @data_dir_option
@@ -40,7 +49,7 @@ if TYPE_CHECKING:
 @json_option
 def eval_(
     target: Path, dataset: str, extractor: Path | None, count: int, seed: int, sampler: str | None, steps: int | None,
-    guidance: float | None, batch_size: int, data_dir: Path | None, how: How, as_json: bool,
+    spacing: str | None, guidance: float | None, batch_size: int, data_dir: Path | None, how: How, as_json: bool,
 ) -> None:  # fmt: skip
     """Score generated images against real ones.
 
@@ -68,7 +77,7 @@ def eval_(
     def say(line: str) -> None:
         click.echo(f"{line} ...", err=True)
 
-    plan = {"sampler": sampler, "steps": steps, "guidance": guidance}
+    plan = {"sampler": sampler, "steps": steps, "spacing": spacing, "guidance": guidance}
     images, labels = _images(target, count, seed, plan, batch_size, how, reader.shape, say)
     report = evaluate(
         images, real.images, None if test is None else (test.images, test.labels), reader,
@@ -91,7 +100,7 @@ def _images(
 
     if target.suffix.lower() != ".onnx":
         if any(value is not None for value in plan.values()):
-            raise UsageError("--sampler, --steps and --guidance are for a model, and images are named")
+            raise UsageError("--sampler, --steps, --spacing and --guidance are for a model, and images are named")
         images = Images.from_files([target], shape).images
         return images[sampled(len(images), count, seed)], None
     model = Model.open(target, **how)

@@ -46,6 +46,12 @@ def _eta_samplers() -> str:
     return ", ".join(name for name, sampler in (SAMPLERS | FLOW_SAMPLERS).items() if sampler.takes_eta)
 
 
+def _spacings() -> str:
+    from jaxgen.sampling.spacing import SPACINGS
+
+    return ", ".join(SPACINGS)
+
+
 def _schedules() -> str:
     from jaxgen.sampling.process import SCHEDULES
 
@@ -74,6 +80,7 @@ def _providers() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "samplers": _samplers,
     "eta_samplers": _eta_samplers,
+    "spacings": _spacings,
     "schedules": _schedules,
     "methods": _methods,
     "runtimes": _runtimes,
@@ -90,6 +97,12 @@ class TableOption(click.Option):
         return record and (record[0], re.sub(r"\{(\w+)\}", lambda match: TABLES[match[1]](), record[1]))
 
 
+spacing_option = click.option(
+    "--spacing",
+    cls=TableOption,
+    metavar="NAME",
+    help="The times of the plan: {spacings}.  [default: the model's, or trailing with --sampler]",
+)
 _threads = click.option(
     "--threads", type=click.IntRange(1, 1024), help="Threads of the runtime.  [default: as many as cores]"
 )

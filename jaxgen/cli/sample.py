@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jaxgen.cli.options import MODEL, ModelPath, TableOption, runtime_options
+from jaxgen.cli.options import MODEL, ModelPath, TableOption, runtime_options, spacing_option
 
 if TYPE_CHECKING:
     from jaxgen.inference.model_file import Artifact
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--guidance", type=click.FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
 @click.option("--sampler", cls=TableOption, metavar="NAME", help="{samplers}.  [default: the model's]")
 @click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
+@spacing_option
 @click.option(
     "--eta",
     cls=TableOption,
@@ -58,6 +59,7 @@ def sample(
     guidance: float | None,
     sampler: str | None,
     steps: int | None,
+    spacing: str | None,
     eta: float | None,
     palette: str | None,
     batch_size: int,
@@ -77,6 +79,7 @@ def sample(
 
     \b
     jaxgen sample model.onnx -n 64 --seed 7 -o grid.png
+    jaxgen sample model.onnx --steps 8 --spacing karras
     jaxgen sample model.onnx -n 10000 --steps 20 --sampler dpmpp-2m -o images/
     jaxgen sample model.onnx -n 16 --gif
     jaxgen sample punks.onnx -n 64 --palette model
@@ -106,6 +109,7 @@ def sample(
         guidance=guidance,
         sampler=sampler,
         steps=steps,
+        spacing=spacing,
         eta=eta,
         palette=_colours(palette, loaded.artifact) if palette else (),
     )

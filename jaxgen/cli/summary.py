@@ -136,6 +136,11 @@ def _history(artifact: Artifact) -> dict[str, str]:
             f"{parent.get('sha256')!a}, with a network by {tool!a}: {identical or 'an unknown share'} of pixels "
             f"identical, one evaluation {relative or 'unknown'} away"
         )
+    if searched := _object(artifact, "searched"):
+        before, after = (searched.get(key) for key in ("before", "after"))
+        errors = (_number(part.get("error"), ".4f") if isinstance(part, dict) else "" for part in (before, after))
+        was, now = (error or "unknown" for error in errors)
+        rows["searched"] = f"from {searched.get('from')!a}: {now} from its images of many steps, {was} before"
     if isinstance(resigned, list):
         tools = [entry.get("producer") for entry in resigned if isinstance(entry, dict)]
         rows["rewritten"] = f"by {', '.join(map(ascii, tools))}, and measured again"

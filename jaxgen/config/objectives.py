@@ -9,7 +9,8 @@ from jaxgen.config.common import RESUMABLE, Resumable
 from jaxgen.config.schema import require
 from jaxgen.sampling.plan import FLOW_SAMPLERS, SAMPLERS
 from jaxgen.sampling.process import MAX_GUIDANCE, MAX_STEPS, Diffusion, Flow
-from jaxgen.sampling.sampler_spec import SamplerSpec
+from jaxgen.sampling.sampler_spec import SamplerSpec, named_by
+from jaxgen.sampling.spacing import FLOW_SPACINGS, SPACINGS, TRAILING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,7 @@ class DiffusionConfig:
     # The default plan of an exported file.
     sampler: str = field(default="ddim", metadata={"choices": SAMPLERS})
     sampler_steps: int = 50
+    spacing: str = field(default=TRAILING, metadata={"choices": SPACINGS})  # of its times
     eta: float = 0.0
     guidance: float = 1.0  # classifier-free guidance scale of that plan (model.classes > 0)
 
@@ -35,6 +37,7 @@ class DiffusionConfig:
         require(0 < self.beta_start <= self.beta_end, "diffusion.beta_start", up_to, self.beta_start)
         up_to = f"from 1 to diffusion.steps ({self.steps})"
         require(1 <= self.sampler_steps <= self.steps, "diffusion.sampler_steps", up_to, self.sampler_steps)
+        require(self.spacing in SPACINGS, "diffusion.spacing", f"one of {', '.join(SPACINGS)}", self.spacing)
         require(0 <= self.eta <= 1, "diffusion.eta", "in [0, 1]", self.eta)
         eta_is_taken = SAMPLERS[self.sampler].takes_eta or not self.eta
         require(eta_is_taken, "diffusion.eta", f"0 for {self.sampler}", self.eta)
@@ -53,7 +56,7 @@ class DiffusionConfig:
     def plan(self) -> SamplerSpec:
         """The default plan's recipe; a sampler of every step takes all T steps."""
         steps = self.steps if SAMPLERS[self.sampler].every_step else self.sampler_steps
-        return SamplerSpec(self.sampler, steps, self.eta)
+        return SamplerSpec(named_by(self.sampler, self.spacing), steps, self.eta)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,7 @@ class FlowConfig:
     times: Literal["uniform", "logit-normal"] = "uniform"  # distribution of training times (Esser et al. 2024)
     sampler: str = field(default="euler", metadata={"choices": FLOW_SAMPLERS})
     sampler_steps: int = 50
+    spacing: str = field(default=TRAILING, metadata={"choices": FLOW_SPACINGS})
     guidance: float = 1.0  # classifier-free guidance scale (model.classes > 0)
 
     def __post_init__(self) -> None:
@@ -71,6 +75,7 @@ class FlowConfig:
         require(0 < self.time_scale <= 1e6, "flow.time_scale", "above 0, up to 1e6", self.time_scale)
         up_to = f"from 1 to {MAX_STEPS}"
         require(1 <= self.sampler_steps <= MAX_STEPS, "flow.sampler_steps", up_to, self.sampler_steps)
+        require(self.spacing in FLOW_SPACINGS, "flow.spacing", f"one of {', '.join(FLOW_SPACINGS)}", self.spacing)
         require(0 <= self.guidance <= MAX_GUIDANCE, "flow.guidance", f"from 0 to {MAX_GUIDANCE}", self.guidance)
 
     @property
@@ -81,7 +86,7 @@ class FlowConfig:
     @property
     def plan(self) -> SamplerSpec:
         """The default plan's recipe."""
-        return SamplerSpec(self.sampler, self.sampler_steps)
+        return SamplerSpec(named_by(self.sampler, self.spacing), self.sampler_steps)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,13 +23,20 @@ class Model(SamplerGraph):
     Raises JaxgenError if the model's manifest or graph breaks the contract.
     """
 
-    def recipe(self, *, sampler: str | None = None, steps: int | None = None, eta: float | None = None) -> SamplerSpec:
+    def recipe(
+        self,
+        *,
+        sampler: str | None = None,
+        steps: int | None = None,
+        eta: float | None = None,
+        spacing: str | None = None,
+    ) -> SamplerSpec:
         """The recipe of a plan, with the file's own settings as defaults; see `sampler_spec.choose`.
 
         Raises UsageError if the model, or this jaxgen, does not support it.
         """
         self.process()
-        recipe = sampler_spec.choose(self.inference, sampler=sampler, steps=steps, eta=eta)
+        recipe = sampler_spec.choose(self.inference, sampler=sampler, steps=steps, eta=eta, spacing=spacing)
         self.table(recipe)  # raises if it is not supported
         return recipe
 

@@ -50,6 +50,7 @@ class Request:
         sampler: str | None,
         steps: int | None,
         eta: float | None,
+        spacing: str | None = None,
         palette: Sequence[str] = (),
     ) -> Self:
         """The request of these settings, with the model's own for those that are None: its plan and guidance, and for a
@@ -76,10 +77,10 @@ class Request:
         number: Label = "all" if label == "all" else model.label(label)
         recipe = None
         if model.inference.process is not None:
-            recipe = model.recipe(sampler=sampler, steps=steps, eta=eta)
+            recipe = model.recipe(sampler=sampler, steps=steps, eta=eta, spacing=spacing)
             if guidance is None:
                 guidance = model.inference.guidance
-        elif any(value is not None for value in (sampler, steps, eta, guidance)):
+        elif any(value is not None for value in (sampler, steps, eta, spacing, guidance)):
             model.process()  # says that it has none
         return cls(
             seed=seed, first=first, count=count, label=number, guidance=guidance, recipe=recipe, palette=tuple(palette)

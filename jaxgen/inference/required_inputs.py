@@ -7,7 +7,7 @@ them: the plan and the guidance of the manifest, and an empty state or latent.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,12 @@ import numpy as np
 from jaxgen.errors import JaxgenError
 from jaxgen.inference import defaults
 from jaxgen.inference.defaults import Required
-from jaxgen.inference.model_file import KEY, Artifact, dump_manifest, parse, stamp
-from jaxgen.inference.onnx_safety import METADATA, metadata_spans
+from jaxgen.inference.model_file import Artifact, parse
 from jaxgen.inference.own_plan import own_table
-from jaxgen.inference.protobuf import BYTES, Field, WireError, fields
+from jaxgen.inference.protobuf import WireError
+from jaxgen.inference.rewriting import with_manifest
 from jaxgen.sampling import sampler_spec
+from jaxgen.sampling.sampler_spec import SamplerSpec
 
 
 def with_required_inputs(artifact: Artifact) -> Artifact:
@@ -34,24 +35,21 @@ def with_required_inputs(artifact: Artifact) -> Artifact:
         raise JaxgenError(f"{artifact.path}: its graph's inputs cannot be read ({err}); export it again") from err
     if not stripped.defaults:
         return artifact
-    data = stripped.data
-    ((start, _),) = metadata_spans(data, KEY.encode())
-    others = [whole for field, whole in _split(data) if not field.start <= start < field.end]
-    manifest = dump_manifest(
-        {**artifact.manifest, **_with_default_plan(artifact, stripped), "made_from": artifact.sha256}
-    )
-    entry = _message(METADATA, [_message(1, [KEY.encode()]), _message(2, [manifest.encode()])])
-    return parse(stamp(b"".join([*others, entry])), artifact.path)
+    entries = {**artifact.manifest, **_with_default_plan(artifact, stripped), "made_from": artifact.sha256}
+    return parse(with_manifest(stripped.data, entries), artifact.path)
 
 
 def _with_default_plan(artifact: Artifact, stripped: Required) -> dict[str, Any]:
     """The manifest's named plans with the graph's own, which format 1 did not name; {} for a model without plans."""
     table, spec = stripped.defaults.get("plan"), artifact.inference.plan
-    if table is None or spec is None:
-        return {}
+    return {} if table is None or spec is None else plans_with_default(artifact, spec, table)
+
+
+def plans_with_default(artifact: Artifact, recipe: SamplerSpec, table: np.ndarray) -> dict[str, Any]:
+    """The manifest's named plans with this one as "default", as an entry of the manifest."""
     text = base64.b64encode(table.astype("<f4").tobytes()).decode()
     named = artifact.manifest.get("plans")
-    return {"plans": {**(named if isinstance(named, dict) else {}), "default": spec._asdict() | {"table": text}}}
+    return {"plans": {**(named if isinstance(named, dict) else {}), "default": recipe._asdict() | {"table": text}}}
 
 
 def fed_by_default(names: Iterable[str], artifact: Artifact) -> dict[str, np.ndarray]:
@@ -69,17 +67,3 @@ def fed_by_default(names: Iterable[str], artifact: Artifact) -> dict[str, np.nda
         elif name == "guidance":
             values[name] = np.array(inference.guidance, np.float32)
     return values
-
-
-def _split(data: bytes) -> Iterator[tuple[Field, bytes]]:
-    """Each field of a message with all its bytes, which start at the end of the previous field."""
-    start = 0
-    for field in fields(data, 0, len(data)):
-        yield field, data[start : field.end]
-        start = field.end
-
-
-def _message(number: int, parts: list[bytes]) -> bytes:
-    """A length-delimited field: tag, length, content."""
-    content = b"".join(parts)
-    return defaults.varint(number << 3 | BYTES) + defaults.varint(len(content)) + content

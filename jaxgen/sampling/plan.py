@@ -7,6 +7,11 @@ In each row the network takes `t` and gives `out`; then
 
 where the names on the left of each product are the row's `COLUMNS`. Tables are computed once, in float64, and returned
 as float32 [S, 9]; every backend runs the same table with the loop of `run`.
+
+A row has one evaluation and remembers one x0, so a sampler here is a one-step or a two-step method, at most of second
+order with one evaluation a step. Methods of third order need the x0 of two rows before (DPM-Solver++ 3M, UniPC of order
+2 and above) or x itself from an earlier row (Heun, which corrects a step after a second evaluation): they would need
+more columns and a larger state. experiments/plans has what they would gain.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgen.errors import UsageError, lookup
+from jaxgen.sampling.spacing import flow_spaced, timesteps
 
 Array = np.ndarray
 
@@ -68,17 +74,6 @@ def _sigmoid(time: Array) -> Array:
         return 1 / (1 + np.exp(-z))
 
     return (sigmoid(3.0) - sigmoid(6 * time - 3)) / (sigmoid(3.0) - sigmoid(-3.0))
-
-
-def timesteps(total: int, steps: int) -> Array:
-    """The `steps` timesteps of a sampler out of `total` training steps: int64 [S], from total - 1 down, no two equal.
-
-    'Trailing' spacing, so that a sampler starts at pure noise. Raises UsageError unless 1 <= steps <= total.
-    Source: Lin et al. 2023, Table 2.
-    """
-    if not 1 <= steps <= total:
-        raise UsageError(f"sampling steps must be from 1 to {total} (the model's training steps), got {steps}")
-    return np.round(np.arange(steps, 0, -1) * total / steps).astype(np.int64) - 1
 
 
 class Update(NamedTuple):
@@ -132,8 +127,8 @@ def dpmpp_2m(a: Array, a_next: Array) -> Update:
 class Sampler:
     """A sampler's function, and the properties that other modules need.
 
-    function: of SAMPLERS, (a, a_next) -> Update; of FLOW_SAMPLERS, (steps, time_scale) -> the table. takes_eta: the
-    function takes `eta` as well, in [0, 1]. every_step: by default, its plans take all T steps of the process.
+    function: of SAMPLERS, (a, a_next) -> Update; of FLOW_SAMPLERS, (steps, time_scale, times) -> the
+    table. takes_eta: the function takes `eta` as well, in [0, 1]. every_step: by default, its plans take all T steps.
     """
 
     function: Callable[..., Any]
@@ -161,16 +156,17 @@ def make_plan(
     *,
     sampler: str = "ddim",
     steps: int = 50,
+    times: Array | None = None,
     eta: float = 0.0,
     prediction: str = "eps",
     clip: float = 1.0,
 ) -> Array:
     """The table of a sampler: float32 [steps, 9], with the columns `COLUMNS`.
 
-    alpha_bar: [T], from `alpha_bar`; sampler: of SAMPLERS; steps: 1 to T; eta: in [0, 1], above 0 only for samplers
-    that take it; prediction: of PREDICTIONS; clip: > 0, inf for none. Raises UsageError on other values. Row k has
-    noise index k + 1, even without noise; noise index 0 is the initial noise. The last row gives x0 itself and adds no
-    noise.
+    alpha_bar: [T], from `alpha_bar`; sampler: of SAMPLERS; steps: 1 to T, as `timesteps` has them; times: integers
+    [S] in [0, T) that decrease, in their place; eta: in [0, 1], above 0 only for samplers that take it; prediction: of
+    PREDICTIONS; clip: > 0, inf for none. Raises UsageError on other values. Row k has noise index k + 1, even without
+    noise; noise index 0 is the initial noise. The last row gives x0 itself and adds no noise.
     """
     kept = np.asarray(alpha_bar, np.float64)
     good = kept.ndim == 1 and kept.size and np.all((kept >= _LEAST) & (kept <= _MOST)) and np.all(np.diff(kept) <= 0)
@@ -182,26 +178,29 @@ def make_plan(
     if not 0 <= eta <= 1 or (eta and not chosen.takes_eta):
         takers = ", ".join(repr(name) for name, one in SAMPLERS.items() if one.takes_eta)
         raise UsageError(f"eta must be from 0 to 1, and 0 for samplers other than {takers}; got {eta} for {sampler!r}")
-    t = timesteps(len(kept), steps)
+    t = timesteps(len(kept), steps) if times is None else np.asarray(times)
+    integers = t.dtype.kind in "iu" and t.ndim == 1 and t.size
+    if not integers or t[0] >= len(kept) or t[-1] < 0 or (np.diff(t) >= 0).any():
+        raise UsageError(f"times must be integers from {len(kept) - 1} to 0 that decrease, got {t.tolist()}")
     a, a_next = kept[t], np.append(kept[t[1:]], 1.0)
     update: Update = chosen.function(a, a_next, eta) if chosen.takes_eta else chosen.function(a, a_next)
-    columns = [t, *x0_of(a), np.full(steps, clip), *update, np.arange(1, steps + 1)]
+    columns = [t, *x0_of(a), np.full(len(t), clip), *update, np.arange(1, len(t) + 1)]
     return validate(np.stack(columns, axis=1))
 
 
-def euler(steps: int, time_scale: float) -> Array:
-    """The table of a rectified flow's Euler steps, from t = 1 to 0 in equal steps: float32 [steps, 9].
+def euler(steps: int, time_scale: float, times: Array | None = None) -> Array:
+    """The table of a rectified flow's Euler steps from t = 1 to 0, in equal steps: float32 [steps, 9].
 
-    The network takes t * time_scale and predicts v = eps - x0, so x0 = x - t v, and x + (t_next - t) v is the
-    recurrence below. Euler's method does not clip x0. Source: Liu et al. 2023, section 2.1.
+    times: numbers [S] in (0, 1] that decrease, to start the steps at instead. The network takes t * time_scale and
+    predicts v = eps - x0, so x0 = x - t v, and x + (t_next - t) v is the recurrence below. Euler's method does not clip
+    x0. Raises UsageError on other values. Source: Liu et al. 2023, section 2.1.
     """
-    if not 1 <= steps <= MAX_ROWS:
-        raise UsageError(f"sampling steps must be from 1 to {MAX_ROWS}, got {steps}")
-    t = np.arange(steps, 0, -1) / steps
-    kept = (t - 1 / steps) / t
-    kept[-1] = 0.0  # the last step gives x0 itself
-    zero = np.zeros(steps)
-    columns = [t * time_scale, zero + 1, -t, zero + np.inf, kept, 1 - kept, zero, zero, np.arange(1, steps + 1)]
+    t = flow_spaced(steps) if times is None else np.asarray(times, np.float64)
+    if t.ndim != 1 or not t.size or not (t[-1] > 0 and t[0] <= 1) or not (np.diff(t) < 0).all():
+        raise UsageError(f"times must be numbers in (0, 1] that decrease, got {t.tolist()}")
+    kept = np.append(t[1:], 0.0) / t  # the last step gives x0 itself
+    zero = np.zeros(len(t))
+    columns = [t * time_scale, zero + 1, -t, zero + np.inf, kept, 1 - kept, zero, zero, np.arange(1, len(t) + 1)]
     return validate(np.stack(columns, axis=1))
 
 

@@ -105,7 +105,10 @@ def test_configs_of_two_families_differ_in_what_only_one_of_them_has():
         (VAE(), "vae.binarization=static"),
         *((PRESETS["cvae-digits"], f"model.encoder_label={value}") for value in ("yes", "1")),
         *((Flow(), s) for s in ("flow.time_scale=0", "flow.time_scale=1e7", "flow.times=normal", "flow.sampler=ddim")),
-        *((Flow(), s) for s in ("flow.sampler_steps=0", "flow.sampler_steps=100001", "flow.guidance=101")),
+        *(
+            (Flow(), s)
+            for s in ("flow.sampler_steps=0", "flow.sampler_steps=100001", "flow.guidance=101", "flow.spacing=karras")
+        ),
         *((Flow(), s) for s in ("flow.guidance=2", "model.attention=[3]")),  # 2: without classes
         *((Classifier(), s) for s in ("model.widths=[]", "model.features=0", "model.dropout=1", "model.classes=1")),
     ],

@@ -1,5 +1,7 @@
 """Inpainting, against the forward process and a network that knows what the image was."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from jaxgen.latent.inpainting import inpaint, levels
 from jaxgen.sampling import plan as plans
 from jaxgen.sampling.prng import image_noise
 from jaxgen.sampling.process import Diffusion, Flow
-from jaxgen.sampling.sampler_spec import KINDS, Kind, SamplerSpec, table
+from jaxgen.sampling.sampler_spec import KINDS, SamplerSpec, table
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (8, 8, 1), dtype=np.uint8)
 LOWER = np.arange(8)[:, None] * np.ones(8) >= 4
@@ -35,7 +37,7 @@ def test_levels_of_a_new_process_are_those_of_its_entry(monkeypatch):
     class Cosine:
         pass
 
-    kind = Kind(samplers=(), table=None, named=None, levels=lambda process, t: (np.cos(t), np.sin(t)))
+    kind = replace(KINDS[Flow], levels=lambda process, t: (np.cos(t), np.sin(t)))
     monkeypatch.setitem(KINDS, Cosine, kind)
     plan = np.zeros((2, 9), np.float32)
     plan[:, 0] = 1.5, 0.5

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxgen.errors import JaxgenError, UsageError
-from jaxgen.sampling import plan
+from jaxgen.sampling import plan, spacing
 
 # ---- noise schedules
 
@@ -66,13 +66,13 @@ def test_a_schedule_that_cannot_be_meant_is_refused(arguments, message):
 
 
 def test_timesteps_of_lin_et_al_table_2():
-    assert plan.timesteps(1000, 5).tolist() == [999, 799, 599, 399, 199]
+    assert spacing.timesteps(1000, 5).tolist() == [999, 799, 599, 399, 199]
 
 
 def test_timesteps_are_unique_descending_and_rounded_exactly():
     for total in (1, 2, 7, 100, 1000):
         for steps in range(1, total + 1):
-            t = plan.timesteps(total, steps)
+            t = spacing.timesteps(total, steps)
             assert t.tolist() == [round(Fraction(total * k, steps)) - 1 for k in range(steps, 0, -1)]
             assert t.dtype == np.int64 and t[0] == total - 1 and t[-1] >= 0 and np.all(np.diff(t) < 0)
 
@@ -80,7 +80,7 @@ def test_timesteps_are_unique_descending_and_rounded_exactly():
 @pytest.mark.parametrize("steps", [-1, 0, 101])
 def test_timesteps_outside_the_range_name_it(steps):
     with pytest.raises(UsageError, match=r"from 1 to 100 .*got"):
-        plan.timesteps(100, steps)
+        spacing.timesteps(100, steps)
 
 
 # ---- tables, against hand-worked values

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from jaxgen.sampling import plan
+from jaxgen.sampling import plan, spacing
 
 # diffusers 0.35 hands NumPy 2 tensors in a way that it deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -100,7 +100,7 @@ def make_scheduler(diffusers, name, total, prediction_type, clipped):
     ],
 )
 def test_whole_trajectories_equal_diffusers(reference, schedule, total, steps, prediction, clip):
-    a, t = plan.alpha_bar(schedule, total), plan.timesteps(total, steps)
+    a, t = plan.alpha_bar(schedule, total), spacing.timesteps(total, steps)
     cases = [
         ("ancestral", 0.0, "ddpm"),
         ("ddim", 1.0, "ddpm"),
@@ -207,7 +207,7 @@ def test_deterministic_samplers_converge_to_the_probability_flow_at_their_order(
 
     def error(sampler, steps):
         table = plan.make_plan(a, sampler=sampler, steps=steps, prediction="v", clip=np.inf)
-        rows = table[: plan.timesteps(1000, steps).tolist().index(stop)]
+        rows = table[: spacing.timesteps(1000, steps).tolist().index(stop)]
         end = trajectory(rows, gaussian_network(a, "v", mean=0.4, std=0.5))[-1]
         standardised = (NOISE[0] - math.sqrt(a[-1]) * 0.4) / spread(a[-1])  # the flow of a Gaussian keeps it
         return np.abs(end - (math.sqrt(a[stop]) * 0.4 + spread(a[stop]) * standardised)).max()
