@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jaxgen import data, shipped
+from jaxgen import config as configs, data, shipped
 from jaxgen.cli.summary import summary
+from jaxgen.config.presets import preset
+from jaxgen.config.students import student_of
 from jaxgen.inference.model_file import Artifact, read
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -58,12 +60,27 @@ def card(name: str, artifact: Artifact) -> str:
 
 {rows}
 - Data: {data.info(kept["dataset"]).source}
-- Trained by: `jaxgen train --preset {name}`; scored by `{kept["command"]}`, commit {kept["commit"]}
+- Trained by: `{command(artifact)}`; scored by `{kept["command"]}`, commit {kept["commit"]}
 
 | score | {kept["n"]:,} images | floor, {kept["floor_n"]:,} test images |
 |---|---:|---:|
 {scores}
 """
+
+
+def command(artifact: Artifact) -> str:
+    """The command that trained the model: a preset with what was changed of it, or the distillation of another run."""
+    config = configs.from_dict(artifact.manifest["config"])
+    distillation = getattr(config, "distillation", None)
+    if distillation and distillation.method != "none":
+        teacher, steps = artifact.manifest["training"]["teacher"]["name"], config.sampling.sampler_steps
+        how = {"method": distillation.method, "guidance": distillation.teacher_guidance}
+        start, base = f"jaxgen distill runs/{teacher} --steps {steps}", student_of(preset(teacher), steps, **how)
+        start += "".join(f" --{key} {value}" for key, value in how.items())
+    else:
+        start, base = f"jaxgen train --preset {config.name}", preset(config.name)
+    changed = configs.differences(base, config)
+    return " ".join([start, *(f"--set {key}={new}" for key, (_, new) in changed.items())])
 
 
 def _floor(value: float | None) -> str:

@@ -44,8 +44,8 @@ def cli(debug: bool) -> None:
 
 
 COMMANDS = (
-    train, distill, presets, data, plot, export, import_, compose, adopt, tune, models, sample, replay, noise_gif, latent,
-    eval_, verify, info, bench, serve, dashboard,
+    train, distill, presets, data, plot, export, import_, compose, adopt, tune, models, sample, replay, noise_gif,
+    latent, eval_, verify, info, bench, serve, dashboard,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -45,13 +45,11 @@ def distill(
     run = RunFolder(out or Path("runs") / config.name)
     with extra("train"):
         from jaxgen.training import distributed
-        from jaxgen.training.environment import keep_compiled
         from jaxgen.training.signals import StopSignal
         from jaxgen.training.trainer import train as run_training
     stop = StopSignal()
     with stop.handled():
-        keep_compiled()
-        distributed.initialize()
+        distributed.start(config)
         last = run_training(config, run.path, data_dir=data_dir or source.data_dir(), teacher=teacher, stop=stop)
     click.echo(f"next: jaxgen export {shlex.quote(str(run.path))} -o model.onnx", err=True)
     click.echo(last)

@@ -68,7 +68,6 @@ def train(
     with extra("train"):
         from jaxgen.runs.folder import RunFolder
         from jaxgen.training import distributed
-        from jaxgen.training.environment import keep_compiled
         from jaxgen.training.signals import StopSignal
         from jaxgen.training.trainer import train as run_training
     stop = StopSignal()
@@ -80,10 +79,7 @@ def train(
         else:
             config = _chosen(model_name, preset, config_file, dataset, data_dir, settings)
             run = RunFolder(out or Path("runs") / config.name)
-        keep_compiled()
-        if config.convolutional:
-            distributed.spread_over_cores(config.training.batch_size)
-        distributed.initialize()
+        distributed.start(config)
         last = run_training(
             config, run.path, data_dir=data_dir, classifier=classifier, teacher=teacher, stop=stop,
             resume=resume is not None,

@@ -10,7 +10,9 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from jaxgen.config import Config
 from jaxgen.errors import UsageError
+from jaxgen.training.environment import keep_compiled
 
 COORDINATOR = "JAX_COORDINATOR_ADDRESS"
 # Set in every process of a launch, and only there: SLURM_NTASKS, say, is also set in the shell that salloc opens.
@@ -33,6 +35,14 @@ def spread_over_cores(batch_size: int) -> None:
     most = max(1, min(cores, batch_size // LEAST_SHARE))
     with suppress(RuntimeError):  # JAX has started
         jax.config.update("jax_num_cpu_devices", max(n for n in range(1, most + 1) if batch_size % n == 0))
+
+
+def start(config: Config) -> None:
+    """Prepare JAX for a training: its cache, the devices of a CPU, the other processes. Raises as `initialize`."""
+    keep_compiled()
+    if config.convolutional:  # a network of linear layers is as fast without
+        spread_over_cores(config.training.batch_size)
+    initialize()
 
 
 def initialize() -> None:
