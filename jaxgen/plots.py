@@ -88,6 +88,8 @@ def draw_score(
     axes.minorticks_off()
     if min(values) > 0 and (floor is None or floor > 0):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_xlabel("network evaluations an image")
     axes.set_ylabel(name)
     axes.set_title(title, fontsize=10)

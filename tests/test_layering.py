@@ -30,7 +30,9 @@ ROOMS = {
         "jaxgen.shipped", "jaxgen.sampling", "jaxgen.config", *BASE - {"jaxgen.plots"},
         "onnxruntime", "onnx", "openvino", "tract",
     },
-    "jaxgen/evaluation": {"jaxgen.inference", "jaxgen.errors"},
+    "jaxgen/evaluation": {
+        "jaxgen.inference", "jaxgen.shipped", "jaxgen.errors", "jaxgen.files", "jaxgen.images",
+    },
     "jaxgen/data": {
         "jaxgen.errors", "jaxgen.files", "jaxgen.images", "PIL", "sklearn", "grain", "tensorflow_datasets", "google",
     },
@@ -61,7 +63,7 @@ ROOMS = {
     "jaxgen/cli": {
         "jaxgen.config", "jaxgen.data", "jaxgen.evaluation", "jaxgen.inference", "jaxgen.latent", "jaxgen.models",
         "jaxgen.runs", "jaxgen.sampling", "jaxgen.shipped", "jaxgen.training", *BASE,
-        "click", "python_multipart",
+        "click", "python_multipart", "rich",
         *(
             f"jaxgen_export.{part}"
             for part in ("adopt", "benchmark", "compose", "export", "import_weights", "torch_models")

@@ -88,7 +88,7 @@ def as_json(context: Mapping[str, Any], steps: Sequence[int], reports: Sequence[
     if len(reports) > 1:
         several = [{"steps": number, **report.to_dict()} for number, report in zip(steps, reports, strict=True)]
         return json.dumps({**context, "reports": several}, allow_nan=False)
-    values = {**context, "steps": steps[0], **reports[0].to_dict()}
+    values = {**context, "steps": steps[0] or None, **reports[0].to_dict()}
     if earlier:
         values["earlier"] = {name: value(earlier, name) for name in reports[0].scores}
     return json.dumps(values, allow_nan=False)

@@ -72,7 +72,7 @@ def generated(
     model: Generator, count: int, *, seed: int, settings: Settings, batch_size: int, tell: Tell = quiet
 ) -> np.ndarray:
     """The first `count` images of a seed: uint8 [N, H, W, C]."""
-    stage = f"{count} images of {model.name}" + (f", {settings.steps} steps" if settings.steps else "")
+    stage = f"{count} images of {model.name}" + (f", --steps {settings.steps}" if settings.steps else "")
     parts: list[np.ndarray] = []
     tell(stage, 0, count)
     for part in model.batches(count, seed=seed, settings=settings, batch_size=batch_size):
