@@ -1,11 +1,11 @@
 """`jaxgen eval`: what is scored, what is printed and drawn, and what is refused in a line."""
 
+import functools
 import json
 import re
 import shutil
 import subprocess
 import sys
-from functools import partial
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ def run_of(any_model, tmp_path_factory):
     """run_of(name): a run folder of the same weights as that model's file."""
     from jaxgen.training.restore import start_run
 
+    @functools.cache
     def make(name):
         made, folder = any_model(name), tmp_path_factory.mktemp("runs") / name
         start_run(made.config, made.params, folder, classes=made.classes)
@@ -90,7 +91,7 @@ def test_vae_has_a_likelihood_as_a_file_and_as_a_run(command, run_of, family):
 def test_vae_without_its_encoder_says_that_it_has_no_likelihood(command, family, reader, tmp_path):
     made = family("vae-convolutional")
     alone = shutil.copy(made.onnx, tmp_path / "alone.onnx")
-    common = ("--dataset", "digits", "--extractor", made.encoder, *N)
+    common = ("--dataset", "digits", "--extractor", made.encoder, *N, "--samples", 2)
     outcome = command("eval", alone, *common, "--metrics", "kid,nll")
     assert outcome.code == 2 and "there is no encoder" in outcome.err and "alone.encoder.onnx" in outcome.err
     outcome = command("eval", alone, *common)
@@ -142,7 +143,7 @@ def test_table_of_steps_has_a_column_each_and_the_floor(command, unconditional, 
 def test_plot_has_the_floor_and_moves_with_the_scores():
     from jaxgen.plots import draw_score
 
-    draw = partial(draw_score, [1, 2, 4], margins=[0.1, 0.1, float("nan")], name="FID", title="t")
+    draw = functools.partial(draw_score, [1, 2, 4], margins=[0.1, 0.1, float("nan")], name="FID", title="t")
     images = [draw([5.0, 3.0, 2.0], floor=floor) for floor in (None, 1.0, 1.5)] + [draw([5.0, 3.0, 2.5], floor=1.0)]
     assert all((one != other).any() for i, one in enumerate(images) for other in images[:i] if one.shape == other.shape)
     draw([1.0, 0.0, -1.0], floor=0.0)  # KID may be below 0, where no logarithm is
@@ -238,7 +239,7 @@ def test_extractor_is_fitted_once_and_used_from_then_on(command, plain, monkeypa
     monkeypatch.setattr(shipped, "EXTRACTORS", tmp_path / "none")
     monkeypatch.setattr(extractor, "STEPS", 2)
     monkeypatch.setattr(extractor, "LATENT", 4)
-    monkeypatch.setattr(export, "export_model", partial(export.export_model, certify=False))
+    monkeypatch.setattr(export, "export_model", functools.partial(export.export_model, certify=False))
     common = ("eval", "mine.npy", "--dataset", plain, "--metrics", "fid,recall", "--json")
     without = command(*common)
     assert without.code == 2 and "--fit-extractor --dataset folder:" in without.err
@@ -278,7 +279,7 @@ def test_images_that_cannot_be_scored_are_refused(refused, digits, reader, tmp_p
     assert few == "the Frechet distance of 8 features needs at least 9 images, got 8"
     assert "images of 16x16x1, and the extractor reads 8x8x1" in refused(2, "eval", tmp_path / "large.npy", *common)
     assert "images of 8x8x3, and the extractor reads 8x8x1" in refused(2, "eval", tmp_path / "colour.npy", *common)
-    assert "sampler" not in refused(2, "eval", tmp_path / "few.npy", *common, "--steps", 3)
+    assert "are for a model, and images are named" in refused(2, "eval", digits, *common, "--steps", 3)
 
 
 def test_constant_images_are_refused(command, digits, reader, tmp_path):
