@@ -67,6 +67,37 @@ def latent_scatter(
     return pixels(plot)
 
 
+def draw_score(
+    steps: Sequence[int],
+    values: Sequence[float],
+    margins: Sequence[float],
+    floor: float | None,
+    *,
+    name: str,
+    title: str,
+) -> np.ndarray:
+    """A score against the network evaluations that an image took, with its intervals, and its floor as a line; as an
+    image [H, W, 3] uint8."""
+    plot = figure(6.4, 4)
+    axes = plot.subplots()
+    axes.errorbar(steps, values, yerr=np.nan_to_num(margins), marker="o", capsize=3, label="generated images")
+    if floor is not None:
+        axes.axhline(floor, color="0.4", linestyle="--", label="floor: test images")
+    axes.set_xscale("log")
+    axes.set_xticks(steps, [str(number) for number in steps])
+    axes.minorticks_off()
+    if min(values) > 0 and (floor is None or floor > 0):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
+    axes.set_xlabel("network evaluations an image")
+    axes.set_ylabel(name)
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=9, frameon=False)
+    return pixels(plot)
+
+
 def panels(names: list[str]) -> dict[str, list[str]]:
     """The curves of each panel: a test metric shares the panel of its training metric, all of 'a/' share one, and so do
     the discriminator's beliefs about real and fake images."""

@@ -31,7 +31,9 @@ ROOMS = {
         "jaxgen.shipped", "jaxgen.sampling", "jaxgen.config", "jaxgen.palettes", *BASE - {"jaxgen.plots"},
         "onnxruntime", "onnx", "openvino", "tract",
     },
-    "jaxgen/evaluation": {"jaxgen.inference", "jaxgen.palettes", "jaxgen.errors"},
+    "jaxgen/evaluation": {
+        "jaxgen.inference", "jaxgen.palettes", "jaxgen.shipped", "jaxgen.errors", "jaxgen.files", "jaxgen.images",
+    },
     "jaxgen/data": {
         "jaxgen.errors", "jaxgen.files", "jaxgen.images", "jaxgen.palettes", "PIL", "sklearn", "grain",
         "tensorflow_datasets", "google",
@@ -63,7 +65,7 @@ ROOMS = {
     "jaxgen/cli": {
         "jaxgen.config", "jaxgen.data", "jaxgen.evaluation", "jaxgen.inference", "jaxgen.latent", "jaxgen.models",
         "jaxgen.palettes", "jaxgen.runs", "jaxgen.sampling", "jaxgen.shipped", "jaxgen.training", *BASE,
-        "click", "python_multipart",
+        "click", "python_multipart", "rich",
         *(
             f"jaxgen_export.{part}"
             for part in ("adopt", "benchmark", "compose", "export", "import_weights", "quantization", "torch_models")

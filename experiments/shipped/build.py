@@ -53,7 +53,8 @@ def build_model(run: Path, dataset: str) -> None:
     jaxgen("export", run, "-o", path)
     report = json.loads(jaxgen("eval", path, "--dataset", dataset, "-n", count, "--json"))
     command = f"jaxgen eval {run.name} --dataset {dataset} -n {count}"
-    record(path, {"dataset": dataset, "command": command, "commit": commit(), **report})
+    del report["target"]  # a path of this machine
+    record(path, {**report, "command": command, "commit": commit()})
     jaxgen("verify", path)
 
 

@@ -19,18 +19,43 @@ from jaxgen.cli.options import (
 from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from jaxgen.evaluation.report import Report
+    from jaxgen.evaluation.features import Extractor
+    from jaxgen.evaluation.generators import Generator
+    from jaxgen.evaluation.scoring import Real
     from jaxgen.inference.runtime import How
+
+MOST_STEPS = 20  # different numbers of them
+
+
+class Numbers(click.ParamType):
+    """Whole numbers from 1 on, separated by commas: '8' or '1,2,4'."""
+
+    name = "N,N,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        words = [word.strip() for word in str(value).split(",")]
+        if not all(word.isdecimal() and 0 < int(word) <= 10**6 for word in words if len(word) < 9):
+            self.fail(f"{value!r} is no list of numbers >= 1, such as 8 or 1,2,4", param, ctx)
+        numbers = tuple(int(word) for word in words)
+        if len(set(numbers)) < len(numbers) or len(numbers) > MOST_STEPS:
+            self.fail(f"at most {MOST_STEPS} numbers that differ, got {value!r}", param, ctx)
+        return numbers
 
 
 @click.command("eval")
-@click.argument("target", metavar=f"{MODEL}|IMAGES.npy|FOLDER", type=ModelPath(path_type=Path))
+@click.argument(
+    "target", metavar=f"{MODEL}|RUN|IMAGES.npy|FOLDER", required=False, type=ModelPath(path_type=Path)
+)  # fmt: skip
 @click.option("--dataset", metavar="NAME", required=True, help="The real images: digits, mnist, ..., folder:PATH.")
 @click.option(
     "--extractor", type=click.Path(path_type=Path), metavar="FILE.onnx",
-    help="A classifier of that dataset, whose features are compared.  [default: the one that comes with jaxgen]",
+    help="A classifier or a VAE's encoder, whose features are compared.  [default: the dataset's own]",
+)  # fmt: skip
+@click.option(
+    "--fit-extractor", is_flag=True,
+    help="Train one if the dataset has none, and keep it in the user's cache. Needs jaxgen[export].",
 )  # fmt: skip
 @click.option("-n", "--count", type=click.IntRange(2), default=10_000, help="Most images to compare.")
 @click.option(
@@ -40,16 +65,24 @@ if TYPE_CHECKING:
     help="Seed of the generated images, and of the sample of real ones.",
 )
 @click.option("--sampler", cls=TableOption, metavar="NAME", help="{samplers}.  [default: the model's]")
-@click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
+@click.option("--steps", type=Numbers(), help="Network evaluations; several: 1,2,4,8.  [default: the model's]")
 @spacing_option
 @click.option("--guidance", type=click.FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=256, help="Images per call.")
+@click.option("--metrics", metavar="NAME,...", help="Scores to compute, such as fid,label_accuracy.  [default: all]")
+@click.option("--samples", type=click.IntRange(1, 100_000), default=64, help="Importance samples of a VAE's NLL.")
+@click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the best and worst images.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the FID of several --steps.")
+@click.option(
+    "--compare", type=click.Path(path_type=Path), metavar="REPORT.json",
+    help="An earlier report by --json: refuse what is not comparable, and print its values, too.",
+)  # fmt: skip
 @data_dir_option
 @runtime_options
 @json_option
 def eval_(
-    target: Path, dataset: str, extractor: Path | None, count: int, seed: int, sampler: str | None, steps: int | None,
-    spacing: str | None, guidance: float | None, batch_size: int, data_dir: Path | None, how: How, as_json: bool,
+    target: Path | None, dataset: str, extractor: Path | None, fit_extractor: bool, data_dir: Path | None, how: How,
+    **options: Any,
 ) -> None:  # fmt: skip
     """Score generated images against real ones.
 
@@ -57,66 +90,116 @@ def eval_(
     real images are compared as generated ones, a sample by --seed; memorisation looks at all training images. A score
     depends on the extractor and on the number of images, so it is comparable with the same of both alone.
 
+    A RUN is sampled by the averaged weights of its last checkpoint. VAEs, as a run or as a file with its encoder beside
+    it, also get the ELBO and the importance-weighted likelihood of test images. Without a target, --fit-extractor makes
+    the extractor alone.
+
     \b
     jaxgen eval cddpm-digits --dataset digits -n 300
-    jaxgen eval model.onnx --dataset mnist --extractor classifier.onnx --steps 8 --json
-    jaxgen eval images.npy --dataset digits --extractor classifier.onnx
+    jaxgen eval runs/mine --dataset mnist --sheet sheet.png
+    jaxgen eval model.onnx --dataset mnist --steps 1,2,4,8,16,50 --plot steps.png --json
+    jaxgen eval images.npy --dataset folder:~/images --fit-extractor
     """
-    import json
-
-    from jaxgen import data, shipped
+    from jaxgen.cli import eval_targets
+    from jaxgen.cli.eval_output import check_places
     from jaxgen.evaluation.features import Extractor
-    from jaxgen.evaluation.report import evaluate
-
-    reader = Extractor.open(extractor or shipped.extractor(dataset), threads=how["threads"])
-    size, channels = reader.shape[0], reader.shape[2]
-    real = data.load(dataset, data_dir=data_dir, size=size, channels=channels)
-    splits = data.info(dataset, data_dir=data_dir).splits
-    test = data.load(dataset, "test", data_dir=data_dir, size=size, channels=channels) if "test" in splits else None
 
     def say(line: str) -> None:
-        click.echo(f"{line} ...", err=True)
+        click.echo(line, err=True)
 
-    plan = {"sampler": sampler, "steps": steps, "spacing": spacing, "guidance": guidance}
-    images, labels = _images(target, count, seed, plan, batch_size, how, reader.shape, say)
-    report = evaluate(
-        images, real.images, None if test is None else (test.images, test.labels), reader,
-        labels=labels, seed=seed, say=say,
-    )  # fmt: skip
-    click.echo(json.dumps(report.to_dict(), allow_nan=False) if as_json else _table(report))
-
-
-def _images(
-    target: Path, count: int, seed: int, plan: dict[str, Any], batch_size: int, how: How,
-    shape: tuple[int, int, int], say: Any,
-) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
-    """The images to score, uint8 [N, H, W, C], and the class that each was conditioned on, if any."""
-    import numpy as np
-
-    from jaxgen.evaluation.report import sampled
-    from jaxgen.inference.model import Model
-    from jaxgen.inference.request import Request
-    from jaxgen.latent.inputs import Images
-
-    if target.suffix.lower() != ".onnx":
-        if any(value is not None for value in plan.values()):
-            raise UsageError("--sampler, --steps, --spacing and --guidance are for a model, and images are named")
-        images = Images.from_files([target], shape).images
-        return images[sampled(len(images), count, seed)], None
-    model = Model.open(target, **how)
-    label = "all" if model.classes else None
-    request = Request.checked(model, seed=seed, first=0, count=count, label=label, eta=None, **plan)
-    say(f"{count} images of {target}")
-    generated = np.concatenate(list(request.batches(model, batch_size)))
-    return generated, np.arange(count) % len(model.classes) if model.classes else None
+    if target is None and not fit_extractor:
+        raise UsageError(f"give what to score: {MODEL}, RUN, IMAGES.npy or FOLDER")
+    if fit_extractor and extractor:
+        raise UsageError("--fit-extractor makes an extractor, and --extractor names one: give one of them")
+    check_places(options["sheet"], options["plot"])
+    _check(options)
+    subject = eval_targets.opened(target, how, say) if target else None
+    file = extractor or eval_targets.extractor(dataset, subject, fit_extractor, data_dir, say)
+    if subject is None:
+        click.echo(file)
+        return
+    reader = Extractor.open(file, threads=how["threads"])
+    _score(eval_targets.as_read(subject, reader.shape), reader, dataset, data_dir, options)
 
 
-def _table(report: Report) -> str:
-    lines = [f"{'':16} {'value':>10}   {'95 %':>8}   {'floor':>10}"]
-    for name, score in report.scores.items():
-        floor = "" if score.floor is None else f"{score.floor:10.4g}"
-        lines.append(f"{name:16} {score.value:10.4g} ± {score.margin:8.2g}   {floor}")
-    lines.append(f"{'fid_infinity':16} {report.fid_infinity:10.4g}")
-    real = f"{report.real} training images; floor: {report.floor_n} test images" if report.floor_n else "no test images"
-    lines.append(f"{report.n} images against {real}; extractor {report.extractor[:12]}")
-    return "\n".join(lines)
+def _check(options: dict[str, Any]) -> None:
+    """Raise UsageError for options that do not go together, and MissingExtra for a plot without matplotlib."""
+    from jaxgen.evaluation.scoring import chosen
+    from jaxgen.plots import figure
+
+    several = len(options["steps"] or ()) > 1
+    metrics = chosen(options["metrics"])
+    if options["plot"]:
+        if not several:
+            raise UsageError("--plot draws FID against network evaluations: give several --steps, such as 1,2,4,8")
+        if "fid" not in metrics:
+            raise UsageError("--plot draws FID, which --metrics leaves out")
+        figure(1, 1)  # before anything is sampled, not after
+    for option in ("sheet", "compare"):
+        if several and options[option]:
+            raise UsageError(f"--{option} is of one set of images: give one number of --steps")
+
+
+def _score(subject: Generator, reader: Extractor, dataset: str, data_dir: Path | None, options: dict[str, Any]) -> None:
+    """Sample, compare, print and draw."""
+    from jaxgen.cli import eval_output
+    from jaxgen.cli.progress import ProgressBar
+    from jaxgen.evaluation import earlier as reports_before, scoring
+    from jaxgen.evaluation.generators import Settings
+    from jaxgen.evaluation.metrics import require_covariance
+    from jaxgen.evaluation.report import Reference
+    from jaxgen.evaluation.sheet import order
+
+    names, seed = options["metrics"], options["seed"]
+    metrics, count = scoring.chosen(names), subject.count(options["count"])
+    how = [options[name] for name in ("guidance", "spacing")]
+    plans = [Settings(options["sampler"], steps, *how) for steps in options["steps"] or (None,)]
+    steps = [subject.evaluations(plan) for plan in plans]  # raises for what the model cannot do
+    before = reports_before.read(options["compare"]) if options["compare"] else None
+    if before:
+        reports_before.require_comparable(
+            options["compare"], before, extractor=reader.sha256, dataset=dataset, n=count
+        )  # fmt: skip
+    train, test = _real(dataset, data_dir, reader.shape)
+    scoring.require_possible(names, subject, reader, test)
+    if "fid" in metrics:
+        require_covariance(min(count, len(train.images)), reader.width)
+    context = {"target": subject.name, "dataset": dataset, "seed": seed}
+    with ProgressBar() as tell:
+        reference = Reference.of(
+            train.images, test and (test.images, test.labels), reader, count=count, seed=seed, tell=tell
+        )  # fmt: skip
+        reports = []
+        for plan in plans:
+            images = scoring.generated(
+                subject, count, seed=seed, settings=plan, batch_size=options["batch_size"], tell=tell
+            )  # fmt: skip
+            reports.append(scoring.scored(subject, images, reference, reader, metrics, tell))
+        if len(plans) == 1 and scoring.has_likelihood(names):
+            reports = [
+                scoring.with_likelihood(
+                    reports[0], subject, test, samples=options["samples"], seed=seed, tell=tell
+                )
+            ]  # fmt: skip
+        if options["sheet"]:
+            ranks = order(reader(images).features, reference.real)
+            eval_output.draw_sheet(options["sheet"], images, ranks, context | {"extractor": reader.sha256})
+    if options["plot"]:
+        eval_output.draw_plot(options["plot"], steps, reports, f"{subject.name} on {dataset}, {count:,} images")
+    if options["as_json"]:
+        click.echo(eval_output.as_json(context, steps, reports, before))
+    else:
+        click.echo(eval_output.steps_table(steps, reports) if len(steps) > 1 else eval_output.table(reports[0], before))
+
+
+def _real(dataset: str, data_dir: Path | None, shape: tuple[int, int, int]) -> tuple[Real, Real | None]:
+    """The training and the test images of a dataset; None where it has none for testing."""
+    from jaxgen import data
+    from jaxgen.evaluation.scoring import Real
+
+    def split(name: str) -> Real:
+        loaded = data.load(dataset, name, data_dir=data_dir, size=shape[0], channels=shape[2])
+        return Real(loaded.images, loaded.labels, tuple(loaded.classes))
+
+    train = split("train")
+    return train, split("test") if data.info(dataset, data_dir=data_dir).splits.get("test") else None

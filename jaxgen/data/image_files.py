@@ -34,6 +34,28 @@ def read_images(paths: Iterable[Path], size: int | None = None, channels: int | 
     return np.concatenate([fit(array, size, channels) for array in arrays])
 
 
+def read_unchanged(path: Path) -> np.ndarray:
+    """Read a file, a folder or a .npy array whose images are all of one size, as they are: uint8 [N, H, W, C].
+
+    Grey ones among coloured ones become RGB. Raises UsageError if their sizes differ, JaxgenError as `read_images`.
+    """
+    files = named(path)
+    arrays = [flatten(_read(file)) for file in files]
+    channels = max(array.shape[-1] for array in arrays)
+    for file, array in zip(files, arrays, strict=True):
+        if array.shape[1:3] != arrays[0].shape[1:3]:
+            one, other = ("x".join(map(str, each.shape[1:3])) for each in (arrays[0], array))
+            raise UsageError(f"images of one size are expected: {files[0]} is {one}, {file} is {other}")
+    return np.concatenate([to_channels(array, channels) for array in arrays])
+
+
+def with_channels(images: np.ndarray, channels: int) -> np.ndarray | None:
+    """Grey (1) or RGB (3) without a loss, [N, H, W, channels]; None where colours would be lost."""
+    if images.shape[-1] > channels and (images != images[..., :1]).any():
+        return None
+    return images[..., :1] if images.shape[-1] > channels else to_channels(images, channels)
+
+
 def below(folder: Path, pattern: str) -> list[Path]:
     """The images of a folder that match `pattern` ("*", or "**/*" with subfolders), relative to it, in a fixed order.
 

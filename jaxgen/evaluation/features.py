@@ -1,4 +1,4 @@
-"""Features of images: what the last hidden layer of a frozen classifier makes of them."""
+"""Features of images: what a frozen classifier or encoder makes of them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from jaxgen.inference.runtime import How
 
 
 class Features(NamedTuple):
-    """features: [N, D] float64; logits: [N, K] float64."""
+    """features: [N, D] float64; logits: [N, K] float64, None of an extractor that tells no classes."""
 
     features: np.ndarray
-    logits: np.ndarray
+    logits: np.ndarray | None
 
 
 class Extractor:
-    """A classifier's model file, as `jaxgen export` writes it of a run of `jaxgen train --model classifier`."""
+    """A model file that `jaxgen export` writes: a classifier, whose features are its last hidden layer, or the encoder
+    of a VAE, whose features are the posterior's means."""
 
-    def __init__(self, classifier: Predictor) -> None:
-        """Raises UsageError for a file that is no classifier, or one that gives no features."""
-        path = classifier.artifact.path
-        if classifier.kind != "classifier":
-            raise UsageError(f"{path}: an extractor is a classifier, and this is an {classifier.kind}")
-        if "features" not in classifier.outputs:
+    def __init__(self, predictor: Predictor) -> None:
+        """Raises UsageError for a classifier that gives no features, or an encoder that must be told the class."""
+        path = predictor.artifact.path
+        if predictor.kind == "classifier" and "features" not in predictor.outputs:
             raise UsageError(f"{path}: gives no features, as classifiers of jaxgen 0.1 did not; export it again")
-        self.classifier = classifier
+        if "label" in predictor.session.inputs:
+            raise UsageError(f"{path}: reads an image only with its class, and the class of a generated one is unsure")
+        self.predictor = predictor
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], **how: Unpack[How]) -> Self:
@@ -39,20 +40,29 @@ class Extractor:
     @property
     def sha256(self) -> str:
         """The hash of its file, which a report names."""
-        return self.classifier.artifact.sha256
+        return self.predictor.artifact.sha256
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return self.classifier.classes
+        """The classes that it tells apart; () of an encoder."""
+        return self.predictor.classes if self.predictor.kind == "classifier" else ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(H, W, C) of the images that it reads."""
-        return self.classifier.shape
+        return self.predictor.shape
+
+    @property
+    def width(self) -> int:
+        """How many features it gives an image."""
+        size = self.predictor.session.outputs["features" if self.classes else "mean"][-1]
+        return size if isinstance(size, int) else 0
 
     def __call__(self, images: np.ndarray) -> Features:
         """Raises UsageError for images of another shape than it reads: uint8 [N, H, W, C]."""
         if images.shape[1:] != self.shape:
             raise UsageError(f"the extractor reads images of {list(self.shape)}, got {list(images.shape[1:])}")
-        outputs = self.classifier.read(images)
+        outputs = self.predictor.read(images)
+        if not self.classes:
+            return Features(outputs["mean"].astype(np.float64), None)
         return Features(outputs["features"].astype(np.float64), outputs["logits"].astype(np.float64))

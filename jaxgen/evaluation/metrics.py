@@ -35,9 +35,7 @@ def frechet_distance(evidence: Evidence) -> float:
 
     Raises UsageError for fewer images than a covariance of full rank needs. Source: Heusel et al. 2017, equation 6.
     """
-    need = evidence.real.shape[1] + 1
-    if (few := min(len(evidence.real), len(evidence.generated))) < need:
-        raise UsageError(f"the Frechet distance of {need - 1} features needs at least {need} images, got {few}")
+    require_covariance(min(len(evidence.real), len(evidence.generated)), evidence.real.shape[1])
     means = [features.mean(0) for features in (evidence.real, evidence.generated)]
     one, two = (np.cov(features, rowvar=False) for features in (evidence.real, evidence.generated))
     values, vectors = np.linalg.eigh(one)
@@ -45,6 +43,12 @@ def frechet_distance(evidence: Evidence) -> float:
     # The trace of the root of one @ two, whose eigenvalues are those of a symmetric matrix.
     shared = np.sqrt(np.linalg.eigvalsh(root @ two @ root).clip(0)).sum()
     return float(np.square(means[0] - means[1]).sum() + np.trace(one) + np.trace(two) - 2 * shared)
+
+
+def require_covariance(count: int, width: int) -> None:
+    """Raise UsageError if a covariance of `width` features has no full rank by `count` images."""
+    if count <= width:
+        raise UsageError(f"the Frechet distance of {width} features needs at least {width + 1} images, got {count}")
 
 
 def kernel_distance(evidence: Evidence) -> float:
@@ -129,6 +133,20 @@ def palette(evidence: Evidence) -> float | None:
     return None if evidence.on_palette is None else float(evidence.on_palette.mean())
 
 
+def realism(generated: Array, real: Array) -> Array:
+    """How far each generated image lies within the real ones: the largest ratio of a real image's radius to its
+    distance, of those half whose radius is the smaller, so that no lone real image vouches for its surroundings.
+
+    Features [M, D] and [N, D] -> [M], above 1 within some radius, inf for a copy. Source: Kynkaanniemi et al. 2019,
+    equation 3.
+    """
+    radii = _radii(real, NEIGHBOURS)
+    kept = radii <= np.median(radii)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = [radii[kept] / part for part in _distances(generated, real[kept])]
+        return np.concatenate([np.nan_to_num(part, nan=np.inf, posinf=np.inf).max(1) for part in ratios])
+
+
 def _parts(one: Array, two: Array) -> Iterator[Array]:
     """The rows of `one`, few enough at a time for a matrix of them and of all rows of `two`."""
     size = max(1, min(PART, NUMBERS // max(1, len(two))))
@@ -171,6 +189,25 @@ METRICS: dict[str, Metric] = {
     "memorisation": memorisation,
     "palette": palette,
 }
+# What each of these asks for besides features, and why it may not be there.
+NEEDS = {
+    "inception_score": ("logits",),
+    "label_accuracy": ("logits", "labels"),
+    "memorisation": ("memorised",),
+    "palette": ("on_palette",),
+}
+MISSING = {
+    "logits": "the extractor is an encoder, which tells no classes",
+    "labels": "the images are of no known classes",
+    "memorised": "no training images were looked at",
+    "on_palette": "the real images have too many colours",
+}
+
+
+def lacking(name: str, evidence: Evidence) -> str:
+    """Why a metric has no score, in words."""
+    reasons = [MISSING[part] for part in NEEDS.get(name, ()) if getattr(evidence, part) is None]
+    return reasons[0] if reasons else "this metric gave no score"
 
 
 def auroc(scores: Array, outlier: Array) -> float:

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from jaxgen import palettes
 from jaxgen.errors import UsageError
-from jaxgen.evaluation.features import Extractor, Features
-from jaxgen.evaluation.metrics import METRICS, Evidence, Metric, frechet_distance, memorised
+from jaxgen.evaluation.features import Features
+from jaxgen.evaluation.metrics import METRICS, Evidence, Metric, frechet_distance, lacking, memorised
 
 GROUPS = 10  # that are left out in turn to estimate an interval
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the images, whose scores are extrapolated to infinitely many
+PART = 2048  # images read by an extractor between two reports of progress
 
-Say = Callable[[str], None]
+Tell = Callable[[str, int, int], None]  # what is being done, how much of it is done, of how much
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+class Reads(Protocol):
+    """An extractor: see `jaxgen.evaluation.features.Extractor`."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    def __call__(self, images: np.ndarray) -> Features: ...
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,12 @@ class Score:
     margin: float
     floor: float | None
 
+    @classmethod
+    def of_mean(cls, values: np.ndarray) -> Self:
+        """The mean of independent values [N], which has no floor."""
+        deviation = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+        return cls(float(values.mean()), 1.96 * deviation / math.sqrt(len(values)), None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
@@ -35,7 +55,7 @@ class Report:
 
     fid_infinity: the FID of infinitely many images, NaN if there are too few. It is no entry of METRICS, whose scores
     have a floor and an interval: the floor is the share of a score that comes of too few images, which this one leaves
-    out, and an interval would take sixty more Frechet distances.
+    out, and an interval would take sixty more Frechet distances. left_out: why a score is not there, by its name.
     """
 
     scores: dict[str, Score]
@@ -44,6 +64,8 @@ class Report:
     real: int
     floor_n: int
     extractor: str
+    left_out: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)  # how more was measured, as JSON
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON, which has no NaN: a number that takes more images than there were is None."""
@@ -53,7 +75,7 @@ class Report:
         }
         return {
             "n": self.n, "real": self.real, "floor_n": self.floor_n, "extractor": self.extractor,
-            "fid_infinity": _finite(self.fid_infinity), "scores": scores,
+            "fid_infinity": _finite(self.fid_infinity), "scores": scores, "left_out": self.left_out, **self.facts,
         }  # fmt: skip
 
 
@@ -65,12 +87,12 @@ def evaluate(
     generated: np.ndarray,
     train: np.ndarray,
     test: tuple[np.ndarray, np.ndarray] | None,
-    extractor: Extractor,
+    extractor: Reads,
     *,
     labels: np.ndarray | None = None,
     seed: int = 0,
     metrics: Mapping[str, Metric] = METRICS,
-    say: Say = lambda line: None,
+    tell: Tell = quiet,
 ) -> Report:
     """Compare generated images with as many real ones.
 
@@ -79,38 +101,101 @@ def evaluate(
     compared, a sample by `seed`; memorised images are looked for in all of `train`. Raises UsageError if there are too
     few images for a metric.
     """
-    count = len(generated)
-    if count and (generated == generated[:1]).all():
-        raise UsageError(f"all {count} images are equal; there is nothing to compare")
-    say("features of generated images")
-    ours = extractor(generated)
-    say("features of real images")
-    everything = extractor(train).features
-    real = everything[sampled(len(train), count, seed)]
+    require_different(generated)
+    reference = Reference.of(train, test, extractor, count=len(generated), seed=seed, tell=tell)
+    return reference.report(generated, labels, metrics=metrics, tell=tell)
 
-    colours = palettes.of_images(train)
 
-    def evidence_of(images: np.ndarray, features: Features, labels: np.ndarray | None) -> Evidence:
-        on_palette = None if colours is None else palettes.snapped(images, colours)[1]
-        copies = memorised(features.features, everything)
-        return Evidence(real, features.features, features.logits, labels, copies, on_palette)
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """The real images that generated ones are compared with, several times if need be."""
 
-    evidence, floor = evidence_of(generated, ours, labels), None
-    if test is not None:
-        rows = sampled(len(test[0]), count, seed)
-        images = test[0][rows]
-        floor = evidence_of(images, extractor(images), None if labels is None else test[1][rows])
-    scores = {}
-    for name, metric in metrics.items():
-        say(name)
-        value = metric(evidence)
-        if value is not None:
-            scores[name] = Score(value, _margin(metric, evidence), None if floor is None else metric(floor))
-    floor_n = 0 if floor is None else len(floor.generated)
-    return Report(
-        scores=scores, fid_infinity=_extrapolated(evidence), n=count, real=len(real), floor_n=floor_n,
-        extractor=extractor.sha256,
-    )  # fmt: skip
+    extractor: Reads
+    everything: np.ndarray  # features of the training split, [N, D]
+    real: np.ndarray  # those that are compared, [n, D]
+    test: Evidence | None  # of as many test images, in place of generated ones
+    colours: np.ndarray | None  # of the training split, if they are few
+    _floors: dict[str, float | str | None] = field(default_factory=dict, init=False)  # a text: why there is none
+
+    @classmethod
+    def of(
+        cls, train: np.ndarray, test: tuple[np.ndarray, np.ndarray] | None, extractor: Reads, *, count: int, seed: int,
+        tell: Tell = quiet,
+    ) -> Self:  # fmt: skip
+        """For `count` generated images; the rest as in `evaluate`."""
+        everything = _features(extractor, train, "features of training images", tell).features
+        real = everything[sampled(len(train), count, seed)]
+        floor, colours = None, palettes.of_images(train)
+        if test is not None:
+            rows = sampled(len(test[0]), count, seed)
+            images = test[0][rows]
+            found = _features(extractor, images, "features of test images", tell)
+            floor = _evidence(real, everything, found, test[1][rows], _on_palette(images, colours))
+        return cls(extractor=extractor, everything=everything, real=real, test=floor, colours=colours)
+
+    def report(
+        self, generated: np.ndarray, labels: np.ndarray | None = None, *, metrics: Mapping[str, Metric] = METRICS,
+        tell: Tell = quiet,
+    ) -> Report:  # fmt: skip
+        """The scores of generated images, uint8 [N, H, W, C]; see `evaluate`."""
+        require_different(generated)
+        found = _features(self.extractor, generated, "features of generated images", tell)
+        on_palette = _on_palette(generated, self.colours)
+        evidence = _evidence(self.real, self.everything, found, labels, on_palette)
+        scores, left_out = {}, {}
+        for number, (name, metric) in enumerate(metrics.items()):
+            tell(f"scores: {name}", number, len(metrics))
+            value = metric(evidence)
+            if value is None:
+                left_out[name] = lacking(name, evidence)
+                continue
+            floor = self._floor(name, metric)
+            if isinstance(floor, str):
+                left_out[f"floor of {name}"] = floor
+            scores[name] = Score(value, _margin(metric, evidence), None if isinstance(floor, str) else floor)
+        return Report(
+            scores=scores, fid_infinity=_extrapolated(evidence) if "fid" in metrics else math.nan, n=len(generated),
+            real=len(self.real), floor_n=0 if self.test is None else len(self.test.generated),
+            extractor=self.extractor.sha256, left_out=left_out,
+        )  # fmt: skip
+
+    def _floor(self, name: str, metric: Metric) -> float | str | None:
+        """What the test images score, computed once; a text if they are too few for it, None without test images."""
+        if self.test is None:
+            return None
+        if name not in self._floors:
+            try:
+                self._floors[name] = metric(self.test)
+            except UsageError as err:
+                self._floors[name] = f"test images: {err}"
+        return self._floors[name]
+
+
+def _evidence(
+    real: np.ndarray, everything: np.ndarray, found: Features, labels: np.ndarray | None, on_palette: np.ndarray | None
+) -> Evidence:
+    copies = memorised(found.features, everything)
+    return Evidence(real, found.features, found.logits, labels, copies, on_palette)
+
+
+def _on_palette(images: np.ndarray, colours: np.ndarray | None) -> np.ndarray | None:
+    return None if colours is None else palettes.snapped(images, colours)[1]
+
+
+def require_different(images: np.ndarray) -> None:
+    """Raise UsageError if all images are the same one."""
+    if len(images) and (images == images[:1]).all():
+        raise UsageError(f"all {len(images)} images are equal; there is nothing to compare")
+
+
+def _features(extractor: Reads, images: np.ndarray, stage: str, tell: Tell) -> Features:
+    parts = []
+    for start in range(0, max(len(images), 1), PART):
+        tell(stage, start, len(images))
+        parts.append(extractor(images[start : start + PART]))
+    tell(stage, len(images), len(images))
+    logits = [part.logits for part in parts if part.logits is not None]
+    return Features(np.concatenate([part.features for part in parts]), np.concatenate(logits) if logits else None)
 
 
 def sampled(total: int, count: int, seed: int) -> np.ndarray:
@@ -119,9 +204,13 @@ def sampled(total: int, count: int, seed: int) -> np.ndarray:
 
 
 def _margin(metric: Metric, evidence: Evidence) -> float:
-    """Half of a 95 % interval over generated images, by the jackknife over groups (Efron & Stein 1981)."""
+    """Half of a 95 % interval over generated images, by the jackknife over groups (Efron & Stein 1981); NaN if so few
+    are left without a group that they have no score."""
     group = np.random.default_rng(0).permutation(len(evidence.generated)) % GROUPS
-    values = np.array([metric(_some(evidence, group != left_out)) for left_out in range(GROUPS)], float)
+    try:
+        values = np.array([metric(_some(evidence, group != left_out)) for left_out in range(GROUPS)], float)
+    except UsageError:
+        return math.nan
     return float(1.96 * np.sqrt((GROUPS - 1) * values.var()))
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.data.image_files import flatten, read_images
+from jaxgen.data.image_files import flatten, read_images, read_unchanged, with_channels
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.images import save_png
 
 
 def save(path, value, size=(8, 8), mode="L"):
@@ -96,3 +97,24 @@ def test_damaged_or_missing_file_is_refused_by_name(name, tmp_path):
     (tmp_path / "x.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(JaxgenError, match=name):
         read_images([tmp_path / name])
+
+
+def test_unchanged_images_keep_their_size_and_grey_ones_among_coloured_ones_become_rgb(tmp_path):
+    rng = np.random.default_rng(0)
+    grey, colour = (rng.integers(0, 256, (5, 7, channels), np.uint8) for channels in (1, 3))
+    save_png(tmp_path / "a.png", grey, {})
+    assert np.array_equal(read_unchanged(tmp_path), grey[None])
+    save_png(tmp_path / "b.png", colour, {})
+    assert np.array_equal(read_unchanged(tmp_path), np.stack([np.repeat(grey, 3, -1), colour]))
+    save_png(tmp_path / "c.png", colour[:4], {})
+    with pytest.raises(UsageError, match=r"one size are expected: .*a.png is 5x7, .*c.png is 4x7"):
+        read_unchanged(tmp_path)
+
+
+def test_channels_change_only_where_nothing_is_lost():
+    grey = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 1), np.uint8)
+    colour = np.repeat(grey, 3, -1)
+    assert np.array_equal(with_channels(grey, 3), colour) and np.array_equal(with_channels(colour, 1), grey)
+    assert with_channels(grey, 1) is grey
+    colour[1, 0, 0, 2] ^= 1
+    assert with_channels(colour, 1) is None

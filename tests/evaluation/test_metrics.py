@@ -1,4 +1,4 @@
-"""Metrics, against scipy, scikit-learn, prdc and values by hand."""
+"""Metrics, against scipy, scikit-learn, prdc, torchmetrics and values by hand."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy
 import scipy.spatial
+import torch
 from prdc import compute_prdc
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.metrics.pairwise import polynomial_kernel
@@ -59,6 +60,58 @@ def test_inception_score_is_that_of_scipys_entropy(evidence):
     sure = replace(evidence, logits=1000 * np.eye(4)[np.arange(300) % 4])
     assert metrics.inception_score(sure) == pytest.approx(4)
     assert metrics.inception_score(replace(evidence, logits=np.zeros((300, 4)))) == pytest.approx(1)
+
+
+class Given(torch.nn.Module):
+    """What torchmetrics takes for a network whose features are what it is given."""
+
+    num_features = 6
+
+    def forward(self, features):
+        return features
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scores_are_those_of_torchmetrics(evidence):
+    from torchmetrics.image.fid import FrechetInceptionDistance
+    from torchmetrics.image.inception import InceptionScore
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    real, generated, logits = map(torch.from_numpy, (evidence.real, evidence.generated, evidence.logits))
+    distance = FrechetInceptionDistance(feature=Given()).set_dtype(torch.float64)
+    kernel = KernelInceptionDistance(feature=Given(), subsets=1, subset_size=300)  # all of both
+    for metric, count in ((distance, 400), (kernel, 300)):
+        metric.update(real[:count], real=True)
+        metric.update(generated, real=False)
+    assert metrics.frechet_distance(evidence) == pytest.approx(float(distance.compute()), rel=1e-9)
+    as_many = replace(evidence, real=evidence.real[:300])
+    assert metrics.kernel_distance(as_many) == pytest.approx(float(kernel.compute()[0]), rel=1e-9)
+    score = InceptionScore(feature=Given(), splits=1)
+    score.update(logits)
+    assert metrics.inception_score(evidence) == pytest.approx(float(score.compute()[0]), rel=1e-9)
+
+
+@pytest.mark.parametrize("part", [7, 1024])
+def test_realism_is_the_largest_ratio_of_a_radius_to_a_distance(evidence, monkeypatch, part):
+    monkeypatch.setattr(metrics, "PART", part)
+    among = np.sort(scipy.spatial.distance.cdist(evidence.real, evidence.real), axis=1)
+    radii = among[:, metrics.NEIGHBOURS]  # itself is the first
+    kept = radii <= np.median(radii)
+    far = scipy.spatial.distance.cdist(evidence.generated, evidence.real[kept])
+    np.testing.assert_allclose(metrics.realism(evidence.generated, evidence.real), (radii[kept] / far).max(1))
+
+
+def test_realism_of_a_copy_is_infinite_and_of_a_far_one_small():
+    real = np.arange(12.0)[:, None] ** 1.1
+    copy, far = metrics.realism(np.array([[real[5, 0]], [1000.0]]), real)
+    assert copy == np.inf and far < 0.05
+
+
+def test_what_a_metric_lacks_is_said_in_words(evidence):
+    bare = Evidence(evidence.real, evidence.generated, logits=evidence.logits)
+    assert metrics.lacking("label_accuracy", bare) == "the images are of no known classes"
+    assert "encoder" in metrics.lacking("label_accuracy", replace(bare, logits=None))
+    assert metrics.lacking("of mine", bare) == "this metric gave no score"
 
 
 def test_label_accuracy_is_scikit_learns(evidence):

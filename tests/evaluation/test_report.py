@@ -1,16 +1,17 @@
 """`jaxgen eval` on real digits, noise and collapsed samples, whose order of merit is known."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from jaxgen import data
-from jaxgen.errors import UsageError
+from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.evaluation.features import Extractor, Features
 from jaxgen.evaluation.metrics import METRICS
-from jaxgen.evaluation.report import evaluate
+from jaxgen.evaluation.report import Reference, evaluate
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,7 @@ def test_label_accuracy_is_the_share_that_the_classifier_reads_as_labelled(extra
     assert 0.01 < score.margin < 0.06  # of 300 coins that fall right 6 times in 7: 1.96 * 0.02
     unlabelled = evaluate(test.images, train.images, (test.images, test.labels), extractor)
     assert "label_accuracy" not in unlabelled.scores
+    assert unlabelled.left_out == {"label_accuracy": "the images are of no known classes"}
 
 
 def test_margin_is_that_of_a_mean(extractor, digits):
@@ -180,14 +182,70 @@ def test_what_cannot_be_scored_is_refused_in_a_line(extractor, digits, classifie
         evaluate(train.images[:20], train.images, None, extractor)
 
 
-def test_extractor_that_is_none_is_refused(family):
-    with pytest.raises(UsageError, match="an extractor is a classifier, and this is an encoder"):
-        Extractor.open(family("vae").encoder)
-    from pathlib import Path
-
+def test_extractor_that_is_none_is_refused(family, unconditional):
+    with pytest.raises(JaxgenError, match="reads no images: it is a sampler"):
+        Extractor.open(unconditional.onnx)
     old = Path(__file__).parents[1] / "golden/format1/classifier.onnx"
     with pytest.raises(UsageError, match="gives no features, as classifiers"):
         Extractor.open(old)
+
+
+def test_encoder_is_an_extractor_of_the_posteriors_means(family):
+    from jaxgen.models.network import build
+
+    made = family("vae-convolutional")
+    encoder = Extractor.open(made.encoder)
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    found = encoder(images)
+    want, _ = build(made.config).apply(made.params, images / np.float32(127.5) - np.float32(1), method="encode")
+    np.testing.assert_allclose(found.features, np.asarray(want), atol=1e-5)
+    assert found.logits is None and encoder.classes == () and encoder.width == 4
+    report = evaluate(images[:4], images, None, encoder, metrics={"is": METRICS["inception_score"]})
+    assert report.scores == {} and "is" in report.left_out
+
+
+def test_width_of_a_classifier_is_that_of_its_features(extractor):
+    assert extractor.width == 24 and extractor.classes == tuple("0123456789")
+
+
+def test_score_with_few_images_has_no_interval_and_with_few_test_images_no_floor(digits):
+    images = digits[0].images[:, :2, :2]  # 4 features, of which FID needs 5 images
+    test = (digits[1].images[:4, :2, :2], digits[1].labels[:4])
+    report = evaluate(images[:5], images[100:], test, Pixels(), metrics={"fid": METRICS["fid"]})
+    score = report.scores["fid"]
+    assert score.value > 0 and np.isnan(score.margin) and score.floor is None
+    assert report.left_out == {
+        "floor of fid": "test images: the Frechet distance of 4 features needs at least 5 images, got 4"
+    }
+    assert report.to_dict()["scores"]["fid"]["margin_95"] is None
+
+
+def test_reference_scores_several_sets_with_one_floor(digits):
+    images, test = digits[0].images[:, :2, :2], (digits[1].images[:, :2, :2], digits[1].labels)
+    measured = []
+
+    def counted(evidence):
+        measured.append(evidence)
+        return float(evidence.generated.mean())
+
+    reference = Reference.of(images, test, Pixels(), count=50, seed=3)
+    reports = [reference.report(part, metrics={"m": counted}) for part in (images[:50], images[50:100])]
+    alone = [
+        evaluate(part, images, test, Pixels(), seed=3, metrics={"m": counted}) for part in (images[:50], images[50:100])
+    ]
+    assert [report.scores for report in reports] == [report.scores for report in alone]
+    floors = [evidence for evidence in measured if evidence is reference.test]
+    assert len(floors) == 1 and reports[0].scores["m"].value != reports[1].scores["m"].value
+
+
+def test_stages_are_told_to_their_end(digits):
+    told = []
+    evaluate(
+        digits[0].images[:50], digits[0].images, None, Pixels(), metrics={"m": lambda evidence: 1.0},
+        tell=lambda *progress: told.append(progress),
+    )  # fmt: skip
+    assert ("features of training images", 1497, 1497) in told and ("features of generated images", 50, 50) in told
+    assert all(0 <= done <= total for _, done, total in told)
 
 
 def test_command_scores_an_array_and_a_model(jaxgen, classifier, unconditional, tmp_path, digits):
