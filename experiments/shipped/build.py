@@ -43,6 +43,7 @@ def build_extractor(run: Path, dataset: str, replace: bool) -> None:
     path = shipped.EXTRACTORS / f"{dataset}.onnx"
     if path.exists() and not replace:
         raise UsageError(f"{path} ships already; --replace makes all scores that name it a thing of the past")
+    path.parent.mkdir(exist_ok=True)
     jaxgen("export", run, "-o", path)
 
 
