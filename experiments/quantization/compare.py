@@ -2,9 +2,9 @@
 
     python experiments/quantization/compare.py runs/cddpm-digits --dataset digits --extractor reader.onnx
 
-Files go to out/quantization, and those that are there are taken as they are. Times are of one evaluation of the network,
-the least of many calls in turns. "Elsewhere" is onnxruntime without its graph optimisations, which stands for another
-machine or runtime.
+Files go to out/quantization, and those that are there are taken as they are. Times are of one evaluation of the
+network, the least of many calls in turns. "Elsewhere" is onnxruntime without its graph optimisations, which stands for
+another machine or runtime.
 """
 
 from __future__ import annotations
