@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnx.reference
 import pytest
+import torch
 from onnx import helper, numpy_helper
 from schemas import VALIDATOR
 from tiny import CLASSES, FAMILIES, UNCONDITIONAL, random_weights
@@ -23,11 +24,6 @@ from jaxgen_export.graphs.compose import graphs_of
 from jaxgen_export.graphs.half import halved
 from jaxgen_export.quantization import Quantize
 from jaxgen_export.stamping import stamped
-
-
-def bits(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values).view(np.uint32)
-
 
 # --- weights of 16 bits
 
@@ -57,7 +53,7 @@ def test_weights_are_halved_and_what_else_there_is_stays():
 
 @pytest.mark.parametrize("value", [70_000.0, -70_000.0, np.inf, np.nan])
 def test_weight_beyond_float16_is_refused_by_its_name(value):
-    with pytest.raises(JaxgenError, match=r"the weight out\.kernel has the value .*, and fp16 ends at 65504$"):
+    with pytest.raises(JaxgenError, match=r"fp16: out\.kernel has a weight of .*, and fp16 ends at 65504$"):
         quantization.rounded({"in.kernel": np.ones(3, np.float32), "out.kernel": np.array([1, value], np.float32)})
 
 
@@ -131,7 +127,7 @@ def test_int8_computes_its_inner_convolutions_in_integers(unet):
     integers = [value for value in held.values() if value.dtype == np.int8 and value.ndim == 4]
     convolutions = [node for node in made.graph.graph.node if node.op_type == "Conv"]
     assert len(integers) == len(convolutions) - 2 > 0
-    assert all(-64 <= value.min() and value.max() <= 64 for value in integers)  # 7 bits
+    assert all(np.abs(value.astype(int)).max() <= 64 for value in integers)  # 7 bits
     assert {node.domain for graph in graphs_of(new.model.graph) for node in graph.node} == {""}
     scales = [value for name, value in held.items() if name.endswith("_scale") and value.ndim == 1]
     assert {value.size for value in scales} >= {value.shape[0] for value in integers}  # one a channel
@@ -166,10 +162,8 @@ def test_network_without_integers_to_gain_is_refused():
     core = network_of(np.ones((3, 3), np.float32), np.ones(3, np.float32))
     del core.graph.node[0]
     core.graph.node[0].input[0] = "x"
-    entries = {"inference": {}}
     inference = Inference(kind="sampler", image_shape=(1, 3, 1), noise_shape=(3,))
-    assert entries and inference
-    with pytest.raises(UsageError, match="neither convolutions nor linear layers to quantise; try fp16"):
+    with pytest.raises(UsageError, match="neither convolutions nor linear layers; try fp16"):
         quantization.quantized(
             bundle.Bundle(UNCONDITIONAL, None, None, core, core), {}, {"inference": inference.to_dict()},
             Quantize(scheme="int8"), lambda line: None,
@@ -202,9 +196,9 @@ def test_fp16_file_is_certified_against_jax_with_rounded_weights(halves):
     assert summary(file)["quantised"].startswith("'fp16': PSNR ") and summary(encoder)["quantised"] == "'fp16'"
 
 
-def test_fp16_certificate_would_not_hold_for_the_weights_before(halves, monkeypatch):
-    """The distance that rounding makes is larger than what a certificate allows."""
-    params, file, _ = halves
+def test_rounding_shows_in_a_certificate(halves):
+    """It moves an evaluation farther than a certificate allows, so one against the weights before would not hold."""
+    params = halves[0]
     z = np.random.default_rng(0).standard_normal((64, 3)).astype(np.float32)
     label = np.arange(64) % 3
     torch_model = torch_models.build(FAMILIES["vae"])
@@ -212,8 +206,6 @@ def test_fp16_certificate_would_not_hold_for_the_weights_before(halves, monkeypa
     outputs = []
     for weights in (params, quantization.rounded(params)):
         weight_mapping.load_into(torch_model, weights)
-        import torch
-
         outputs.append(core.part(torch_model)(torch.from_numpy(z), torch.from_numpy(label)).numpy())
     assert np.abs(outputs[0] - outputs[1]).max() / np.abs(outputs[0]).max() > 1e-4
 
