@@ -61,9 +61,9 @@ def export(
     --network writes a file for other tools to quantise, convert and run: the denoiser, decoder or generator in float
     operators, without the loop and the noise; 'jaxgen compose' puts it back.
     --quantize fp16 halves the file, which computes in float32 as before, from rounded weights: a seed gives the same
-    images everywhere. With int8 convolutions it is a little smaller and faster, but an image may change slightly with the
-    machine and the size of its batch, and 'jaxgen verify' asks for a PSNR of 35 dB. The distance from the float32 file's
-    images is printed and recorded. A VAE's encoder gets fp16 weights, too, but no int8.
+    images everywhere. With int8 it is a little smaller and faster, but an image may change slightly with the machine
+    and the size of its batch, and 'jaxgen verify' asks for a PSNR of 35 dB. The distance from the images of the float32
+    file is printed and recorded. A VAE's encoder gets fp16 weights, too, but no int8.
     --web needs npm once, for onnxruntime's WebAssembly build. Instead of a run, an exported .onnx can be turned into a
     site by --web, or into a file without defaults by --inputs required.
 

@@ -23,6 +23,7 @@ from jaxgen.models import network as networks
 from jaxgen.training.restore import load_trained, start_run
 from jaxgen.training.trainer import train
 from jaxgen_export import export as exports, weight_mapping
+from jaxgen_export.quantization import Quantize
 from jaxgen_serve.web.npm_packages import Package
 
 
@@ -171,6 +172,45 @@ def test_checkpoint_is_the_one_that_was_named(command, run, captured, options, s
     assert config.model.classes == 10
     want = load_trained(run, str(step)).params
     assert all(np.array_equal(params[name], want[name]) for name in want)
+
+
+@pytest.mark.parametrize(
+    ("options", "want"),
+    [
+        ((), None),
+        (("--quantize", "fp16"), Quantize(scheme="fp16")),
+        (("--quantize", "int8", "--min-psnr", "12.5"), Quantize(scheme="int8", min_psnr=12.5)),
+        (("--quantize", "fp16", "--torchscript", "m.ts"), Quantize(scheme="fp16")),
+    ],
+)
+def test_quantisation_is_the_one_that_was_named(command, run, captured, options, want):
+    assert command("export", run, "-o", "m.onnx", *options).code == 0
+    assert captured[0][3]["quantize"] == want
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--min-psnr", "30"), "--min-psnr is a bound of --quantize, which is not given"),
+        (("--quantize", "fp16", "--network", "n.onnx"), "--network is written in float32"),
+        (
+            ("--quantize", "int8", "--torch", "w.pth"),
+            "--torch is written in float32; export it without --quantize int8",
+        ),
+        (("--quantize", "int4"), "'int4' is not one of"),
+        (("--quantize", "fp16", "--min-psnr", "-1"), "--min-psnr"),
+    ],
+)
+def test_quantisation_that_cannot_be_exits_2(refused, run, options, complaint):
+    assert complaint in refused(2, "export", run, *options)
+    assert not listing()
+
+
+def test_neither_an_exported_file_nor_a_classifier_is_quantised(refused, conditional, classifier_run):
+    line = refused(2, "export", conditional.onnx, "--quantize", "fp16", "-o", "m.onnx")
+    assert line.endswith("is a model file; give the run: jaxgen export RUN --quantize fp16")
+    line = refused(2, "export", classifier_run, "--quantize", "int8", "-o", "m.onnx")
+    assert line.endswith("is a classifier; only models that generate images are quantised")
 
 
 @pytest.mark.parametrize("checkpoint", ["7", "newest", "-1", ""])

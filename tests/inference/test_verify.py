@@ -6,7 +6,7 @@ from jaxgen.errors import JaxgenError
 from jaxgen.inference import model_file
 from jaxgen.inference.opening import opened
 from jaxgen.inference.tensors import encode_images
-from jaxgen.inference.verify import compare_images, same_images, verify, worst
+from jaxgen.inference.verify import compare_images, psnr, same_images, scheme_of, verify, worst
 
 
 def images(*differing):
@@ -35,6 +35,25 @@ def test_comparison_knows_black_from_white():
 )
 def test_images_are_the_same_up_to_the_limits(differing, same):
     assert same_images(*images(*differing)) is same
+
+
+@pytest.mark.parametrize(("off", "want"), [(1, 48.13), (5, 34.15), (255, 0.0), (0, 99.0)])
+def test_psnr_is_20_log10_of_255_over_the_difference(off, want):
+    assert psnr(np.full((2, 3, 3, 1), off, np.uint8), np.zeros((2, 3, 3, 1), np.uint8)) == pytest.approx(want, abs=0.01)
+
+
+@pytest.mark.parametrize(("off", "same"), [(0, True), (4, True), (5, False), (255, False)])
+def test_images_of_integers_are_the_same_up_to_35_db(off, same):
+    """20 log10(255 / 4) is 36.1, and of 5 it is 34.2."""
+    found, want = np.full((10, 8, 8, 1), 100 + off if off < 100 else 0, np.uint8), np.full((10, 8, 8, 1), 100, np.uint8)
+    assert same_images(found, want, "int8") is same
+    assert same_images(found, want) is same_images(found, want, "fp16") is (off == 0)
+
+
+@pytest.mark.parametrize("entry", [None, "int8", [], {}, {"scheme": 8}, {"scheme": None}])
+def test_file_without_a_scheme_that_is_a_name_is_checked_like_any_other(plain, restamped, unconditional, entry):
+    path = restamped(unconditional.onnx, manifest=lambda entries: entries.update(quantization=entry))
+    assert scheme_of(model_file.read(path)) is None
 
 
 def test_worst_rows_hold_what_was_measured_alone():
