@@ -127,8 +127,8 @@ def _how(model: Model) -> tuple[str, ...]:
         names = sampler_spec.samplers(model.inference)
         name = st.selectbox("Sampler", names, index=names.index(own.sampler), key=f"sampler {key}")
         usual = sampler_spec.choose(model.inference, sampler=name)
-        fixed = sampler_spec.unknown_part(process) or not sampler_spec.can_make(process, usual)
-        least, most = (own.steps, own.steps) if fixed else (1, process.max_steps)
+        free = sampler_spec.can_make(process, usual)  # else the file has this one plan of it
+        least, most = (1, process.max_steps) if free else (own.steps, own.steps)
         steps = int(st.number_input("Steps", least, most, min(usual.steps, most), key=f"steps {name} {key}"))
         words = ["--sampler", name, "--steps", str(steps)]
         if sampler_spec.takes_eta(process, name):
