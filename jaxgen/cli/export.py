@@ -28,7 +28,9 @@ PATH = click.Path(path_type=Path)
     default="optional",
     help="required: inputs have no defaults, for clients that cannot override them (README, 'The file').",
 )
-@click.option("--checkpoint", metavar="last|best|STEP", help="Which weights; best: lowest test loss.  [default: last]")
+@click.option(
+    "--checkpoint", metavar="last|best|STEP", help="Which weights; best: lowest FID or test loss.  [default: last]"
+)
 def export(
     run: Path,
     output: Path | None,
