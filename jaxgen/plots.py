@@ -69,8 +69,8 @@ def latent_scatter(
 
 
 def panels(names: list[str]) -> dict[str, list[str]]:
-    """The curves of each panel: a test metric shares the panel of its training metric and a score that of its floor, all
-    of 'a/' share one, and so do the discriminator's beliefs about real and fake images."""
+    """The curves of each panel: a test metric shares that of its training metric, and a floor that of its score; all of
+    'a/' share one, and so do the discriminator's beliefs about real and fake images."""
     grouped: dict[str, list[str]] = defaultdict(list)
     for name in names:
         own = name.partition("/")[0].removeprefix("test_").removesuffix(FLOOR)
