@@ -17,6 +17,7 @@ LEGEND_ROWS = 26
 MOST_LINES = 12  # in a panel with a legend, which is no help for more (a line for each latent dimension)
 
 BELIEFS = {"d_real": "D(real)", "d_fake": "D(fake)"}  # of a GAN's discriminator, in one panel
+FLOOR = "_floor"  # of the score of real images: eval_fid_floor is that of eval_fid
 BOTTOM = ("lr", "images_per_second")  # panels whose axis starts at 0, so that constants look constant
 
 Lines = Mapping[str, tuple[Sequence[int], Sequence[float]]]  # name -> steps, values
@@ -99,11 +100,12 @@ def draw_score(
 
 
 def panels(names: list[str]) -> dict[str, list[str]]:
-    """The curves of each panel: a test metric shares the panel of its training metric, all of 'a/' share one, and so do
-    the discriminator's beliefs about real and fake images."""
+    """The curves of each panel: a test metric shares that of its training metric, and a floor that of its score; all of
+    'a/' share one, and so do the discriminator's beliefs about real and fake images."""
     grouped: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        panel = " and ".join(BELIEFS.values()) if name in BELIEFS else name.partition("/")[0].removeprefix("test_")
+        own = name.partition("/")[0].removeprefix("test_").removesuffix(FLOOR)
+        panel = " and ".join(BELIEFS.values()) if name in BELIEFS else own
         grouped[panel].append(name)
     return dict(sorted(grouped.items(), key=lambda item: item[0] != "loss"))
 

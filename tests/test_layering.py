@@ -44,8 +44,8 @@ ROOMS = {
     },
     "jaxgen/models": {"jaxgen.config", "jaxgen.sampling", "jaxgen.errors", "jax", "flax"},
     "jaxgen/training": {
-        "jaxgen.config", "jaxgen.data", "jaxgen.evaluation", "jaxgen.models", "jaxgen.runs", "jaxgen.sampling", *BASE,
-        "jax", "optax", "orbax", "rich", "tensorboardX",
+        "jaxgen.config", "jaxgen.data", "jaxgen.evaluation", "jaxgen.models", "jaxgen.runs", "jaxgen.sampling",
+        "jaxgen.shipped", *BASE, "jax", "optax", "orbax", "rich", "tensorboardX",
     },
     "export/jaxgen_export": {
         "jaxgen.config", "jaxgen.models", "jaxgen.sampling", "jaxgen.inference", *BASE - {"jaxgen.plots"},

@@ -37,7 +37,9 @@ PATH = click.Path(path_type=Path)
     "--min-psnr", type=click.FloatRange(0), metavar="DB",
     help="Refuse --quantize below this PSNR to the float32 file's images.  [default: 40 for fp16, 30 for int8]",
 )  # fmt: skip
-@click.option("--checkpoint", metavar="last|best|STEP", help="Which weights; best: lowest test loss.  [default: last]")
+@click.option(
+    "--checkpoint", metavar="last|best|STEP", help="Which weights; best: lowest FID or test loss.  [default: last]"
+)
 def export(
     run: Path,
     output: Path | None,

@@ -37,6 +37,19 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Learn from this run's predictions: a smaller or faster network of the same process.",
 )
+@click.option(
+    "--eval-every",
+    type=click.IntRange(0),
+    metavar="STEPS",
+    help="Score samples every so many steps, and keep the best checkpoint by FID; 0: never.",
+)
+@click.option("--eval-count", type=click.IntRange(2), metavar="N", help="Samples to score.  [default: 1000]")
+@click.option(
+    "--extractor",
+    type=click.Path(path_type=Path),
+    metavar="FILE.onnx",
+    help="The classifier whose features are compared.  [default: the dataset's that comes with jaxgen]",
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key; may be repeated.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/PRESET]")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run, bit for bit.")
@@ -48,6 +61,9 @@ def train(
     data_dir: Path | None,
     classifier: Path | None,
     teacher: Path | None,
+    eval_every: int | None,
+    eval_count: int | None,
+    extractor: Path | None,
     settings: tuple[str, ...],
     out: Path | None,
     resume: Path | None,
@@ -57,15 +73,18 @@ def train(
     \b
     jaxgen train --model ddpm
     jaxgen train --preset ddpm-mnist --data-dir ~/mnist --set training.steps=2000
+    jaxgen train --preset cddpm-digits --eval-every 500
     jaxgen train --resume runs/ddpm-mnist
     """
     from jaxgen.errors import UsageError, extra
 
     if resume and (model_name or preset or config_file or dataset or out):
         raise UsageError(
-            "--resume takes the run's own config; it combines only with --set, --data-dir, --classifier and --teacher"
+            "--resume takes the run's own config; it combines only with --set, --data-dir, --classifier, --teacher, "
+            "--eval-every, --eval-count and --extractor"
         )
     with extra("train"):
+        from jaxgen.runs.evaluation import EvaluationRequest
         from jaxgen.runs.folder import RunFolder
         from jaxgen.training import distributed
         from jaxgen.training.signals import StopSignal
@@ -81,8 +100,8 @@ def train(
             run = RunFolder(out or Path("runs") / config.name)
         distributed.start(config)
         last = run_training(
-            config, run.path, data_dir=data_dir, classifier=classifier, teacher=teacher, stop=stop,
-            resume=resume is not None,
+            config, run.path, data_dir=data_dir, classifier=classifier, teacher=teacher,
+            evaluation=EvaluationRequest(eval_every, eval_count, extractor), stop=stop, resume=resume is not None,
         )  # fmt: skip
     click.echo(last)
 

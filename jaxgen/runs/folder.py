@@ -19,7 +19,7 @@ from jaxgen.config.renames import Say, to_stderr
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
 
-SEAL = "jaxgen.json"  # of a checkpoint: {"step", "score", "files": {relative path: sha256}}
+SEAL = "jaxgen.json"  # of a checkpoint: {"step", "score", "files": {relative path: sha256}}, and "fid" if measured
 
 
 def may_change(key: str) -> bool:

@@ -79,11 +79,12 @@ def sheet_kinds(run: RunFolder) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """step; score: its test loss, None if it was not measured; size: in bytes."""
+    """step; score: its test loss, and fid, None if they were not measured; size: in bytes."""
 
     step: int
     score: float | None
     size: int
+    fid: float | None = None
 
 
 def saved_checkpoints(run: RunFolder) -> list[Checkpoint]:
@@ -92,16 +93,17 @@ def saved_checkpoints(run: RunFolder) -> list[Checkpoint]:
     return [
         Checkpoint(
             step=int(folder.name),
-            score=_score(folder),
+            score=_sealed(folder, "score"),
+            fid=_sealed(folder, "fid"),
             size=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         )
         for folder in folders
     ]
 
 
-def _score(folder: Path) -> float | None:
+def _sealed(folder: Path, name: str) -> float | None:
     try:
-        score = json.loads((folder / SEAL).read_text())["score"]
+        score = json.loads((folder / SEAL).read_text())[name]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return score if isinstance(score, float) else None

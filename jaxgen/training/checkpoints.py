@@ -42,8 +42,8 @@ class Checkpoints:
         """Folder of the checkpoint of a step; it need not exist."""
         return self.folder / f"{step:08d}"
 
-    def save(self, state: TrainState, score: float | None = None) -> Path:
-        """Write the state of its step; score: lower is better, None if it was not measured.
+    def save(self, state: TrainState, score: float | None = None, *, fid: float | None = None) -> Path:
+        """Write the state of its step; score: its test loss; fid: of its samples; None if they were not measured.
 
         Raises JaxgenError if it cannot be written; existing checkpoints stay as they are.
         """
@@ -62,7 +62,7 @@ class Checkpoints:
         except (OSError, ValueError, RuntimeError) as err:  # a full disk raises any of these
             raise JaxgenError(f"{final}: cannot be saved: {one_line(err)}") from err
         if jax.process_index() == 0:
-            _seal(aside, step, score)
+            _seal(aside, step, score, fid)
             if final.exists():
                 _discard(final)
             aside.rename(final)
@@ -103,14 +103,21 @@ class Checkpoints:
                 self.path(later).rename(damaged)
 
     def best(self) -> int | None:
-        """Step of the checkpoint with the lowest score, None if none was scored."""
-        scored = [(score, step) for step in self.steps() if (score := self.score(step)) is not None]
-        return min(scored)[1] if scored else None
+        """Step of the checkpoint with the lowest FID, or, if none was evaluated, with the lowest test loss; None if
+        none was scored."""
+        for name in ("fid", "score"):
+            scored = [(score, step) for step in self.steps() if (score := self._sealed(step, name)) is not None]
+            if scored:
+                return min(scored)[1]
+        return None
 
     def score(self, step: int) -> float | None:
-        """The score that a checkpoint was saved with, None if it had none or cannot be read."""
+        """The test loss that a checkpoint was saved with, None if it had none or cannot be read."""
+        return self._sealed(step, "score")
+
+    def _sealed(self, step: int, name: str) -> float | None:
         try:
-            score = json.loads((self.path(step) / SEAL).read_text())["score"]
+            score = json.loads((self.path(step) / SEAL).read_text())[name]
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return score if isinstance(score, float) and math.isfinite(score) else None
@@ -139,12 +146,13 @@ def _hashes(path: Path) -> dict[str, str]:
     return hashes
 
 
-def _seal(path: Path, step: int, score: float | None) -> None:
+def _seal(path: Path, step: int, score: float | None, fid: float | None) -> None:
     """Hash every file of a checkpoint, write the list beside them, and sync everything to disk."""
     for file in path.rglob("*"):
         sync(file)
     seal = path / SEAL
-    seal.write_text(json.dumps({"step": step, "score": score, "files": _hashes(path)}))
+    measured = {} if fid is None else {"fid": fid}
+    seal.write_text(json.dumps({"step": step, "score": score, **measured, "files": _hashes(path)}))
     sync(seal)
     sync(path)
 

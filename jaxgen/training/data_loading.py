@@ -50,10 +50,15 @@ def _class_mismatch(config: Config, found: int) -> UsageError:
 
 def _source(config: Config, split: str, data_dir: Path | None) -> str | data.Dataset:
     """The source of batches: a dataset's name, or a dataset in memory if classes are left out."""
+    return load_split(config, split, data_dir) if config.data.without else config.data.dataset
+
+
+def load_split(config: Config, split: str, data_dir: Path | None) -> data.Dataset:
+    """One split in memory, without the classes that are left out. Raises UsageError for one of these that it lacks."""
     name, without = config.data.dataset, config.data.without
-    if not without:
-        return name
     whole = data.load(name, split, data_dir=data_dir, size=config.data.size, channels=config.data.channels)
+    if not without:
+        return whole
     if unknown := [label for label in without if label >= len(whole.classes)]:
         has = f"classes 0 to {len(whole.classes) - 1}" if whole.classes else "no classes"
         raise UsageError(f"data.without names class {unknown[0]}, but {name} has {has}; set data.without accordingly")

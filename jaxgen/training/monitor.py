@@ -37,11 +37,12 @@ class Monitor:
     test: Batch | None  # None if the dataset has no test split
     judge: ClassifierProbe | None = None
     total: int = 2 * SETTLED  # steps of the run
+    built: networks.Network | None = None  # the network in float32, if there is one already
     _warned: set[str] = field(default_factory=set, init=False)  # kinds of warnings given, each at most once
 
     @cached_property
     def network(self) -> networks.Network:
-        return networks.build(self.config)
+        return self.built or networks.build(self.config)
 
     @cached_property
     def apply(self) -> Any:
@@ -86,14 +87,15 @@ class Monitor:
         shown = [label for label in range(self.config.class_count) if label not in self.config.data.without]
         return np.resize(shown, count) if shown else None
 
-    def sample(self, params: Params, count: int = 0) -> np.ndarray:
-        """The first `count` (0: `sample_count`) images of seed 0, sampled as configured: uint8 [N, H, W, C]."""
+    def sample(self, params: Params, count: int = 0, *, first: int = 0) -> np.ndarray:
+        """`count` (0: `sample_count`) images of seed 0 from the index `first` on, sampled as configured: uint8
+        [N, H, W, C]."""
         count = count or self.config.training.sample_count
-        labels = self.labels(count)
+        labels = self.labels(first + count)
         images = sampling.sample(
             self.config, self.network.apply, params,
-            jnp.zeros(count, jnp.uint32), jnp.arange(count, dtype=jnp.uint32),
-            jnp.full(count, -1) if labels is None else jnp.asarray(labels),
+            jnp.zeros(count, jnp.uint32), jnp.arange(first, first + count, dtype=jnp.uint32),
+            jnp.full(count, -1) if labels is None else jnp.asarray(labels[first:]),
         )  # fmt: skip
         return to_uint8(np.asarray(images))
 

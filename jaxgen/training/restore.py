@@ -43,7 +43,7 @@ class Trained:
 
 
 def load_trained(folder: Path, checkpoint: str = "last", say: Callable[[str], None] | None = None) -> Trained:
-    """The weights of a run's checkpoint: 'last', 'best' (lowest test loss) or a step's number.
+    """The weights of a run's checkpoint: 'last', 'best' (lowest FID, or else test loss) or a step's number.
 
     Raises UsageError if `checkpoint` is none of these, JaxgenError if the run has no whole checkpoint.
     """
@@ -72,7 +72,7 @@ def _chosen_step(checkpoints: Checkpoints, name: str) -> int | None:
     if name == "best":
         best = checkpoints.best()
         if best is None:
-            raise UsageError("no checkpoint has a test loss; choose last or a step's number")
+            raise UsageError("no checkpoint has a score; choose last or a step's number")
         return best
     if not name.isdecimal() or int(name) not in checkpoints.steps():
         raise UsageError(f"checkpoint must be last, best or one of {checkpoints.steps()}, got {name!r}")

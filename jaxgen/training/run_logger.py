@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,7 +24,7 @@ class RunLogger:
     """A context manager around a run; quiet on all processes but the first."""
 
     def __init__(self, run: RunFolder, *, start: int, total: int, batch_size: int, log_every: int, main: bool) -> None:
-        with extra("train"):
+        with extra("train"), _without_torch():
             from tensorboardX import SummaryWriter
         self._run, self._total, self._batch, self._every = run, total, batch_size, log_every
         self._console = Console(stderr=True, quiet=not main)
@@ -55,6 +57,19 @@ class RunLogger:
     def say(self, line: str) -> None:
         """Print one line on the console."""
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def compiling(self, step: int) -> None:
+        """Say that the steps after `step` are being compiled."""
+        self.restart_clock(step)
+        self._bar.update(self._task, description="compiling")
+        if not self._console.is_terminal:
+            self.say("compiling")
+
+    def compiled(self, step: int) -> None:
+        """Say how long it took."""
+        self._bar.update(self._task, description="training")
+        self.say(f"compiled in {time.perf_counter() - self._clock:.1f} s")
+        self.restart_clock(step)
 
     def restart_clock(self, step: int) -> None:
         """Exclude the time so far (compiling, sampling, saving) from the next images per second."""
@@ -109,3 +124,16 @@ class RunLogger:
                 save_png(self._run.samples / f"{step:08d}{ending}.png", image, {})
                 whole = np.broadcast_to(image, (*image.shape[:2], 3))
                 self._board.add_image(name, whole, step, dataformats="HWC")
+
+
+@contextmanager
+def _without_torch() -> Iterator[None]:
+    """Hide PyTorch from an import: tensorboardX would load it, which takes seconds, for tensors that are not ours."""
+    if "torch" in sys.modules:
+        yield
+        return
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["torch"]

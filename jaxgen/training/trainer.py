@@ -24,6 +24,7 @@ from jaxgen.data.batches import Share
 from jaxgen.errors import Interrupted, UsageError
 from jaxgen.models import network as networks
 from jaxgen.models.network import Params
+from jaxgen.runs.evaluation import EvaluationRequest, agreed, write_evaluation
 from jaxgen.runs.folder import RunFolder
 from jaxgen.training import distributed
 from jaxgen.training.checkpoints import Checkpoints
@@ -31,6 +32,7 @@ from jaxgen.training.data_loading import open_data
 from jaxgen.training.distillation import load_teacher
 from jaxgen.training.divergence import DivergenceCheck, not_finite
 from jaxgen.training.environment import describe_environment
+from jaxgen.training.evaluation import Evaluator, load_evaluator
 from jaxgen.training.families import learner
 from jaxgen.training.monitor import ClassifierProbe, Monitor, classifier_probe
 from jaxgen.training.run_logger import RunLogger
@@ -55,13 +57,14 @@ from jaxgen.training.train_step import (
 
 def train(
     config: Config, folder: Path, *, data_dir: Path | None = None, classifier: Path | None = None,
-    teacher: Path | None = None, stop: StopSignal | None = None, resume: bool = False,
+    teacher: Path | None = None, evaluation: EvaluationRequest | None = None, stop: StopSignal | None = None,
+    resume: bool = False,
 ) -> Path:  # fmt: skip
     """Train, or resume from the folder's newest whole checkpoint; returns the last checkpoint.
 
     resume: `config` may differ from the folder's, and replaces it. The folder's config is written after all checks, so
     that a command with a mistake leaves nothing behind. classifier: a classifier's run, to watch the classes of the
-    samples; teacher: the run to learn from; a resumed run keeps both by default.
+    samples; teacher: the run to learn from; evaluation: by which scores; a resumed run keeps all of them by default.
     Raises UsageError if the folder holds something else, Interrupted after saving on SIGINT or SIGTERM, JaxgenError
     on a loss that is not finite.
     """
@@ -78,7 +81,9 @@ def train(
         judge = partial(classifier_probe, config, classifier_run, optional=classifier is None)
         known = run.teacher_record() if run.checkpoints.is_dir() else None
         teach = partial(load_teacher, config, teacher_run, known)
-        trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, judge, teach, stop))
+        scored = agreed(evaluation or EvaluationRequest(), run, resume=resume)
+        evaluate = partial(load_evaluator, config, scored, data_dir)
+        trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, judge, teach, evaluate, stop))
         with stop.deferred():
             if trainer is None:  # the signal came during the preparation
                 raise Interrupted("interrupted before there was anything to save", stop.signal or signal.SIGINT)
@@ -89,6 +94,7 @@ def train(
                     teacher_record=trainer.teacher.record if trainer.teacher else None,
                     palette=trainer.batches.palette,
                 )  # fmt: skip
+                write_evaluation(run, trainer.evaluator.settings if trainer.evaluator else scored)
             return trainer.run_to_end()
 
 
@@ -101,6 +107,7 @@ class Trainer:
     stop: StopSignal
     batches: data.Batches  # of this process
     monitor: Monitor
+    evaluator: Evaluator | None
     state: TrainState
     start: int
     total: int
@@ -124,18 +131,21 @@ class Trainer:
         data_dir: Path | None,
         judge: Callable[[], ClassifierProbe | None],
         teach: Callable[[], Teacher | None],
+        evaluate: Callable[[], Evaluator | None],
         stop: StopSignal,
     ) -> Trainer:
         """Load the data, build the network, restore the newest checkpoint."""
         training = config.training
         batches, test = open_data(config, data_dir)
+        evaluator = evaluate()
         mesh = device_mesh()
         if training.batch_size % mesh.size:
             raise UsageError(f"training.batch_size {training.batch_size} does not divide over {mesh.size} devices")
         total = total_steps(config, batches.steps_per_epoch)
         schedule = learning_rate(training, total)
-        teacher = teach()
-        learns = learner(config, networks.build(config, compute_dtype(training.dtype)), schedule, teacher)
+        dtype, teacher = compute_dtype(training.dtype), teach()
+        network = networks.build(config, dtype)
+        learns = learner(config, network, schedule, teacher)
         pairs = None
         if config.distilled and teacher and METHODS[config.distilled.method].pairs:
             pairs = TeacherPairs(config, teacher, run.path)
@@ -143,13 +153,14 @@ class Trainer:
             batches = PairedBatches(batches, pairs, share, seed=training.seed)
         checkpoints = Checkpoints(run.checkpoints, training.keep)
         say = None if jax.process_index() == 0 else lambda line: None
-        state = checkpoints.restore(abstract_state(learns, mesh), say=say)
+        state = checkpoints.restore(abstract_state(learns, mesh), say=say) if checkpoints.steps() else None
         distributed.require_equal(0 if state is None else int(state.step), "the newest checkpoint's step")
         if state is None:
             state = make_init(learns, mesh)(jax.random.key(training.seed))
         return cls(
-            config=config, run=run, stop=stop, batches=batches, monitor=Monitor(config, test, judge(), total),
-            state=state, start=int(state.step), total=total,
+            config=config, run=run, stop=stop, batches=batches, 
+            monitor=Monitor(config, test, judge(), total, built=network if dtype == "float32" else None),
+            evaluator=evaluator, state=state, start=int(state.step), total=total,
             sample_every=training.sample_every or batches.steps_per_epoch,
             checkpoint_every=training.checkpoint_every or training.checkpoint_epochs * batches.steps_per_epoch,
             scan=scan_steps(config, batches.steps_per_epoch),
@@ -176,6 +187,8 @@ class Trainer:
         )  # fmt: skip
         with logger, ThreadPoolExecutor(1) as loader:
             logger.say(self._headline())
+            if self.evaluator and self.start < self.total:
+                logger.say(self.evaluator.headline())
             step, periods = self.start, (self.checkpoint_every, self.sample_every)
             length = partial(chunk_length, total=self.total, scan=self.scan, periods=periods)
             ready = step < self.total and self._complete_pairs(logger)
@@ -189,7 +202,7 @@ class Trainer:
                 done, step = step, step + len(images)
                 upcoming = loader.submit(self._load, step, length(step)) if step < self.total else None
                 self._check_and_log(logger, done + 1, jax.device_get(metrics))
-                self._events(logger, step)
+                self._events(logger, done, step)
         return self._finish(logger, step)
 
     def _headline(self) -> str:
@@ -227,11 +240,12 @@ class Trainer:
         """The compiled call for this many steps; None if a signal came while it was being compiled."""
         count = len(images)
         if count not in self.calls:
+            logger.compiling(step)
             call = self.stop.side_work(lambda: self.make_call.lower(self.state, images, labels, self._key()).compile())
             if call is None:
                 return None
             self.calls[count] = call
-            logger.restart_clock(step)
+            logger.compiled(step)
         return self.calls[count]
 
     def _check_and_log(self, logger: RunLogger, first: int, metrics: dict[str, np.ndarray]) -> None:
@@ -243,16 +257,18 @@ class Trainer:
             values = {name: values[good] for name, values in metrics.items()}
             raise self.check.error(first + good, {"loss": values["loss"], **not_finite(values)})
 
-    def _events(self, logger: RunLogger, step: int) -> None:
-        """Save a checkpoint and write the diagnostics, if they are due."""
+    def _events(self, logger: RunLogger, before: int, step: int) -> None:
+        """Save a checkpoint, evaluate and write the diagnostics, if they are due after a call from step `before`."""
         last = step == self.total
-        if step % self.checkpoint_every == 0 or last:
+        evaluator = self.evaluator if self.evaluator and self.evaluator.due(before, step, self.total) else None
+        if step % self.checkpoint_every == 0 or last or evaluator:
             scores = self.stop.side_work(lambda: self.monitor.test_loss(self._local_weights())) or {}
             if bad := not_finite(scores):
                 raise self.check.error(step, bad, "test ")
             if scores:
                 logger.scalars(step, {f"test_{name}": value for name, value in scores.items()})
-            self._save(step, scores.get("loss"))
+            fid = evaluator and evaluator.run(self.monitor, self._local_weights, step, logger, self.stop)
+            self._save(step, scores.get("loss"), fid)
             logger.restart_clock(step)
         if (step % self.sample_every == 0 or last) and self.stop.signal is None:
             metrics = self.check.means() | {"step": step}
@@ -265,8 +281,8 @@ class Trainer:
                     logger.say(f"warning: step {step}: {warning}")
             logger.restart_clock(step)
 
-    def _save(self, step: int, score: float | None = None) -> None:
-        self.checkpoints.save(self.state, score)
+    def _save(self, step: int, score: float | None = None, fid: float | None = None) -> None:
+        self.checkpoints.save(self.state, score, fid=fid)
         self.saved = step
 
     def _local_weights(self) -> Params:

@@ -38,6 +38,17 @@ def test_classifier_is_passed_on(command, asked, run):
     assert [rest["classifier"] for _, _, rest in asked] == [Path("runs/judge"), Path("runs/judge"), None]
 
 
+def test_evaluation_is_passed_on(command, asked, run):
+    command("train", "--model", "ddpm", "--eval-every", "50", "--eval-count", "300", "--extractor", "x.onnx")
+    command("train", "--resume", run, "--eval-every", "0")
+    command("train", "--resume", run)
+    assert [tuple(rest["evaluation"]) for _, _, rest in asked] == [
+        (50, 300, Path("x.onnx")),
+        (0, None, None),
+        (None, None, None),
+    ]
+
+
 def test_resume_takes_what_warnings_advise(command, asked, tmp_path):
     settings = {
         "gan-digits": ["gan.discriminator_lr=0.0001", "gan.loss=hinge", "gan.critic_steps=2", "model.dropout=0.1"],

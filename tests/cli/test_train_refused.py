@@ -25,6 +25,20 @@ def test_classifier_that_is_none_is_one_line_and_leaves_nothing(command, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--eval-every", "5", "--extractor", "nowhere.onnx"], "--extractor: nowhere.onnx: "),
+        (["--eval-count", "5"], "--eval-count and --extractor belong to --eval-every, which is not given"),
+        (["--eval-every", "-1"], "Invalid value for '--eval-every'"),
+    ],
+)
+def test_evaluation_that_cannot_be_is_one_line_before_the_training(command, arguments, words):
+    outcome = command("train", "--preset", "vae-digits", "--set", "training.steps=1", *arguments)
+    assert outcome.code == 2 and words in outcome.line and outcome.out == ""
+    assert not Path("runs/vae-digits").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
         ([], "give --model, --preset or --config; 'jaxgen presets' lists the presets"),
         (["--model", "ddpm", "--preset", "ddpm-mnist"], "not both"),
         (["--model", "dppm"], "unknown model 'dppm' (did you mean 'ddpm'?)"),

@@ -46,6 +46,11 @@ def test_loss_comes_first_and_the_test_set_is_plotted_beside_it():
     assert grouped["share"] == ["share/0", "share/1"]
 
 
+def test_score_is_plotted_beside_its_floor():
+    grouped = panels(["loss", "eval_fid_floor", "eval_recall", "eval_fid"])
+    assert grouped == {"loss": ["loss"], "eval_fid": ["eval_fid_floor", "eval_fid"], "eval_recall": ["eval_recall"]}
+
+
 @pytest.fixture
 def axes(monkeypatch):
     """axes(curves): the panels that are drawn, by title."""

@@ -70,15 +70,18 @@ def test_sheets_are_listed_by_kind_and_step(run):
 
 
 def test_checkpoints_have_their_score_and_size(run):
-    for step, score in (("5", 0.25), ("10", None)):
+    for step, seal in (("5", {"score": 0.25, "fid": 3.5}), ("10", {"score": None})):
         folder = run.checkpoints / step
         folder.mkdir(parents=True)
         (folder / "weights").write_bytes(bytes(100))
-        (folder / "jaxgen.json").write_text(json.dumps({"score": score}))
+        (folder / "jaxgen.json").write_text(json.dumps(seal))
     (run.checkpoints / "7.orbax-checkpoint-tmp").mkdir()
     sizes = {int(path.parent.name): 100 + path.stat().st_size for path in run.checkpoints.glob("*/jaxgen.json")}
     found = sorted(saved_checkpoints(run), key=lambda point: point.step)
-    assert found == [Checkpoint(step=5, score=0.25, size=sizes[5]), Checkpoint(step=10, score=None, size=sizes[10])]
+    assert found == [
+        Checkpoint(step=5, score=0.25, size=sizes[5], fid=3.5),
+        Checkpoint(step=10, score=None, size=sizes[10]),
+    ]
 
 
 def test_runs_are_listed_newest_first(run, tmp_path):

@@ -149,6 +149,17 @@ def test_last_ones_and_the_best_are_kept(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00000005", "00000006"]
 
 
+def test_best_is_the_lowest_fid_where_one_was_measured(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    measured = [(1, 0.1, None), (2, 0.5, 40.0), (3, 0.4, 50.0), (4, None, 30.0), (5, 0.05, None)]
+    best = []
+    for step, score, fid in measured:
+        checkpoints.save(state_of(step), score, fid=fid)
+        best.append(checkpoints.best())
+    assert best == [1, 2, 2, 4, 4] and checkpoints.steps() == [4, 5]
+    assert [checkpoints.score(step) for step in (4, 5)] == [None, 0.05]
+
+
 def test_a_step_saved_again_replaces_the_first(three):
     three.save(state_of(3)._replace(ema={"a": jnp.zeros(300), "b.c": jnp.ones((2, 3))}))
     assert not three.restore(LIKE).ema["a"].any()

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -94,6 +96,39 @@ def test_pipe_gets_plain_lines_on_stderr(run, clock, capsys):
         "step 5/20  loss 0.5000  40 images/s  3 s left",
         "step 10/20  loss 1.0000  0 images/s  3 min left",
     ]
+
+
+def test_compiling_is_said_with_its_time_which_does_not_count_in_the_speed(run, clock, capsys):
+    with report(run, every=5) as to:
+        to.compiling(0)
+        clock[0] += 12.5
+        to.compiled(0)
+        clock[0] += 1
+        tell(to, 1, 5)
+    assert capsys.readouterr().err.splitlines()[:3] == [
+        "compiling",
+        "compiled in 12.5 s",
+        "step 5/20  loss 0.5000  40 images/s  3 s left",
+    ]
+
+
+def test_terminal_says_that_it_compiles_in_its_bar(run, clock, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with report(run) as to:
+        to.compiling(0)
+    assert "compiling" in capsys.readouterr().err
+
+
+def test_tensorboard_does_not_load_pytorch(tmp_path):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom importlib.util import find_spec\n"
+        "from jaxgen.runs.folder import RunFolder\nfrom jaxgen.training.run_logger import RunLogger\n"
+        "RunLogger(RunFolder(Path(sys.argv[1])), start=0, total=1, batch_size=1, log_every=1, main=True)\n"
+        "print('torch' in sys.modules, 'tensorboardX' in sys.modules, find_spec('torch') is not None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("False True True\n", "")
 
 
 def test_terminal_gets_a_bar(run, clock, capsys, monkeypatch):

@@ -18,7 +18,8 @@ from jaxgen_serve.dashboard.streamlit_options import RUNS_VARIABLE
 
 WIDE = 20  # ratio of largest to smallest above which curves are drawn on a logarithmic axis
 MOST_POINTS = 400  # of a drawn curve: about one per pixel
-NAMES = {"loss": "training", "test_loss": "test"}
+FID = ("eval_fid", "eval_fid_floor")  # the curves of a run that is evaluated while it trains
+NAMES = {"loss": "training", "test_loss": "test", "eval_fid": "FID", "eval_fid_floor": "FID of test images"}
 
 
 def runs_as_given() -> str:

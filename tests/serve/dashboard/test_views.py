@@ -1,5 +1,6 @@
 """Each page of the dashboard, as Streamlit runs it without a browser."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from dashboards import SHORT, wait
 from servers import forged, loops_for_ever
 from streamlit.testing.v1 import AppTest
 
+from jaxgen.config.presets import preset
 from jaxgen.images import png_pixels
 from jaxgen.inference import model_file
 from jaxgen.inference.model import Model
+from jaxgen.runs.folder import RunFolder
 from jaxgen_serve.dashboard import loading, streamlit_options
 from jaxgen_serve.dashboard.background_jobs import Jobs
 from jaxgen_serve.dashboard.commands import answer
@@ -111,6 +114,28 @@ def test_runs_page_shows_certificate_and_verifies(page, trained, conditional, mo
     assert set(app.dataframe[2].value["runtime"]) == {"pytorch", "torchscript", "onnxruntime"}
     clean(button(app, "Verify here").click().run())
     assert "of pixels identical" in app.success[0].value
+
+
+def test_pages_show_the_fid_of_a_run_beside_its_loss(page, tmp_path):
+    run = RunFolder(tmp_path / "scored")
+    run.write(preset("ddpm-digits"), None)
+    rows = [{"step": step, "loss": 2 / step, "test_loss": 3 / step} for step in (1, 2, 3)]
+    rows += [{"step": step, "eval_fid": 9.5 - step, "eval_fid_floor": 1.25} for step in (2, 3)]
+    run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (run.checkpoints / "00000003").mkdir(parents=True)
+    (run.checkpoints / "00000003/jaxgen.json").write_text(json.dumps({"step": 3, "score": 1.0, "fid": 6.5}))
+    app = clean(page("runs", tmp_path))
+    assert app.dataframe[0].value["best FID"].tolist() == [6.5] == app.dataframe[1].value["FID"].tolist()
+    assert len(app.get("vega_lite_chart")) == 2 and "FID of samples, and of test images" in captions(app)
+    app.selectbox(key="curve").set_value("eval_fid").run()
+    assert len(clean(app).get("vega_lite_chart")) == 1
+    app = page("train", tmp_path)
+    app.selectbox(key="watched").set_value("scored").run()
+    assert len(clean(app).get("vega_lite_chart")) == 2 and "FID of samples, and of test images" in captions(app)
+
+
+def captions(app: AppTest) -> list[str]:
+    return [caption.value for caption in app.caption]
 
 
 def test_generate_page_samples_what_the_model_samples_for_its_seed_and_class(page, conditional, tmp_path):

@@ -12,7 +12,7 @@ from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.metrics import Curves, Tail
 from jaxgen.runs.status import Status, config_of, duration, last_written, read_status, sample_sheets
 from jaxgen_serve.dashboard.background_jobs import Activity, Jobs, complaint
-from jaxgen_serve.dashboard.ui import chart, runs_as_given, runs_folder, show_errors, show_image
+from jaxgen_serve.dashboard.ui import FID, chart, runs_as_given, runs_folder, show_errors, show_image
 
 EVERY = 0.5  # seconds between updates: what is shown is at most a second old
 EXPORT = ".export"  # suffix of the name of a job that exports a run
@@ -41,6 +41,9 @@ def _panel(name: str, was_going_on: bool) -> None:
     left, right = st.columns([3, 2], gap="medium") if newest else (st.container(), None)
     with left:
         chart(curve, shown)
+        if FID[0] in curves:
+            st.caption("FID of samples, and of test images")
+            chart(curve, FID, height=180)
     if newest and right:
         step, sheet = newest
         with right:
@@ -108,7 +111,7 @@ def _further(jobs: Jobs, run: RunFolder, now: Status) -> None:
 
 def _numbers(config: Config | None, curves: Curves) -> None:
     """The other curves, small; only drawn while the expander is open, since each is slow in a browser."""
-    others = [name for name in curves if name not in ("loss", "test_loss") and "/" not in name]
+    others = [name for name in curves if name not in ("loss", "test_loss", *FID) and "/" not in name]
     if not others:
         return
     expander = st.expander("Other curves", on_change="rerun", key="other curves")

@@ -16,7 +16,7 @@ from jaxgen.runs.metrics import Curves
 from jaxgen.runs.status import config_of, read_status, runs_in, sample_sheets, saved_checkpoints, sheet_kinds
 from jaxgen_serve.dashboard import loading
 from jaxgen_serve.dashboard.background_jobs import Jobs, complaint
-from jaxgen_serve.dashboard.ui import chart, runs_as_given, runs_folder, show_errors, show_image, title
+from jaxgen_serve.dashboard.ui import FID, chart, runs_as_given, runs_folder, show_errors, show_image, title
 from jaxgen_serve.dashboard.views.live import EXPORT, curves_of, export_of, newest_loss, seconds_since, state_of
 
 EXPORT_SECONDS = 1800.0  # until an export is stopped
@@ -57,6 +57,7 @@ def _table(runs: list[RunFolder]) -> None:
         "progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
         "loss": st.column_config.NumberColumn(format="%.4g"),
         "best test loss": st.column_config.NumberColumn(format="%.4g"),
+        "best FID": st.column_config.NumberColumn(format="%.4g"),
     }
     st.dataframe(rows, hide_index=True, column_config=form, width="stretch", placeholder=NOTHING)
 
@@ -65,6 +66,7 @@ def _row(run: RunFolder) -> dict[str, Any]:
     config, curves = config_of(run), curves_of(run)
     now = read_status(run, curves)
     _, tests = curves.get("test_loss", ([], []))
+    _, distances = curves.get(FID[0], ([], []))
     return {
         "run": run.name,
         "state": state_of(now, Jobs(runs_folder()).activity(run.name))[0],
@@ -74,6 +76,7 @@ def _row(run: RunFolder) -> dict[str, Any]:
         "step": now.step,
         "loss": newest_loss(curves),
         "best test loss": min(tests, default=None),
+        "best FID": min(distances, default=None),
         "exported": export_of(run).exists(),
     }
 
@@ -86,7 +89,17 @@ def _compare(runs: list[str], first: list[str], all_curves: dict[str, Curves]) -
     if not names:
         return
     name = what.selectbox("Curve", names, index=names.index("loss") if "loss" in names else 0, key="curve")
-    chart(lines, [name], height=280)
+    scored = {run: curves for run, curves in lines.items() if FID[0] in curves}
+    if not scored or name in FID:
+        chart(lines, [name], height=280)
+        return
+    left, right = st.columns(2)
+    with left:
+        st.caption(name.replace("_", " "))
+        chart(lines, [name], height=280)
+    with right:
+        st.caption("FID of samples" + (", and of test images" if len(scored) == 1 else ""))
+        chart(scored, FID if len(scored) == 1 else FID[:1], height=280)
 
 
 def _alike(runs: list[RunFolder]) -> list[str]:
@@ -122,9 +135,13 @@ def _checkpoints(run: RunFolder) -> None:
     if not checkpoints:
         st.caption("None yet.")
         return
-    rows = [{"step": point.step, "test loss": point.score, "size, MB": point.size / MB} for point in checkpoints]
+    rows = [
+        {"step": point.step, "test loss": point.score, "FID": point.fid, "size, MB": point.size / MB}
+        for point in checkpoints
+    ]
     form: dict[str, Any] = {
         "test loss": st.column_config.NumberColumn(format="%.5g"),
+        "FID": st.column_config.NumberColumn(format="%.4g"),
         "size, MB": st.column_config.NumberColumn(format="%.1f"),
     }
     st.dataframe(rows, hide_index=True, column_config=form, width="stretch", placeholder=NOTHING)
