@@ -143,7 +143,7 @@ def _in_integers(core: ModelProto, inference: Inference) -> ModelProto:
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):
         def __init__(self, rows: Sequence[Feeds]) -> None:
             self._rows = iter(rows)
 

@@ -34,6 +34,7 @@ def student_of(
     if teacher.distilled:
         raise UsageError(f"{teacher.name} is a student of {teacher.plan.steps} steps; distil its own teacher")  # type: ignore[union-attr]
     process = teacher.process
+    assert process
     if not 1 <= steps <= process.max_steps:
         raise UsageError(
             f"--steps must be from 1 to {process.max_steps}, the most that {teacher.name} takes, got {steps}"

@@ -100,7 +100,8 @@ def tune(
     for sampler in {start.sampler: None for start in starts}:
         start = min((one for one in starts if one.sampler == sampler), key=lambda one: one.error)
         found = search(
-            lambda times, sampler=sampler: near(table(sampler, times)), start.times,
+            lambda times, sampler=sampler: near(table(sampler, times)),  # type: ignore[misc]
+            start.times,
             grid=kind.grid, floor=kind.floor, ceiling=ceiling, budget=budget // 2,
         )  # fmt: skip
         measured += found.measured

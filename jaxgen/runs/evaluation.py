@@ -18,7 +18,7 @@ class EvaluationRequest(NamedTuple):
     """What a command asks for; None: as before, or the default. The fields are those of `Evaluation`."""
 
     every: int | None = None
-    count: int | None = None
+    count: int | None = None  # type: ignore[assignment]
     extractor: Path | None = None
 
 

@@ -43,7 +43,7 @@ def adversarial(config: Config, network: Network, schedule: optax.Schedule, teac
     noise; in each the x0 it finds is compared with the teacher's image and shown to the discriminator.
     """
     game = Adversarial(config, network, schedule, teacher)
-    return Learner(game.init, game.update)
+    return Learner(game.init, game.update)  # type: ignore[arg-type]  # its images are Pairs
 
 
 class Adversarial:

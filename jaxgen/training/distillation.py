@@ -13,7 +13,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxgen.config import Config
+from jaxgen.config import Config, UNetConfig
 from jaxgen.errors import UsageError
 from jaxgen.models.network import weights_hash
 from jaxgen.runs.folder import RunFolder
@@ -53,7 +53,7 @@ def load_teacher(config: Config, run: Path | None, known: Mapping[str, Any] | No
     for what, ours, theirs in pairs:
         if ours != theirs:
             raise UsageError(f"--teacher: {run} has another {what}: {theirs}, and {config.name} has {ours}")
-    record = {"name": other.name, "sha256": weights_hash(trained.params), "steps": trained.step}
+    record: dict[str, Any] = {"name": other.name, "sha256": weights_hash(trained.params), "steps": trained.step}
     if config.distilled and known and known.get("sha256") != record["sha256"]:
         was = f"{known.get('name')} of {known.get('steps')} steps, weights {str(known.get('sha256'))[:12]}"
         raise UsageError(
@@ -71,4 +71,5 @@ def _compared(config: Config, process: Process | None) -> Process | None:
 
 def _architecture(config: Config) -> Any:
     """The network's section without what only training reads."""
-    return replace(config.model, dropout=0.0, label_dropout=0.0)  # type: ignore[call-arg]
+    assert isinstance(config.model, UNetConfig)
+    return replace(config.model, dropout=0.0, label_dropout=0.0)

@@ -41,7 +41,7 @@ class Pairs(NamedTuple):
     of the student's k steps; the last one is its image."""
 
     label: Array
-    index: Array
+    index: Array  # type: ignore[assignment]
     wanted: Array
     points: Array
 
@@ -136,6 +136,7 @@ class PairedBatches:
         self._rounds = share.steps(pairs.count)
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self.steps_per_epoch, self.classes, self.shape = real.steps_per_epoch, real.classes, real.shape
+        self.palette = real.palette
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, Any]:
         """Images uint8 [B, H, W, C], and `Pairs`."""

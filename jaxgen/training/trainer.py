@@ -267,7 +267,7 @@ class Trainer:
                 raise self.check.error(step, bad, "test ")
             if scores:
                 logger.scalars(step, {f"test_{name}": value for name, value in scores.items()})
-            fid = evaluator and evaluator.run(self.monitor, self._local_weights, step, logger, self.stop)
+            fid = evaluator.run(self.monitor, self._local_weights, step, logger, self.stop) if evaluator else None
             self._save(step, scores.get("loss"), fid)
             logger.restart_clock(step)
         if (step % self.sample_every == 0 or last) and self.stop.signal is None:
