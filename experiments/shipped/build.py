@@ -25,10 +25,13 @@ from jaxgen.files import write_atomically
 from jaxgen.inference import model_file
 from jaxgen_export.stamping import stamped
 
+LARGEST = 10_000  # images to score
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that has the name of its preset")
+    parser.add_argument("--count", type=int, help="images to score; default: as many as there are test images")
     parser.add_argument("--replace", action="store_true", help="of extractors that ship already")
     arguments = parser.parse_args()
     for run in arguments.runs:
@@ -36,7 +39,7 @@ def main() -> None:
         if isinstance(config, Classifier):
             build_extractor(run, config.data.dataset, arguments.replace)
         else:
-            build_model(run, config.data.dataset)
+            build_model(run, config.data.dataset, arguments.count)
 
 
 def build_extractor(run: Path, dataset: str, replace: bool) -> None:
@@ -47,9 +50,9 @@ def build_extractor(run: Path, dataset: str, replace: bool) -> None:
     jaxgen("export", run, "-o", path)
 
 
-def build_model(run: Path, dataset: str) -> None:
-    """As many images are scored as there are test images, so that a score and its floor are of equally many."""
-    count = data.info(dataset).splits["test"]
+def build_model(run: Path, dataset: str, count: int | None) -> None:
+    """At most as many images are scored as there are test images, so that a score and its floor are of equally many."""
+    count = min(count or LARGEST, data.info(dataset).splits["test"])
     path = shipped.FOLDER / f"{run.name}.onnx"
     jaxgen("export", run, "-o", path)
     report = json.loads(jaxgen("eval", path, "--dataset", dataset, "-n", count, "--json"))

@@ -28,9 +28,10 @@ in `jaxgen/shipped`, which `experiments/shipped/build.py` makes from trained run
 
 def main() -> None:
     (DOCS / "models").mkdir(exist_ok=True)
-    for name in shipped.models():
-        command = [sys.executable, "-m", "jaxgen", "sample", name, "-n", "60", "-o", DOCS / "models" / f"{name}.png"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    for name, path in shipped.models().items():
+        sample = [sys.executable, "-m", "jaxgen", "sample", name, "-n", "60", "-o", DOCS / "models" / f"{name}.png"]
+        sample += ["--label", "all"] if read(path).inference.classes else []
+        subprocess.run(sample, check=True, stdout=subprocess.DEVNULL)
     (DOCS / "models.md").write_text(page(), "utf-8")
 
 

@@ -95,7 +95,7 @@ def eval_(
     the extractor alone.
 
     \b
-    jaxgen eval cddpm-digits --dataset digits -n 300
+    jaxgen eval cvae-digits --dataset digits -n 300
     jaxgen eval runs/mine --dataset mnist --sheet sheet.png
     jaxgen eval model.onnx --dataset mnist --steps 1,2,4,8,16,50 --plot steps.png --json
     jaxgen eval images.npy --dataset folder:~/images --fit-extractor

@@ -19,8 +19,8 @@ def models(ctx: click.Context, as_json: bool) -> None:
 
     \b
     jaxgen models
-    jaxgen models show cddpm-digits
-    jaxgen sample cddpm-digits --label 7
+    jaxgen models show cvae-mnist
+    jaxgen sample cvae-mnist --label 7
     """
     if ctx.invoked_subcommand:
         return
@@ -50,7 +50,7 @@ def show(name: str) -> None:
     """Describe a model that comes with jaxgen: what it was trained on and how, its scores, its certificate.
 
     \b
-    jaxgen models show cddpm-digits
+    jaxgen models show cvae-mnist
     """
     from jaxgen import shipped
     from jaxgen.cli.summary import summary

@@ -1,4 +1,4 @@
-"""The model files that come with the package, by name: `cddpm-digits` is the file cddpm-digits.onnx in this folder."""
+"""The model files that come with the package, by name: `cvae-mnist` is the file cvae-mnist.onnx in this folder."""
 
 from __future__ import annotations
 

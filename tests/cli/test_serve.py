@@ -21,7 +21,7 @@ def taken():
     [
         (2, ["nowhere.onnx"], "no such file or folder, and no model of this name"),
         (2, ["../models/x"], "no such file or folder"),
-        (2, ["cddpm-digit"], "(did you mean 'cddpm-digits'?)"),
+        (2, ["cvae-mnis"], "(did you mean 'cvae-mnist'?)"),
         (2, ["--cors", "example.org"], "an origin such as https://example.org"),
         (2, ["--cors", "*"], "an origin such as https://example.org"),
         (2, ["--token", "short"], "8 printable ASCII characters"),

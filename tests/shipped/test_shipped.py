@@ -19,7 +19,7 @@ ALL = [*sorted(shipped.FOLDER.glob("*.onnx")), *sorted(shipped.EXTRACTORS.glob("
 
 
 def test_models_are_the_files_of_the_folder_but_encoders():
-    assert {"cddpm-digits", "cvae-digits"} <= shipped.models().keys()
+    assert {"cvae-mnist", "cvae-digits"} <= shipped.models().keys()
     assert all(path == shipped.FOLDER / f"{name}.onnx" for name, path in shipped.models().items())
     assert not [name for name in shipped.models() if "encoder" in name]
 
@@ -29,7 +29,7 @@ def test_file_is_whole_and_its_certificate_holds_here(path):
     artifact = model_file.read(path)
     VALIDATOR.validate(artifact.manifest)
     assert verify(opened(artifact))["same"]
-    assert artifact.fact("name", str) == {"digits": "classifier-digits"}.get(
+    assert artifact.fact("name", str) == {name: f"classifier-{name}" for name in ("digits", "mnist")}.get(
         path.stem, path.stem.removesuffix(".encoder")
     )
 
@@ -47,21 +47,21 @@ def test_all_of_it_takes_less_than_40_mb():
     assert sum(path.stat().st_size for path in shipped.FOLDER.rglob("*")) < 40e6
 
 
-@pytest.mark.parametrize("path", ["x.onnx", "cddpm-digits.onnx", "./cddpm-digits", "folder/cddpm-digits"])
+@pytest.mark.parametrize("path", ["x.onnx", "cvae-mnist.onnx", "./cvae-mnist", "folder/cvae-mnist"])
 def test_path_stays_a_path(path):
     assert shipped.located(path) == Path(path)
 
 
 def test_file_of_the_users_comes_before_a_shipped_model_of_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert shipped.located("cddpm-digits") == shipped.FOLDER / "cddpm-digits.onnx"
-    (tmp_path / "cddpm-digits").write_bytes(b"mine")
-    assert shipped.located("cddpm-digits") == Path("cddpm-digits")
+    assert shipped.located("cvae-mnist") == shipped.FOLDER / "cvae-mnist.onnx"
+    (tmp_path / "cvae-mnist").write_bytes(b"mine")
+    assert shipped.located("cvae-mnist") == Path("cvae-mnist")
 
 
 def test_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(UsageError, match=r"cddpm-digit: no such file, .*did you mean 'cddpm-digits'"):
-        Model.open("cddpm-digit")
+    with pytest.raises(UsageError, match=r"cvae-mnis: no such file, .*did you mean 'cvae-mnist'"):
+        Model.open("cvae-mnis")
     with pytest.raises(UsageError, match=r"no extractor of 'emnist' comes with jaxgen .*digits"):
         shipped.extractor("emnist")
     with pytest.raises(UsageError, match="no extractor"):
@@ -90,13 +90,13 @@ def test_latent_tools_find_the_encoder_that_ships_beside_its_model(jaxgen, tmp_p
 def test_list_and_card_say_what_the_files_say(jaxgen):
     rows = json.loads(jaxgen("models", "--json").stdout)
     assert rows.keys() == shipped.models().keys()
-    fid = rows["cddpm-digits"]["scores"]["fid"]
+    fid = rows["cvae-mnist"]["scores"]["fid"]
     table = jaxgen("models").stdout.splitlines()
-    (line,) = [line for line in table if line.startswith("cddpm-digits ")]
+    (line,) = [line for line in table if line.startswith("cvae-mnist ")]
     assert len(table) == 1 + len(rows) and line.endswith(f"{fid['value']:.2f} ({fid['floor']:.2f})")
-    card = jaxgen("models", "show", "cddpm-digits").stdout
-    data = bytearray(shipped.model("cddpm-digits").read_bytes())
-    sha256 = rows["cddpm-digits"]["sha256"]
+    card = jaxgen("models", "show", "cvae-mnist").stdout
+    data = bytearray(shipped.model("cvae-mnist").read_bytes())
+    sha256 = rows["cvae-mnist"]["sha256"]
     at = data.index(sha256.encode())
     data[at : at + 64] = b"0" * 64
     assert sha256 == hashlib.sha256(data).hexdigest() and sha256 in card
@@ -104,5 +104,5 @@ def test_list_and_card_say_what_the_files_say(jaxgen):
 
 
 def test_card_of_an_unknown_model_is_refused_in_a_line(jaxgen):
-    done = jaxgen("models", "show", "cddpm-digitz")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "did you mean 'cddpm-digits'" in done.stderr
+    done = jaxgen("models", "show", "cvae-mnisd")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "did you mean 'cvae-mnist'" in done.stderr
