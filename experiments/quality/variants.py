@@ -6,6 +6,7 @@ Everything that a row rests on is spelled out here, so that a preset that change
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from jaxgen import config as configs
 from jaxgen.config.presets import preset
@@ -44,7 +45,7 @@ class Variant:
         values = dict(setting.split("=") for setting in (*self.network, *TRAINING, *process, *self.changes))
         return tuple(f"{key}={value}" for key, value in values.items())
 
-    @property
+    @cached_property
     def config(self) -> configs.Config:
         return configs.override(preset(self.preset), self.settings)
 
