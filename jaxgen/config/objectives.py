@@ -19,9 +19,11 @@ class DiffusionConfig:
     schedule: Literal["linear", "cosine", "sigmoid"] = "linear"
     beta_start: float = 1e-4  # linear schedule only
     beta_end: float = 0.02
-    prediction: Literal["eps", "x0", "v"] = "eps"
+    prediction: Literal["eps", "x0", "v", "edm"] = "eps"  # edm: preconditioned as in Karras et al. 2022
     weighting: Literal["simple", "min-snr"] = "simple"
     min_snr_gamma: float = 5.0
+    # Of training timesteps: uniform or logit-normal over t / T, or log-normal over noise levels (Karras et al. 2022).
+    times: Literal["uniform", "logit-normal", "log-normal"] = "uniform"
     # The default plan of an exported file.
     sampler: str = field(default="ddim", metadata={"choices": SAMPLERS})
     sampler_steps: int = 50

@@ -143,11 +143,27 @@ SAMPLERS: dict[str, Sampler] = {
     "dpmpp-2m": Sampler(dpmpp_2m),
 }
 
+SIGMA_DATA = 0.5  # the deviation of images that 'edm' assumes
+
+
+def _edm(a: Array) -> tuple[Array, Array]:
+    """The preconditioning of Karras et al. 2022, Table 1, for images of deviation s = SIGMA_DATA.
+
+    There, x0 = c_skip y + c_out out with y = x / sqrt(a), which has noise of deviation sigma, sigma^2 = (1 - a) / a.
+    With q = a s^2 + 1 - a, the variance of x, c_skip = s^2 a / q and c_out = s sqrt((1 - a) / q). The network should
+    give (sqrt(1 - a) x0 - s^2 sqrt(a) eps) / (s sqrt(q)), whose variance is 1 at every a; for s = 1 that is -v. c_in y
+    would be x / sqrt(q): the network is given x as it is, which is that up to a factor between s and 1.
+    """
+    variance = a * SIGMA_DATA**2 + 1 - a
+    return SIGMA_DATA**2 * np.sqrt(a) / variance, SIGMA_DATA * np.sqrt((1 - a) / variance)
+
+
 # alpha_bar -> (x0_x, x0_out): x0 from x and the network's prediction.
 PREDICTIONS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
     "eps": lambda a: (1 / np.sqrt(a), -np.sqrt((1 - a) / a)),
     "x0": lambda a: (np.zeros_like(a), np.ones_like(a)),
     "v": lambda a: (np.sqrt(a), -np.sqrt(1 - a)),  # Salimans & Ho 2022
+    "edm": _edm,
 }
 
 

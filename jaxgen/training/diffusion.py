@@ -13,6 +13,7 @@ from jax import Array
 from jaxgen.config import DDPM, DiffusionConfig, Flow
 from jaxgen.errors import lookup
 from jaxgen.models.network import Network, Params
+from jaxgen.sampling.plan import SIGMA_DATA
 from jaxgen.sampling.sampler_spec import schedule_of
 from jaxgen.training.train_step import Loss, Metrics, Predictor
 
@@ -32,11 +33,18 @@ class Prediction:
     weight: Callable[[np.ndarray], np.ndarray]
 
 
+def _edm_target(x0: Array, eps: Array, a: Array) -> Array:
+    """Derived in `jaxgen.sampling.plan`, whose columns have x0 back from it; its variance is 1 at every timestep."""
+    deviation = jnp.sqrt(a * SIGMA_DATA**2 + 1 - a)
+    return (jnp.sqrt(1 - a) * x0 / SIGMA_DATA - jnp.sqrt(a) * SIGMA_DATA * eps) / deviation
+
+
 PREDICTIONS: dict[str, Prediction] = {
     "eps": Prediction(lambda x0, eps, a: eps, lambda snr: 1 / snr),
     "x0": Prediction(lambda x0, eps, a: x0, np.ones_like),
     # Salimans & Ho 2022, appendix D
     "v": Prediction(lambda x0, eps, a: jnp.sqrt(a) * eps - jnp.sqrt(1 - a) * x0, lambda snr: 1 / (snr + 1)),
+    "edm": Prediction(_edm_target, lambda snr: 1 / (snr + 1 / SIGMA_DATA**2)),
 }
 
 
@@ -59,6 +67,39 @@ def loss_weights(diffusion: DiffusionConfig) -> np.ndarray:
     return np.minimum(snr, diffusion.min_snr_gamma) * PREDICTIONS[diffusion.prediction].weight(snr)
 
 
+def log_noise_levels(diffusion: DiffusionConfig) -> np.ndarray:
+    """ln sigma at each timestep, never decreasing: [T] float64; sigma is the deviation of noise relative to the image.
+
+    Source: Karras et al. 2022, Table 1.
+    """
+    a = schedule_of(diffusion.process)
+    return np.log((1 - a) / a) / 2
+
+
+def uniform(key: Array, shape: tuple[int, ...], log_sigma: np.ndarray) -> Array:
+    return jax.random.randint(key, shape, 0, len(log_sigma))
+
+
+def logit_normal(key: Array, shape: tuple[int, ...], log_sigma: np.ndarray) -> Array:
+    """t / T is the sigmoid of a standard normal (Esser et al. 2024, section 3.1)."""
+    share = jax.nn.sigmoid(jax.random.normal(key, shape))
+    return jnp.minimum((share * len(log_sigma)).astype(int), len(log_sigma) - 1)
+
+
+def log_normal(key: Array, shape: tuple[int, ...], log_sigma: np.ndarray) -> Array:
+    """The timesteps nearest to noise levels whose logarithm is normal (Karras et al. 2022, Table 1)."""
+    drawn = -1.2 + 1.2 * jax.random.normal(key, shape)
+    return jnp.searchsorted(jnp.asarray((log_sigma[1:] + log_sigma[:-1]) / 2, jnp.float32), drawn)
+
+
+# The distributions of training timesteps in 0 ... T - 1: sampler(key, shape, ln sigma of each [T]).
+TIMESTEPS: dict[str, Callable[[Array, tuple[int, ...], np.ndarray], Array]] = {
+    "uniform": uniform,
+    "logit-normal": logit_normal,
+    "log-normal": log_normal,
+}
+
+
 def drop_labels(label: Array, share: float, *, key: Array) -> Array:
     """Labels [B], each replaced by the null class with probability `share` (Ho & Salimans 2022, algorithm 1)."""
     return jnp.where(jax.random.bernoulli(key, share, label.shape), -1, label)
@@ -71,18 +112,19 @@ def _network_labels(config: DDPM | Flow, label: Array, *, key: Array, train: boo
 
 
 def ddpm(config: DDPM, network: Network, teacher: Predictor | None = None) -> Loss:
-    """Weighted mean squared error of the prediction at uniform timesteps (Ho et al. 2020, equation 14).
+    """Weighted mean squared error of the prediction at random timesteps (Ho et al. 2020, equation 14).
 
     teacher: in training, its prediction replaces the true target (Hinton et al. 2015).
     """
     diffusion = config.diffusion
     alpha_bar = jnp.asarray(schedule_of(diffusion.process), jnp.float32)
     weights = jnp.asarray(loss_weights(diffusion), jnp.float32)
+    log_sigma = log_noise_levels(diffusion)
 
     def loss(params: Params, x0: Array, label: Array, *, key: Array, train: bool = True) -> tuple[Array, Metrics]:
         """x0: [B, H, W, C] in [-1, 1]; label: [B] int, -1 for none."""
         t_key, eps_key, label_key, dropout_key = jax.random.split(key, 4)
-        t = jax.random.randint(t_key, x0.shape[:1], 0, diffusion.steps)
+        t = TIMESTEPS[diffusion.times](t_key, x0.shape[:1], log_sigma)
         eps = jax.random.normal(eps_key, x0.shape, x0.dtype)
         x_t = q_sample(x0, t, eps, alpha_bar)
         label = _network_labels(config, label, key=label_key, train=train)

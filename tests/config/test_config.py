@@ -139,7 +139,7 @@ def test_wrong_type_gets_one_line(setting, words):
         "model.label_dropout=1", "model.classes=-1", "model.attention=[3]", "model.patch=0",
         "diffusion.steps=0", "diffusion.steps=100001", "diffusion.beta_start=0", "diffusion.beta_end=1",
         "diffusion.beta_start=0.03", "diffusion.prediction=epsilon", "diffusion.weighting=snr",
-        "diffusion.min_snr_gamma=0", "diffusion.sampler=ddpm", "diffusion.sampler_steps=0",
+        "diffusion.times=normal", "diffusion.min_snr_gamma=0", "diffusion.sampler=ddpm", "diffusion.sampler_steps=0",
         "diffusion.sampler_steps=1001", "diffusion.spacing=uniform", "diffusion.eta=1.1",
         "diffusion.eta=-1", "diffusion.guidance=-1", "diffusion.guidance=2",
         "training.steps=-1", "training.steps=2147483648", "training.epochs=0",

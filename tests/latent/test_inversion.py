@@ -39,7 +39,7 @@ def test_reverse_of_ddim_is_diffusers_inverse_scheduler():
     np.testing.assert_allclose(found, want, rtol=2e-4, atol=2e-4)
 
 
-@pytest.mark.parametrize("prediction", ["eps", "v"])
+@pytest.mark.parametrize("prediction", ["eps", "v", "edm"])
 def test_reversed_plan_undoes_a_network_that_looks_at_the_time_alone(prediction):
     """Where the network does not look at x, nothing is approximated."""
     table = plans.make_plan(

@@ -87,7 +87,7 @@ def test_timesteps_outside_the_range_name_it(steps):
 
 
 def test_single_row_is_the_network_s_x0():
-    rows = {"eps": (1.25, -0.75), "x0": (0, 1), "v": (0.8, -0.6)}
+    rows = {"eps": (1.25, -0.75), "x0": (0, 1), "v": (0.8, -0.6), "edm": (0.2 / 0.52, 0.3 / 0.52**0.5)}
     for sampler in plan.SAMPLERS:
         for prediction, (x0_x, x0_out) in rows.items():
             table = plan.make_plan(np.array([0.64]), sampler=sampler, steps=1, prediction=prediction)

@@ -83,7 +83,7 @@ def make_scheduler(diffusers, name, total, prediction_type, clipped):
 
 
 @pytest.mark.parametrize("clip", [1.0, math.inf])
-@pytest.mark.parametrize("prediction", plan.PREDICTIONS)
+@pytest.mark.parametrize("prediction", PREDICTION_TYPE)
 @pytest.mark.parametrize(
     ("schedule", "total", "steps"),
     [
@@ -113,6 +113,18 @@ def test_whole_trajectories_equal_diffusers(reference, schedule, total, steps, p
         table = plan.make_plan(a, sampler=sampler, steps=steps, eta=eta, prediction=prediction, clip=clip)
         expected = reference(oracle, a, t, prediction, clip, eta)
         np.testing.assert_allclose(trajectory(table), expected, rtol=1e-5, atol=1e-5, err_msg=f"{sampler} {eta}")
+
+
+def test_preconditioned_x0_is_that_of_diffusers_edm(diffusers):
+    torch = pytest.importorskip("torch")
+    a, out = plan.alpha_bar("cosine", 100), np.random.default_rng(2).standard_normal(NOISE[0].shape)
+    table = plan.make_plan(a, steps=100, prediction="edm", clip=math.inf)
+    scheduler = diffusers.EDMEulerScheduler(sigma_data=0.5)
+    for t, x0_x, x0_out in table[:, :3].astype(float):
+        kept = a[int(t)]
+        y, sigma = torch.from_numpy(NOISE[0] / math.sqrt(kept)), math.sqrt((1 - kept) / kept)
+        expected = scheduler.precondition_outputs(y, torch.from_numpy(out), torch.tensor(sigma, dtype=torch.float64))
+        np.testing.assert_allclose(x0_x * NOISE[0] + x0_out * out, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("steps", [1, 10, 33])
@@ -174,7 +186,8 @@ def gaussian_network(a, prediction, mean, std):
         signal, noise = math.sqrt(a[int(t)]), math.sqrt(1 - a[int(t)])
         x0 = mean + std**2 * signal / (std**2 * signal**2 + noise**2) * (x - signal * mean)
         eps = (x - signal * x0) / noise
-        return {"eps": eps, "x0": x0, "v": signal * eps - noise * x0}[prediction]
+        edm = (noise * x0 - signal * eps / 4) / (0.5 * math.sqrt(noise**2 + signal**2 / 4))  # sigma_data 0.5
+        return {"eps": eps, "x0": x0, "v": signal * eps - noise * x0, "edm": edm}[prediction]
 
     return network
 

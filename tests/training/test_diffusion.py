@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from jaxgen.config import DDPM, Classifier, ClassifierConfig, DiffusionConfig, Flow, FlowConfig
 from jaxgen.models.network import Network
+from jaxgen.sampling.plan import make_plan
 from jaxgen.training.classifier import classifier
 from jaxgen.training.diffusion import ddpm, flow, loss_weights, q_sample, target
 
@@ -53,15 +55,34 @@ def test_x0_and_eps_can_be_had_back_from_v():
     assert jnp.allclose(noise * x_t + signal * v, eps, atol=1e-5)
 
 
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v", "edm"])
+def test_plan_has_x0_back_from_every_target(prediction):
+    a = np.array([0.999, 0.5, 0.01])
+    x0, eps, t = normal(3, 4, 4, 2), normal(3, 4, 4, 2, seed=1), jnp.arange(3)
+    x_t, out = q_sample(x0, t, eps, jnp.array(a)), target(prediction, x0, t, eps, jnp.array(a))
+    table = make_plan(a, steps=3, prediction=prediction, clip=np.inf)[::-1]
+    x0_x, x0_out = table[:, 1:3].T[:, :, None, None, None]
+    np.testing.assert_allclose(x0_x * x_t + x0_out * out, x0, atol=1e-4)
+
+
+def test_preconditioned_target_has_unit_variance_for_images_of_deviation_a_half():
+    a = np.array([0.9999, 0.8, 0.1, 1e-4])
+    x0, eps = 0.5 * normal(4, 50_000, 1, 1), normal(4, 50_000, 1, 1, seed=1)
+    deviation = np.asarray(target("edm", x0, jnp.arange(4), eps, jnp.array(a)).std((1, 2, 3)))
+    np.testing.assert_allclose(deviation, 1, atol=0.02)
+
+
 @pytest.mark.parametrize(
     ("alpha_bar", "prediction", "want"),
     [
         (0.9, "eps", 5 / 9),  # SNR 9, cut to 5
         (0.9, "x0", 5),
         (0.9, "v", 5 / 10),
+        (0.9, "edm", 5 / 13),  # the error of x0 is the output's times 0.5 sqrt(0.1 / 0.325)
         (0.5, "eps", 1),  # SNR 1, not cut
         (0.5, "x0", 1),
         (0.5, "v", 0.5),
+        (0.5, "edm", 1 / 5),
     ],
 )
 def test_min_snr_weights_have_their_values(alpha_bar, prediction, want):
@@ -104,14 +125,15 @@ NONE = jnp.full(64, -1)
 
 
 @pytest.mark.parametrize("weighting", ["simple", "min-snr"])
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v", "edm"])
 def test_loss_of_a_perfect_network_is_zero(prediction, weighting):
     a = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))  # Ho et al. 2020, section 4
 
     def perfect(x, t):
         signal, noise = (jnp.asarray(np.sqrt(v), jnp.float32)[t][:, None, None, None] for v in (a, 1 - a))
         eps = (x - signal * X0) / noise
-        return {"eps": eps, "x0": X0, "v": signal * eps - noise * X0}[prediction]
+        edm = (noise * X0 - signal * eps / 4) / (0.5 * jnp.sqrt(noise**2 + signal**2 / 4))  # sigma_data 0.5
+        return {"eps": eps, "x0": X0, "v": signal * eps - noise * X0, "edm": edm}[prediction]
 
     network = Recorder(perfect).network
     loss = ddpm(config(prediction=prediction, weighting=weighting), network)
@@ -143,6 +165,24 @@ def test_times_are_uniform_over_all_steps():
     ddpm(config(steps=10, sampler_steps=1), recorder.network)({}, images, jnp.full(50_000, -1), key=jax.random.key(0))
     shares = np.bincount(np.asarray(recorder.t), minlength=10) / 50_000
     assert len(shares) == 10 and np.abs(shares - 0.1).max() < 0.01
+
+
+@pytest.mark.parametrize("times", ["logit-normal", "log-normal"])
+@pytest.mark.parametrize("steps", [10, 1])
+def test_times_have_their_distribution(times, steps):
+    recorder = Recorder()
+    settings = config(steps=steps, sampler_steps=1, beta_end=0.9, times=times)
+    ddpm(settings, recorder.network)({}, jnp.zeros((50_000, 1, 1, 1)), jnp.full(50_000, -1), key=jax.random.key(0))
+    shares = np.bincount(np.asarray(recorder.t), minlength=steps) / 50_000
+    if times == "logit-normal":  # a step's share is that of the times t / T between it and the next
+        with np.errstate(divide="ignore"):
+            edges = np.log(np.arange(steps + 1) / np.arange(steps, -1, -1))
+    else:  # that of the noise levels to which it is the nearest
+        a = np.cumprod(1 - np.linspace(1e-4, 0.9, steps))
+        levels = (np.log(np.sqrt((1 - a) / a)) + 1.2) / 1.2
+        edges = np.concatenate([[-np.inf], (levels[1:] + levels[:-1]) / 2, [np.inf]])
+    assert len(shares) == steps
+    np.testing.assert_allclose(shares, np.diff(scipy.stats.norm.cdf(edges)), atol=0.01)
 
 
 def test_noise_is_standard_and_other_than_the_times():
