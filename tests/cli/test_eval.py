@@ -78,7 +78,7 @@ def test_vae_has_a_likelihood_as_a_file_and_as_a_run(command, run_of, family):
     common = ("--dataset", "digits", "--extractor", made.encoder, *N, "--samples", 8, "--json")
     by_file, by_run = (said(command("eval", target, *common)) for target in (made.onnx, run_of("vae-convolutional")))
     assert set(by_file["scores"]) == {
-        "fid", "kid", "precision", "recall", "density", "coverage", "memorisation", "elbo", "nll",
+        "fid", "kid", "precision", "recall", "density", "coverage", "memorisation", "palette", "elbo", "nll",
     }  # fmt: skip
     assert "encoder" in by_file["left_out"]["inception_score"] and by_file["scores"]["nll"]["floor"] is None
     assert by_file["likelihood"] == {"images": 300, "samples": 8, "likelihood": "bernoulli", "binarized": False}
