@@ -77,6 +77,8 @@ def test_uploaded_file_is_tried_elsewhere_before_the_page_loads_it(page, family,
     endless = ("endless.onnx", forged(conditional.onnx, proto=loops_for_ever), kind)
     good = [("v.onnx", vae.onnx.read_bytes(), kind), ("v.encoder.onnx", vae.encoder.read_bytes(), kind)]
     app = page("generate", tmp_path)
+    assert {"cvae-digits", "cvae-mnist"} <= set(app.selectbox(key="generate model").options)  # they come with jaxgen
+    app.selectbox(key="generate model").set_value(loading.UPLOAD).run()
     app.file_uploader[0].set_value(good).run()
     assert button(clean(app), "Generate 5 images")
     monkeypatch.setattr(loading, "TRIAL_SECONDS", 2.0)
