@@ -21,8 +21,11 @@ def halved(core: ModelProto, weights: Iterable[np.ndarray]) -> ModelProto:
     copy.CopyFrom(core)
     for tensor in core.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < 2 or not np.isin(values, known).all():
+        if values.dtype != np.float32 or not np.isin(values, known).all():
             tensors.append(tensor)
+            continue
+        if values.size == 1:  # a Cast would take more than it saves
+            tensors.append(numpy_helper.from_array(values.astype(np.float16).astype(np.float32), tensor.name))
             continue
         tensors.append(numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.half"))
         casts.append(_cast(tensor.name))
