@@ -45,7 +45,7 @@ ROOMS = {
     "jaxgen/models": {"jaxgen.config", "jaxgen.sampling", "jaxgen.errors", "jax", "flax"},
     "jaxgen/training": {
         "jaxgen.config", "jaxgen.data", "jaxgen.evaluation", "jaxgen.models", "jaxgen.runs", "jaxgen.sampling",
-        "jaxgen.shipped", *BASE, "jax", "optax", "orbax", "rich", "tensorboardX",
+        *BASE, "jax", "optax", "orbax", "rich", "tensorboardX",
     },
     "export/jaxgen_export": {
         "jaxgen.config", "jaxgen.models", "jaxgen.sampling", "jaxgen.inference", *BASE - {"jaxgen.plots"},

@@ -27,7 +27,6 @@ def tune(model: Path, steps: int, output: Path, count: int, plans: int, seed: in
 
     \b
     jaxgen tune model.onnx --steps 8 -o tuned.onnx
-    jaxgen tune model.onnx --steps 4 -o four-steps.onnx
     """
     from jaxgen.errors import UsageError
     from jaxgen.files import check_writable, write_atomically

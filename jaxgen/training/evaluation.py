@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgen import data, shipped
+from jaxgen import data
 from jaxgen.config import Config
 from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.evaluation.extractors import located
 from jaxgen.evaluation.features import Extractor
 from jaxgen.evaluation.metrics import METRICS, NEIGHBOURS, Evidence
 from jaxgen.evaluation.report import sampled
@@ -126,7 +127,7 @@ def _scores(real: np.ndarray, extractor: Extractor, images: np.ndarray, labels: 
 
 
 def _extractor(config: Config, settings: Evaluation) -> Extractor:
-    path = settings.extractor or shipped.extractor(config.data.dataset)
+    path = settings.extractor or located(config.data.dataset, config.data.shape)
     try:
         extractor = Extractor.open(path)
     except JaxgenError as err:
