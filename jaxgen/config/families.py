@@ -143,6 +143,8 @@ class UNetRun(Config):
         expected = f"a multiple of the student's {plan.steps} steps, up to {process.max_steps}"
         require(whole, "distillation.teacher_steps", expected, section.teacher_steps)
         require(self.training.steps > 0, "training.steps", "above 0 for a student", self.training.steps)
+        batch = self.training.batch_size
+        require(section.pairs >= batch, "distillation.pairs", f"at least a batch ({batch})", section.pairs)
 
 
 @dataclass(frozen=True, kw_only=True)

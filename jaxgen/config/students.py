@@ -9,7 +9,7 @@ from jaxgen.config import DDPM, Config, DistillationConfig, Flow, override
 from jaxgen.errors import UsageError, lookup
 from jaxgen.sampling.process import Diffusion
 
-DEFAULT = "reflow"
+DEFAULT = "adversarial"
 # Per method: what it does, in words, and the steps of the teacher's plan for each of the student's, at least so many.
 METHODS: dict[str, tuple[str, int]] = {
     "reflow": ("regression on the images that the teacher makes of the same noise", 12),

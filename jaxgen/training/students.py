@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.experimental import multihost_utils
 
 from jaxgen.config import Config
+from jaxgen.data import Batches
+from jaxgen.data.batches import Share
 from jaxgen.models.network import Network
+from jaxgen.training import distributed
 from jaxgen.training.adversarial import adversarial
+from jaxgen.training.signals import StopSignal
 from jaxgen.training.student_losses import StudentLoss, consistency, reflow
 from jaxgen.training.teacher import Teacher
+from jaxgen.training.teacher_pairs import PairedBatches, TeacherPairs
 from jaxgen.training.train_step import Learner, Metrics, TrainState, descend
 
 
@@ -59,3 +66,21 @@ METHODS: dict[str, Method] = {
     "consistency": Method(descent(consistency), pairs=False),
     "adversarial": Method(adversarial, pairs=True),
 }
+
+
+def with_pairs(batches: Batches, config: Config, teacher: Teacher | None, folder: Path) -> Batches:
+    """The batches of a run in `folder`, with the teacher's images if its method learns from them."""
+    if teacher is None or config.distilled is None or not METHODS[config.distilled.method].pairs:
+        return batches
+    share = Share(config.training.batch_size, jax.process_index(), jax.process_count())
+    return PairedBatches(batches, TeacherPairs(config, teacher, folder), share, seed=config.training.seed)
+
+
+def complete_pairs(batches: Batches, say: Callable[[str], None], stop: StopSignal) -> bool:
+    """Let the first process make the teacher's images that are missing; False if a signal came to any process."""
+    if not isinstance(batches, PairedBatches):
+        return True
+    if jax.process_index() == 0:
+        batches.pairs.complete(say, lambda: stop.signal is not None)
+    multihost_utils.sync_global_devices("jaxgen:pairs")
+    return not distributed.largest(stop.signal or 0)

@@ -132,7 +132,7 @@ class PairedBatches:
     """Batches of real images whose labels are `Pairs`: each step has as many of the teacher's as of the real ones."""
 
     def __init__(self, real: Batches, pairs: TeacherPairs, share: Share, *, seed: int) -> None:
-        self._real, self._pairs, self._share, self._seed = real, pairs, share, seed
+        self.pairs, self._real, self._share, self._seed = pairs, real, share, seed
         self._rounds = share.steps(pairs.count)
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self.steps_per_epoch, self.classes, self.shape = real.steps_per_epoch, real.classes, real.shape
@@ -143,5 +143,5 @@ class PairedBatches:
         images, label = self._real[step]
         epoch, within = divmod(step, self._rounds)
         if self._order[0] != epoch:
-            self._order = (epoch, permutation(self._pairs.count, seed=self._seed, epoch=epoch))
-        return images, self._pairs.batch(self._order[1][self._share.rows(within)], label)
+            self._order = (epoch, permutation(self.pairs.count, seed=self._seed, epoch=epoch))
+        return images, self.pairs.batch(self._order[1][self._share.rows(within)], label)

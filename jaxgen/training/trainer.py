@@ -15,12 +15,10 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
-from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxgen import data
 from jaxgen.config import Config
-from jaxgen.data.batches import Share
 from jaxgen.errors import Interrupted, UsageError
 from jaxgen.models import network as networks
 from jaxgen.models.network import Params
@@ -37,9 +35,8 @@ from jaxgen.training.families import learner
 from jaxgen.training.monitor import ClassifierProbe, Monitor, classifier_probe
 from jaxgen.training.run_logger import RunLogger
 from jaxgen.training.signals import StopSignal
-from jaxgen.training.students import METHODS
+from jaxgen.training.students import complete_pairs, with_pairs
 from jaxgen.training.teacher import Teacher
-from jaxgen.training.teacher_pairs import PairedBatches, TeacherPairs
 from jaxgen.training.train_step import (
     LONGEST_SCAN,
     TrainState,
@@ -120,7 +117,6 @@ class Trainer:
     rows: NamedSharding
     check: DivergenceCheck
     teacher: Teacher | None = None
-    pairs: TeacherPairs | None = None  # of a student whose method learns from them
     calls: dict[int, Callable[..., Any]] = field(default_factory=dict)  # compiled, by number of steps
 
     @classmethod
@@ -146,11 +142,7 @@ class Trainer:
         dtype, teacher = compute_dtype(training.dtype), teach()
         network = networks.build(config, dtype)
         learns = learner(config, network, schedule, teacher)
-        pairs = None
-        if config.distilled and teacher and METHODS[config.distilled.method].pairs:
-            pairs = TeacherPairs(config, teacher, run.path)
-            share = Share(training.batch_size, jax.process_index(), jax.process_count())
-            batches = PairedBatches(batches, pairs, share, seed=training.seed)
+        batches = with_pairs(batches, config, teacher, run.path)
         checkpoints = Checkpoints(run.checkpoints, training.keep)
         say = None if jax.process_index() == 0 else lambda line: None
         state = checkpoints.restore(abstract_state(learns, mesh), say=say) if checkpoints.steps() else None
@@ -158,7 +150,7 @@ class Trainer:
         if state is None:
             state = make_init(learns, mesh)(jax.random.key(training.seed))
         return cls(
-            config=config, run=run, stop=stop, batches=batches, 
+            config=config, run=run, stop=stop, batches=batches,
             monitor=Monitor(config, test, judge(), total, built=network if dtype == "float32" else None),
             evaluator=evaluator, state=state, start=int(state.step), total=total,
             sample_every=training.sample_every or batches.steps_per_epoch,
@@ -168,7 +160,7 @@ class Trainer:
             make_call=make_steps(learns.update, mesh),
             rows=NamedSharding(mesh, PartitionSpec(None, "data")),
             check=DivergenceCheck(run, checkpoints, min(training.log_every, LONGEST_SCAN)),
-            teacher=teacher, pairs=pairs,
+            teacher=teacher,
         )  # fmt: skip
 
     @property
@@ -191,7 +183,7 @@ class Trainer:
                 logger.say(self.evaluator.headline())
             step, periods = self.start, (self.checkpoint_every, self.sample_every)
             length = partial(chunk_length, total=self.total, scan=self.scan, periods=periods)
-            ready = step < self.total and self._complete_pairs(logger)
+            ready = step < self.total and complete_pairs(self.batches, logger.say, self.stop)
             upcoming = loader.submit(self._load, step, length(step)) if ready else None
             while upcoming:
                 images, labels = upcoming.result()
@@ -220,15 +212,6 @@ class Trainer:
     def _signal(self) -> int:
         """The signal that any process received, or 0; all processes then stop after the same step."""
         return distributed.largest(self.stop.signal or 0)
-
-    def _complete_pairs(self, logger: RunLogger) -> bool:
-        """Let the first process make the teacher's images that are missing; False if a signal came meanwhile."""
-        if self.pairs is None:
-            return True
-        if self.is_main:
-            self.pairs.complete(logger.say, lambda: self.stop.signal is not None)
-        multihost_utils.sync_global_devices("jaxgen:pairs")
-        return not self._signal()
 
     def _load(self, step: int, count: int) -> tuple[Array, Array]:
         """`count` batches from `step` on, stacked and spread over the devices; labels may be a tree of arrays."""

@@ -53,12 +53,13 @@ def test_request_that_cannot_be_meant_is_one_line_and_exit_2(command, asked, nam
     assert outcome.code == 2 and words in outcome.line and asked == [] and not Path("runs").exists()
 
 
-def test_teacher_that_is_no_run_or_has_no_weights_is_one_line(command):
+def test_teacher_that_is_no_run_or_has_no_weights_is_one_line(command, small):
     outcome = command("distill", "nowhere")
     assert outcome.code == 2 and outcome.line.startswith("nowhere: not a run folder")
-    outcome = command("distill", made("ddpm-digits"))
-    assert outcome.code == 3 and "ddpm-digits: no checkpoint yet; train it first" in outcome.line
-    assert not Path("runs/ddpm-digits-1step").exists()
+    RunFolder(Path("untrained")).write(small, None)
+    outcome = command("distill", "untrained")
+    assert outcome.code == 3 and "untrained: no checkpoint yet; train it first" in outcome.line
+    assert not Path("runs/small-1step").exists()
 
 
 def test_method_without_a_teacher_is_one_line(command):

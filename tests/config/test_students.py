@@ -77,6 +77,7 @@ def test_teacher_of_few_steps_is_taken_in_as_many():
         (preset("ddpm-digits"), 1, {"settings": ("training.steps=0",)}, "training.steps must be above 0 for a student"),
         (preset("ddpm-digits"), 5, {"settings": ("distillation.teacher_steps=12",)}, "a multiple of the student's 5"),
         (preset("ddpm-digits"), 1, {"settings": ("distillation.pairs=0",)}, "distillation.pairs must be from 1"),
+        (preset("ddpm-digits"), 1, {"settings": ("distillation.pairs=9",)}, "at least a batch .128., got 9"),
         (preset("ddpm-digits"), 1, {"settings": ("distillation.adversarial_weight=-1",)}, "weight must be >= 0"),
     ],
 )  # fmt: skip

@@ -74,6 +74,7 @@ WHOLE = {
 
 def gaussian(family, steps, method="reflow", finest=64):
     settings = (f"distillation.teacher_steps={finest}", "distillation.pairs=64", "training.steps=100")
+    settings += ("training.batch_size=16",)
     config = student_of(WHOLE[family], steps, method=method, settings=settings)
     return config, Gaussian(WHOLE[family], {}, {"name": "exact", "sha256": "0" * 64, "steps": 1})
 
