@@ -73,9 +73,9 @@ _MNIST16 = DDPM(
 _DDPM_PUNKS = DDPM(
     name="ddpm-cryptopunks",
     data=PUNKS,
-    model=UNetConfig(channels=32, multipliers=(1, 2, 2), blocks=1, attention=(12, 6)),
-    diffusion=DiffusionConfig(steps=1000, schedule="linear", beta_start=1e-4, beta_end=0.02),
-    training=TrainingConfig(epochs=100, batch_size=64, lr=3e-4, checkpoint_every=500),
+    model=replace(_DDPM_MNIST.model, attention=(6,)),
+    diffusion=_DDPM_MNIST.diffusion,
+    training=replace(_DDPM_MNIST.training, steps=6000),
 )
 
 _FLOW_MNIST = Flow(
