@@ -1,4 +1,4 @@
-"""The README and the help texts: every command is in both, and what the README tells to type works."""
+"""README, docs and help texts: every command is in them, links lead somewhere, and what they tell to type works."""
 
 import ast
 import re
@@ -17,6 +17,9 @@ from jaxgen.inference import model_file
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+DOCS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+GUIDED = ("install", "sample", "train", "data", "score", "latents", "weights", "serve")
+GUIDE = README + "".join(DOCS[f"{name}.md"] for name in GUIDED)
 
 
 def commands(group: click.Group, prefix: str = "jaxgen") -> dict[str, click.Command]:
@@ -40,11 +43,11 @@ def in_folder(tmp_path):
     return run
 
 
-def typed() -> list[str]:
-    """Every line of the README's console blocks that starts with jaxgen."""
-    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+def typed(text: str = GUIDE) -> list[str]:
+    """Every line of the console blocks that starts with jaxgen, once."""
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith("jaxgen ")]
+    return list(dict.fromkeys(line for line in lines if line.startswith("jaxgen ")))
 
 
 @pytest.mark.parametrize("name", commands(cli))
@@ -53,15 +56,19 @@ def test_every_command_has_help_with_an_example(name):
 
 
 @pytest.mark.parametrize("name", commands(cli))
-def test_every_command_is_in_the_readme(name):
-    assert name in README
+def test_every_command_is_in_the_guide(name):
+    assert name in GUIDE
+
+
+def test_readme_fits_on_two_screens():
+    assert len(README.splitlines()) <= 100
 
 
 @pytest.mark.parametrize(
     "line",
     [line for line in typed() if " model.onnx" in line and not re.search(" (export|serve|compose|adopt) ", line)],
 )
-def test_readme_line_on_a_model_works(line, in_folder, unconditional, tmp_path):
+def test_line_on_a_model_works(line, in_folder, unconditional, tmp_path):
     (tmp_path / "model.onnx").write_bytes(unconditional.onnx.read_bytes())
     if "replay" in line:
         assert in_folder("sample", "model.onnx", "-n", "2", "-o", "grid.png").returncode == 0
@@ -73,16 +80,15 @@ def test_readme_line_on_a_model_works(line, in_folder, unconditional, tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted(calls.FOLDERS[-1].glob("*.onnx")), ids=lambda path: path.stem)
-def test_readme_says_what_every_input_and_output_is(path):
-    section = README.partition("\n## The file\n")[2].partition("\n## ")[0]
+def test_docs_say_what_every_input_and_output_is(path):
     graph = onnx.load(path).graph
     for port in (*graph.input, *graph.output):
         kind = onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type).name
-        assert re.search(rf"`{port.name}`[^.;]*?\b{kind}\b", section), port.name
+        assert re.search(rf"`{port.name}`[^.;]*?\b{kind}\b", DOCS["file.md"]), port.name
 
 
 @pytest.mark.parametrize("line", [line for line in typed() if " vae.onnx" in line])
-def test_readme_line_on_a_vae_works(line, in_folder, family, tmp_path):
+def test_line_on_a_vae_works(line, in_folder, family, tmp_path):
     model = family("vae-convolutional")
     (tmp_path / "vae.onnx").write_bytes(model.onnx.read_bytes())
     (tmp_path / "vae.encoder.onnx").write_bytes(model.encoder.read_bytes())
@@ -91,7 +97,7 @@ def test_readme_line_on_a_vae_works(line, in_folder, family, tmp_path):
 
 
 @pytest.mark.parametrize("line", [line for line in typed() if line.startswith(("jaxgen data", "jaxgen presets"))])
-def test_readme_line_on_data_and_presets_is_understood(line, in_folder):
+def test_line_on_data_and_presets_is_understood(line, in_folder):
     arguments = shlex.split(line.split(">")[0])[1:]
     help_instead = ["--help"] if "get" in arguments else []  # a test fetches nothing
     assert in_folder(*arguments, *help_instead).returncode == 0
@@ -99,7 +105,7 @@ def test_readme_line_on_data_and_presets_is_understood(line, in_folder):
 
 @pytest.mark.slow
 def test_the_four_lines_for_pip_users_train_export_and_sample(in_folder, tmp_path):
-    first = typed()[:3]
+    first = typed(DOCS["install.md"])
     assert [line.split()[1] for line in first] == ["train", "export", "sample"]
     for line in first:
         small = ["training.steps=2", "diffusion.steps=20", "diffusion.sampler_steps=5"]
@@ -109,9 +115,9 @@ def test_the_four_lines_for_pip_users_train_export_and_sample(in_folder, tmp_pat
     assert (tmp_path / "out/demo/grid.png").stat().st_size > 1000
 
 
-def test_python_of_the_readme_samples(unconditional, tmp_path):
+def test_python_of_the_docs_samples(unconditional, tmp_path):
     (tmp_path / "model.onnx").write_bytes(unconditional.onnx.read_bytes())
-    code = "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL)) + "print(images.shape)"
+    code = "".join(re.findall(r"```python\n(.*?)```", DOCS["sample.md"], re.DOTALL)) + "print(images.shape)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("(2, ")
@@ -136,9 +142,20 @@ def test_demo_of_the_makefile_gives_a_model_that_has_learned(tmp_path):
     assert (demo / "denoise.gif").stat().st_size > 1000
 
 
-def test_images_of_the_readme_are_in_the_repository():
-    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
-        assert (ROOT / path).stat().st_size > 1000
+FOLDERS = ("", "docs", "experiments/*")
+PAGES = sorted(str(path.relative_to(ROOT)) for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.md".lstrip("/")))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_link_leads_to_what_is_in_the_repository(page):
+    for image, target in re.findall(r"(!?)\[[^\]]*\]\(([^)\s#]+)[^)]*\)", (ROOT / page).read_text()):
+        if not target.startswith(("http:", "https:")):
+            assert (ROOT / page).parent.joinpath(target).exists(), target
+            assert not image or (ROOT / page).parent.joinpath(target).stat().st_size > 1000, target
+
+
+def test_index_of_the_docs_names_every_page():
+    assert set(DOCS) - {"README.md"} == set(re.findall(r"\]\((\w+\.md)\)", DOCS["README.md"]))
 
 
 def stops(page: str) -> list[tuple[str, str | None]]:

@@ -1,5 +1,5 @@
 """The inputs and outputs of a file's graph, and the plans and the guidance that it holds, derived from its inference
-section: the tables of README's "The file".
+section: the tables of docs/file.md.
 """
 
 from __future__ import annotations

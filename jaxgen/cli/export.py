@@ -26,7 +26,7 @@ PATH = click.Path(path_type=Path)
     "--inputs",
     type=click.Choice(["optional", "required"]),
     default="optional",
-    help="required: inputs have no defaults, for clients that cannot override them (README, 'The file').",
+    help="required: inputs have no defaults, for clients that cannot override them (docs/file.md).",
 )
 @click.option(
     "--quantize",

@@ -110,9 +110,9 @@ def test_processes_are_joined_in_a_launch_and_not_in_the_shell_around_it(command
     assert len(calls) == joined
 
 
-def test_wgan_of_the_readme_has_the_settings_of_its_paper(command, asked):
-    readme = (Path(__file__).parents[2] / "README.md").read_text().replace("\\\n", "")
-    (line,) = (line for line in readme.splitlines() if line.startswith("jaxgen train") and "wgan-gp" in line)
+def test_wgan_of_the_docs_has_the_settings_of_its_paper(command, asked):
+    page = (Path(__file__).parents[2] / "docs/train.md").read_text().replace("\\\n", "")
+    (line,) = (line for line in page.splitlines() if line.startswith("jaxgen train") and "wgan-gp" in line)
     command(*shlex.split(line)[1:])
     training, gan = asked[0][0].training, asked[0][0].gan
     # Gulrajani et al. 2017, algorithm 1: lambda, critic's steps, and alpha, beta 1, beta 2 of Adam; batches of 64

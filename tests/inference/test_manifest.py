@@ -277,13 +277,13 @@ def test_requires_that_is_no_list_of_names_is_refused(features):
 # --- files
 
 
-def test_readme_names_every_key_of_the_section():
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+def test_docs_name_every_key_of_the_section():
+    page = (Path(__file__).parents[2] / "docs/file.md").read_text()
     properties = SCHEMA["$defs"]["inference"]["properties"] | SCHEMA["$defs"]["sampler"]["properties"]
     for key in (*properties, "plan", "guidance"):
-        assert f"| `{key}` |" in readme
+        assert f"| `{key}` |" in page
     for key in SCHEMA["properties"]:
-        assert f"`{key}`" in readme or f'"{key}"' in readme
+        assert f"`{key}`" in page or f'"{key}"' in page
 
 
 @pytest.mark.parametrize("name", [*calls.SAMPLERS, *calls.READERS])

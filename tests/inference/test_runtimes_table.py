@@ -165,8 +165,8 @@ def test_each_row_has_a_worker_or_a_tool(modules):
         assert f'"{row.tool}": ' in tools or row.tool.startswith("opset")
 
 
-def test_readme_names_the_versions_of_onnxruntime_that_are_tried(modules):
-    lines = (ROOT / "README.md").read_text().splitlines()
+def test_docs_name_the_versions_of_onnxruntime_that_are_tried(modules):
+    lines = (ROOT / "docs/file.md").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith("| onnxruntime (the base install) |"))
     tried = [row.version for row in modules["rows"].RUNTIMES if row.name == "onnxruntime"]
     assert re.findall(r"\d+\.\d+\.\d+", line) == list(dict.fromkeys(tried))
