@@ -58,6 +58,14 @@ class Extractor:
         size = self.predictor.session.outputs["features" if self.classes else "mean"][-1]
         return size if isinstance(size, int) else 0
 
+    def why_no_labels(self, classes: tuple[str, ...]) -> str:
+        """Why images of these classes cannot be compared with what the extractor reads in them; '' if they can."""
+        if not classes:
+            return "its images are of no known classes"
+        if not self.classes:
+            return "the extractor is an encoder, which tells no classes"
+        return "" if self.classes == classes else "the extractor's classes are not the model's"
+
     def __call__(self, images: np.ndarray) -> Features:
         """Raises UsageError for images of another shape than it reads: uint8 [N, H, W, C]."""
         if images.shape[1:] != self.shape:

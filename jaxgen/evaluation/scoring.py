@@ -46,7 +46,7 @@ def chosen(names: str | None) -> dict[str, Metric]:
 def require_possible(names: str | None, model: Generator, extractor: Extractor, test: Real | None) -> None:
     """Raise UsageError, before anything is sampled, if one of the named scores cannot be had."""
     wanted = [] if names is None else [name.strip() for name in names.split(",")]
-    if "label_accuracy" in wanted and (why := _no_labels(model, extractor)):
+    if "label_accuracy" in wanted and (why := extractor.why_no_labels(model.classes)):
         raise UsageError(f"label_accuracy of {model.name}: {why}")
     if "inception_score" in wanted and not extractor.classes:
         raise UsageError(f"inception_score: {extractor.predictor.artifact.path} is an encoder, which tells no classes")
@@ -55,17 +55,6 @@ def require_possible(names: str | None, model: Generator, extractor: Extractor, 
             _autoencoder(model, test)
         except JaxgenError as err:
             raise UsageError(f"{asked[0]} of {model.name}: {err}") from err
-
-
-def _no_labels(model: Generator, extractor: Extractor) -> str:
-    """Why the classes of a model's images cannot be compared with what the extractor reads; '' if they can."""
-    if not model.classes:
-        return "its images are of no known classes"
-    if not extractor.classes:
-        return "the extractor is an encoder, which tells no classes"
-    if extractor.classes != model.classes:
-        return "the extractor's classes are not the model's"
-    return ""
 
 
 def generated(
@@ -86,7 +75,7 @@ def scored(
     tell: Tell = quiet,
 ) -> Report:  # fmt: skip
     """The report of a model's images, with label accuracy where the extractor knows the model's classes."""
-    why = _no_labels(model, extractor)
+    why = extractor.why_no_labels(model.classes)
     report = reference.report(images, None if why else labels(model, len(images)), metrics=metrics, tell=tell)
     if why and "label_accuracy" in report.left_out:
         return replace(report, left_out={**report.left_out, "label_accuracy": why})

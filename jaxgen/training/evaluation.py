@@ -102,12 +102,12 @@ def load_evaluator(config: Config, settings: Evaluation | None, data_dir: Path |
     if not config.is_generator:
         raise UsageError(f"--eval-every: {config.name} is of family {config.family!r}, which generates no images")
     extractor = _extractor(config, settings)
-    train = load_split(config, "train", data_dir).images
-    real = extractor(train[sampled(len(train), settings.count, 0)]).features
+    train = load_split(config, "train", data_dir)
+    real = extractor(train.images[sampled(len(train), settings.count, 0)]).features
     need = max(real.shape[1], NEIGHBOURS) + 1
     if (few := min(settings.count, len(real))) < need:
         raise UsageError(f"--eval-count: scores by {need - 1} features need at least {need} images, got {few}")
-    labelled = len(extractor.classes) == config.class_count > 0
+    labelled = config.class_count > 0 and not extractor.why_no_labels(train.classes)
     floor, floor_n = Scores(), 0
     if "test" in data.info(config.data.dataset, data_dir=data_dir).splits:
         test = load_split(config, "test", data_dir)
