@@ -12,7 +12,7 @@ help:
 	@echo "make test-all  the slow tests, too"
 	@echo "make clean     remove $(VENV) and out"
 
-demo: $(VENV)/installed-export
+demo: $(VENV)/installed-export,serve
 	mkdir -p $(DEMO)
 	$(BIN)/jaxgen sample cvae-mnist -n 60 --label all -o $(DEMO)/shipped.png
 	$(BIN)/jaxgen train --model ddpm --out $(DEMO)/run
@@ -25,6 +25,7 @@ demo: $(VENV)/installed-export
 	@echo "the model trained just now:        $(DEMO)/model.onnx"
 	@echo "its images:                        $(DEMO)/grid.png"
 	@echo "noise to them:                     $(DEMO)/denoise.gif"
+	@echo "to see it in a browser:            $(BIN)/jaxgen serve $(DEMO)/model.onnx"
 
 test: lint
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --max-worker-restart 0 -m "not slow"
@@ -40,8 +41,12 @@ lint: $(VENV)/installed-dev
 clean:
 	rm -rf $(VENV) out
 
-# An extra, installed once: make remembers it in a file and installs again when the requirements change.
+# Extras, installed once: make remembers them in a file and installs again when the requirements change. PyTorch comes as
+# its CPU build where the index has one, because on Linux the default build brings gigabytes of CUDA libraries.
+TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
 $(VENV)/installed-%: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing jaxgen[$*] into $(VENV): JAX, PyTorch and what they need, once; this takes some minutes"
+	$(BIN)/pip install --quiet --constraint constraints.txt "torch==$(TORCH)+cpu" 2> /dev/null || echo "the index has no CPU build of PyTorch: taking its default"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[$*]"
 	touch $@
