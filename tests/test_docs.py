@@ -1,6 +1,7 @@
 """README, docs and help texts: every command is in them, links lead somewhere, and what they tell to type works."""
 
 import ast
+import json
 import re
 import shlex
 import subprocess
@@ -121,6 +122,33 @@ def test_python_of_the_docs_samples(unconditional, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("(2, ")
+
+
+def cells() -> list[str]:
+    notebook = json.loads((ROOT / "experiments/tour.ipynb").read_text())
+    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def test_notebook_asks_for_commands_that_there_are():
+    lines = [cell for cell in cells() if cell.startswith("!")]
+    assert [
+        line.split()[1] for line in lines if f"jaxgen {line.split()[1]}" not in commands(cli) | {"jaxgen latent": 0}
+    ] == []
+    assert {"train", "export", "verify", "sample", "eval"} <= {line.split()[1] for line in lines}
+
+
+@pytest.mark.slow
+def test_notebook_runs_to_its_end(in_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for cell in cells():
+        if cell.startswith("!jaxgen "):
+            done = in_folder(*shlex.split(cell)[1:])
+            assert done.returncode == 0, done.stderr
+        else:
+            exec(compile(cell, "cell", "exec"), names)
+    (alone,), many = names["alone"], names["many"]
+    assert (many[3] == alone).all() and not (many[4] == alone).all()
 
 
 def test_make_knows_the_two_commands():
