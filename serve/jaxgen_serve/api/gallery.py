@@ -11,13 +11,12 @@ from fastapi import APIRouter, Query, Request, Response
 from jaxgen.errors import UsageError
 from jaxgen_serve.api.dependencies import service_of
 from jaxgen_serve.api.generation import checked_generation, sample
-from jaxgen_serve.api.schemas import BatchRequest, Count, Name, Seed, Strict, responses
+from jaxgen_serve.api.schemas import PNG, BatchRequest, Count, Name, Seed, Strict, responses
 from jaxgen_serve.gallery.database import Unavailable
 from jaxgen_serve.gallery.records import GalleryImage
 from jaxgen_serve.gallery.store import MAX_LIMIT, Gallery
 
 router = APIRouter(prefix="/gallery", tags=["gallery"])
-PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}, "description": "The image."}
 # A file never changes under its id; `private`, since the server may ask for a token.
 CACHED = {"cache-control": "private, max-age=31536000, immutable"}
 
@@ -31,13 +30,17 @@ class KeptImage(GalleryImage):
 
 @dataclass(frozen=True, kw_only=True)
 class KeptImages:
+    """added: how many of them were not in the gallery before."""
+
     images: list[KeptImage]
+    added: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing(KeptImages):
+class Listing:
     """next: `before` for the next page; None: this is the last. total: number of all matching images."""
 
+    images: list[KeptImage]
     next: str | None
     total: int
 
@@ -56,15 +59,15 @@ def gallery_of(request: Request) -> Gallery:
 
 @router.post("", responses=responses(400, 404, 409, 413, 503))
 async def keep(request: Request, num_images: Count = 1, body: BatchRequest | None = None) -> KeptImages:
-    """Sample images as POST /generate-batch does, and keep them."""
+    """Sample images as POST /generate-batch does, and keep them. An image that is kept already is not kept twice."""
     gallery = gallery_of(request)
     generation = checked_generation(service_of(request), body or BatchRequest(), num_images)
     if generation.latent is not None:
         raise UsageError("the gallery keeps images of seeds, which can be sampled again; it takes no latent")
     made = await sample(request, generation)
     count = len(made.images)
-    kept = await to_thread.run_sync(lambda: gallery.add([(made.used(i), made.png(i)) for i in range(count)]))
-    return KeptImages(images=[_shown(image) for image in kept])
+    kept, added = await to_thread.run_sync(lambda: gallery.add([(made.used(i), made.png(i)) for i in range(count)]))
+    return KeptImages(images=[_shown(image) for image in kept], added=added)
 
 
 @router.get("", responses=responses(400, 503))

@@ -35,19 +35,30 @@ class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class SampleSettings(BaseModel):
-    """Selects an image of a model and how it is sampled; the model's defaults hold for what is left out."""
+class PlanSettings(BaseModel):
+    """How an image is sampled; the model's defaults hold for what is left out."""
 
     model_config = ConfigDict(extra="forbid")
 
-    model: Name | None = Field(default=None, description="Default: the first of /models.")
     sha256: SHA256 | None = None
-    seed: Seed | None = Field(default=None, description="Default: one is chosen, and returned.")
-    index: Seed = Field(default=0, description="Which image of the seed, or the first of them.")
     sampler: SamplerName | None = None
     steps: Steps | None = None
     eta: Eta | None = None
     guidance: Guidance | None = None
+
+
+class ImageQuery(PlanSettings):
+    """The query of /images: what its path does not name."""
+
+    label: Name | None = Field(default=None, description="A class by its number or name, or 'all'.")
+
+
+class SampleSettings(PlanSettings):
+    """Selects an image of a model and how it is sampled."""
+
+    model: Name | None = Field(default=None, description="Default: the first of /models.")
+    seed: Seed | None = Field(default=None, description="Default: one is chosen, and returned.")
+    index: Seed = Field(default=0, description="Which image of the seed, or the first of them.")
 
 
 class SampleRequest(SampleSettings, Strict):
@@ -134,18 +145,12 @@ class SampledBatch(UsedSettings):
     milliseconds: float
 
 
-class SampledSheet(UsedSettings):
-    image: str
-    count: int
-    milliseconds: float
-
-
 class InterpolationFrame(BaseModel):
     image: str
 
 
 class Interpolation(BaseModel):
-    """The ends, their settings, and the frames between them: images for format=list, image for grid."""
+    """The ends, their settings, and the frames between them."""
 
     model: str
     sha256: str
@@ -159,8 +164,7 @@ class Interpolation(BaseModel):
     sampler: str | None
     steps: int | None
     untrained: bool
-    images: list[InterpolationFrame] | None = None
-    image: str | None = None
+    images: list[InterpolationFrame]
 
 
 class Reconstruction(BaseModel):
@@ -179,6 +183,15 @@ class Anomaly(Reconstruction):
     reconstruction_nats: float
     kl: float
     heat: str = Field(description="The image, red where it differs from its reconstruction.")
+    usual: list[float] = Field(description="Scores of the model's own images: the 5th and the 95th percentile.")
+
+
+class Classification(BaseModel):
+    model: str
+    sha256: str = Field(description="SHA-256 of the classifier's file.")
+    original: str = Field(description="The image at the model's size: a PNG in base64.")
+    class_name: str = Field(description="The most probable class.")
+    probabilities: dict[str, float] = Field(description="The probability of each class, by its name.")
 
 
 class Login(Strict):
@@ -192,6 +205,12 @@ class Error(BaseModel):
 def responses(*codes: int) -> dict[int | str, dict[str, object]]:
     """The failures of a route, for the OpenAPI document."""
     return {code: {"model": Error, "description": WHY[code]} for code in (*ALWAYS, *codes)}
+
+
+PNG: dict[str, Any] = {
+    "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+    "description": "The image, which carries what it was sampled from.",
+}
 
 
 def answers(model: Any, *media: str) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from jaxgen.sampling.process import MAX_GUIDANCE
 from jaxgen.sampling.sampler_spec import choose, samplers, takes_eta, unknown_part
 
 
-def described(model: Model, *, name: str, size: int, encoder: bool, max_steps: int) -> dict[str, Any]:
+def described(
+    model: Model, *, name: str, size: int, encoder: bool = False, classifier: bool = False, max_steps: int
+) -> dict[str, Any]:
     """What a client needs to know about a model. size: bytes of its file; encoder: whether it also reads images;
-    max_steps: limit of a plan's steps, besides the model's own.
+    classifier: whether there is one that tells their classes; max_steps: limit of a plan's steps, besides its own.
     """
     inference = model.inference
     codes = inference.process is None and len(model.noise_shape) == 1
@@ -28,6 +30,7 @@ def described(model: Model, *, name: str, size: int, encoder: bool, max_steps: i
         "sha256": model.artifact.sha256,
         "size_bytes": size,
         "encoder": encoder,
+        "classifier": classifier,
         "latent": model.noise_shape[0] if codes else None,
         "plan": plans(model, max_steps),
         "guidance": {"default": inference.guidance, "max": MAX_GUIDANCE} if guided else None,

@@ -77,6 +77,10 @@ def test_search_mark_delete_and_restore(client):
     page = client.get("/gallery?seed=77&limit=2").json()
     assert (page["next"], page["total"]) == (newest_first[1], 3)
     assert found(before=page["next"]) == newest_first[2:]
+    body = {"seed": 77, "label": "bee", "steps": 1}
+    again = client.post("/gallery?num_images=4", json=body).json()  # three of which are there
+    assert ([row["id"] for row in again["images"][:3]], again["added"]) == (newest_first[::-1], 1)
+    client.delete(f"/gallery/{again['images'][3]['id']}")
     assert client.delete(middle).json()["id"] == newest_first[1]
     assert client.get(f"{middle}.png").status_code == 404
     assert found() == [newest_first[0], newest_first[2]]

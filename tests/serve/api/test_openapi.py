@@ -11,8 +11,8 @@ EXAMPLES = 20  # good ones of each route, and as many bad ones
 ROUTES = [
     "GET /", "GET /health", "GET /ready", "GET /metrics", "POST /login",
     "GET /models", "POST /models", "GET /model-info", "GET /model-file", "GET /plan",
-    "POST /generate", "POST /generate-batch", "GET /stream",
-    "POST /interpolate", "POST /reconstruct", "POST /anomaly", "POST /inpaint", "GET /latent-map",
+    "POST /generate", "POST /generate-batch", "GET /stream", "GET /images/{model}/{seed}/{index}.png",
+    "POST /interpolate", "POST /reconstruct", "POST /anomaly", "POST /classify", "POST /inpaint", "GET /latent-map",
     "POST /gallery", "GET /gallery", "GET /gallery/{image_id}.png", "PATCH /gallery/{image_id}",
     "DELETE /gallery/{image_id}", "POST /gallery/{image_id}/restore",
 ]  # fmt: skip
