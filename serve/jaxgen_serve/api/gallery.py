@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
 from jaxgen.errors import UsageError
+from jaxgen.files import zipped
+from jaxgen.inference.provenance import Provenance
 from jaxgen_serve.api.dependencies import service_of
 from jaxgen_serve.api.generation import checked_generation, sample
+from jaxgen_serve.api.images import attachment
 from jaxgen_serve.api.schemas import PNG, BatchRequest, Count, Name, Seed, Strict, responses
 from jaxgen_serve.gallery.database import Unavailable
 from jaxgen_serve.gallery.records import GalleryImage
 from jaxgen_serve.gallery.store import MAX_LIMIT, Gallery
 
 router = APIRouter(prefix="/gallery", tags=["gallery"])
+ZIP: dict[str, Any] = {
+    "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+    "description": "The ZIP.",
+}
 # A file never changes under its id; `private`, since the server may ask for a token.
 CACHED = {"cache-control": "private, max-age=31536000, immutable"}
 
@@ -47,6 +55,10 @@ class Listing:
 
 class Mark(Strict):
     favourite: bool
+
+
+class Several(Strict):
+    ids: Annotated[list[Name], Field(min_length=1, max_length=MAX_LIMIT)]
 
 
 def gallery_of(request: Request) -> Gallery:
@@ -91,6 +103,20 @@ def search(
 def file(request: Request, image_id: str) -> Response:
     """The PNG, which carries its provenance."""
     return Response(gallery_of(request).png(image_id), media_type="image/png", headers=CACHED)
+
+
+@router.post("/zip", response_class=Response, responses={**responses(404, 413, 503), 200: ZIP})
+def several(request: Request, body: Several) -> Response:
+    """A ZIP of images, in a folder for each model."""
+    gallery = gallery_of(request)
+    files = {}
+    for name in body.ids:
+        image = gallery.get(name)
+        label = -1 if image.label is None else image.label
+        made = Provenance(model="", seed=image.seed, index=image.index, label=label, untrained=image.untrained)
+        file = f"{image.model}/{made.file_name}"
+        files[file if file not in files else f"{image.model}/{name}.png"] = gallery.png(name)  # other steps, say
+    return Response(zipped(files.items()), media_type="application/zip", headers=attachment("gallery.zip"))
 
 
 @router.patch("/{image_id}", responses=responses(404, 413, 503))

@@ -115,7 +115,7 @@ def described(service: Service, served: ServedModel) -> dict[str, Any]:
         name=served.name,
         size=served.size,
         encoder=served.encoder is not None,
-        classifier=served.classifier is not None,
+        classifier=served.classifier.classes if served.classifier else None,
         max_steps=service.settings.max_steps,
     )
 

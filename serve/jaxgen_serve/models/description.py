@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from jaxgen.inference.model import Model
@@ -11,10 +12,16 @@ from jaxgen.sampling.sampler_spec import choose, samplers, takes_eta, unknown_pa
 
 
 def described(
-    model: Model, *, name: str, size: int, encoder: bool = False, classifier: bool = False, max_steps: int
+    model: Model,
+    *,
+    name: str,
+    size: int,
+    encoder: bool = False,
+    classifier: Sequence[str] | None = None,
+    max_steps: int,
 ) -> dict[str, Any]:
     """What a client needs to know about a model. size: bytes of its file; encoder: whether it also reads images;
-    classifier: whether there is one that tells their classes; max_steps: limit of a plan's steps, besides its own.
+    classifier: the classes that one tells apart in its images, None: there is no classifier; max_steps: limit of a plan's steps, besides its own.
     """
     inference = model.inference
     codes = inference.process is None and len(model.noise_shape) == 1
@@ -30,7 +37,7 @@ def described(
         "sha256": model.artifact.sha256,
         "size_bytes": size,
         "encoder": encoder,
-        "classifier": classifier,
+        "classifier": None if classifier is None else list(classifier),
         "latent": model.noise_shape[0] if codes else None,
         "plan": plans(model, max_steps),
         "guidance": {"default": inference.guidance, "max": MAX_GUIDANCE} if guided else None,

@@ -51,8 +51,7 @@ class ServedModel:
     @property
     def classifier(self) -> Predictor | None:
         """The classifier of its images that comes with jaxgen; None: there is none."""
-        found = classifier_of(description.dataset(self.model.artifact))
-        return found if found and found.shape == self.model.shape else None
+        return classifier_of(self.model)
 
 
 class Library:
@@ -194,12 +193,18 @@ class _File:
             log.exception("%s", path.name)
 
 
+def classifier_of(model: Model) -> Predictor | None:
+    """The classifier of a model's images that comes with jaxgen; None: there is none."""
+    found = _classifier(description.dataset(model.artifact))
+    return found if found and found.shape == model.shape else None
+
+
 @cache
-def classifier_of(dataset: str) -> Predictor | None:
-    """The classifier of a dataset that comes with jaxgen, loaded once; None: there is none, or it cannot be loaded."""
+def _classifier(dataset: str) -> Predictor | None:
+    """That of a dataset, loaded once; None: there is none."""
     try:
         return Predictor.open(shipped.extractor(dataset), threads=1, spin=False)
-    except JaxgenError:
+    except UsageError:
         return None
 
 

@@ -51,13 +51,13 @@ def test_site_has_the_licences_of_what_it_passes_on(diffusion_site):
 def test_earlier_site_is_replaced_and_any_other_folder_refused(conditional, tmp_path):
     site = tmp_path / "site"
     site.mkdir()
-    write_site(conditional.onnx, site)
-    write_site(conditional.onnx, site, name="renamed")
+    write_site({"model": conditional.onnx}, site)
+    write_site({"renamed": conditional.onnx}, site)
     assert json.loads((site / "site.json").read_bytes())["models"][0]["name"] == "renamed"
     (site / "notes.txt").write_text("mine")
     before = sorted(site.rglob("*"))
     with pytest.raises(UsageError, match=r"holds files that are not of an earlier site \(notes.txt\)"):
-        write_site(conditional.onnx, site)
+        write_site({"model": conditional.onnx}, site)
     assert sorted(site.rglob("*")) == before
     with pytest.raises(UsageError, match="got a file"):
         write_site(conditional.onnx, site / "notes.txt")
@@ -68,7 +68,7 @@ def test_earlier_site_is_replaced_and_any_other_folder_refused(conditional, tmp_
 
 def test_full_disk_leaves_the_earlier_site_as_it_was(conditional, tmp_path):
     site = tmp_path / "site"
-    write_site(conditional.onnx, site)
+    write_site({"model": conditional.onnx}, site)
     before = {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
     code = f"""
 import resource, signal
@@ -76,7 +76,7 @@ from pathlib import Path
 from jaxgen_serve.web.static_site import write_site
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
-write_site(Path({str(conditional.onnx)!r}), Path({str(site)!r}))
+write_site({{"model": Path({str(conditional.onnx)!r})}}, Path({str(site)!r}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "JaxgenError" in done.stderr.splitlines()[-1]
