@@ -31,14 +31,14 @@ CACHED = {"cache-control": "private, max-age=31536000, immutable"}
 
 @dataclass(frozen=True, kw_only=True)
 class KeptImage(GalleryImage):
-    """A gallery image, as clients get it."""
+    """A kept image and its settings; url: of its PNG."""
 
     url: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeptImages:
-    """added: how many of them were not in the gallery before."""
+    """The kept images; added: how many of them are new in the gallery."""
 
     images: list[KeptImage]
     added: int
@@ -46,7 +46,7 @@ class KeptImages:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """next: `before` for the next page; None: this is the last. total: number of all matching images."""
+    """A page of the gallery; next: `before` for the next page, null on the last; total: all matching images."""
 
     images: list[KeptImage]
     next: str | None
@@ -86,7 +86,9 @@ async def keep(request: Request, num_images: Count = 1, body: BatchRequest | Non
 def search(
     request: Request,
     model: Name | None = None,
-    label: Annotated[Name | None, Query(description="A class by its number or name; -1: sampled without one.")] = None,
+    label: Annotated[
+        Name | None, Query(description="A class by its number or name; -1: images without a class.")
+    ] = None,
     seed: Seed | None = None,
     favourite: bool | None = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 60,
@@ -106,8 +108,8 @@ def file(request: Request, image_id: str) -> Response:
 
 
 @router.post("/zip", response_class=Response, responses={**responses(404, 413, 503), 200: ZIP})
-def several(request: Request, body: Several) -> Response:
-    """A ZIP of images, in a folder for each model."""
+def download(request: Request, body: Several) -> Response:
+    """Kept images as a ZIP, in a folder for each model."""
     gallery = gallery_of(request)
     files = {}
     for name in body.ids:

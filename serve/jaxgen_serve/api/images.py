@@ -48,7 +48,7 @@ MEDIA = ("image/png", "application/zip", "image/gif")
     responses={**responses(400, 404, 409, 413, 503), 200: answers(SampledImage, "image/png")},
 )
 async def generate(request: Request, body: SampleRequest | None = None) -> Response:
-    """Sample one image. With `Accept: image/png` the answer is the PNG itself, and X-Jaxgen says what was used."""
+    """Sample one image. With `Accept: image/png` the answer is the PNG, and its header X-Jaxgen holds the settings."""
     made = await sample(request, checked_generation(service_of(request), body or SampleRequest(), 1))
     used = {**made.used(0), "milliseconds": made.milliseconds}
     if "image/png" in request.headers.get("accept", ""):
@@ -64,7 +64,7 @@ async def generate(request: Request, body: SampleRequest | None = None) -> Respo
 async def image(
     request: Request, model: Name, seed: Seed, index: Seed, query: Annotated[ImageQuery, Query()]
 ) -> Response:
-    """One image by its address, for links and caches. With sha256, which names the model's file, it never changes."""
+    """One image by its address, for links and caches. With `sha256`, it never changes."""
     body = SampleRequest(model=model, seed=seed, index=index, **query.model_dump())
     generation = checked_generation(service_of(request), body, 1)
     record = json.dumps([__version__, generation.provenance(index).record()], sort_keys=True)
@@ -91,8 +91,8 @@ async def generate_batch(
     format: Annotated[Literal["list", "grid", "zip", "gif"], Query()] = "list",
     body: BatchRequest | None = None,
 ) -> Response:
-    """Sample images of one seed, `index` and those after it or each of `indices`: as a list, on one sheet, as a ZIP of
-    PNGs, or as a GIF of their way from noise."""
+    """Sample several images of one seed. The answer is a list, one sheet (a PNG), a ZIP of PNGs, or a GIF of the
+    denoising."""
     service = service_of(request)
     generation = checked_generation(service, body or BatchRequest(), num_images)
     count = generation.request.count

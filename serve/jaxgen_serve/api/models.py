@@ -26,12 +26,14 @@ Which = Annotated[Name | None, Query(description="Default: the first of /models.
 
 Inputs = Annotated[
     Literal["optional", "required"],
-    Query(description="required: no input has a default, for clients that cannot override one, such as browsers."),
+    Query(
+        description="required: a file without defaults, for runtimes that cannot override them, such as those of browsers."
+    ),
 ]
 
 Part = Annotated[
     Literal["sampler", "encoder", "classifier"],
-    Query(description="encoder: of a VAE; classifier: the one of /classify."),
+    Query(description="encoder: the file that encodes images, of a VAE; classifier: the one that /classify uses."),
 ]
 
 
@@ -65,7 +67,7 @@ async def model_info(request: Request, model: Which = None) -> dict[str, Any]:
 async def model_file(
     request: Request, model: Which = None, inputs: Inputs = "optional", part: Part = "sampler"
 ) -> Response:
-    """The model's file, to sample on another machine, or one of those that read its images."""
+    """The model's file, to sample on another machine, or a file that reads its images."""
     served = service_of(request).library.get(model)
     artifact = served.model.artifact
     if part != "sampler":
@@ -91,7 +93,7 @@ async def plan(
     steps: Annotated[Steps | None, Query()] = None,
     eta: Annotated[Eta | None, Query()] = None,
 ) -> dict[str, Any]:
-    """The table of a sampler for the graph's input `plan`: float32 [rows, 9] in base64."""
+    """A sampler's table, the graph's input `plan`: float32 [rows, 9] in base64."""
     service = service_of(request)
     loaded = service.library.get(model).model
     recipe = loaded.recipe(sampler=sampler, steps=require_steps(service, steps), eta=eta)

@@ -12,21 +12,23 @@ MAX_POINTS = 64  # that an interpolation leads through
 Name = Annotated[str, StringConstraints(max_length=200)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Count = Annotated[int, Field(ge=1, description="How many images; the server's own limit may be lower.", le=4096)]
-SamplerName = Annotated[Name, Field(description="Of the model's plan.samplers, as /models has them. Default: its own.")]
+SamplerName = Annotated[Name, Field(description="One of the model's `plan.samplers` in /models; default: the model's.")]
 Steps = Annotated[int, Field(ge=1, le=100_000, description="Network evaluations; default: the model's.")]
 Eta = Annotated[
-    float, Field(ge=0, le=1, allow_inf_nan=False, description="Noise of samplers that take it; default: the model's.")
+    float, Field(ge=0, le=1, allow_inf_nan=False, description="How much noise the sampler adds; default: the model's.")
 ]
 Guidance = Annotated[
-    float, Field(ge=0, le=100, allow_inf_nan=False, description="Pull towards the label; default: the model's.")
+    float, Field(ge=0, le=100, allow_inf_nan=False, description="How strongly the label pulls; default: the model's.")
 ]
 Code = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1, max_length=MAX_LATENT)]
 SHA256 = Annotated[
     str,
     StringConstraints(pattern="^[0-9a-f]{64}$"),
-    Field(description="SHA-256 of the model's file, as /models has it: 409 if it has changed since. Default: any."),
+    Field(
+        description="SHA-256 of the model's file, from /models. If the file has changed, the answer is 409. Default: any."
+    ),
 ]
-Label = Annotated[int | Name, Field(description="A class by its number or name; 'all': each image's in turn.")]
+Label = Annotated[int | Name, Field(description="A class by its number or name; 'all': the classes in turn.")]
 
 
 class Strict(BaseModel):
@@ -57,27 +59,27 @@ class SampleSettings(PlanSettings):
     """Selects an image of a model and how it is sampled."""
 
     model: Name | None = Field(default=None, description="Default: the first of /models.")
-    seed: Seed | None = Field(default=None, description="Default: one is chosen, and returned.")
+    seed: Seed | None = Field(default=None, description="Default: a random one, which the answer names.")
     index: Seed = Field(default=0, description="Which image of the seed, or the first of them.")
 
 
 class SampleRequest(SampleSettings, Strict):
-    """A request for an image, which is a function of these settings and the model's file alone.
+    """Which image to sample. It depends on these settings and the model's file alone.
 
-    It takes the settings of an answer as they are.
+    The settings of an answer can be sent back as they are.
     """
 
     label: Label | None = None
     latent: Code | None = Field(default=None, description="For a model with short latents: decode this one.")
-    class_name: str | None = Field(default=None, description="Not read: label says which class.")
-    untrained: bool | None = Field(default=None, description="Not read: the model's file says it.")
+    class_name: str | None = Field(default=None, description="Ignored: `label` names the class.")
+    untrained: bool | None = Field(default=None, description="Ignored: the model's file says so.")
 
 
 class BatchRequest(SampleRequest):
-    """A request for one or more images."""
+    """Which images to sample."""
 
     indices: Annotated[list[Seed], Field(min_length=1, max_length=4096)] | None = Field(
-        default=None, description="The index of each image; default: index and those after it, num_images in all."
+        default=None, description="The index of each image; default: `num_images` of them, from `index` on."
     )
 
 
@@ -92,7 +94,7 @@ class StreamQuery(SampleSettings):
 
 
 class InterpolationRequest(Strict):
-    """A request to interpolate from each seed, or each latent, to the next."""
+    """The ends of an interpolation: it leads from each seed, or each latent, to the next."""
 
     model: Name | None = Field(default=None, description="Default: the first of /models.")
     seeds: Annotated[list[Seed], Field(min_length=2, max_length=MAX_POINTS)] | None = None
@@ -216,18 +218,18 @@ PNG: dict[str, Any] = {
 def answers(model: Any, *media: str) -> dict[str, Any]:
     """The successful answers of a route, for the OpenAPI document: `model` as JSON, or one of `media`."""
     binary: dict[str, Any] = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in media}
-    return {"model": model, "description": "What was asked for.", "content": binary}
+    return {"model": model, "description": "Success.", "content": binary}
 
 
 ALWAYS = (401, 403, 408, 422)
 WHY = {
-    400: "A value that the model cannot be given, or an image or file that cannot be read.",
+    400: "The model does not take a value, or an image or a file cannot be read.",
     401: "The request lacks the server's token.",
     403: "The request comes from another site's page, uses another name of this server, or is not allowed here.",
     404: "There is no such model or image.",
     408: "The body was not sent in time.",
-    409: "The model has changed since: its file is not the one of sha256.",
-    413: "The request has more bytes than the server takes.",
-    422: "The request does not follow this document.",
+    409: "The model has changed: its file is not the one of `sha256`.",
+    413: "The request is larger than the server takes.",
+    422: "The request does not fit this document.",
     503: "Busy: try again after as many seconds as Retry-After says.",
 }

@@ -21,7 +21,8 @@ def described(
     max_steps: int,
 ) -> dict[str, Any]:
     """What a client needs to know about a model. size: bytes of its file; encoder: whether it also reads images;
-    classifier: the classes that one tells apart in its images, None: there is no classifier; max_steps: limit of a plan's steps, besides its own.
+    classifier: the classes that one tells apart in its images, None: there is no classifier; max_steps: limit of a
+    plan's steps, besides the model's own.
     """
     inference = model.inference
     codes = inference.process is None and len(model.noise_shape) == 1

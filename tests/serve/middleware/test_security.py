@@ -11,7 +11,7 @@ from jaxgen_serve.settings import Settings
 
 OPEN = {"/health", "/app/"}
 GUARDED = ("/", "/ready", "/metrics", "/models", "/model-info", "/model-file", "/plan", "/gallery", "/docs",
-           "/openapi.json", "/latent-map", "/stream", "/nothing")  # fmt: skip
+           "/openapi.json", "/latent-map", "/stream", "/images/plane/1/0.png", "/nothing")  # fmt: skip
 
 
 # --- token

@@ -132,6 +132,17 @@ def test_phone_shows_each_panel_without_scrolling_sideways(visit, locale):
             assert page.evaluate(CLIPPED) == [], panel
 
 
+def test_low_screen_keeps_the_main_button_within_reach_and_sheets_are_whole(visit):
+    with visit("classes", viewport={"width": 1280, "height": 720}) as page:
+        expect(page.locator("#used")).to_have_text(GENERATED)
+        box = page.locator("#go").bounding_box()
+        assert box["y"] + box["height"] <= 720
+        page.check("#counts input[value='64']")
+        generated(page, "#go")
+        left = page.locator(".tile").evaluate_all("(tiles) => tiles.map((tile) => Math.round(tile.offsetLeft))")
+        assert 64 % len(set(left)) == 0 and len(set(left)) < 64
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(visit, scheme):
     with visit("classes", color_scheme=scheme) as page:
