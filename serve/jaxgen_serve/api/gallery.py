@@ -107,7 +107,7 @@ def file(request: Request, image_id: str) -> Response:
     return Response(gallery_of(request).png(image_id), media_type="image/png", headers=CACHED)
 
 
-@router.post("/zip", response_class=Response, responses={**responses(404, 413, 503), 200: ZIP})
+@router.post("/files/zip", response_class=Response, responses={**responses(404, 413, 503), 200: ZIP})
 def download(request: Request, body: Several) -> Response:
     """Kept images as a ZIP, in a folder for each model."""
     gallery = gallery_of(request)

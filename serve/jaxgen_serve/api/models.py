@@ -26,9 +26,7 @@ Which = Annotated[Name | None, Query(description="Default: the first of /models.
 
 Inputs = Annotated[
     Literal["optional", "required"],
-    Query(
-        description="required: a file without defaults, for runtimes that cannot override them, such as those of browsers."
-    ),
+    Query(description="required: a file without defaults, for runtimes that cannot override them, as in browsers."),
 ]
 
 Part = Annotated[

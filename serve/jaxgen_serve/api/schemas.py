@@ -24,9 +24,7 @@ Code = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_l
 SHA256 = Annotated[
     str,
     StringConstraints(pattern="^[0-9a-f]{64}$"),
-    Field(
-        description="SHA-256 of the model's file, from /models. If the file has changed, the answer is 409. Default: any."
-    ),
+    Field(description="SHA-256 of the model's file, from /models; if it has changed, the answer is 409. Default: any."),
 ]
 Label = Annotated[int | Name, Field(description="A class by its number or name; 'all': the classes in turn.")]
 

@@ -41,7 +41,7 @@ Event = tuple[int, int, np.ndarray] | None
     responses={
         **responses(400, 404, 409, 503),
         200: {
-            "description": "Events: frame {row, rows, images} for each step, then done {settings, images} or error {detail}.",
+            "description": "Events: frame {row, rows, images} a step, then done {settings, images} or error {detail}.",
             "content": {"text/event-stream": {"schema": EVENT_SCHEMA}},
         },
     },

@@ -40,6 +40,7 @@ export function setUpHand(current) {
   $("hand-class").addEventListener("change", () => (own = true));
   $("tools").addEventListener("change", (event) => event.target.value === "mask" && ($("region").value = "painted"));
   watch((changed) => {
+    if (changed.has("model")) own = false;
     if (changed.has("model")) showModel();
     if (changed.has("label") && state.label !== null) $("hand-class").value = state.label;
   });
@@ -204,7 +205,6 @@ function showModel() {
   $("hand-class-row").hidden = !model.classes.length;
   fillClasses($("hand-class"), model, model.label_optional ? t("any.none") : null);
   if (result && result.of !== model.name) result = null;
-  own = false;
   showFindings();
   if (paper) classify();
   const others = state.models.filter(canReadByHand);

@@ -107,7 +107,7 @@ function small({ shape: [height, width], plan, guidance }) {
 }
 
 /** Reads the list of models again. A model whose file is the same stays the same object, and keeps its settings. */
-async function readModels(wanted = state.model?.name) {
+async function readModels(wanted = null) {
   const { models: read, refused, uploads = false } = await backend.models();
   const old = (one) => state.models.find(({ name, sha256 }) => name === one.name && sha256 === one.sha256);
   const models = read.map((one) => Object.assign(old(one) ?? {}, one));
@@ -116,8 +116,7 @@ async function readModels(wanted = state.model?.name) {
   change({ uploads, known: true });
   if (!same && models.length) change({ models });
   if (!same || !models.length) showModels(state.models, refused); // a list that is open stays open
-  const stays = state.models.includes(state.model) && state.model.name === wanted;
-  if (state.models.length && !stays) chooseModel(wanted);
+  if (state.models.length && !state.models.includes(state.model)) chooseModel(state.model?.name ?? wanted);
 }
 
 async function addModel(event) {

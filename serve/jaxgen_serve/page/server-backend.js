@@ -137,7 +137,7 @@ export function serverBackend(base, logIn) {
       favourite: (id, favourite) => api.json(`gallery/${id}`, { method: "PATCH", body: { favourite } }),
       zip: async (ids) => {
         const sent = { method: "POST", body: { ids }, accept: "application/zip" };
-        return whole((await api.ask("gallery/zip", sent)).blob());
+        return whole((await api.ask("gallery/files/zip", sent)).blob());
       },
       remove: (id) => api.ask(`gallery/${id}`, { method: "DELETE" }),
       restore: (id) => api.ask(`gallery/${id}/restore`, { method: "POST" }),

@@ -94,7 +94,7 @@ def test_several_images_are_one_zip(client, tmp_path):
         client.post("/gallery", json={"seed": 78, "label": "bee", "steps": steps}).json()["images"][0]
         for steps in (1, 2)
     ]
-    answer = client.post("/gallery/zip", json={"ids": [row["id"] for row in rows]})
+    answer = client.post("/gallery/files/zip", json={"ids": [row["id"] for row in rows]})
     (tmp_path / "it.zip").write_bytes(answer.content)
     with zipfile.ZipFile(tmp_path / "it.zip") as archive:
         assert archive.namelist() == [f"{rows[0]['model']}/seed78-000000-class2.png",
@@ -106,8 +106,8 @@ def test_several_images_are_one_zip(client, tmp_path):
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
-        ("POST", "/gallery/zip", {"ids": [NOWHERE]}, 404),
-        ("POST", "/gallery/zip", {"ids": []}, 422),
+        ("POST", "/gallery/files/zip", {"ids": [NOWHERE]}, 404),
+        ("POST", "/gallery/files/zip", {"ids": []}, 422),
         ("GET", f"/gallery/{NOWHERE}.png", None, 404),
         ("GET", "/gallery/..%2fgallery.sqlite3.png", None, 404),
         ("GET", "/gallery/%2e%2e.png", None, 404),

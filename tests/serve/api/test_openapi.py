@@ -13,7 +13,8 @@ ROUTES = [
     "GET /models", "POST /models", "GET /model-info", "GET /model-file", "GET /plan",
     "POST /generate", "POST /generate-batch", "GET /stream", "GET /images/{model}/{seed}/{index}.png",
     "POST /interpolate", "POST /reconstruct", "POST /anomaly", "POST /classify", "POST /inpaint", "GET /latent-map",
-    "POST /gallery", "POST /gallery/zip", "GET /gallery", "GET /gallery/{image_id}.png", "PATCH /gallery/{image_id}",
+    "POST /gallery", "POST /gallery/files/zip", "GET /gallery", "GET /gallery/{image_id}.png",
+    "PATCH /gallery/{image_id}",
     "DELETE /gallery/{image_id}", "POST /gallery/{image_id}/restore",
 ]  # fmt: skip
 TAKES_ANYTHING = {"GET /", "GET /health", "GET /ready", "GET /metrics", "GET /models", "GET /gallery/{image_id}.png",
