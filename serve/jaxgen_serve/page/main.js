@@ -153,7 +153,8 @@ async function offerDevice() {
   change({ asked: true });
   if (!able) return;
   const { reading, ...sampling } = localSampling(() => state.models, backend.plan);
-  here = { ...backend, ...sampling, reading: { ...backend.reading, ...reading } };
+  const read = (what, ...rest) => (what === "reconstruct" ? reading : backend.reading).read(what, ...rest);
+  here = { ...backend, ...sampling, reading: { ...backend.reading, classify: reading.classify, read } };
   $("device").addEventListener("change", (event) => change({ device: event.target.checked }));
 }
 
