@@ -1,11 +1,14 @@
 """Images for the gallery's tests, and what lies in its folder."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 
 from jaxgen.images import png_bytes
 from jaxgen_serve.gallery.store import Gallery
+
+INDEX = itertools.count()
 
 
 def used(**changed) -> dict:
@@ -21,7 +24,9 @@ def png(shade: int = 0) -> bytes:
 
 
 def keep(gallery: Gallery, count: int = 1, **changed) -> list[str]:
-    return [image.id for image in gallery.add([(used(**changed), png(shade)) for shade in range(count)])]
+    """Keep images that are kept nowhere yet: each has an index of its own."""
+    images = [(used(**changed) | {"index": next(INDEX)}, png(shade)) for shade in range(count)]
+    return [image.id for image in gallery.add(images)[0]]
 
 
 def ids(gallery: Gallery, **query) -> list[str]:

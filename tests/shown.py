@@ -14,8 +14,10 @@ from playwright.sync_api import Page, expect
 from jaxgen_serve.web import PAGE
 
 PANELS = ("generate", "blend", "hand", "map", "gallery")
-WORDS = {name: json.loads((PAGE / "strings.json").read_text())[name] for name in ("en", "pt", "fr")}
-GENERATED = re.compile(r"\bms\b")  # the caption has a time once all is sampled
+LANGUAGES = ("en", "pt", "fr")
+CATALOGUE = json.loads((PAGE / "strings.json").read_text())
+WORDS = {name: {key: texts[i] for key, texts in CATALOGUE.items()} for i, name in enumerate(LANGUAGES)}
+GENERATED = re.compile(r"\d (ms|s)\b")  # the caption has a time once all is sampled
 expect.set_options(timeout=20_000)
 
 

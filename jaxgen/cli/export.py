@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -66,14 +67,15 @@ def export(
     images everywhere. With int8 it is a little smaller and faster, but an image may change slightly with the machine
     and the size of its batch, and 'jaxgen verify' asks for a PSNR of 35 dB. The distance from the images of the float32
     file is printed and recorded. A VAE's encoder gets fp16 weights, too, but no int8.
-    --web needs npm once, for onnxruntime's WebAssembly build. Instead of a run, an exported .onnx can be turned into a
-    site by --web, or into a file without defaults by --inputs required.
+    --web needs npm once, for onnxruntime's WebAssembly build. Instead of a run, an exported .onnx, or a folder of them,
+    can be turned into a site by --web, or an .onnx into a file without defaults by --inputs required.
 
     \b
     jaxgen export runs/ddpm-digits -o model.onnx
     jaxgen export runs/ddpm-digits -o model.onnx --torchscript model.ts --safetensors weights.safetensors
     jaxgen export runs/ddpm-digits --network net.onnx
     jaxgen export runs/ddpm-digits --web site
+    jaxgen export models/ --web site
     jaxgen export runs/ddpm-digits --quantize fp16 -o small.onnx
     jaxgen export model.onnx --inputs required -o required.onnx
     """
@@ -93,6 +95,9 @@ def export(
         _check_site(web, beside | {"-o": output}, say)  # before minutes of work, not after
     if run.suffix == ".onnx" and run.is_file():
         _from_file(run, web, output, inputs, checkpoint, beside, say)
+        return
+    if web and not output and (files := _models_in(run)):
+        _write_site(files, web, say)
         return
     if output is None and web is None:
         output = Path("model.onnx")
@@ -126,15 +131,18 @@ def export(
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as temporary:
         path = output or Path(temporary) / "model.onnx"
+        if encoder_core(config) and not output:  # a site's page draws by hand with it
+            places = replace(places, encoder=places.encoder or path.with_suffix(".encoder.onnx"))
         export_model(
             config, trained.params, path, classes=trained.classes, training=trained.facts, beside=places,
             required_inputs=inputs == "required", palette=trained.palette,
-            quantize=Quantize(scheme=quantize, min_psnr=min_psnr) if quantize else None, say=say,
+            quantize=Quantize(scheme=quantize, min_psnr=min_psnr) if quantize else None,
+            say=lambda line: None if temporary in line else say(line),
         )  # fmt: skip
         if output:
             click.echo(output)
         if web:
-            _write_site(path, web, run.resolve().name, say)
+            _write_site({run.resolve().name: path}, web, say)
 
 
 def _check_quantized(
@@ -200,13 +208,20 @@ def _from_file(
         write_atomically(output, with_required_inputs(artifacts.read(model)).data)
         click.echo(output)
     if web:
-        _write_site(model, web, model.stem, say)
+        _write_site({model.stem: model}, web, say)
 
 
-def _write_site(model: Path, web: Path, name: str, say: Callable[[str], None]) -> None:
+def _models_in(folder: Path) -> dict[str, Path]:
+    """The exported models of a folder that is no run, by name."""
+    if not folder.is_dir() or (folder / "config.toml").exists():
+        return {}
+    return {path.stem: path for path in sorted(folder.glob("*.onnx")) if not path.name.endswith(".encoder.onnx")}
+
+
+def _write_site(models: Mapping[str, Path], web: Path, say: Callable[[str], None]) -> None:
     from jaxgen_serve.web.static_site import write_site
 
-    write_site(model, web, name=name, say=say)
+    write_site(models, web, say=say)
     say(f"serve {web} with any web server: python -m http.server -d {web}")
     click.echo(web)
 

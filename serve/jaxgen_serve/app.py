@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from jaxgen import __version__
-from jaxgen_serve.api import exceptions, gallery, images, info, latents, models, stream, web
+from jaxgen_serve.api import exceptions, gallery, images, info, latents, models, reading, stream, web
 from jaxgen_serve.api.dependencies import Service
 from jaxgen_serve.batching.engine import Engine
 from jaxgen_serve.gallery.database import Unavailable
@@ -21,7 +21,7 @@ from jaxgen_serve.middleware.security import AnswerHeaders, Guard, Limits
 from jaxgen_serve.models.registry import Library
 from jaxgen_serve.settings import Settings
 
-ROUTES = (images, stream, latents, models, gallery, info, web)
+ROUTES = (images, stream, latents, reading, models, gallery, info, web)
 log = logging.getLogger("uvicorn.error")
 OWN_HEADERS = ("X-Jaxgen", "X-Jaxgen-Reach", "Retry-After", "ETag")
 

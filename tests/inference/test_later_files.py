@@ -84,7 +84,7 @@ def test_server_site_and_python_refuse_what_a_file_requires_by_name(tmp_path):
     for opened in (
         lambda: Model.open(path),
         lambda: model_file.read(path),
-        lambda: static_site.write_site(path, tmp_path / "site"),
+        lambda: static_site.write_site({"model": path}, tmp_path / "site"),
         lambda: sandbox.attempt("demanding.onnx", path.read_bytes(), 60),
     ):
         with pytest.raises(JaxgenError, match="needs 'x', which jaxgen"):

@@ -30,8 +30,8 @@ LINKS = {
 }
 WHAT = "Samples images from small generative models: seed in, images out, the same ones everywhere."
 MORE = """
-[The page](app/) offers the same in a browser. A failure is `{"detail": "one line"}`, with a status that is listed
-below. To sample an image from a terminal:
+[The page](app/) offers the same in a browser. A failure is answered by `{"detail": "one line"}` and a status that is
+listed below. To sample an image from a terminal:
 
     curl localhost:8000/generate -d '{"seed": 7, "label": 3}' -o three.png \\
          -H 'Content-Type: application/json' -H 'Accept: image/png'
@@ -57,7 +57,7 @@ async def health() -> dict[str, str]:
 @router.head("/ready", include_in_schema=False, response_model=None)
 @router.get("/ready", responses=responses(503), response_model=None)
 async def ready(request: Request) -> Response | dict[str, Any]:
-    """Whether there is a model to sample from."""
+    """Say whether there is a model to sample from."""
     count = len(service_of(request).library.models())
     if not count:
         return failure(503, "no model is served yet", {"retry-after": "1"})

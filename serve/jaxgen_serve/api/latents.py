@@ -1,4 +1,4 @@
-"""POST /interpolate, /reconstruct, /anomaly, /inpaint; GET /latent-map: `jaxgen.latent` over HTTP."""
+"""POST /interpolate, /inpaint; GET /latent-map: `jaxgen.latent` over HTTP."""
 
 from __future__ import annotations
 
@@ -10,25 +10,22 @@ import numpy as np
 from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 
-from jaxgen.errors import UsageError
 from jaxgen.images import png_bytes
 from jaxgen.inference import sheets
 from jaxgen.inference.provenance import LatentProvenance, provenance_text
 from jaxgen.inference.writers import save_walk
-from jaxgen.latent import anomaly as anomalies, inpainting, projection
-from jaxgen.latent.spaces import Codes
+from jaxgen.latent import inpainting, projection
 from jaxgen_serve.api import interpolation
 from jaxgen_serve.api.dependencies import in_thread, service_of
 from jaxgen_serve.api.generation import GenerationRequest, base64_png, checked_generation, one_of
 from jaxgen_serve.api.images import header, png_response
 from jaxgen_serve.api.schemas import (
-    Anomaly,
+    PNG,
     Count,
     Guidance,
     Interpolation,
     InterpolationRequest,
     Name,
-    Reconstruction,
     SampledBatch,
     SampleRequest,
     Seed,
@@ -38,7 +35,6 @@ from jaxgen_serve.api.schemas import (
 )
 from jaxgen_serve.api.uploads import unknown, uploaded_image
 from jaxgen_serve.batching.client import Caller, queued, space
-from jaxgen_serve.models.registry import ServedModel
 
 T = TypeVar("T")
 router = APIRouter(tags=["latent"])
@@ -69,48 +65,9 @@ async def interpolate(
             save_walk(buffer, flat[:, None], untrained=model.untrained)
             return Response(buffer.getvalue(), media_type="image/gif", headers=header(used))
         sheet = sheets.marked(sheets.sheet_of_rows(walked), untrained=model.untrained)
-        return png_response(request, png_bytes(sheet, text), used)
+        return png_response(png_bytes(sheet, text), used)
 
-    return await _calling(request, work)
-
-
-@router.post("/reconstruct", response_model=None, responses={**FAILS, 200: answers(Reconstruction)})
-async def reconstruct(
-    request: Request,
-    file: Upload,
-    model: Annotated[Name | None, Form()] = None,
-    label: Annotated[Name | None, Form()] = None,
-) -> dict[str, Any]:
-    """Encode an image and decode its latent again."""
-
-    def analyse(codes: Codes, image: np.ndarray, number: np.ndarray | None) -> dict[str, Any]:
-        latent = codes.encode(image, number)
-        return {"reconstruction": _png(codes.decode(latent, number)[0]), "latent": latent[0].tolist()}
-
-    return await _analysed(request, file, model, label, analyse)
-
-
-@router.post("/anomaly", response_model=None, responses={**FAILS, 200: answers(Anomaly)})
-async def anomaly(
-    request: Request,
-    file: Upload,
-    model: Annotated[Name | None, Form()] = None,
-    label: Annotated[Name | None, Form()] = None,
-) -> dict[str, Any]:
-    """Score how anomalous an image is to a VAE, in nats; `heat` is red where it differs from its reconstruction."""
-
-    def analyse(codes: Codes, image: np.ndarray, number: np.ndarray | None) -> dict[str, Any]:
-        result = anomalies.score(codes, image, number)
-        return {
-            "reconstruction": _png(result.decoded[0]),
-            "latent": result.latent[0].tolist(),
-            "score": float(result.total[0]),
-            "reconstruction_nats": float(result.reconstruction[0]),
-            "kl": float(result.kl[0]),
-            "heat": _png(anomalies.heat(image, result.decoded)[0]),
-        }
-
-    return await _analysed(request, file, model, label, analyse)
+    return await calling(request, work)
 
 
 @router.post("/inpaint", response_model=None, responses={**FAILS, 200: answers(SampledBatch)})
@@ -152,13 +109,13 @@ async def inpaint(
             ],
         }
 
-    return await _calling(request, work)
+    return await calling(request, work)
 
 
 @router.get(
     "/latent-map",
     response_class=Response,
-    responses={**FAILS, 200: {"content": {"image/png": {}}, "description": "Rows from the top; see X-Jaxgen-Reach."}},
+    responses={**FAILS, 200: PNG | {"description": "Rows from the top; see X-Jaxgen-Reach."}},
 )
 async def latent_map(
     request: Request,
@@ -178,55 +135,15 @@ async def latent_map(
         made = LatentProvenance(model=served.model.artifact.sha256, command="map", settings=settings)
         return png_bytes(image, provenance_text(made.record())), reach
 
-    png, reach = await _calling(request, work)
+    png, reach = await calling(request, work)
     return Response(png, media_type="image/png", headers={"X-Jaxgen-Reach": f"{reach:.6f}"})
 
 
-async def _calling(request: Request, work: Callable[[Caller], T]) -> T:
+async def calling(request: Request, work: Callable[[Caller], T]) -> T:
     """Run `work` in a thread, with a caller whose calls end with the request. Raises as `in_thread`."""
     service = service_of(request)
     caller = Caller(service.engine, service.settings.deadline)
     return await in_thread(request, lambda: work(caller), caller.cancel)
-
-
-async def _analysed(
-    request: Request,
-    file: UploadFile,
-    name: str | None,
-    label: str | None,
-    analyse: Callable[[Codes, np.ndarray, np.ndarray | None], dict[str, Any]],
-) -> dict[str, Any]:
-    """The answer on an uploaded image: the result of `analyse`(codes, image [1, H, W, C], label [1] or None) and the
-    settings."""
-    service = service_of(request)
-    served = service.library.get(name)
-    sent = await file.read()
-
-    def work(caller: Caller) -> dict[str, Any]:
-        codes = space(served, caller).codes()
-        codes.require_way_back()
-        number = _label(served, label)
-        image = uploaded_image(sent, served.model.shape, service.settings.max_upload_pixels)[None]
-        result = analyse(codes, image, None if number is None else np.array([number]))
-        used = {
-            "model": served.name,
-            "sha256": served.model.artifact.sha256,
-            "label": number,
-            "class_name": None if number is None else served.model.classes[number],
-            "untrained": served.model.untrained,
-        }
-        return {**used, "original": _png(image[0]), **result}
-
-    return await _calling(request, work)
-
-
-def _label(served: ServedModel, label: str | None) -> int | None:
-    """A class's number; None for models without. Raises UsageError if the model needs one and none is given."""
-    model = served.model
-    if label is None and model.least_label == 0:
-        known = f"0 to {len(model.classes) - 1}: {', '.join(model.classes)}"
-        raise UsageError(f"{served.name} needs the image's class ({known}): give a label")
-    return None if not model.classes and label is None else model.label(label)
 
 
 def _inpainted(
@@ -239,7 +156,3 @@ def _inpainted(
         queued(generation.served, caller), known, hole, plan, seed=request.seed, index=generation.index,
         label=model.labels(request.label, generation.index), guidance=request.guidance, resample=resample,
     )  # fmt: skip
-
-
-def _png(image: np.ndarray) -> str:
-    return base64_png(png_bytes(image))

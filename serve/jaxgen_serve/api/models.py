@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from anyio import to_thread
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 
+from jaxgen.errors import UsageError
+from jaxgen.inference.predictor import Predictor
 from jaxgen_serve.api.dependencies import Service, service_of
 from jaxgen_serve.api.generation import require_steps
 from jaxgen_serve.api.images import attachment
@@ -24,17 +26,23 @@ Which = Annotated[Name | None, Query(description="Default: the first of /models.
 
 Inputs = Annotated[
     Literal["optional", "required"],
-    Query(description="required: no input has a default, for clients that cannot override one, such as browsers."),
+    Query(description="required: a file without defaults, for runtimes that cannot override them, as in browsers."),
+]
+
+Part = Annotated[
+    Literal["sampler", "encoder", "classifier"],
+    Query(description="encoder: the file that encodes images, of a VAE; classifier: the one that /classify uses."),
 ]
 
 
 @router.get("/models", responses=responses())
 async def models(request: Request) -> dict[str, Any]:
-    """The models that can sample, and the refused files with the reason."""
+    """The models that can sample, the refused files with the reason, and whether the server takes uploads."""
     service = service_of(request)
     return {
         "models": [described(service, served) for served in service.library.models()],
         "refused": service.library.refused,
+        "uploads": service.settings.allow_uploads,
     }
 
 
@@ -49,16 +57,27 @@ async def model_info(request: Request, model: Which = None) -> dict[str, Any]:
 @router.get(
     "/model-file",
     response_class=Response,
-    responses={**responses(404), 200: {"content": {"application/octet-stream": {}}, "description": "The .onnx file."}},
+    responses={
+        **responses(400, 404),
+        200: {"content": {"application/octet-stream": {}}, "description": "The .onnx file."},
+    },
 )
-async def model_file(request: Request, model: Which = None, inputs: Inputs = "optional") -> Response:
-    """The model's file, to sample on another machine."""
+async def model_file(
+    request: Request, model: Which = None, inputs: Inputs = "optional", part: Part = "sampler"
+) -> Response:
+    """The model's file, to sample on another machine, or a file that reads its images."""
     served = service_of(request).library.get(model)
     artifact = served.model.artifact
-    if inputs == "required":
+    if part != "sampler":
+        reader: Predictor | None = getattr(served, part)
+        if reader is None:
+            raise UsageError(f"{served.name} has no {part} here")
+        artifact = reader.artifact
+    elif inputs == "required":
         artifact = await to_thread.run_sync(lambda: served.with_required_inputs)
     etag = f'"{artifact.sha256}"'
-    headers = {"etag": etag, "cache-control": "no-cache", **attachment(f"{served.name}.onnx")}
+    name = f"{served.name}{'' if part == 'sampler' else f'.{part}'}.onnx"
+    headers = {"etag": etag, "cache-control": "no-cache", **attachment(name)}
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(artifact.data, media_type="application/octet-stream", headers=headers)
@@ -72,7 +91,7 @@ async def plan(
     steps: Annotated[Steps | None, Query()] = None,
     eta: Annotated[Eta | None, Query()] = None,
 ) -> dict[str, Any]:
-    """The table of a sampler for the graph's input `plan`: float32 [rows, 9] in base64."""
+    """A sampler's table, the graph's input `plan`: float32 [rows, 9] in base64."""
     service = service_of(request)
     loaded = service.library.get(model).model
     recipe = loaded.recipe(sampler=sampler, steps=require_steps(service, steps), eta=eta)
@@ -96,6 +115,7 @@ def described(service: Service, served: ServedModel) -> dict[str, Any]:
         name=served.name,
         size=served.size,
         encoder=served.encoder is not None,
+        classifier=served.classifier.classes if served.classifier else None,
         max_steps=service.settings.max_steps,
     )
 

@@ -12,21 +12,21 @@ MAX_POINTS = 64  # that an interpolation leads through
 Name = Annotated[str, StringConstraints(max_length=200)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Count = Annotated[int, Field(ge=1, description="How many images; the server's own limit may be lower.", le=4096)]
-SamplerName = Annotated[Name, Field(description="Of the model's plan.samplers, as /models has them. Default: its own.")]
+SamplerName = Annotated[Name, Field(description="One of the model's `plan.samplers` in /models; default: the model's.")]
 Steps = Annotated[int, Field(ge=1, le=100_000, description="Network evaluations; default: the model's.")]
 Eta = Annotated[
-    float, Field(ge=0, le=1, allow_inf_nan=False, description="Noise of samplers that take it; default: the model's.")
+    float, Field(ge=0, le=1, allow_inf_nan=False, description="How much noise the sampler adds; default: the model's.")
 ]
 Guidance = Annotated[
-    float, Field(ge=0, le=100, allow_inf_nan=False, description="Pull towards the label; default: the model's.")
+    float, Field(ge=0, le=100, allow_inf_nan=False, description="How strongly the label pulls; default: the model's.")
 ]
 Code = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1, max_length=MAX_LATENT)]
 SHA256 = Annotated[
     str,
     StringConstraints(pattern="^[0-9a-f]{64}$"),
-    Field(description="SHA-256 of the model's file, as /models has it: 409 if it has changed since. Default: any."),
+    Field(description="SHA-256 of the model's file, from /models; if it has changed, the answer is 409. Default: any."),
 ]
-Label = Annotated[int | Name, Field(description="A class by its number or name; 'all': each image's in turn.")]
+Label = Annotated[int | Name, Field(description="A class by its number or name; 'all': the classes in turn.")]
 
 
 class Strict(BaseModel):
@@ -35,38 +35,49 @@ class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class SampleSettings(BaseModel):
-    """Selects an image of a model and how it is sampled; the model's defaults hold for what is left out."""
+class PlanSettings(BaseModel):
+    """How an image is sampled; the model's defaults hold for what is left out."""
 
     model_config = ConfigDict(extra="forbid")
 
-    model: Name | None = Field(default=None, description="Default: the first of /models.")
     sha256: SHA256 | None = None
-    seed: Seed | None = Field(default=None, description="Default: one is chosen, and returned.")
-    index: Seed = Field(default=0, description="Which image of the seed, or the first of them.")
     sampler: SamplerName | None = None
     steps: Steps | None = None
     eta: Eta | None = None
     guidance: Guidance | None = None
 
 
-class SampleRequest(SampleSettings, Strict):
-    """A request for an image, which is a function of these settings and the model's file alone.
+class ImageQuery(PlanSettings):
+    """The query of /images: what its path does not name."""
 
-    It takes the settings of an answer as they are.
+    label: Name | None = Field(default=None, description="A class by its number or name, or 'all'.")
+
+
+class SampleSettings(PlanSettings):
+    """Selects an image of a model and how it is sampled."""
+
+    model: Name | None = Field(default=None, description="Default: the first of /models.")
+    seed: Seed | None = Field(default=None, description="Default: a random one, which the answer names.")
+    index: Seed = Field(default=0, description="Which image of the seed, or the first of them.")
+
+
+class SampleRequest(SampleSettings, Strict):
+    """Which image to sample. It depends on these settings and the model's file alone.
+
+    The settings of an answer can be sent back as they are.
     """
 
     label: Label | None = None
     latent: Code | None = Field(default=None, description="For a model with short latents: decode this one.")
-    class_name: str | None = Field(default=None, description="Not read: label says which class.")
-    untrained: bool | None = Field(default=None, description="Not read: the model's file says it.")
+    class_name: str | None = Field(default=None, description="Ignored: `label` names the class.")
+    untrained: bool | None = Field(default=None, description="Ignored: the model's file says so.")
 
 
 class BatchRequest(SampleRequest):
-    """A request for one or more images."""
+    """Which images to sample."""
 
     indices: Annotated[list[Seed], Field(min_length=1, max_length=4096)] | None = Field(
-        default=None, description="The index of each image; default: index and those after it, num_images in all."
+        default=None, description="The index of each image; default: `num_images` of them, from `index` on."
     )
 
 
@@ -81,7 +92,7 @@ class StreamQuery(SampleSettings):
 
 
 class InterpolationRequest(Strict):
-    """A request to interpolate from each seed, or each latent, to the next."""
+    """The ends of an interpolation: it leads from each seed, or each latent, to the next."""
 
     model: Name | None = Field(default=None, description="Default: the first of /models.")
     seeds: Annotated[list[Seed], Field(min_length=2, max_length=MAX_POINTS)] | None = None
@@ -134,18 +145,12 @@ class SampledBatch(UsedSettings):
     milliseconds: float
 
 
-class SampledSheet(UsedSettings):
-    image: str
-    count: int
-    milliseconds: float
-
-
 class InterpolationFrame(BaseModel):
     image: str
 
 
 class Interpolation(BaseModel):
-    """The ends, their settings, and the frames between them: images for format=list, image for grid."""
+    """The ends, their settings, and the frames between them."""
 
     model: str
     sha256: str
@@ -159,8 +164,7 @@ class Interpolation(BaseModel):
     sampler: str | None
     steps: int | None
     untrained: bool
-    images: list[InterpolationFrame] | None = None
-    image: str | None = None
+    images: list[InterpolationFrame]
 
 
 class Reconstruction(BaseModel):
@@ -179,6 +183,15 @@ class Anomaly(Reconstruction):
     reconstruction_nats: float
     kl: float
     heat: str = Field(description="The image, red where it differs from its reconstruction.")
+    usual: list[float] = Field(description="Scores of the model's own images: the 5th and the 95th percentile.")
+
+
+class Classification(BaseModel):
+    model: str
+    sha256: str = Field(description="SHA-256 of the classifier's file.")
+    original: str = Field(description="The image at the model's size: a PNG in base64.")
+    class_name: str = Field(description="The most probable class.")
+    probabilities: dict[str, float] = Field(description="The probability of each class, by its name.")
 
 
 class Login(Strict):
@@ -194,21 +207,27 @@ def responses(*codes: int) -> dict[int | str, dict[str, object]]:
     return {code: {"model": Error, "description": WHY[code]} for code in (*ALWAYS, *codes)}
 
 
+PNG: dict[str, Any] = {
+    "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+    "description": "The image, which carries what it was sampled from.",
+}
+
+
 def answers(model: Any, *media: str) -> dict[str, Any]:
     """The successful answers of a route, for the OpenAPI document: `model` as JSON, or one of `media`."""
     binary: dict[str, Any] = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in media}
-    return {"model": model, "description": "What was asked for.", "content": binary}
+    return {"model": model, "description": "Success.", "content": binary}
 
 
 ALWAYS = (401, 403, 408, 422)
 WHY = {
-    400: "A value that the model cannot be given, or an image or file that cannot be read.",
+    400: "The model does not take a value, or an image or a file cannot be read.",
     401: "The request lacks the server's token.",
     403: "The request comes from another site's page, uses another name of this server, or is not allowed here.",
     404: "There is no such model or image.",
     408: "The body was not sent in time.",
-    409: "The model has changed since: its file is not the one of sha256.",
-    413: "The request has more bytes than the server takes.",
-    422: "The request does not follow this document.",
+    409: "The model has changed: its file is not the one of `sha256`.",
+    413: "The request is larger than the server takes.",
+    422: "The request does not fit this document.",
     503: "Busy: try again after as many seconds as Retry-After says.",
 }

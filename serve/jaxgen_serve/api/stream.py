@@ -41,13 +41,13 @@ Event = tuple[int, int, np.ndarray] | None
     responses={
         **responses(400, 404, 409, 503),
         200: {
-            "description": "frame {row, rows, images} and so on, then done {settings, images} or error {detail}.",
+            "description": "Events: frame {row, rows, images} a step, then done {settings, images} or error {detail}.",
             "content": {"text/event-stream": {"schema": EVENT_SCHEMA}},
         },
     },
 )
 async def stream(request: Request, query: Annotated[StreamQuery, Query()]) -> StreamingResponse:
-    """Sample as /generate-batch does, and stream each image on its way from noise."""
+    """Sample as /generate-batch does, and send the images after each step of the denoising."""
     service = service_of(request)
     return Events(service, checked_generation(service, query.body(), query.num_images))
 

@@ -73,10 +73,10 @@ class QueuedModel:
 
 
 class QueuedPredictor:
-    """An encoder's session, whose runs wait for their turn in the engine in the same way."""
+    """The session of an encoder or a classifier, whose runs wait for their turn in the engine in the same way."""
 
-    def __init__(self, encoder: Predictor, caller: Caller) -> None:
-        self._session, self._caller = encoder.session, caller
+    def __init__(self, predictor: Predictor, caller: Caller) -> None:
+        self._session, self._caller = predictor.session, caller
         self.inputs, self.outputs = self._session.inputs, self._session.outputs
 
     def run(
@@ -95,6 +95,11 @@ def queued(served: ServedModel, caller: Caller) -> Model:
     return Model(served.model.artifact, QueuedModel(served, caller))
 
 
+def queued_predictor(predictor: Predictor, caller: Caller) -> Predictor:
+    """An encoder or a classifier that reads through the engine."""
+    return Predictor(predictor.artifact, QueuedPredictor(predictor, caller))
+
+
 def space(served: ServedModel, caller: Caller, **options: Any) -> Space:
     """The latent space of a model, as `jaxgen.latent.spaces.open_space` gives it; options: those of `Noises`.
 
@@ -107,5 +112,5 @@ def space(served: ServedModel, caller: Caller, **options: Any) -> Space:
     if given:
         raise UsageError(f"{served.name} samples in one evaluation: it takes no {', '.join(given)}")
     beside = served.encoder
-    encoder = Predictor(beside.artifact, QueuedPredictor(beside, caller)) if beside else None
+    encoder = queued_predictor(beside, caller) if beside else None
     return Codes(model, encoder, model.artifact.path.with_name(served.name + ENCODER))

@@ -36,6 +36,7 @@ class GalleryImage:
 NAMES = tuple(GalleryImage.__dataclass_fields__)  # of the columns, too
 COLUMNS = ", ".join(f'"{name}"' for name in NAMES)
 USED = NAMES[1:-2]  # what an image was sampled from
+SAME = ("sha256", "seed", "index", "label", "guidance", "sampler", "steps", "eta")  # which of it makes the image
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from typing import Any
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import sync, write_atomically
 from jaxgen_serve.gallery.database import Database, Unavailable
-from jaxgen_serve.gallery.records import COLUMNS, NAMES, USED, GalleryImage, Page
+from jaxgen_serve.gallery.records import COLUMNS, NAMES, SAME, USED, GalleryImage, Page
+
+Key = tuple[Any, ...]  # the values of SAME
 
 MAX_IMAGES = 100_000
 MAX_LIMIT = 200  # images of one answer
@@ -61,27 +63,32 @@ class Gallery:
             self._database.close()
             raise
 
-    def add(self, images: Sequence[tuple[Mapping[str, Any], bytes]]) -> list[GalleryImage]:
+    def add(self, images: Sequence[tuple[Mapping[str, Any], bytes]]) -> tuple[list[GalleryImage], int]:
         """Keep images, each what it was sampled from (the names in USED) and its PNG file: all of them or none.
 
-        They are on the disk when this returns. Raises UsageError if the gallery is full.
+        Returns the row of each, and how many are new: what is kept already stays one row, and comes back if it was
+        deleted. They are on the disk when this returns. Raises UsageError if the gallery is full.
         """
-        kept: list[GalleryImage] = []
+        asked = {_key(used): (used, png) for used, png in images}
+        new: list[GalleryImage] = []
         try:
             with self._database.write() as database:
-                purged = self._make_room(database, len(images))
+                rows = self._kept(database, asked)
+                fresh = [item for key, item in asked.items() if key not in rows]
+                purged = self._make_room(database, len(fresh))
                 (last,) = database.execute("SELECT max(id) FROM pictures").fetchone()
-                for name, (used, png) in zip(_new_ids(last, len(images)), images, strict=True):
+                for name, (used, png) in zip(_new_ids(last, len(fresh)), fresh, strict=True):
                     values = {key: used[key] for key in USED}
-                    kept.append(GalleryImage(id=name, favourite=False, created=_now(), **values))
+                    new.append(GalleryImage(id=name, favourite=False, created=_now(), **values))
                     self._write(name, png)
                 marks = ", ".join("?" * len(NAMES))
-                database.executemany(f"INSERT INTO pictures ({COLUMNS}) VALUES ({marks})", map(astuple, kept))
+                database.executemany(f"INSERT INTO pictures ({COLUMNS}) VALUES ({marks})", map(astuple, new))
         except Exception:  # on KeyboardInterrupt the rows may just have been committed: leftovers wait for an opening
-            self._unlink(f"{image.id}.png" for image in kept)
+            self._unlink(f"{image.id}.png" for image in new)
             raise
         self._unlink(purged)
-        return kept
+        rows |= {_key(asdict(image)): image for image in new}
+        return [rows[_key(used)] for used, _ in images], len(new)
 
     def search(
         self,
@@ -176,6 +183,20 @@ class Gallery:
             database.executemany("DELETE FROM pictures WHERE id = ?", gone)
         self._unlink({*purged, *(files - rows)})
 
+    def _kept(self, database: sqlite3.Connection, asked: Mapping[Key, Any]) -> dict[Key, GalleryImage]:
+        """The rows of these images that are there, or were deleted a moment ago: those are brought back."""
+        there = "sha256 = ? AND seed = ? AND (deleted_at IS NULL OR deleted_at > ?)"
+        query, since = f"SELECT {COLUMNS} FROM pictures WHERE {there}", time.time() - self._keep_deleted
+        found = (
+            GalleryImage.of_row(row)
+            for sha256, seed in {(key[0], key[1]) for key in asked}
+            for row in database.execute(query, (sha256, seed, since)).fetchall()
+        )
+        rows = {key: image for image in found if (key := _key(asdict(image))) in asked}
+        rows = {key: image for key, image in rows.items() if self._path(image.id).exists()}
+        database.executemany("UPDATE pictures SET deleted_at = NULL WHERE id = ?", [(one.id,) for one in rows.values()])
+        return rows
+
     def _make_room(self, database: sqlite3.Connection, count: int) -> list[str]:
         """Purge what was deleted long ago, or all that was deleted if room is wanted for `count` more."""
         purged = self._purge(database, time.time() - self._keep_deleted)
@@ -214,6 +235,11 @@ class Gallery:
 
     def _path(self, name: str) -> Path:
         return self._images / f"{name}.png"
+
+
+def _key(used: Mapping[str, Any]) -> Key:
+    """Equal for images that are the same."""
+    return tuple(used[name] for name in SAME)
 
 
 def _new_ids(last: str | None, count: int) -> Iterator[str]:

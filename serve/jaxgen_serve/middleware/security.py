@@ -18,7 +18,7 @@ MODEL_UPLOAD = ("POST", "/models")
 SOAKED = 16  # times the limit: how much of a too long body is still read
 MAX_LOGIN = 4096  # bytes of a token and its JSON
 LOGIN_SECONDS = 3.0  # in which to send them
-PAGES = ("/", "/app", "/docs")  # that other sites may link to, besides all below /app/
+PAGES = ("/", "/app", "/docs")  # that other sites may link to, besides all below /app/ and /images/
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -125,7 +125,7 @@ def _path(scope: Scope) -> str:
 def _followed_link(scope: Scope, headers: Headers) -> bool:
     """Whether the request follows a link from another site to one of the pages."""
     path = _path(scope)
-    page = scope["method"] in ("GET", "HEAD") and (path in PAGES or path.startswith("/app/"))
+    page = scope["method"] in ("GET", "HEAD") and (path in PAGES or path.startswith(("/app/", "/images/")))
     return page and headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from jaxgen.inference.model import Model
@@ -10,9 +11,18 @@ from jaxgen.sampling.process import MAX_GUIDANCE
 from jaxgen.sampling.sampler_spec import choose, samplers, takes_eta, unknown_part
 
 
-def described(model: Model, *, name: str, size: int, encoder: bool, max_steps: int) -> dict[str, Any]:
+def described(
+    model: Model,
+    *,
+    name: str,
+    size: int,
+    encoder: bool = False,
+    classifier: Sequence[str] | None = None,
+    max_steps: int,
+) -> dict[str, Any]:
     """What a client needs to know about a model. size: bytes of its file; encoder: whether it also reads images;
-    max_steps: limit of a plan's steps, besides the model's own.
+    classifier: the classes that one tells apart in its images, None: there is no classifier; max_steps: limit of a
+    plan's steps, besides the model's own.
     """
     inference = model.inference
     codes = inference.process is None and len(model.noise_shape) == 1
@@ -28,6 +38,7 @@ def described(model: Model, *, name: str, size: int, encoder: bool, max_steps: i
         "sha256": model.artifact.sha256,
         "size_bytes": size,
         "encoder": encoder,
+        "classifier": None if classifier is None else list(classifier),
         "latent": model.noise_shape[0] if codes else None,
         "plan": plans(model, max_steps),
         "guidance": {"default": inference.guidance, "max": MAX_GUIDANCE} if guided else None,

@@ -7,10 +7,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Unpack
 
+from jaxgen import shipped
 from jaxgen.errors import JaxgenError, UsageError, nearest
 from jaxgen.files import read_bytes
 from jaxgen.inference import model_file as artifacts
@@ -20,6 +21,7 @@ from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.required_inputs import with_required_inputs
 from jaxgen.inference.runtime import How
 from jaxgen.latent.spaces import Codes
+from jaxgen_serve.models import description
 
 ENCODER = ".encoder.onnx"
 FileState = tuple[tuple[int, int, int] | None, ...]  # of a model and its encoder: inode, bytes, time; None: no file
@@ -45,6 +47,11 @@ class ServedModel:
     def with_required_inputs(self) -> Artifact:
         """The same file without defaults, as browsers need it; made on first use."""
         return with_required_inputs(self.model.artifact)
+
+    @property
+    def classifier(self) -> Predictor | None:
+        """The classifier of its images that comes with jaxgen; None: there is none."""
+        return classifier_of(self.model)
 
 
 class Library:
@@ -184,6 +191,21 @@ class _File:
         except Exception as err:  # a bad file can make onnxruntime or NumPy raise anything
             self.complaints[path.name] = f"cannot be loaded ({type(err).__name__})"
             log.exception("%s", path.name)
+
+
+def classifier_of(model: Model) -> Predictor | None:
+    """The classifier of a model's images that comes with jaxgen; None: there is none."""
+    found = _classifier(description.dataset(model.artifact))
+    return found if found and found.shape == model.shape else None
+
+
+@cache
+def _classifier(dataset: str) -> Predictor | None:
+    """That of a dataset, loaded once; None: there is none."""
+    try:
+        return Predictor.open(shipped.extractor(dataset), threads=1, spin=False)
+    except UsageError:
+        return None
 
 
 def read(path: Path, name: str) -> Artifact:

@@ -62,7 +62,7 @@ def _sample(artifact: Artifact) -> None:
     images, _ = model.sample(one, one, plan=plan)
     if images.shape != (1, *model.shape) or images.dtype != np.uint8:
         raise JaxgenError(f"{artifact.path}: expected an image {model.shape}, got {images.dtype} {images.shape}")
-    json.dumps(described(model, name=str(artifact.path), size=0, encoder=False, max_steps=1), allow_nan=False)
+    json.dumps(described(model, name=str(artifact.path), size=0, max_steps=1), allow_nan=False)
 
 
 def _read(artifact: Artifact) -> None:

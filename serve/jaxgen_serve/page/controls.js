@@ -3,16 +3,18 @@
 import { $, el, fillList, fillSegments, roving, setIcon } from "./dom.js";
 import { MOST_SEED, isWrong, put, wholeNumber } from "./fields.js";
 import { hasWords, number, onLanguage, samplerWords, t } from "./i18n.js";
-import { change, newSeed, state, takesEta, watch } from "./state.js";
+import { COUNTS, change, newSeed, state, takesEta, watch } from "./state.js";
 
-const COUNTS = [1, 4, 5, 16, 64];
 const MOST_BUTTONS = 20; // more classes are shown as a list
 
 let settleClasses = () => {};
 
-/** sample(): called by a class's button and the main button. */
-export function setUpControls(sample) {
-  $("model").addEventListener("change", (event) => chooseModel(event.target.value));
+let picking = () => {};
+
+/** sample(): called by a class's button and the main button; picked(): after the user has chosen a model. */
+export function setUpControls(sample, picked) {
+  picking = picked;
+  $("model").addEventListener("change", (event) => pickModel(event.target.value));
   $("controls").addEventListener("submit", (event) => {
     event.preventDefault();
     sample();
@@ -29,6 +31,12 @@ export function showModels(models, refused) {
   fillList($("model"), models.map(({ name }) => [name, name]));
   const why = Object.entries(refused).map(([file, line]) => (line.startsWith(file) ? line : `${file}: ${line}`));
   $("refused").replaceChildren(...why.map((line) => el("p", { class: "detail", lang: "en" }, line)));
+}
+
+/** Chooses a model for the user. */
+export function pickModel(name) {
+  chooseModel(name);
+  picking();
 }
 
 /** Makes a model the current one, with its default sampler, steps and guidance. */
@@ -68,10 +76,10 @@ function setUpCounts() {
 function setUpSeed() {
   $("seed").addEventListener("input", () => {
     const seed = wholeNumber($("seed"), 0, MOST_SEED);
-    if (seed !== null) change({ seed, locked: true });
+    if (seed !== null) change({ seed, locked: true, fresh: true });
   });
   $("seed").addEventListener("blur", () => isWrong($("seed")) || put($("seed"), state.seed));
-  $("dice").addEventListener("click", () => change({ seed: newSeed() }));
+  $("dice").addEventListener("click", () => change({ seed: newSeed(), fresh: true }));
   $("lock").addEventListener("click", () => change({ locked: !state.locked }));
 }
 
@@ -161,11 +169,11 @@ function factsOf(model) {
     hasWords(`family.${model.family}`) ? t(`family.${model.family}`) : null,
     `${width} × ${height}, ${t(channels === 1 ? "grey" : "colour")}`,
     model.classes.length ? t("facts.classes", { n: model.classes.length }) : null,
+    el("a", { href: model.download, download: `${model.name}.onnx` }, t("models.file")),
     model.size_bytes ? `${number(model.size_bytes / 1e6, 2)} MB` : null,
-    `SHA-256 ${model.sha256.slice(0, 8)}…`,
+    el("span", { title: model.sha256 }, `SHA-256 ${model.sha256.slice(0, 8)}…`),
   ];
-  const spans = facts.filter(Boolean).map((fact) => el("span", {}, fact));
-  spans.at(-1).title = model.sha256;
+  const spans = facts.filter(Boolean).map((fact) => (fact instanceof Element ? fact : el("span", {}, fact)));
   return model.untrained ? [el("span", { class: "mark-untrained" }, t("untrained")), ...spans] : spans;
 }
 

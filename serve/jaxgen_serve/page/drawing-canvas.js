@@ -108,6 +108,20 @@ export function easel({ tool, brush, changed }) {
   }
   wipe();
 
+  /** A copy, centred as MNIST is: the strokes take up a `share` of it, their centre of mass in the middle. */
+  function centred(share) {
+    const [copy, context] = canvas();
+    context.fillRect(0, 0, SIZE, SIZE);
+    const box = extent(paper.getImageData(0, 0, SIZE, SIZE).data);
+    if (!box) return copy;
+    const scale = (SIZE * share) / Math.max(box.right - box.left, box.bottom - box.top);
+    const shift = (middle, least, most) =>
+      Math.max(-least * scale, Math.min(SIZE - most * scale, SIZE / 2 - middle * scale));
+    context.setTransform(scale, 0, 0, scale, shift(box.x, box.left, box.right), shift(box.y, box.top, box.bottom));
+    context.drawImage($("paper"), 0, 0);
+    return copy;
+  }
+
   return {
     clear() {
       remember();
@@ -135,22 +149,13 @@ export function easel({ tool, brush, changed }) {
       changed();
     },
 
-    /** Centres as MNIST does: scales the strokes to a `share` of the canvas, their centre of mass in the middle. */
+    /** Centres the drawing on the canvas. */
     centre(share = 20 / 28) {
-      const box = extent(paper.getImageData(0, 0, SIZE, SIZE).data);
-      if (!box) return;
+      if (this.empty()) return;
+      const copy = centred(share);
       remember();
-      const copy = Object.assign(document.createElement("canvas"), { width: SIZE, height: SIZE });
-      copy.getContext("2d").drawImage($("paper"), 0, 0);
-      const scale = (SIZE * share) / Math.max(box.right - box.left, box.bottom - box.top);
-      const shift = (middle, least, most) =>
-        Math.max(-least * scale, Math.min(SIZE - most * scale, SIZE / 2 - middle * scale));
       wipe();
-      paper.imageSmoothingEnabled = true;
-      const [x, y] = [shift(box.x, box.left, box.right), shift(box.y, box.top, box.bottom)];
-      paper.setTransform(scale, 0, 0, scale, x, y);
       paper.drawImage(copy, 0, 0);
-      paper.resetTransform();
       changed();
     },
 
@@ -159,13 +164,13 @@ export function easel({ tool, brush, changed }) {
     rough: () => rough,
     past: () => history.length > 0,
 
-    /** The canvas as a PNG, a Blob. */
-    image: () => new Promise((done) => $("paper").toBlob(done, "image/png")),
+    /** The canvas as a PNG, a Blob; share: centred as `centre` does, without a change to the canvas. */
+    image: (share = null) =>
+      new Promise((done) => (share ? centred(share) : $("paper")).toBlob(done, "image/png")),
 
     /** The mask as a PNG, white where it is painted, a Blob. */
     mask() {
-      const copy = Object.assign(document.createElement("canvas"), { width: SIZE, height: SIZE });
-      const context = copy.getContext("2d");
+      const [copy, context] = canvas();
       context.drawImage($("mask"), 0, 0);
       context.globalCompositeOperation = "source-in";
       context.fillStyle = "#fff";
@@ -176,6 +181,11 @@ export function easel({ tool, brush, changed }) {
       return new Promise((done) => copy.toBlob(done, "image/png"));
     },
   };
+}
+
+function canvas() {
+  const made = Object.assign(document.createElement("canvas"), { width: SIZE, height: SIZE });
+  return [made, made.getContext("2d")];
 }
 
 /** The bounding box and centre of mass of the drawing on black; null: it is empty. */

@@ -1,7 +1,8 @@
 // The By hand panel: a drawing or an upload that a model reconstructs, scores or inpaints.
 
 import { $, announce, el, fillList, fillSegments, newest, picked } from "./dom.js";
-import { chooseModel, fillClasses } from "./controls.js";
+import { fillClasses, pickModel } from "./controls.js";
+import { enlargeable, saving } from "./enlarged.js";
 import { easel } from "./drawing-canvas.js";
 import { onLanguage, t } from "./i18n.js";
 import { attempt, problem } from "./error-banner.js";
@@ -11,18 +12,23 @@ import { newSeed, settings, state, watch } from "./state.js";
 const TOOLS = ["pen", "eraser", "mask"];
 const REGIONS = ["bottom", "top", "left", "right", "center", "painted"];
 const VERSIONS = 3; // of an inpainted image
+const PAUSE = 250; // milliseconds from the last stroke until it is read
+const SHARES = 3; // classes whose probabilities are shown
 
 const STROKES = { mnist: 20 / 28, digits: 1 }; // how much of an image a digit takes up in these datasets
 
 const run = newest();
+const reading = newest();
 let backend = null;
 let paper = null;
 let result = null; // the model's newest result, kept to show it again in another language
+let shares = null; // the probability of each class of the drawing, by its name
+let own = false; // whether the user has chosen the class of the drawing
 
 export function setUpHand(current) {
   backend = current;
   showLists();
-  paper = easel({ tool: () => picked($("tools")), brush: () => Number($("brush").value), changed: showTools });
+  paper = easel({ tool: () => picked($("tools")), brush: () => Number($("brush").value), changed: onDrawn });
   $("undo").addEventListener("click", () => paper.undo());
   $("clear").addEventListener("click", () => paper.clear());
   $("centre").addEventListener("click", () => paper.centre(STROKES[state.model?.dataset]));
@@ -31,8 +37,10 @@ export function setUpHand(current) {
   $("reconstruct").addEventListener("click", () => read("reconstruct"));
   $("anomaly").addEventListener("click", () => read("anomaly"));
   $("inpaint").addEventListener("click", inpaint);
+  $("hand-class").addEventListener("change", () => (own = true));
   $("tools").addEventListener("change", (event) => event.target.value === "mask" && ($("region").value = "painted"));
   watch((changed) => {
+    if (changed.has("model")) own = false;
     if (changed.has("model")) showModel();
     if (changed.has("label") && state.label !== null) $("hand-class").value = state.label;
   });
@@ -41,6 +49,7 @@ export function setUpHand(current) {
     showLists();
     showModel();
     showFindings();
+    showShares();
   });
   showTools();
 }
@@ -60,13 +69,56 @@ async function upload(event) {
   }
 }
 
+let timer = 0;
+
+function onDrawn() {
+  showTools();
+  clearTimeout(timer);
+  timer = setTimeout(classify, PAUSE);
+}
+
+/** Shows which class a classifier reads in the drawing, and chooses it unless the user has. */
+async function classify() {
+  const { model } = state;
+  reading.stop();
+  if (paper.empty()) own = false;
+  if (paper.empty() || !model?.classifier || !backend().reading) return showShares((shares = null));
+  await attempt(async () => {
+    const file = await paper.image(centring());
+    await reading(async (signal) => {
+      shares = await backend().reading.classify({ file, model: model.name }, signal);
+      signal.throwIfAborted();
+      const found = model.classes.indexOf(ranked()[0][0]);
+      if (!own && found >= 0) $("hand-class").value = found;
+      showShares();
+    });
+  });
+}
+
+const ranked = () => Object.entries(shares).sort(([, a], [, b]) => b - a);
+
+function showShares() {
+  $("hand-reads").hidden = !shares;
+  if (!shares) return;
+  const percent = (value) => new Intl.NumberFormat(document.documentElement.lang, { style: "percent" }).format(value);
+  const words = ranked().slice(0, SHARES).map(([name, share]) => [name, percent(share), share]);
+  const [[name, share]] = words;
+  $("hand-reads").querySelector(".reads").textContent = t("hand.reads", { name, share });
+  const bars = words.map(([one, , value]) => el("span", {}, one, el("meter", { value, "aria-hidden": "true" })));
+  $("hand-reads").querySelector(".shares").replaceChildren(...bars);
+  const said = words.map(([one, text]) => `${one}: ${text}`).join(", ");
+  $("hand-reads").querySelector(".shares").setAttribute("aria-label", `${t("hand.reading")}. ${said}`);
+}
+
+/** The share of the image that a drawing takes up for models that only know centred digits; null: as it is drawn. */
+const centring = () => (paper.rough() ? (STROKES[state.model.dataset] ?? null) : null);
+
 async function read(what) {
-  const share = STROKES[state.model.dataset];
-  if (share && paper.rough()) paper.centre(share); // these models only know centred digits; "Undo" reverts it
+  const centred = centring();
   await working(async (signal) => {
-    const fields = { file: await paper.image(), model: state.model.name, label: chosenClass() };
+    const fields = { file: await paper.image(centred), model: state.model.name, label: chosenClass() };
     const answer = await backend().reading.read(what, fields, signal);
-    result = { what, of: state.model.name, ...answer };
+    result = { what, of: state.model.name, centred: centred !== null, ...answer };
   });
 }
 
@@ -98,21 +150,35 @@ async function working(work) {
 
 function showFindings() {
   if (!result) return $("findings").replaceChildren();
-  const { png } = backend().reading;
-  const figure = (src, words) =>
-    el("figure", {}, el("img", { src, alt: words, class: "pixel" }), el("figcaption", {}, words));
+  const figure = (src, words, kind) => {
+    const image = { src, words, name: `${result.of}-${kind}.png` };
+    return el("figure", {}, enlargeable(image), el("figcaption", {}, words), saving(image));
+  };
   if (result.what === "inpaint") {
-    return $("findings").replaceChildren(...result.images.map((src, i) => figure(src, t("image", { n: i + 1 }))));
+    const images = result.images.map((src, i) => figure(src, t("image", { n: i + 1 }), `inpainted-${i + 1}`));
+    return $("findings").replaceChildren(...images);
   }
-  const images = [figure(png(result.original), t("hand.seen")), figure(png(result.reconstruction), t("hand.rebuilt"))];
-  if (result.what === "anomaly") images.push(figure(png(result.heat), t("hand.heat")));
-  return $("findings").replaceChildren(...(result.what === "anomaly" ? [score()] : []), ...images);
+  const images = [
+    figure(result.original, t("hand.seen"), "seen"),
+    figure(result.reconstruction, t("hand.rebuilt"), "reconstruction"),
+  ];
+  if (result.what === "anomaly") images.push(figure(result.heat, t("hand.heat"), "heat"));
+  const centred = result.centred ? el("p", { class: "hint score" }, t("hand.centred")) : null;
+  return $("findings").replaceChildren(...(result.what === "anomaly" ? [score()] : []), ...images, centred ?? "");
 }
 
 function score() {
+  const [low, high] = result.usual;
   const parts = t("hand.parts", { reconstruction: result.reconstruction_nats, kl: result.kl });
-  const meaning = el("p", {}, `${parts} ${t("hand.meaning")}`);
-  return el("div", { class: "score" }, el("strong", {}, t("hand.nats", { score: result.score })), meaning);
+  const why = el("details", {}, el("summary", {}, t("hand.why")), t("hand.words"));
+  return el(
+    "div",
+    { class: "score" },
+    el("strong", {}, t("hand.nats", { score: result.score })),
+    el("p", { class: "usual" }, t("hand.usual", { low, high })),
+    el("p", {}, `${parts} ${t("hand.meaning")}`),
+    why,
+  );
 }
 
 function showTools() {
@@ -128,9 +194,10 @@ function showLists() {
 function showModel() {
   const { model } = state;
   if (!model) return;
-  const able = { read: Boolean(backend().reading && model.encoder), inpaint: Boolean(backend().reading && model.plan) };
-  $("hand-some").hidden = !able.read && !able.inpaint;
+  const able = handWork(model);
+  $("hand-some").hidden = !Object.values(able).some(Boolean);
   $("hand-read").hidden = !able.read;
+  $("anomaly").hidden = !able.score;
   $("hand-inpaint").hidden = !able.inpaint;
   $("tool-mask").hidden = !able.inpaint;
   const masking = $("tool-mask").querySelector("input").checked;
@@ -139,15 +206,25 @@ function showModel() {
   fillClasses($("hand-class"), model, model.label_optional ? t("any.none") : null);
   if (result && result.of !== model.name) result = null;
   showFindings();
-  const others = state.models.filter((one) => one.encoder || one.plan);
-  elsewhere("hand-none", able.read || able.inpaint, t("hand.unable", { name: model.name }), others);
+  if (paper) classify();
+  const others = state.models.filter(canReadByHand);
+  elsewhere("hand-none", canReadByHand(model), t("hand.unable", { name: model.name }), others);
 }
+
+/** What this page can do with a drawing and a model. */
+function handWork({ encoder, plan, classifier }) {
+  const reads = backend().reading;
+  const [read, score] = [Boolean(reads && encoder), Boolean(reads?.scores && encoder)];
+  return { read, score, inpaint: Boolean(reads?.inpaint && plan), classify: Boolean(reads && classifier) };
+}
+
+export const canReadByHand = (model) => Object.values(handWork(model)).some(Boolean);
 
 /** Shows, in place of a panel that the model does not support, the reason and the models that do. */
 export function elsewhere(id, able, why, others) {
   $(id).hidden = able;
   const choose = (name) => {
-    chooseModel(name);
+    pickModel(name);
     $("model").focus(); // the button is gone
   };
   const go = (name) => el("button", { type: "button", on: { click: () => choose(name) } }, name);

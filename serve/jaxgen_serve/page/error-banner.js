@@ -36,6 +36,7 @@ function parts(what) {
   const line = what.message ?? what;
   if (!line) return [t("offline")];
   if (!(what instanceof Refused)) return [line];
+  if (what.status === 401) return [t("server.401")]; // the server's line says no more
   const words = t(KNOWN.includes(what.status) ? `server.${what.status}` : "server.other");
   return [words, " ", el("span", { class: "detail", lang: "en" }, line)];
 }

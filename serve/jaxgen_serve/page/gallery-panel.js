@@ -1,6 +1,7 @@
 // The gallery: kept images, searched by model, class and seed.
 
 import { $, announce, el, fillList, icon, roving, save, toast } from "./dom.js";
+import { enlargeable } from "./enlarged.js";
 import { MOST_SEED, isWrong, wholeNumber } from "./fields.js";
 import { onLanguage, t } from "./i18n.js";
 import { imageName } from "./file-names.js";
@@ -17,7 +18,8 @@ let rows = [];
 let next = null;
 let total = 0; // number of matches on all pages
 let searches = 0; // counts searches, of which the newest one wins
-const deleted = []; // rows that can be restored, the newest last
+const deleted = []; // groups of rows that can be restored, the newest last
+const selected = new Set(); // rows
 
 /** resample(row, {seed, index, count}): samples with a row's settings on the Generate panel; start(): shows that panel. */
 export function setUpGallery(current, resample, start) {
@@ -32,6 +34,12 @@ export function setUpGallery(current, resample, start) {
   $("more").addEventListener("click", () => load(next));
   $("no-cards").querySelector("button").addEventListener("click", start);
   roving($("cards"), "button.deed", { columns: () => 5 * columns() });
+  $("selected-zip").addEventListener("click", zip);
+  $("selected-delete").addEventListener("click", () => remove([...selected]));
+  $("selected-favourite").addEventListener("click", async () => {
+    const mark = ![...selected].every((row) => row.favourite);
+    for (const row of selected) if (row.favourite !== mark) await favourite(row);
+  });
   watch((changed) => changed.has("models") && fillFilters());
   onLanguage(() => {
     fillFilters();
@@ -47,6 +55,15 @@ export async function openGallery() {
 
 async function load(before) {
   const mine = ++searches;
+  $("cards").setAttribute("aria-busy", "true");
+  try {
+    await loadPage(before, mine);
+  } finally {
+    if (mine === searches) $("cards").setAttribute("aria-busy", "false");
+  }
+}
+
+async function loadPage(before, mine) {
   const seed = wholeNumber($("find-seed"), 0, MOST_SEED);
   if (isWrong($("find-seed"))) {
     [rows, next, total] = [[], null, 0];
@@ -71,6 +88,8 @@ async function load(before) {
 }
 
 function show() {
+  for (const row of selected) if (!rows.includes(row)) selected.delete(row);
+  showSelected();
   $("cards").replaceChildren(...rows.map(card));
   showTotal();
   $("more").hidden = next === null;
@@ -87,60 +106,96 @@ function card(row) {
   const words = name === null ? t("gallery.image", { seed }) : t("gallery.image.of", { name, seed });
   const place = t("facts.seed", { seed: row.index ? `${seed} / ${row.index}` : seed });
   const deed = (key, image, click, pressed = null) => {
-    const label = { title: t(key), "aria-label": `${t(key)}: ${words}`, "aria-pressed": pressed };
-    return el("button", { class: "icon deed", type: "button", ...label, on: { click } }, icon(image));
+    const label = { "aria-label": `${t(key)}: ${words}`, "aria-pressed": pressed };
+    return el("button", { class: "quiet deed", type: "button", ...label, on: { click } }, icon(image), t(key));
   };
   const same = { seed: row.seed, index: row.index, count: 1, sha256: row.sha256 };
-  const box = el(
+  const choose = (event) => {
+    if (event.target.checked) selected.add(row);
+    else selected.delete(row);
+    showSelected();
+  };
+  const box = { type: "checkbox", checked: selected.has(row), "aria-label": `${t("gallery.select")}: ${words}` };
+  const first = [date(row.created), name].filter(Boolean).join(" · ");
+  const image = { src: backend().gallery.src(row), words, name: imageName(row, row) };
+  return el(
     "article",
     { class: "card", "data-id": row.id },
-    el("img", { src: backend().gallery.src(row), alt: words, loading: "lazy" }),
-    el("p", { class: "said" }, el("b", {}, name ?? row.model), ` ${name === null ? "" : row.model}`, el("br"), place),
+    enlargeable(image),
+    el("input", { ...box, on: { change: choose } }),
+    el("p", { class: "said" }, el("b", {}, first), el("br"), row.model, el("br"), place),
     el(
       "div",
       { class: "deeds" },
-      deed("gallery.favourite", "heart", (event) => favourite(row, event.currentTarget), String(row.favourite)),
+      deed("gallery.favourite", "heart", () => favourite(row), String(row.favourite)),
       deed("gallery.again", "again", () => again(row, same)),
       deed("gallery.vary", "vary", () => again(row, { seed: newSeed(), index: 0, count: 5 })),
       deed("gallery.save", "save", () => download(row)),
-      deed("gallery.delete", "delete", () => remove(row, box)),
+      deed("gallery.delete", "delete", () => remove([row])),
     ),
   );
-  return box;
 }
 
-async function favourite(row, button) {
+const date = (iso) =>
+  new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium" }).format(new Date(iso));
+
+const boxOf = (row) => $("cards").querySelector(`[data-id="${row.id}"]`);
+
+function showSelected() {
+  $("selected").hidden = !selected.size;
+  $("selected").querySelector("output").textContent = t("selected", { n: selected.size });
+}
+
+async function zip() {
+  const ids = rows.filter((row) => selected.has(row)).map(({ id }) => id);
+  await attempt(async () => save(await backend().gallery.zip(ids), "gallery.zip", "application/zip"));
+}
+
+async function favourite(row) {
   if (!(await attempt(() => backend().gallery.favourite(row.id, !row.favourite)))) return;
   row.favourite = !row.favourite;
-  button.setAttribute("aria-pressed", String(row.favourite));
+  boxOf(row)?.querySelector(".deed").setAttribute("aria-pressed", String(row.favourite));
 }
 
-async function remove(row, box) {
-  if (!(await attempt(() => backend().gallery.remove(row.id)))) return;
-  const focus = (box.nextElementSibling ?? box.previousElementSibling)?.querySelector(".deed:last-child");
-  rows = rows.filter((one) => one !== row);
-  total -= 1;
-  box.remove();
+/** Deletes some rows; one "Undo" brings all of them back. */
+async function remove(some) {
+  const gone = [];
+  for (const row of some) {
+    if (!(await attempt(() => backend().gallery.remove(row.id)))) break;
+    gone.push(row);
+  }
+  if (!gone.length) return;
+  const last = boxOf(gone.at(-1));
+  const focus = (last?.nextElementSibling ?? last?.previousElementSibling)?.querySelector(".deed:last-child");
+  rows = rows.filter((one) => !gone.includes(one));
+  total -= gone.length;
+  for (const row of gone) {
+    boxOf(row)?.remove();
+    selected.delete(row);
+  }
+  showSelected();
   showTotal();
-  (focus ?? $("find-model")).focus();
-  deleted.push(row);
+  (focus?.isConnected ? focus : $("find-model")).focus();
+  deleted.push(gone);
   offerUndo();
-  announce(t("gallery.deleted", { n: 1 }));
+  announce(t("gallery.deleted", { n: gone.length }));
   if (!rows.length) await load(null);
 }
 
 /** Shows a toast that restores deleted images, one after the other. */
 function offerUndo() {
   const action = { text: t("undo"), run: restore, over: () => deleted.splice(0) };
-  return toast(t("gallery.deleted", { n: deleted.length }), action, 12);
+  return toast(t("gallery.deleted", { n: deleted.flat().length }), action, 12);
 }
 
 async function restore() {
-  const row = deleted.pop();
-  if (await attempt(() => backend().gallery.restore(row.id))) {
+  const gone = deleted.pop();
+  const [row] = gone;
+  const all = () => Promise.all(gone.map(({ id }) => backend().gallery.restore(id)));
+  if (await attempt(all)) {
     await load(null);
-    announce(t("gallery.restored"));
-  } else deleted.push(row);
+    announce(t("gallery.restored", { n: gone.length }));
+  } else deleted.push(gone);
   const undo = deleted.length ? offerUndo().querySelector("button") : null;
   (undo ?? deedOf(row) ?? document.querySelector("[role=tab][aria-selected=true]")).focus();
 }

@@ -5,7 +5,7 @@ import { batchName, imageName } from "./file-names.js";
 import { onLanguage, t } from "./i18n.js";
 import { bytesOf } from "./png.js";
 import { problem } from "./error-banner.js";
-import { abandon, addFrame, chosen, expect, onStage, present, stage } from "./results.js";
+import { abandon, addFrame, chosen, clearStage, expect, onStage, present, stage } from "./results.js";
 import { change, newSeed, settings, state, watch } from "./state.js";
 
 const CHANGED = 409; // the model has changed since the image was sampled
@@ -32,16 +32,23 @@ export function setUpGenerate(current, reread) {
   onStage(showActions);
   showActions();
   onLanguage(showGo);
-  watch((changed) => changed.has("model") && run.stop());
+  let shown = null; // the model's name
+  watch((changed) => {
+    if (!changed.has("model")) return;
+    run.stop();
+    if (shown && shown !== state.model.name) clearStage();
+    shown = state.model.name;
+  });
 }
 
 /** Samples with the current settings. `more` replaces or adds some: a seed, an index, a file's hash. */
 export async function sample(more = {}) {
-  if (!state.locked && more.seed === undefined) change({ seed: newSeed() });
-  const { model, count } = state;
+  if (!state.locked && !state.fresh && more.seed === undefined) change({ seed: newSeed() });
+  const { model, count, seed, index } = state;
+  change({ fresh: false, index: 0 });
   const chosen = settings();
   const quick = model.quick && !(chosen.steps > 1); // of more steps, the denoising is shown
-  const request = { ...chosen, seed: state.seed, index: 0, count, quick, ...more };
+  const request = { ...chosen, seed, index, count, quick, ...more };
   try {
     await run(async (signal) => {
       showGo();
@@ -83,16 +90,19 @@ function showActions() {
 
 /** Keeps the selected images, or all, in the gallery: the server samples them again, which gives the same images. */
 export async function keep() {
-  if (!stage.used || !backend().gallery) return;
+  if (!stage.used || !backend().gallery || $("keep").disabled) return;
   const images = chosen();
+  const words = $("keep").querySelector("span");
+  [$("keep").disabled, words.textContent] = [true, t("keep.working")];
   try {
-    await backend().gallery.keep(stage.used, images);
-    const text = t("kept", { n: images.length });
-    toast(text);
-    announce(text);
+    const { added } = await backend().gallery.keep(stage.used, images);
+    const key = added === images.length ? "kept" : added ? "kept.some" : "kept.none";
+    toast(t(key, { n: added }));
+    announce(t(key, { n: added }));
   } catch (error) {
     await failed(error);
   }
+  [$("keep").disabled, words.textContent] = [false, t("keep")];
 }
 
 /** Saves the selected images, or all, as one file. */

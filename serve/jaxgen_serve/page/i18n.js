@@ -1,7 +1,8 @@
-// Translations: one catalogue, strings.json, with the same keys in each language.
+// Translations: one catalogue, strings.json, with each text in the order of LANGUAGES.
 
+const LANGUAGES = ["en", "pt", "fr"];
 const FALLBACK = "en";
-let catalogue = {};
+let catalogue = {}; // key -> its text in each language
 let language = FALLBACK;
 const listeners = new Set();
 
@@ -12,11 +13,11 @@ export async function loadWords() {
 /** The first of the browser's languages that the catalogue has. */
 export function browserLanguage() {
   const wanted = (navigator.languages ?? [navigator.language]).map((tag) => tag.slice(0, 2).toLowerCase());
-  return wanted.find((tag) => tag in catalogue) ?? FALLBACK;
+  return wanted.find((tag) => LANGUAGES.includes(tag)) ?? FALLBACK;
 }
 
 export function setLanguage(chosen) {
-  language = chosen in catalogue ? chosen : FALLBACK;
+  language = LANGUAGES.includes(chosen) ? chosen : FALLBACK;
   document.documentElement.lang = language;
   translate(document);
   for (const listener of listeners) listener();
@@ -28,19 +29,17 @@ export function onLanguage(listener) {
 }
 
 /** Whether there is a text for a key: there is none for a family of a newer jaxgen. */
-export const hasWords = (key) => key in (catalogue[language] ?? {});
+export const hasWords = (key) => key in catalogue;
 
 /** A sampler's translated name; its own name if it is one of a newer jaxgen. */
 export const samplerWords = (name) => (hasWords(`sampler.${name}`) ? t(`sampler.${name}`) : name);
 
 /** The text of a key; {name} in it is replaced by values.name, and `n` chooses between key.one and key.other. */
 export function t(key, values = {}) {
-  const words = catalogue[language] ?? {};
-  let text = words[key];
-  if (text === undefined && "n" in values) {
-    text = words[`${key}.${new Intl.PluralRules(language).select(values.n) === "one" ? "one" : "other"}`];
-  }
-  if (text === undefined) return key;
+  const one = () => `${key}.${new Intl.PluralRules(language).select(values.n) === "one" ? "one" : "other"}`;
+  const words = catalogue[key] ?? ("n" in values ? catalogue[one()] : null);
+  if (!words) return key;
+  const text = words[LANGUAGES.indexOf(language)];
   const shown = (value) => (typeof value === "number" ? number(value) : (value ?? ""));
   return text.replace(/\{(\w+)\}/g, (_, name) => shown(values[name]));
 }
@@ -57,9 +56,13 @@ export function decimal(value, places = 2) {
   return new Intl.NumberFormat(language, options).format(value);
 }
 
-/** Translates the elements below `root`: data-t names their text, data-t-label their label and tooltip. */
+/** A time in words: "840 ms" or "12.3 s". */
+export const duration = (ms) => (ms < 1000 ? t("time.ms", { ms }) : t("time.s", { s: decimal(ms / 1000, 1) }));
+
+/** Translates the elements below `root`: data-t names their text, data-t-label their label, data-t-tip a tooltip. */
 function translate(root) {
   for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+  for (const node of root.querySelectorAll("[data-t-tip]")) node.title = t(node.dataset.tTip);
   for (const node of root.querySelectorAll("[data-t-label]")) {
     const text = t(node.dataset.tLabel);
     node.setAttribute("aria-label", text);

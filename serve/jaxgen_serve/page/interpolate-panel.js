@@ -33,10 +33,11 @@ export function setUpBlend(current) {
   $("blend-png").addEventListener("click", () => saveAs("grid", "png"));
   $("blend-gif").addEventListener("click", () => saveAs("gif", "gif"));
   new ResizeObserver(arrange).observe($("blend-stage"));
-  watch((changed) => changed.has("model") && setEnds([], null));
+  watch((changed) => changed.has("model") && (run.stop(), setEnds([], null)));
   onLanguage(() => {
     showPaths();
     showEnds();
+    showWork(run.busy());
   });
 }
 
@@ -80,9 +81,15 @@ async function walk() {
 }
 
 async function working(work) {
-  $("blend-go").classList.add("working");
+  showWork(true);
   if (await attempt(() => run(work))) problem(null);
-  $("blend-go").classList.toggle("working", run.busy());
+  showWork(run.busy());
+}
+
+function showWork(busy) {
+  $("blend-go").classList.toggle("working", busy);
+  $("blend-go").textContent = t(busy ? "blend.working" : "blend.go");
+  $("blend-stage").setAttribute("aria-busy", busy);
 }
 
 function setEnds(images, settingsUsed) {

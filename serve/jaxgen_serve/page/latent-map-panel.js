@@ -63,6 +63,8 @@ export async function openMap() {
   fillClasses($("map-class"), model, null);
   const key = `${model.sha256} ${$("map-class").value}`;
   if (key !== shown) {
+    for (const id of ["map-image", "decoded"]) $(id).removeAttribute("src"); // of another model
+    shown = "";
     await attempt(async () => {
       const { src } = await backend().map(model, $("map-class").value);
       $("map-image").src = src;

@@ -6,13 +6,12 @@ import { sources } from "./png.js";
 import { className, newSeed } from "./state.js";
 
 const opened = new Map(); // url and hash of a model -> the promise of its wasm-runtime.js session
-let device = null;
+const runtime = () => import("./wasm-runtime.js");
 
 /** Whether this device can sample: onnxruntime's files are there, and the browser can run them. */
 export async function localAvailable() {
   try {
-    device = await import("./wasm-runtime.js");
-    return await device.available();
+    return await (await runtime()).available();
   } catch {
     return false;
   }
@@ -22,9 +21,9 @@ export async function localAvailable() {
 export function localSampling(models, planOf = null) {
   const byName = (name) => models().find((model) => model.name === name);
 
-  async function open(model) {
-    const key = `${model.url} ${model.sha256}`; // a server's file may change
-    if (!opened.has(key)) opened.set(key, device.open(model));
+  async function open(model, url = model.url) {
+    const key = `${url} ${model.sha256}`; // a server's file may change
+    if (!opened.has(key)) opened.set(key, runtime().then((device) => device.open({ ...model, url })));
     try {
       return await opened.get(key);
     } catch (error) {
@@ -43,7 +42,41 @@ export function localSampling(models, planOf = null) {
     return { rows: bytes.length / 36, table: new Float32Array(bytes.buffer) };
   }
 
+  const decode = async ({ model: name, latent, label }, { signal = null } = {}) => {
+    const model = byName(name);
+    const { sample } = await open(model);
+    const inputs = { seed: [0], index: [0], label: labelsFor(model, label, [0]), guidance: null, plan: null };
+    const { images, milliseconds } = await sample({ ...inputs, latent: [latent], onFrame: null, signal });
+    return { src: sources(images, [1, ...model.shape])[0], milliseconds };
+  };
+
+  const reading = {
+    scores: false, // only the server scores
+
+    async read(what, { file, model: name, label }, signal) {
+      const model = byName(name);
+      const number = label === null ? null : Number(label);
+      const pixels = await pixelsOf(file, model.shape);
+      const { read } = await open(model, model.encoder_url);
+      const { mean } = await read({ images: [pixels], label: [number ?? -1], signal });
+      const { src } = await decode({ model: name, latent: [...mean], label: number }, { signal });
+      return { original: sources(pixels, [1, ...model.shape])[0], reconstruction: src };
+    },
+
+    async classify({ file, model: name }, signal) {
+      const model = byName(name);
+      const { read } = await open(model, model.classifier_url);
+      const { logits } = await read({ images: [await pixelsOf(file, model.shape)], signal });
+      const shares = [...logits].map((logit) => Math.exp(logit - Math.max(...logits)));
+      const sum = shares.reduce((a, b) => a + b);
+      return Object.fromEntries(model.classifier.map((one, i) => [one, shares[i] / sum]));
+    },
+  };
+
   return {
+    reading,
+    decode,
+
     async sample({ count, quick, sha256 = null, ...request }, { onFrame = null, signal = null } = {}) {
       const model = byName(request.model);
       if (sha256 !== null && sha256 !== model.sha256) throw new Error(t("changed", { name: model.name }));
@@ -64,14 +97,6 @@ export function localSampling(models, planOf = null) {
       return { images: named, used, milliseconds, here: true };
     },
 
-    async decode({ model: name, latent, label }, { signal = null } = {}) {
-      const model = byName(name);
-      const { sample } = await open(model);
-      const inputs = { seed: [0], index: [0], label: labelsFor(model, label, [0]), guidance: null, plan: null };
-      const { images, milliseconds } = await sample({ ...inputs, latent: [latent], onFrame: null, signal });
-      return { src: sources(images, [1, ...model.shape])[0], milliseconds };
-    },
-
     async walk({ ends, model: name, frames, path, ...request }) {
       const model = byName(name);
       const { interpolate } = await open(model);
@@ -89,7 +114,11 @@ export function localSampling(models, planOf = null) {
 /** The backend of a static site: models and their plans from site.json. */
 export async function siteBackend() {
   const site = await (await fetch("site.json")).json();
-  const models = site.models.map((model) => ({ ...model, url: new URL(model.file, document.baseURI).href }));
+  const at = (file) => file && new URL(file, document.baseURI).href;
+  const models = site.models.map((model) => {
+    const { file, encoder_file: encoder, classifier_file: classifier } = model;
+    return { ...model, url: at(file), download: at(file), encoder_url: at(encoder), classifier_url: at(classifier) };
+  });
   return {
     static: true,
     ...localSampling(() => models),
@@ -97,9 +126,21 @@ export async function siteBackend() {
     map: async (model) => (model.map ? { src: new URL(model.map.file, document.baseURI).href } : null),
     file: async (...args) => (await import("./site-files.js")).fileOf(...args),
     walkFile: async (...args) => (await import("./site-files.js")).walkFileOf(...args),
-    reading: null,
     gallery: null,
   };
+}
+
+/** An image file at the model's size: [H*W*C] bytes. */
+async function pixelsOf(file, [height, width, channels]) {
+  const resized = { resizeWidth: width, resizeHeight: height, resizeQuality: "high" };
+  const bitmap = await createImageBitmap(file, resized);
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d");
+  context.drawImage(bitmap, 0, 0);
+  const rgba = context.getImageData(0, 0, width, height).data;
+  return Uint8Array.from({ length: height * width * channels }, (_, i) => {
+    return rgba[Math.floor(i / channels) * 4 + (i % channels)];
+  });
 }
 
 /** One label per image; -1: no class; null: the model has no classes. */

@@ -1,11 +1,14 @@
 // The page's entry: loads texts and models, and sets up the panels and shortcuts.
 
 import * as blending from "./interpolate-panel.js";
-import { chooseModel, setUpControls, showModels } from "./controls.js";
-import { $, announce } from "./dom.js";
+import { fromAddress, keepAddress } from "./address.js";
+import { chooseModel, pickModel, setUpControls, showModels } from "./controls.js";
+import { setUpCopying } from "./copy-menu.js";
+import { $, announce, toast } from "./dom.js";
 import { ready } from "./fields.js";
 import { openGallery, setUpGallery } from "./gallery-panel.js";
-import { setUpHand } from "./edit-panel.js";
+import { canReadByHand, setUpHand } from "./edit-panel.js";
+import { setUpEnlarging } from "./enlarged.js";
 import { browserLanguage, loadWords, setLanguage, t } from "./i18n.js";
 import { localAvailable, localSampling, siteBackend } from "./local-backend.js";
 import { hasMap, openMap, setUpMap } from "./latent-map-panel.js";
@@ -17,7 +20,7 @@ import { chosen, setUpStage, stage, togglePlay } from "./results.js";
 import { change, newSeed, restore, state, watch } from "./state.js";
 import { keep, sample, setUpGenerate, stopSampling } from "./generate-panel.js";
 
-const POLL = 3000; // milliseconds until the next request to a server without models
+const POLL = 3000; // milliseconds between two looks at a server's models
 const FEW = 5; // first images of a model with a plan
 const SECOND = 40_000; // pixels times evaluations that take about a second on two cores
 
@@ -37,12 +40,17 @@ async function start() {
   backend = base ? serverBackend(base, logIn) : await siteBackend();
   setUpGallery(current, resample, () => goTo("generate"));
   setUpPanels({
-    hand: { there: () => backend.reading },
+    hand: { there: () => !state.models.length || !backend.static || state.models.some(canReadByHand) },
     map: { there: () => !state.models.length || state.models.some(hasMap), open: openMap },
     gallery: { there: () => backend.gallery, open: openGallery },
+    generate: { open: sampleAtOnce },
   });
   for (const setUp of [setUpStage, setUpGenerate, blending.setUpBlend, setUpHand, setUpMap]) setUp(current, readModels);
-  setUpControls(sampleIfValid);
+  setUpControls(sampleIfValid, sampleAtOnce);
+  setUpCopying(backend);
+  setUpEnlarging();
+  for (const field of document.querySelectorAll(".add-model input")) field.addEventListener("change", addModel);
+  $("docs").hidden = backend.static;
   $("to-blend").addEventListener("click", blendSelected);
   setUpShortcuts(ACTIONS, sampleClass);
   const language = state.language ?? browserLanguage();
@@ -54,11 +62,27 @@ async function start() {
 async function openModels() {
   change({ seed: newSeed() });
   await firstModel(new URLSearchParams(location.search).get("model"));
+  change(fromAddress(state.model));
+  keepAddress();
   await offerDevice();
-  if (stage.request || stage.used) return; // the user has sampled meanwhile
+  await sampleAtOnce();
+  if (!backend.static) await keepReading();
+}
+
+/** Samples if the stage is free and that takes about a second. */
+async function sampleAtOnce() {
+  if (!state.model || stage.request || stage.used) return;
   if (state.model.quick) await sample();
   else if (!backend.static && !$("panel-generate").hidden && small(state.model)) {
-    await sample({ count: Math.min(FEW, state.count) });
+    await sample({ count: state.fresh ? state.count : Math.min(FEW, state.count) }); // a link's are all wanted
+  }
+}
+
+/** Looks for added and changed models from now on, while the page is seen. */
+async function keepReading() {
+  for (;;) {
+    await new Promise((done) => setTimeout(done, POLL));
+    if (!document.hidden) await readModels().catch(() => {}); // whoever acts is told
   }
 }
 
@@ -82,12 +106,38 @@ function small({ shape: [height, width], plan, guidance }) {
   return height * width * plan.steps * (guidance ? 2 : 1) <= SECOND;
 }
 
-/** Reads the list of models again. */
-async function readModels(wanted = state.model?.name) {
-  const { models, refused } = await backend.models();
-  if (models.length || !state.known) change({ models, known: true }); // no change if there is still no model
-  showModels(models, refused);
-  if (models.length) chooseModel(wanted);
+/** Reads the list of models again. A model whose file is the same stays the same object, and keeps its settings. */
+async function readModels(wanted = null) {
+  const { models: read, refused, uploads = false } = await backend.models();
+  const old = (one) => state.models.find(({ name, sha256 }) => name === one.name && sha256 === one.sha256);
+  const models = read.map((one) => Object.assign(old(one) ?? {}, one));
+  const before = state.known ? state.models : [];
+  const same = models.length === before.length && models.every((one, i) => one === before[i]);
+  change({ uploads, known: true });
+  if (!same && models.length) change({ models });
+  if (!same || !models.length) showModels(state.models, refused); // a list that is open stays open
+  if (state.models.length && !state.models.includes(state.model)) chooseModel(state.model?.name ?? wanted);
+}
+
+async function addModel(event) {
+  const [file] = event.target.files;
+  if (!file) return;
+  const words = event.target.parentElement.querySelector("span");
+  words.textContent = t("models.checking");
+  event.target.disabled = true;
+  try {
+    const { name } = await backend.upload(file);
+    await readModels();
+    pickModel(name);
+    problem(null);
+    toast(t("models.added", { name }));
+  } catch (error) {
+    problem(error);
+  } finally {
+    words.textContent = t("models.add");
+    event.target.disabled = false;
+    event.target.value = "";
+  }
 }
 
 /** Offers the device switch if there is a server; a static site always samples on this device. */
@@ -97,9 +147,14 @@ async function offerDevice() {
     if (!able) problem(t("device.missing"));
     return;
   }
+  $("device").disabled = !able;
+  $("device-line").dataset.tTip = able ? "device" : "device.how";
+  $("device-line").title = t($("device-line").dataset.tTip);
+  change({ asked: true });
   if (!able) return;
-  here = { ...backend, ...localSampling(() => state.models, backend.plan) };
-  change({ able: true });
+  const { reading, ...sampling } = localSampling(() => state.models, backend.plan);
+  const read = (what, ...rest) => (what === "reconstruct" ? reading : backend.reading).read(what, ...rest);
+  here = { ...backend, ...sampling, reading: { ...backend.reading, classify: reading.classify, read } };
   $("device").addEventListener("change", (event) => change({ device: event.target.checked }));
 }
 

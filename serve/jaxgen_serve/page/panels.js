@@ -20,7 +20,7 @@ export function setUpPanels(kinds) {
   settle($("tabs").querySelector("[aria-selected=true]"));
   watch((changed) => {
     if (changed.has("models")) showTabs();
-    if (["known", "model", "able"].some((key) => changed.has(key))) showContents();
+    if (["known", "model", "asked", "uploads"].some((key) => changed.has(key))) showContents();
   });
 }
 
@@ -56,7 +56,8 @@ function showContents() {
   const empty = !state.model && open !== "gallery";
   for (const one of PANELS) $(`panel-${one}`).hidden = one !== open || empty;
   $("which").hidden = open === "gallery" || empty;
-  $("device-line").hidden = open === "hand" || !state.able; // only the server reads images
+  $("device-line").hidden = !state.asked;
+  for (const label of document.querySelectorAll(".add-model")) label.hidden = !state.uploads;
   const none = empty && state.known;
   if (none && $("no-models").hidden) announce(t("models.none"));
   $("no-models").hidden = !none;

@@ -1,7 +1,7 @@
 // The stage: the images of the newest request, the selection, and the frames from noise to image.
 
 import { $, announce, el, roving } from "./dom.js";
-import { onLanguage, samplerWords, t } from "./i18n.js";
+import { duration, onLanguage, samplerWords, t } from "./i18n.js";
 import { player } from "./player.js";
 import { className } from "./state.js";
 
@@ -93,10 +93,17 @@ export function abandon() {
   } else if (finished) {
     showFinished();
   } else {
-    set({});
-    $("tiles").replaceChildren();
-    showAll();
+    clearStage();
   }
+}
+
+/** Empties the stage: its images are of another model. */
+export function clearStage() {
+  finished = null;
+  plays.stop();
+  set({});
+  $("tiles").replaceChildren();
+  showAll();
 }
 
 function showFinished() {
@@ -191,11 +198,11 @@ function showText() {
 function caption() {
   const { used, request, images, milliseconds, model } = stage;
   const from = used ?? request;
-  if (!from) return [];
+  if (!from || !model) return [];
   const labels = new Set(used ? images.map(({ label }) => label) : [request.label ?? null]);
   const name = labels.size === 1 ? className(model, [...labels][0]) : null;
   const plan = from.sampler ? `${samplerWords(from.sampler)}, ${t("facts.steps", { n: from.steps })}` : null;
-  const time = stage.here ? t("time.here", { ms: milliseconds / images.length }) : t("time", { ms: milliseconds });
+  const time = stage.here ? t("time.here", { time: duration(milliseconds / images.length) }) : duration(milliseconds);
   const some = stage.selected.size ? t("selected", { n: stage.selected.size }) : null;
   const facts = [name === null ? null : t("facts.class", { name }), t("facts.seed", { seed: String(from.seed) }), plan];
   return [request && !stage.running ? stopped() : some, ...facts, used ? time : null];
@@ -203,6 +210,7 @@ function caption() {
 
 const stopped = () => t("stopped", { row: stage.rows.at(-1), rows: stage.total });
 
+const FEW = 8; // images, of which one may stand in a row of its own
 const GAPS = { 1: 0, 9: 12, 25: 8, 4096: 4 };
 
 /** Makes the images as large as the stage allows, with whole screen pixels per image pixel. */
@@ -224,11 +232,12 @@ function arrange() {
   set("--tile-height", `${best.scale * stage.model.shape[0]}px`);
 }
 
-/** The columns that make images of [height, width] large and leave few cells empty; scale: CSS pixels per pixel. */
+/** The columns that make images of [height, width] large; many fill a whole rectangle. scale: CSS pixels per pixel. */
 function fit(count, [height, width], room, gap) {
   const device = window.devicePixelRatio || 1;
   let best = { columns: 1, scale: 0, worth: 0 };
   for (let n = 1; n <= count; n++) {
+    if (count > FEW && count % n) continue;
     const rows = Math.ceil(count / n);
     const size = Math.min((room.width - gap * (n - 1)) / n / width, (room.height - gap * (rows - 1)) / rows / height);
     const most = Math.min(size, LARGEST / Math.max(height, width));

@@ -61,10 +61,22 @@ export function serverBackend(base, logIn) {
     static: false,
 
     async models() {
-      const { models, refused } = await api.json("models");
-      const fileUrl = ({ name }) => api.url("model-file", { model: name, inputs: "required" });
-      served = models.map((model) => ({ ...model, url: fileUrl(model) }));
-      return { models: served, refused };
+      const { models, ...rest } = await api.json("models");
+      const file = ({ name: model }, query = {}) => api.url("model-file", { model, ...query });
+      served = models.map((model) => ({
+        ...model,
+        url: file(model, { inputs: "required" }),
+        download: file(model),
+        encoder_url: model.encoder ? file(model, { part: "encoder" }) : null,
+        classifier_url: model.classifier ? file(model, { part: "classifier" }) : null,
+      }));
+      return { models: served, ...rest };
+    },
+
+    async upload(file) {
+      const form = new FormData();
+      form.append("file", file);
+      return api.json("models", { method: "POST", form });
     },
 
     async sample({ count, quick, ...request }, { onFrame = null, signal } = {}) {
@@ -94,12 +106,23 @@ export function serverBackend(base, logIn) {
 
     reading: {
       /** what: "reconstruct" or "anomaly"; fields: `file` (a Blob), `model`, `label`. */
-      read: (what, fields, signal) => api.json(what, { method: "POST", form: filled(fields), signal }),
+      async read(what, fields, signal) {
+        const { original, reconstruction, heat = null, ...rest } = await api.json(what, {
+          method: "POST",
+          form: filled(fields),
+          signal,
+        });
+        return { original: png(original), reconstruction: png(reconstruction), heat: heat && png(heat), ...rest };
+      },
+      scores: true,
+      async classify({ file, model }, signal) {
+        const { probabilities } = await api.json("classify", { method: "POST", form: filled({ file, model }), signal });
+        return probabilities;
+      },
       inpaint: async (fields, signal) => {
         const { images } = await api.json("inpaint", { method: "POST", form: filled(fields), signal });
         return images.map(({ image }) => png(image));
       },
-      png,
     },
 
     async map(model, label) {
@@ -112,10 +135,16 @@ export function serverBackend(base, logIn) {
       list: (query) => api.json("gallery", { query }),
       keep: (used, images) => api.json("gallery", { method: "POST", body: several(used, images) }),
       favourite: (id, favourite) => api.json(`gallery/${id}`, { method: "PATCH", body: { favourite } }),
+      zip: async (ids) => {
+        const sent = { method: "POST", body: { ids }, accept: "application/zip" };
+        return whole((await api.ask("gallery/files/zip", sent)).blob());
+      },
       remove: (id) => api.ask(`gallery/${id}`, { method: "DELETE" }),
       restore: (id) => api.ask(`gallery/${id}/restore`, { method: "POST" }),
       src: (row) => api.url(row.url.replace(/^\//, "")),
     },
+
+    address: (path, query) => api.url(path, query),
 
     logIn: (token) => api.ask("login", { method: "POST", body: { token }, open: true }),
   };

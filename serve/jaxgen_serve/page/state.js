@@ -1,20 +1,24 @@
 // The page's state in one object, with watchers for its changes.
 
+export const COUNTS = [1, 4, 5, 16, 64]; // of images
 const REMEMBERED = ["count", "locked", "theme", "language", "keys"];
 
 export const state = {
   models: [],
   known: false, // whether the list of models has been read
+  uploads: false, // whether the server takes model files
   model: null, // one of models, as GET /models describes it
   label: null, // a class's number; null: any
   count: 5,
   seed: 0,
+  index: 0, // of the next request's first image
+  fresh: false, // whether the seed was chosen and has not been used yet: the next request keeps it
   locked: false, // whether the next request keeps the seed
   sampler: null,
   steps: null,
   eta: null,
   guidance: null,
-  able: false, // whether this device can sample in place of the server
+  asked: false, // whether it is known if this device can sample in place of the server
   device: false, // whether it does
   keys: true, // whether single keys are shortcuts
   theme: null, // "light" or "dark"; null: the system's

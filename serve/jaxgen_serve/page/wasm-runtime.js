@@ -33,6 +33,7 @@ export async function available() {
  *   -> {images: Uint8Array [N*H*W*C], shape: [N, H, W, C], milliseconds}
  * interpolate({seed: [2], index: [2], label: [2] | null, frames, path: "spherical" | "linear", guidance, plan, signal})
  *   -> the same, one image per frame, both ends included.
+ * read({images: [Uint8Array [H*W*C]], label: [N] | null, signal}), of an encoder or a classifier -> its outputs.
  * plan is null only for a model without plans; any other null means the model's default. `row` of onFrame is the number
  * of finished rows of the plan. Failures are Errors of one line; an aborted call rejects with the signal's reason.
  * close() ends the worker and its running call.
@@ -81,5 +82,6 @@ export async function open(model) {
     close();
     throw error;
   }
-  return { sample: (request) => ask("sample", request), interpolate: (request) => ask("interpolate", request), close };
+  const asking = (method) => (request) => ask(method, request);
+  return { sample: asking("sample"), interpolate: asking("interpolate"), read: asking("read"), close };
 }

@@ -32,7 +32,7 @@ onmessage = ({ data: { id, method, body } }) => {
   });
 };
 
-const METHODS = { open, sample, interpolate };
+const METHODS = { open, sample, interpolate, read };
 
 async function open({ url, runtime, threads, model: described }) {
   const [library, file] = await Promise.all([import(runtime), fetched(url)]);
@@ -76,6 +76,15 @@ async function sampleImages({ seed, index, label, guidance, plan, latent, state 
   }
   if (after?.some(Number.isNaN)) throw new Error("the model gave NaN: its weights or the given plan have diverged");
   return images;
+}
+
+/** The outputs of an encoder or a classifier for images, each [H*W*C] bytes: a Float32Array of each. */
+async function read({ images, label }) {
+  const bytes = Uint8Array.from(images.flatMap((image) => [...image]));
+  const feeds = { images: new ort.Tensor("uint8", bytes, [images.length, ...model.shape]) };
+  if (session.inputNames.includes("label")) feeds.label = integers(label);
+  const outputs = await session.run(feeds);
+  return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, data]));
 }
 
 /** Images between two, as POST /interpolate gives them. */

@@ -1,4 +1,4 @@
-"""Write a static site: the page, one model and onnxruntime-web, which samples in the browser."""
+"""Write a static site: the page, models and onnxruntime-web, which samples in the browser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from jaxgen.inference.required_inputs import with_required_inputs
 from jaxgen.latent import projection
 from jaxgen.latent.spaces import Codes
 from jaxgen.sampling.sampler_spec import SamplerSpec, can_make, choose
-from jaxgen_serve.models.description import described
+from jaxgen_serve.models.description import dataset, described
+from jaxgen_serve.models.registry import ENCODER, classifier_of
 from jaxgen_serve.web import PAGE
 from jaxgen_serve.web.npm_packages import ONNXRUNTIME, ONNXRUNTIME_LICENSE, SITE
 
@@ -34,41 +35,57 @@ API = re.compile(r'(<meta name="jaxgen-api" content=")[^"]*(">)')  # of index.ht
 KEPT = re.compile(r"const SITE = \{.*\};")  # of service-worker.js
 
 
-def write_site(
-    file: Path, folder: Path, *, name: str | None = None, say: Callable[[str], object] = lambda line: None
-) -> None:
-    """Write the site of an exported model into `folder`, whole or not at all; an earlier site there is replaced.
+def write_site(models: Mapping[str, Path], folder: Path, *, say: Callable[[str], object] = lambda line: None) -> None:
+    """Write the site of exported models into `folder`, whole or not at all; an earlier site there is replaced.
 
-    name: of the model on the page; by default its file's. say: gets a line before each slow step.
-    Raises UsageError if `folder` holds anything else, JaxgenError as `Model.open` and `Package.fetch` do.
+    models: the file of each, by its name on the page; encoders beside them are taken along. say: gets a line before
+    each slow step. Raises UsageError if `folder` holds anything else, JaxgenError as `Model.open` and `Package.fetch`.
     """
     check_folder(folder)
-    model = Model(artifacts.read(file))
-    data = with_required_inputs(model.artifact).data  # onnxruntime-web cannot override a default
-    description = {
-        **described(model, name=name or file.stem, size=len(data), encoder=False, max_steps=max(STEPS)),
-        "file": "model.onnx",
-    }
     files = {path.name: path.read_bytes() for path in sorted(PAGE.iterdir()) if path.is_file()}
-    files["model.onnx"] = data
+    descriptions = []
+    for name, file in models.items():
+        about, own = _described(file, name, "model" if len(models) == 1 else f"models/{name}")
+        descriptions.append(about)
+        files |= own
     for package in SITE:
         fetched = package.fetch(say)
         files |= {f"{package.place}/{name}": (fetched / name).read_bytes() for name in package.files}
     files["ort/LICENSE"] = ONNXRUNTIME_LICENSE.read_bytes()
     files["ort/files.json"] = json.dumps({"files": sorted(ONNXRUNTIME.files)}).encode()
-    if model.inference.process is not None:
-        description["plans"] = plan_tables(model)
-    elif model.noise_shape == (2,) and not model.classes:
-        sheet, reach = projection.sheet(Codes(model), MAP_SIDE, None)
-        files["map.png"] = png_bytes(sheet)
-        description["map"] = {"file": "map.png", "reach": reach}
     files["index.html"] = _replaced(API, r"\1\2", files["index.html"])
     listed = sorted([*files, DESCRIPTION])
-    about = {"jaxgen": __version__, "files": listed, "models": [description]}
+    about = {"jaxgen": __version__, "files": listed, "models": descriptions}
     files[DESCRIPTION] = json.dumps(about, indent=1).encode()
     kept = {"version": _version(files), "files": ["./", *(name for name in listed if not name.endswith(NOT_KEPT))]}
     files["service-worker.js"] = _replaced(KEPT, f"const SITE = {json.dumps(kept)};", files["service-worker.js"])
     _write(files, folder)
+
+
+def _described(file: Path, name: str, place: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The description of a model in site.json, and its files; place: their name without an ending."""
+    model = Model(artifacts.read(file))
+    data = with_required_inputs(model.artifact).data  # onnxruntime-web cannot override a default
+    encoder, classifier = file.with_suffix(ENCODER), classifier_of(model)
+    files = {f"{place}.onnx": data}
+    own: dict[str, Any] = {"file": f"{place}.onnx"}
+    if encoder.exists():
+        own["encoder_file"] = f"{place}{ENCODER}"
+        files[own["encoder_file"]] = artifacts.read(encoder).data
+    if classifier:
+        own["classifier_file"] = f"classifier-{dataset(model.artifact)}.onnx"
+        files[own["classifier_file"]] = classifier.artifact.data
+    if model.inference.process is not None:
+        own["plans"] = plan_tables(model)
+    elif model.noise_shape == (2,) and not model.classes:
+        sheet, reach = projection.sheet(Codes(model), MAP_SIDE, None)
+        files[f"{place}-map.png"] = png_bytes(sheet)
+        own["map"] = {"file": f"{place}-map.png", "reach": reach}
+    classes = classifier.classes if classifier else None
+    about = described(
+        model, name=name, size=len(data), encoder=encoder.exists(), classifier=classes, max_steps=max(STEPS)
+    )
+    return about | own, files
 
 
 def check_folder(folder: Path) -> None:
@@ -91,7 +108,7 @@ def plan_tables(model: Model) -> dict[str, dict[str, Any]]:
     """The plans that a page without a server offers: "ddim-50" -> {sampler, steps, eta, table}, float32 in base64."""
     process, own = model.process(), model.inference.plan
     assert own  # a model with a process has a plan
-    about = described(model, name="", size=0, encoder=False, max_steps=max(STEPS))["plan"]
+    about = described(model, name="", size=0, max_steps=max(STEPS))["plan"]
     offered = {own: None}
     for name in about["samplers"]:
         usual = choose(model.inference, sampler=name)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -77,6 +78,10 @@ def test_search_mark_delete_and_restore(client):
     page = client.get("/gallery?seed=77&limit=2").json()
     assert (page["next"], page["total"]) == (newest_first[1], 3)
     assert found(before=page["next"]) == newest_first[2:]
+    body = {"seed": 77, "label": "bee", "steps": 1}
+    again = client.post("/gallery?num_images=4", json=body).json()  # three of which are there
+    assert ([row["id"] for row in again["images"][:3]], again["added"]) == (newest_first[::-1], 1)
+    client.delete(f"/gallery/{again['images'][3]['id']}")
     assert client.delete(middle).json()["id"] == newest_first[1]
     assert client.get(f"{middle}.png").status_code == 404
     assert found() == [newest_first[0], newest_first[2]]
@@ -84,9 +89,25 @@ def test_search_mark_delete_and_restore(client):
     assert found() == newest_first
 
 
+def test_several_images_are_one_zip(client, tmp_path):
+    rows = [
+        client.post("/gallery", json={"seed": 78, "label": "bee", "steps": steps}).json()["images"][0]
+        for steps in (1, 2)
+    ]
+    answer = client.post("/gallery/files/zip", json={"ids": [row["id"] for row in rows]})
+    (tmp_path / "it.zip").write_bytes(answer.content)
+    with zipfile.ZipFile(tmp_path / "it.zip") as archive:
+        assert archive.namelist() == [f"{rows[0]['model']}/seed78-000000-class2.png",
+                                      f"{rows[1]['model']}/{rows[1]['id']}.png"]  # fmt: skip
+        for row, name in zip(rows, archive.namelist(), strict=True):
+            assert archive.read(name) == client.get(row["url"]).content
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
+        ("POST", "/gallery/files/zip", {"ids": [NOWHERE]}, 404),
+        ("POST", "/gallery/files/zip", {"ids": []}, 422),
         ("GET", f"/gallery/{NOWHERE}.png", None, 404),
         ("GET", "/gallery/..%2fgallery.sqlite3.png", None, 404),
         ("GET", "/gallery/%2e%2e.png", None, 404),

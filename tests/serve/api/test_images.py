@@ -116,6 +116,44 @@ def test_png_of_an_image_and_of_a_sheet_are_replayed_by_the_command(client, shel
         assert (done.returncode, done.stdout) == (0, "identical: every pixel\n"), done.stderr
 
 
+def test_image_has_an_address_that_caches_keep(client, loaded):
+    asked = "/images/classes/5/3.png?label=bee&steps=4&sampler=ancestral"
+    answer = client.get(asked)
+    model = loaded("classes")
+    plan = model.plan(sampler="ancestral", steps=4)
+    want, _ = model.sample(np.array([5]), np.array([3]), label=np.array([2]), plan=plan, guidance=1.5)
+    assert answer.headers["content-type"] == "image/png"
+    assert np.array_equal(png_pixels(answer.content, "image"), want[0])
+    assert answer.headers["cache-control"] == "private, no-cache"
+    etag = answer.headers["etag"]
+    again = client.get(asked, headers={"if-none-match": etag})
+    assert (again.status_code, again.content) == (304, b"")
+    fixed = client.get(asked, params={"label": "bee", "steps": 4, "sampler": "ancestral",
+                                      "sha256": model.artifact.sha256})  # fmt: skip
+    assert (fixed.content, fixed.headers["etag"]) == (answer.content, etag)
+    assert fixed.headers["cache-control"] == "private, max-age=31536000, immutable"
+    assert client.get(asked.replace("bee", "2")).headers["etag"] != etag  # the class called 2, which is number 1
+    assert client.get(asked.replace("3.png", "4.png"), headers={"if-none-match": etag}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("nope/1/0.png", 404, "no model 'nope'"),
+        ("classes/-1/0.png", 422, "seed: "),
+        ("classes/1/x.png", 422, "index: "),
+        ("classes/1/0.png?label=wasp", 400, "label must be a class"),
+        ("classes/1/0.png?step=4", 422, "step: "),
+        ("plane/1/0.png?steps=4", 400, "one evaluation"),
+        (f"plane/1/0.png?sha256={'0' * 64}", 409, "has changed since"),
+    ],
+)
+def test_address_of_no_image_is_refused_in_one_line(client, path, status, says):
+    answer = client.get(f"/images/{path}")
+    assert (answer.status_code, list(answer.json())) == (status, ["detail"])
+    assert says in answer.json()["detail"] and "\n" not in answer.json()["detail"]
+
+
 def test_latent_is_decoded(client, loaded):
     code = [0.5, -1.25]
     answer = client.post("/generate", json={"model": "plane", "latent": code}).json()
@@ -132,8 +170,10 @@ def test_batch_is_a_list_a_sheet_and_a_zip_of_the_same_images(client, loaded):
     assert np.array_equal([pixels(one["image"]) for one in listed["images"]], want)
     assert [one["index"] for one in listed["images"]] == index.tolist()
     assert [one["class_name"] for one in listed["images"]] == [model.classes[i % 3] for i in index]
-    sheet = client.post("/generate-batch?num_images=5&format=grid", json=body).json()
-    assert np.array_equal(pixels(sheet["image"]), grid(want)) and sheet["count"] == 5
+    sheet = client.post("/generate-batch?num_images=5&format=grid", json=body)  # without a header, as the ZIP
+    assert sheet.headers["content-type"] == "image/png"
+    assert np.array_equal(png_pixels(sheet.content, "sheet"), grid(want))
+    assert json.loads(sheet.headers["x-jaxgen"])["seed"] == 6
     content = client.post("/generate-batch?num_images=5&format=zip", json=body)
     assert content.headers["content-type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(content.content)) as archive:

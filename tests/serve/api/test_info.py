@@ -98,7 +98,8 @@ def test_changed_model_is_in_the_document(client):
     document = client.get("/openapi.json").json()
     for path in ("/generate", "/generate-batch", "/gallery"):
         assert "409" in document["paths"][path]["post"]["responses"], path
-    assert "409" in document["paths"]["/stream"]["get"]["responses"]
+    for path in ("/stream", "/images/{model}/{seed}/{index}.png"):
+        assert "409" in document["paths"][path]["get"]["responses"]
     assert (
         "409" in document["components"]["schemas"]["SampleRequest"]["properties"]["sha256"]["anyOf"][0]["description"]
     )

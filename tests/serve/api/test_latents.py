@@ -8,6 +8,7 @@ from golden import calls
 from PIL import Image
 from servers import inside, pixels
 
+from jaxgen import shipped
 from jaxgen.images import png_pixels
 from jaxgen.inference import sheets
 from jaxgen.inference.verify import same_images
@@ -75,6 +76,9 @@ def test_reconstruction_and_score_are_those_of_the_latent_commands(client, shelf
     assert scored["score"] == pytest.approx(scored["kl"] + scored["reconstruction_nats"], rel=1e-6)
     assert scored["score"] == pytest.approx(want.total[0], rel=1e-5)
     assert pixels(scored["heat"]).shape == (8, 8, 3)
+    own, _ = codes.model.sample(np.zeros(64, int), np.arange(64), label=np.ones(64, int))
+    usual = np.sort(score(codes, own, np.ones(64, int)).total)  # of which the middle nine tenths are meant
+    assert usual[2] < scored["usual"][0] < usual[5] and usual[58] < scored["usual"][1] < usual[61]
 
 
 def test_encoder_that_takes_the_class_gets_that_of_the_request(family, tmp_path):
@@ -93,6 +97,31 @@ def test_encoder_that_takes_the_class_gets_that_of_the_request(family, tmp_path)
     assert scored["score"] == pytest.approx(score(codes, image[None], label).total[0], rel=1e-5)
     assert unnamed.status_code == 400 and "needs the image's class (0 to 2: ant, 2, bee)" in unnamed.json()["detail"]
     assert unknown.status_code == 400 and "label must be a class" in unknown.json()["detail"]
+
+
+def test_classifier_that_comes_with_jaxgen_reads_a_digit(client, shelf, tmp_path):
+    seven = np.zeros((28, 28), np.uint8)
+    seven[5:8, 6:21] = 255
+    for row in range(8, 24):  # the stem, leaning
+        seven[row, 20 - (row - 8) // 2 - 2 : 20 - (row - 8) // 2 + 1] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(seven).resize((280, 280)).save(buffer, "PNG")
+    sent = {"files": {"file": ("it.png", buffer.getvalue())}}
+    with inside(Settings(data=tmp_path), shipped.model("cvae-mnist")) as own:
+        assert own.get("/models").json()["models"][0]["classifier"] is True
+        found = own.post("/classify", **sent).json()
+        file = own.get("/model-file?part=classifier")
+        encoder = own.get("/model-file?part=encoder").content
+    assert found["class_name"] == "7" == max(found["probabilities"], key=found["probabilities"].get)
+    assert sum(found["probabilities"].values()) == pytest.approx(1)
+    assert list(found["probabilities"]) == [str(n) for n in range(10)]
+    assert file.content == shipped.extractor("mnist").read_bytes()
+    assert encoder == shipped.model("cvae-mnist").with_suffix(".encoder.onnx").read_bytes()
+    assert {one["name"]: one["classifier"] for one in client.get("/models").json()["models"]}["classes"] is False
+    none = client.post("/classify", data={"model": "classes"}, files={"file": ("it.png", png(digit()))})
+    assert none.status_code == 400 and "no classifier comes with jaxgen" in none.json()["detail"]
+    none = client.get("/model-file?model=classes&part=encoder")
+    assert none.status_code == 400 and "classes has no encoder" in none.json()["detail"]
 
 
 def test_uploaded_image_of_another_size_kind_and_colour_is_made_to_measure(client):

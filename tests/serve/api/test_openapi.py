@@ -11,9 +11,10 @@ EXAMPLES = 20  # good ones of each route, and as many bad ones
 ROUTES = [
     "GET /", "GET /health", "GET /ready", "GET /metrics", "POST /login",
     "GET /models", "POST /models", "GET /model-info", "GET /model-file", "GET /plan",
-    "POST /generate", "POST /generate-batch", "GET /stream",
-    "POST /interpolate", "POST /reconstruct", "POST /anomaly", "POST /inpaint", "GET /latent-map",
-    "POST /gallery", "GET /gallery", "GET /gallery/{image_id}.png", "PATCH /gallery/{image_id}",
+    "POST /generate", "POST /generate-batch", "GET /stream", "GET /images/{model}/{seed}/{index}.png",
+    "POST /interpolate", "POST /reconstruct", "POST /anomaly", "POST /classify", "POST /inpaint", "GET /latent-map",
+    "POST /gallery", "POST /gallery/files/zip", "GET /gallery", "GET /gallery/{image_id}.png",
+    "PATCH /gallery/{image_id}",
     "DELETE /gallery/{image_id}", "POST /gallery/{image_id}/restore",
 ]  # fmt: skip
 TAKES_ANYTHING = {"GET /", "GET /health", "GET /ready", "GET /metrics", "GET /models", "GET /gallery/{image_id}.png",

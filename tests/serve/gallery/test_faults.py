@@ -42,13 +42,14 @@ def test_opening_removes_files_without_rows_and_rows_without_files_and_nothing_e
 
 
 WRITER = """
-import json, sys
+import json, random, sys
 from pathlib import Path
 from jaxgen_serve.gallery.store import Gallery
 folder, used = Path(sys.argv[1]), json.loads(sys.argv[2])
 gallery = Gallery(folder)
 for _ in range(20):
-    print(*(image.id for image in gallery.add([(used, b"png")] * 3)))
+    images = [(used | {"index": random.getrandbits(32)}, b"png") for _ in range(3)]
+    print(*(image.id for image in gallery.add(images)[0]))
 """
 
 
@@ -147,15 +148,15 @@ from pathlib import Path
 from jaxgen_serve.gallery.store import Gallery
 folder, used = Path(sys.argv[1]), json.loads(sys.argv[2])
 gallery = Gallery(folder)
-gallery.add([(used, b"png")])
+gallery.add([(used | {"index": 1}, b"png")])
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 for _ in range(2):
     try:
-        gallery.add([(used, b"png"), (used, b"x" * 9000)])
+        gallery.add([(used | {"index": 2}, b"png"), (used | {"index": 3}, b"x" * 9000)])
     except Exception as err:
         print(f"{type(err).__name__}: {err}")
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-gallery.add([(used, b"png")])
+gallery.add([(used | {"index": 4}, b"png")])
 print(gallery.search().total, len(list((folder / "pictures").iterdir())))
 """
 

@@ -35,7 +35,7 @@ say("open")
 mine = []
 while True:
     chosen = rng.choices(pngs, k=rng.randint(1, 4))
-    kept = gallery.add([(used, png) for png in chosen])
+    kept, _ = gallery.add([(used | {"index": rng.getrandbits(32)}, png) for png in chosen])
     say("add", *(f"{one.id}:{hashlib.sha256(png).hexdigest()}" for one, png in zip(kept, chosen)))
     mine += [one.id for one in kept]
     name = rng.choice(mine)

@@ -27,10 +27,27 @@ def gallery(tmp_path):
 
 def test_kept_image_is_given_back_with_all_that_it_was_sampled_from(gallery):
     asked = used(label=3, class_name="cat", guidance=1.5, seed=2**32 - 1, index=2**32 - 2, eta=0.5, untrained=True)
-    (kept,) = gallery.add([(asked, png(9))])
+    (kept,), _ = gallery.add([(asked, png(9))])
     assert {key: value for key, value in asdict(gallery.get(kept.id)).items() if key in asked} == asked
     assert gallery.get(kept.id).untrained is True
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(gallery.png(kept.id)))), np.full((4, 4), 9))
+
+
+def test_image_that_is_kept_already_stays_one_row_and_comes_back_if_it_was_deleted(gallery, tmp_path):
+    asked = used(index=4, label=3, guidance=1.5)
+    others = [used(index=4), used(index=4, label=3, guidance=1.5, steps=21), used(index=4, label=2, guidance=1.5)]
+    others += [used(index=4, label=3, guidance=1.5, sha256="b" * 64), used(index=5, label=3, guidance=1.5)]
+    (first, twin), new = gallery.add([(asked, png(1)), (asked | {"model": "renamed"}, png(1))])
+    assert (first.id, new) == (twin.id, 1)
+    assert gallery.add([(one, png(2)) for one in others])[1] == len(others)  # each differs in one thing
+    gallery.set_favourite(first.id, True)
+    gallery.delete(first.id)
+    (again, fresh), new = gallery.add([(asked, png(1)), (used(index=6), png(3))])
+    assert (again.id, new, gallery.get(first.id).favourite) == (first.id, 1, True)
+    assert gallery.search().total == 7
+    (tmp_path / "data/gallery/pictures" / f"{fresh.id}.png").unlink()  # somebody took its file away
+    (whole,), new = gallery.add([(used(index=6), png(3))])
+    assert (gallery.png(whole.id), new) == (png(3), 1)
 
 
 def test_images_outlive_a_restart(gallery, tmp_path):

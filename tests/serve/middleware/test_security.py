@@ -11,7 +11,7 @@ from jaxgen_serve.settings import Settings
 
 OPEN = {"/health", "/app/"}
 GUARDED = ("/", "/ready", "/metrics", "/models", "/model-info", "/model-file", "/plan", "/gallery", "/docs",
-           "/openapi.json", "/latent-map", "/stream", "/nothing")  # fmt: skip
+           "/openapi.json", "/latent-map", "/stream", "/images/plane/1/0.png", "/nothing")  # fmt: skip
 
 
 # --- token
@@ -144,6 +144,8 @@ def test_image_in_the_page_of_another_site_samples_nothing(client):
         ("GET", "/app", LINK, 307),
         ("GET", "/app/", LINK, 200),
         ("GET", "/docs", LINK, 200),
+        ("GET", "/images/nope/1/0.png", LINK, 404),
+        ("GET", "/images/nope/1/0.png", IMAGE, 403),
         ("GET", "/app/", LINK | {"sec-fetch-dest": "iframe"}, 403),
         ("GET", "/app/", LINK | {"sec-fetch-mode": "cors"}, 403),
         ("POST", "/", LINK, 403),

@@ -178,3 +178,43 @@ def test_refusal_is_shown_in_the_readers_language_with_the_servers_line_below(vi
             assert sources(page) == shown
         page.select_option("#language", "pt")
         expect(page.locator("#problem")).to_contain_text(WORDS["pt"]["server.other"])
+
+
+def test_other_model_leaves_none_of_the_earlier_images_on_the_stage(visit, client):
+    with visit("vae") as page:
+        expect(page.locator("#used")).to_have_text(GENERATED)
+        page.route("**/generate-batch**", lambda route: None)  # no answer yet
+        page.select_option("#model", "plane")
+        expect(page.locator(".tile.waiting")).to_have_count(5)
+        expect(page.locator(".tile img")).to_have_count(0)
+        page.unroute("**/generate-batch**")
+        page.click("#tab-blend")
+        page.select_option("#model", "classes")  # which is sampled once it is seen
+        expect(page.locator(".tile")).to_have_count(0)
+        page.click("#tab-generate")
+        expect(page.locator("#used")).to_have_text(GENERATED)
+        shown = batch(client, 5, model="classes", seed=int(page.input_value("#seed")))
+        assert sources(page) == shown
+
+
+def test_model_that_is_added_or_uploaded_is_offered_without_a_reload(browser, model_files, tmp_path):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    with (
+        serving(folder, "--allow-uploads", data=tmp_path / "data") as server,
+        visiting(browser, f"{server.url}/app/", errors=("status of 400",)) as page,
+    ):
+        expect(page.locator("#no-models .add-model")).to_be_visible()
+        page.set_input_files("#no-models input", model_files["plane"])
+        name = model_files["plane"].stem
+        expect(page.locator("#model")).to_have_value(name)
+        expect(page.locator("#used")).to_have_text(GENERATED)
+        before = sources(page)
+        shutil.copy(model_files["vae"], tmp_path / "aside")
+        (tmp_path / "aside").replace(folder / "vae.onnx")
+        expect(page.locator("#model option")).to_have_count(2)
+        assert (page.input_value("#model"), sources(page)) == (name, before)
+        (tmp_path / "bad.onnx").write_bytes(b"no model")
+        page.set_input_files("#which .add-model input", tmp_path / "bad.onnx")
+        expect(page.locator("#problem")).to_contain_text("bad.onnx")
+        expect(page.locator("#which .add-model")).to_have_text(WORDS["en"]["models.add"])

@@ -6,6 +6,7 @@ import base64
 import io
 import itertools
 import json
+import re
 import zipfile
 from statistics import NormalDist
 
@@ -47,6 +48,37 @@ def test_first_sample_of_a_visit_leaves_alone_what_somebody_sampled_before_it(vi
         held[0].continue_()
         page.wait_for_load_state("networkidle")
         assert sources(page) == shown == batch(client, 5, model="vae", seed=int(page.input_value("#seed")), label=2)
+
+
+def test_reload_and_link_show_the_same_images_with_the_same_settings(visit, client):
+    with visit("classes") as page:
+        expect(page.locator("#used")).to_have_text(GENERATED)
+        page.check("#counts input[value='4']")
+        page.fill("#steps", "3")
+        page.select_option("#sampler", "dpmpp-2m")
+        page.fill("#steps", "3")
+        shown = generated(page, "#classes button:has-text('bee')")
+        seed = page.input_value("#seed")
+        expect(page).to_have_url(re.compile(rf"\?model=classes&label=bee&count=4&seed={seed}&.*steps=3.*#generate$"))
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.click("#copy summary")
+        page.click("#copy-link")
+        link = page.evaluate("() => navigator.clipboard.readText()")
+        generated(page, "#go")  # of another seed
+        page.goto("about:blank")
+        page.goto(link)
+        expect(page.locator("#used")).to_have_text(GENERATED)
+        assert sources(page) == shown
+        assert (page.input_value("#steps"), page.input_value("#sampler")) == ("3", "dpmpp-2m")
+        wanted = batch(client, 4, model="classes", seed=int(seed), label=2, sampler="dpmpp-2m", steps=3)
+        assert shown == wanted
+        page.wait_for_timeout(400)  # until the address is written
+        page.reload()
+        expect(page.locator("#used")).to_have_text(GENERATED)
+        assert sources(page) == shown
+        page.goto(link.replace("steps=3", "steps=999").replace("label=bee", "label=wasp").replace("count=4", "count=x"))
+        expect(page.locator("#used")).to_have_text(GENERATED)
+        assert page.input_value("#steps") == "8"  # the model's own, in place of what it cannot have
 
 
 def test_stream_is_shown_live_and_scrubbed_back_to_its_frames(visit, client):
@@ -100,10 +132,9 @@ def test_downloads_hold_the_images_that_are_shown(visit, tmp_path):
 def test_blend_leads_from_one_selected_image_to_the_other_in_its_gif_too(visit):
     with visit() as page:
         expect(page.locator("#used")).to_have_text(GENERATED)
-        assert page.locator("#device-line").is_visible() == (ONNXRUNTIME.folder() is not None)
-        page.click("#tab-hand")  # reads images, which only the server does
-        expect(page.locator("#device-line")).to_be_hidden()
-        page.click("#tab-generate")
+        assert page.locator("#device").is_enabled() == (ONNXRUNTIME.folder() is not None)
+        if ONNXRUNTIME.folder() is None:
+            expect(page.locator("#device-line")).to_have_attribute("title", WORDS["en"]["device.how"])
         shown = sources(page)
         page.locator(".tile").nth(1).click()
         page.locator(".tile").nth(4).click()
@@ -133,6 +164,8 @@ def test_gallery_finds_samples_again_and_undoes_a_deletion(visit, client):
         shown = generated(page, "#classes button:has-text('ant')")
         page.click("#keep")
         expect(page.locator(".toast")).to_contain_text("5 images kept")
+        page.click("#keep")
+        expect(page.locator(".toast")).to_contain_text(WORDS["en"]["kept.none"])
         page.click("#tab-gallery")
         page.fill("#find-seed", "987654")
         expect(page.locator("#found")).to_have_text("5 images")
@@ -153,6 +186,28 @@ def test_gallery_finds_samples_again_and_undoes_a_deletion(visit, client):
         expect(page.locator(".tile img")).to_have_count(1)
         expect(page.locator("#used")).to_contain_text("seed 987654")
         assert sources(page) == shown[:1]
+
+
+def test_several_images_of_the_gallery_are_saved_and_deleted_at_once_and_one_is_enlarged(visit, client):
+    client.post("/gallery?num_images=4", json={"model": "vae", "seed": 55_555, "label": "bee"})
+    with visit(panel="gallery") as page:
+        page.fill("#find-seed", "55555")
+        expect(page.locator("#found")).to_have_text("4 images")
+        expect(page.locator(".card b").first).to_have_text(re.compile(r"^\d+ \w+ \d{4} · bee$"))  # in en-GB
+        for i in (0, 2):
+            page.locator(".card input").nth(i).check()
+        with zipfile.ZipFile(io.BytesIO(saved(page, "#selected-zip"))) as archive:
+            assert archive.namelist() == ["vae/seed55555-000003-class2.png", "vae/seed55555-000001-class2.png"]
+            newest = client.get("/gallery?seed=55555").json()["images"][0]["url"]
+            assert archive.read("vae/seed55555-000003-class2.png") == client.get(newest).content
+        page.click("#selected-delete")
+        expect(page.locator("#found")).to_have_text("2 images")
+        expect(page.locator("#selected")).to_be_hidden()
+        page.get_by_role("button", name="Undo").click()
+        expect(page.locator("#found")).to_have_text("4 images")
+        page.locator(".card .enlarge").first.click()
+        expect(page.locator("#image-box img")).to_be_visible()
+        assert saved(page, "#image-save") == client.get(newest).content
 
 
 def test_undo_brings_back_each_image_that_was_deleted(visit, client):
@@ -297,6 +352,8 @@ def test_drawing_is_put_where_the_models_digits_are(visit, client):
             found = np.flatnonzero(seen.max(axis=1) > 24)
             return int(found[0]), int(found[-1]) + 1
 
+        corner = """() => [...paper.getContext("2d").getImageData(0, 0, 280, 280).data.slice(0, 280 * 4 * 90)]
+          .reduce((sum, value) => sum + value, 0)"""
         for dataset, rows in {"mnist": (1, 7), "digits": (0, 8), "punks": (0, 3)}.items():
             for model in answer["models"]:
                 model["dataset"] = dataset
@@ -308,11 +365,11 @@ def test_drawing_is_put_where_the_models_digits_are(visit, client):
             page.mouse.down()
             page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.3 * box["height"], steps=4)
             page.mouse.up()
+            drawn = page.evaluate(corner)
             assert inked() == rows, dataset
             assert inked() == rows  # nothing is put right twice
-            if dataset != "punks":
-                page.click("#undo")
-                assert inked() == (0, 3)
+            assert page.evaluate(corner) == drawn  # the drawing stays where it is, and that is said
+            expect(page.get_by_text(WORDS["en"]["hand.centred"])).to_have_count(dataset != "punks")
 
 
 def test_map_decodes_the_point_that_the_keys_move(visit, client):
@@ -351,6 +408,35 @@ def test_uploaded_image_is_scored_as_the_api_scores_it(visit, client, tmp_path):
         assert sources(page, "#findings img")[2] == as_source(wanted["heat"])
         shown = float(page.locator("#findings strong").text_content().removesuffix(" nats"))
         assert shown == pytest.approx(wanted["score"], rel=0.005)
+        page.select_option("#language", "fr")  # whose numbers differ
+        page.select_option("#language", "en")
+        low, high = (
+            float(one) for one in re.findall(r"[\d.]+", page.locator(".usual").text_content().split("have")[1])[:2]
+        )
+        assert [low, high] == pytest.approx(wanted["usual"], rel=0.005)
+        assert saved(page, ".findings .quiet >> nth=2") == content(as_source(wanted["heat"]))
+
+
+def test_drawing_is_read_while_it_is_drawn_and_its_class_chosen(visit, client):
+    with visit("vae", "hand") as page:  # whose images are of the digits, and one of whose classes is called 2
+        expect(page.locator("#seed")).not_to_have_value("")
+        answer = {"class_name": "2", "probabilities": {"0": 0.125, "2": 0.75, "9": 0.125}}
+        page.route("**/classify", lambda route: route.fulfill(json=answer))
+        assert page.input_value("#hand-class") == "0"
+        page.locator("#paper").focus()
+        page.keyboard.down(" ")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.up(" ")
+        expect(page.locator(".reads")).to_have_text("Reads as 2 (75%)")
+        expect(page.locator("#hand-class")).to_have_value("1")
+        page.select_option("#hand-class", "2")
+        page.keyboard.press("Escape")
+        page.locator("#paper").focus()
+        with page.expect_response("**/classify"):
+            page.keyboard.press(" ")
+        expect(page.locator("#hand-class")).to_have_value("2")  # the user has said what it is
+        page.click("#clear")
+        expect(page.locator("#hand-reads")).to_be_hidden()
 
 
 def test_part_of_a_drawing_is_inpainted(visit):
@@ -379,7 +465,7 @@ def test_page_takes_the_token_once_and_shows_what_the_server_says(browser, model
     ):
         page.fill("#token", "friend")
         page.keyboard.press("Enter")
-        expect(page.locator("#login-problem")).to_contain_text(WORDS["en"]["server.401"])
+        expect(page.locator("#login-problem")).to_have_text(WORDS["en"]["server.401"])  # and nothing besides
         page.fill("#token", "open sesame")
         page.keyboard.press("Enter")
         expect(page.locator("#used")).to_have_text(GENERATED)

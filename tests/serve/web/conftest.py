@@ -26,5 +26,5 @@ def runtime():
 @pytest.fixture(scope="module")
 def diffusion_site(conditional, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("diffusion") / "site"
-    write_site(conditional.onnx, folder)
+    write_site({"model": conditional.onnx}, folder)
     return folder

@@ -12,6 +12,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from jaxgen import shipped
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference import model_file
 from jaxgen_serve.web.npm_packages import ONNXRUNTIME
@@ -40,6 +41,28 @@ def test_site_describes_its_model_and_its_plans(diffusion_site, conditional):
     assert [one.name for one in inputs] == ["seed", "index", "label", "guidance", "plan", "state"]
 
 
+def test_site_of_a_folder_has_each_model_with_what_reads_its_images(family, plane, jaxgen, tmp_path):
+    models = tmp_path / "models"
+    models.mkdir()
+    shutil.copy(family("vae").onnx, models / "first.onnx")
+    shutil.copy(family("vae").onnx.with_suffix(".encoder.onnx"), models / "first.encoder.onnx")
+    shutil.copy(plane.onnx, models / "second.onnx")
+    done = jaxgen("export", models, "--web", tmp_path / "site")
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'site'}\n"), done.stderr
+    about = json.loads((tmp_path / "site/site.json").read_bytes())
+    first, second = about["models"]
+    assert [one["name"] for one in about["models"]] == ["first", "second"]
+    assert (first["encoder"], second["encoder"], second["map"]["file"]) == (True, False, "models/second-map.png")
+    encoder = tmp_path / "site" / first["encoder_file"]
+    assert encoder.read_bytes() == (models / "first.encoder.onnx").read_bytes()
+    assert first["classifier"] == [str(n) for n in range(10)]
+    assert (tmp_path / "site" / first["classifier_file"]).read_bytes() == shipped.extractor("digits").read_bytes()
+    assert (tmp_path / "site" / second["file"]).exists()
+    assert set(about["files"]) == {
+        path.relative_to(tmp_path / "site").as_posix() for path in (tmp_path / "site").rglob("*") if path.is_file()
+    }
+
+
 def test_site_has_the_licences_of_what_it_passes_on(diffusion_site):
     licence = (diffusion_site / "ort/LICENSE").read_bytes()
     assert licence == Path(onnxruntime.__file__).with_name("LICENSE").read_bytes()  # the project's own, of any build
@@ -51,24 +74,24 @@ def test_site_has_the_licences_of_what_it_passes_on(diffusion_site):
 def test_earlier_site_is_replaced_and_any_other_folder_refused(conditional, tmp_path):
     site = tmp_path / "site"
     site.mkdir()
-    write_site(conditional.onnx, site)
-    write_site(conditional.onnx, site, name="renamed")
+    write_site({"model": conditional.onnx}, site)
+    write_site({"renamed": conditional.onnx}, site)
     assert json.loads((site / "site.json").read_bytes())["models"][0]["name"] == "renamed"
     (site / "notes.txt").write_text("mine")
     before = sorted(site.rglob("*"))
     with pytest.raises(UsageError, match=r"holds files that are not of an earlier site \(notes.txt\)"):
-        write_site(conditional.onnx, site)
+        write_site({"model": conditional.onnx}, site)
     assert sorted(site.rglob("*")) == before
     with pytest.raises(UsageError, match="got a file"):
-        write_site(conditional.onnx, site / "notes.txt")
+        write_site({"model": conditional.onnx}, site / "notes.txt")
     with pytest.raises(UsageError, match="create it first"):
-        write_site(conditional.onnx, tmp_path / "no" / "site")
+        write_site({"model": conditional.onnx}, tmp_path / "no" / "site")
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
 
 def test_full_disk_leaves_the_earlier_site_as_it_was(conditional, tmp_path):
     site = tmp_path / "site"
-    write_site(conditional.onnx, site)
+    write_site({"model": conditional.onnx}, site)
     before = {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
     code = f"""
 import resource, signal
@@ -76,7 +99,7 @@ from pathlib import Path
 from jaxgen_serve.web.static_site import write_site
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
-write_site(Path({str(conditional.onnx)!r}), Path({str(site)!r}))
+write_site({{"model": Path({str(conditional.onnx)!r})}}, Path({str(site)!r}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "JaxgenError" in done.stderr.splitlines()[-1]
