@@ -17,6 +17,7 @@ from jaxgen.cli.data import data
 from jaxgen.cli.distill import distill
 from jaxgen.cli.eval import eval_
 from jaxgen.cli.export import export
+from jaxgen.cli.help import group
 from jaxgen.cli.import_weights import import_
 from jaxgen.cli.latent import latent
 from jaxgen.cli.model import bench, info, verify
@@ -29,7 +30,7 @@ from jaxgen.cli.tune import tune
 from jaxgen.errors import Interrupted, JaxgenError, one_line
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="jaxgen")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def cli(debug: bool) -> None:
@@ -53,6 +54,8 @@ for command in COMMANDS:
 
 def main() -> NoReturn:
     """Run the command; a failure prints one line on stderr and sets the exit code, with a traceback only by --debug."""
+    if "--debug" not in sys.argv:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's own lines, before anything loads it
     try:
         code = cli.main(prog_name="jaxgen", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-PATH = click.Path(path_type=Path)
+from jaxgen.cli.help import command
+from jaxgen.cli.types import PATH
 
 
-@click.command()
+@command(doing="comparing")
 @click.argument("network", metavar="NET.onnx", type=PATH)
 @click.option("--like", type=PATH, required=True, help="The model file that the network came from.")
 @click.option("-o", "--output", type=PATH, required=True, help="The new model file.")

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import click
 
-PATH = click.Path(path_type=Path)
+from jaxgen.cli.help import command
+from jaxgen.cli.types import PATH, FloatRange, IntRange
 
 
-@click.command()
+@command(doing="exporting")
 @click.argument("run", type=PATH)
 @click.option("-o", "--output", type=PATH, help="The ONNX file.  [default: model.onnx; none with --web alone]")
 @click.option("--encoder", type=PATH, help="A VAE's encoder, as ONNX.  [default: beside the model, .encoder.onnx]")
 @click.option("--network", type=PATH, help="Also write the network alone, one evaluation, as an ONNX file.")
-@click.option("--network-batch", type=click.IntRange(1, 4096), help="Fixed batch size of --network.  [default: any]")
+@click.option("--network-batch", type=IntRange(1, 4096), help="Fixed batch size of --network.  [default: any]")
 @click.option("--torchscript", type=PATH, help="Also write a TorchScript file.")
 @click.option("--safetensors", type=PATH, help="Also write the weights by PyTorch's names.")
 @click.option("--torch", type=PATH, help="Also write them as a PyTorch state dict.")
@@ -34,7 +35,7 @@ PATH = click.Path(path_type=Path)
     help="A smaller file: float16 weights, or 8-bit integers in its convolutions.  [default: float32]",
 )
 @click.option(
-    "--min-psnr", type=click.FloatRange(0), metavar="DB",
+    "--min-psnr", type=FloatRange(0), metavar="DB",
     help="Refuse --quantize below this PSNR to the float32 file's images.  [default: 40 for fp16, 30 for int8]",
 )  # fmt: skip
 @click.option(

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from jaxgen.cli.help import group
 from jaxgen.cli.latent_analysis import anomaly, classify, cluster, map_
 from jaxgen.cli.latent_options import (
     OF_IMAGES,
-    SEEDS,
     images_options,
     model_options,
     open_space,
@@ -24,10 +24,11 @@ from jaxgen.cli.latent_options import (
     write,
 )
 from jaxgen.cli.options import TableOption, model_argument
+from jaxgen.cli.types import PATH, SEED, FloatRange, IntRange
 from jaxgen.errors import UsageError
 
 
-@click.group()
+@group()
 def latent() -> None:
     """Latents: encode, interpolate, reconstruct, score and tell apart.
 
@@ -41,8 +42,8 @@ def latent() -> None:
 @model_argument
 @images_options(2)
 @click.option("--seeds", default="0,1", metavar="A,B,...", help="Seeds to walk between, if no images are given.")
-@click.option("-n", "--rows", type=click.IntRange(1, 256), default=4, help="Number of images of each seed.")
-@click.option("--frames", type=click.IntRange(2, 1000), default=10, help="Images from one end to the other.")
+@click.option("-n", "--rows", type=IntRange(1, 256), default=4, help="Number of images of each seed.")
+@click.option("--frames", type=IntRange(2, 1000), default=10, help="Images from one end to the other.")
 @click.option(
     "--path", type=click.Choice(["spherical", "linear"]), default="spherical", help="Path from one latent to the next."
 )
@@ -154,13 +155,13 @@ def encode(model: Path, output: Path, **options: Any) -> None:
 @model_argument
 @images_options(1)
 @click.option(
-    "--seed", type=SEEDS, help="Start from this seed's image.  [default: a VAE from the middle of the prior, a GAN 0]"
+    "--seed", type=SEED, help="Start from this seed's image.  [default: a VAE from the middle of the prior, a GAN 0]"
 )
 @click.option(
     "--dimensions", metavar="I,J,...", help="Dimensions to sweep.  [default: the 32 that change the image most]"
 )
-@click.option("--reach", type=click.FloatRange(0, 100, min_open=True), default=3.0, help="Sweep from -REACH to REACH.")
-@click.option("--frames", type=click.IntRange(2, 200), default=11, help="Images of each dimension.")
+@click.option("--reach", type=FloatRange(0, 100, min_open=True), default=3.0, help="Sweep from -REACH to REACH.")
+@click.option("--frames", type=IntRange(2, 200), default=11, help="Images of each dimension.")
 @model_options
 @output_option("traversal.png", "A dimension a row: FILE.png; all at once: FILE.gif; FILE.npy.")
 def traverse(
@@ -197,11 +198,11 @@ def traverse(
 
 @latent.command()
 @model_argument
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=PATH)
 @click.option("--mask", default="bottom", help="An image, light where to fill; or top, bottom, left, right, center.")
-@click.option("-n", "--count", type=click.IntRange(1, 256), default=7, help="How many ways to fill it.")
-@click.option("--seed", type=SEEDS, default=0, help="Same seed, same images.")
-@click.option("--resample", type=click.IntRange(1, 50), default=5, help="How often each step is run, to fit the known.")
+@click.option("-n", "--count", type=IntRange(1, 256), default=7, help="How many ways to fill it.")
+@click.option("--seed", type=SEED, default=0, help="Same seed, same images.")
+@click.option("--resample", type=IntRange(1, 50), default=5, help="How often each step is run, to fit the known.")
 @click.option("--sampler", cls=TableOption, metavar="NAME", help="{samplers}.  [default: the model's]")
 @click.option("--invert", is_flag=True, help="Swap dark and light, as for a digit drawn on paper.")
 @plan_options("the model's")

@@ -11,13 +11,14 @@ import click
 from click.core import ParameterSource
 
 from jaxgen.cli.options import data_dir_option, json_option, runtime_options
+from jaxgen.cli.run_files import file_of
+from jaxgen.cli.types import PATH, FloatRange, IntRange
 from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
     from jaxgen.latent.inputs import Images
     from jaxgen.latent.spaces import Space
 
-SEEDS = click.IntRange(0, 2**32 - 1)
 OF_DATASETS = ("split", "first", "count", "data_dir")
 OF_IMAGES = ("images", "dataset", *OF_DATASETS, "invert", "encoder")
 NAMED = 20  # images, at most, that a PNG says it is of: it keeps so many letters and no more
@@ -37,7 +38,7 @@ NOT_RECORDED = {
 
 def output_option(default: str, what: str) -> Callable:
     """-o, with the help `what`."""
-    return click.option("-o", "--output", type=click.Path(path_type=Path), default=default, help=what)
+    return click.option("-o", "--output", type=PATH, default=default, help=what)
 
 
 def together(*options: Callable) -> Callable:
@@ -56,9 +57,9 @@ model_options = together(
     runtime_options,
     json_option,
 )
-encoder_option = click.option("--encoder", type=click.Path(path_type=Path), help="[default: MODEL.encoder.onnx]")
+encoder_option = click.option("--encoder", type=PATH, help="[default: MODEL.encoder.onnx]")
 refine_option = click.option(
-    "--refine", type=click.IntRange(0, 20), default=1, help="Iterations a step when a plan is reversed."
+    "--refine", type=IntRange(0, 20), default=1, help="Iterations a step when a plan is reversed."
 )
 dataset_option = click.option("--dataset", metavar="NAME", help="Images and labels of a dataset, in place of files.")
 
@@ -67,23 +68,21 @@ def plan_options(guidance: str = "1") -> Callable:
     """--steps and --guidance; guidance: its default in the help."""
     guided = f"Pull towards the label.  [default: {guidance}]"
     return together(
-        click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]"),
-        click.option("--guidance", type=click.FloatRange(0, 100), help=guided),
+        click.option("--steps", type=IntRange(1), help="Network evaluations.  [default: the model's]"),
+        click.option("--guidance", type=FloatRange(0, 100), help=guided),
     )
 
 
 def count_option(count: int | None, what: str = "Most images to read.") -> Callable:
     """--count; count: the default, None for all images."""
-    return click.option(
-        "--count", type=click.IntRange(1), default=count, help=what + ("" if count else "  [default: all]")
-    )
+    return click.option("--count", type=IntRange(1), default=count, help=what + ("" if count else "  [default: all]"))
 
 
 def dataset_options(count: int | None) -> Callable:
     return together(
         dataset_option,
         click.option("--split", default="test", help="Split of the dataset."),
-        click.option("--first", type=click.IntRange(0), default=0, help="Number of the first image of the split."),
+        click.option("--first", type=IntRange(0), default=0, help="Number of the first image of the split."),
         count_option(count),
         data_dir_option,
     )
@@ -91,7 +90,7 @@ def dataset_options(count: int | None) -> Callable:
 
 def images_options(count: int | None) -> Callable:
     return together(
-        click.argument("images", nargs=-1, type=click.Path(path_type=Path)),
+        click.argument("images", nargs=-1, type=PATH),
         dataset_options(count),
         click.option("--invert", is_flag=True, help="Swap dark and light, as for a digit drawn on paper."),
         encoder_option,
@@ -106,7 +105,7 @@ def open_space(model: Path, options: dict[str, Any], exact: bool = True) -> Spac
     from jaxgen.latent.spaces import open_space as opened
 
     space = opened(
-        model, encoder=options.get("encoder"), steps=options.get("steps"), guidance=options.get("guidance"),
+        file_of(model), encoder=options.get("encoder"), steps=options.get("steps"), guidance=options.get("guidance"),
         refine=options.get("refine", 0), exact=exact, **options["how"],
     )  # fmt: skip
     if space.model.inference.process is None:

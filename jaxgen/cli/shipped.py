@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
+from jaxgen.cli.help import group
 from jaxgen.cli.options import json_option
 
 
-@click.group(invoke_without_command=True)
+@group(invoke_without_command=True)
 @json_option
 @click.pass_context
 def models(ctx: click.Context, as_json: bool) -> None:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jaxgen.cli.help import command
 from jaxgen.cli.options import data_dir_option, json_option
+from jaxgen.cli.types import PATH, IntRange
 
 if TYPE_CHECKING:
     from jaxgen.config import Config
 
 
-@click.command()
+@command(doing=None)
 @click.option(
     "--model",
     "model_name",
@@ -22,37 +24,37 @@ if TYPE_CHECKING:
     "Without --dataset, its preset for the digits, or else its first in 'jaxgen presets'.",
 )
 @click.option("--preset", metavar="NAME", help="A named configuration; see 'jaxgen presets'.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file that overrides the preset.")
+@click.option("--config", "config_file", type=PATH, help="A TOML file that overrides the preset.")
 @click.option("--dataset", metavar="NAME", help="digits, mnist, ..., folder:PATH; see 'jaxgen data list'.")
 @data_dir_option
 @click.option(
     "--classifier",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="RUN",
     help="A classifier's run, to watch the classes of a GAN's samples.",
 )
 @click.option(
     "--teacher",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="RUN",
     help="Learn from this run's predictions: a smaller or faster network of the same process.",
 )
 @click.option(
     "--eval-every",
-    type=click.IntRange(0),
+    type=IntRange(0),
     metavar="STEPS",
     help="Score samples every so many steps, and keep the best checkpoint by FID; 0: never.",
 )
-@click.option("--eval-count", type=click.IntRange(2), metavar="N", help="Samples to score.  [default: 1000]")
+@click.option("--eval-count", type=IntRange(2), metavar="N", help="Samples to score.  [default: 1000]")
 @click.option(
     "--extractor",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE.onnx",
     help="The classifier whose features are compared.  [default: the dataset's that comes with jaxgen]",
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key; may be repeated.")
-@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/PRESET]")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run, bit for bit.")
+@click.option("--out", type=PATH, help="The run's folder.  [default: runs/PRESET]")
+@click.option("--resume", type=PATH, metavar="RUN", help="Continue a run, bit for bit.")
 def train(
     model_name: str | None,
     preset: str | None,
@@ -174,7 +176,7 @@ def _resumed(config: Config, settings: tuple[str, ...]) -> Config:
     return changed
 
 
-@click.command()
+@command(doing="reading")
 @json_option
 @click.argument("name", required=False)
 def presets(as_json: bool, name: str | None) -> None:
