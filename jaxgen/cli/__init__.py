@@ -22,6 +22,7 @@ from jaxgen.cli.import_weights import import_
 from jaxgen.cli.latent import latent
 from jaxgen.cli.model import bench, info, verify
 from jaxgen.cli.plots import noise_gif, plot
+from jaxgen.cli.runs import runs
 from jaxgen.cli.sample import replay, sample
 from jaxgen.cli.serve import serve
 from jaxgen.cli.shipped import models
@@ -45,7 +46,7 @@ def cli(debug: bool) -> None:
 
 
 COMMANDS = (
-    train, distill, presets, data, plot, export, import_, compose, adopt, tune, models, sample, replay, noise_gif,
+    train, distill, presets, data, runs, plot, export, import_, compose, adopt, tune, models, sample, replay, noise_gif,
     latent, eval_, verify, info, bench, serve, dashboard,
 )  # fmt: skip
 for command in COMMANDS:

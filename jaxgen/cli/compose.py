@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from jaxgen.cli.help import command
-from jaxgen.cli.types import PATH
+from jaxgen.cli.types import ONNX, PATH
 
 
 @command(doing="comparing")
 @click.argument("network", metavar="NET.onnx", type=PATH)
 @click.option("--like", type=PATH, required=True, help="The model file that the network came from.")
-@click.option("-o", "--output", type=PATH, required=True, help="The new model file.")
+@click.option("-o", "--output", type=ONNX, required=True, help="The new model file.")
 @click.option(
     "--batch-dependent", is_flag=True, help="Accept a network whose images depend on the rest of their batch."
 )

@@ -10,14 +10,14 @@ from pathlib import Path
 import click
 
 from jaxgen.cli.help import command
-from jaxgen.cli.types import PATH, FloatRange, IntRange
+from jaxgen.cli.types import ONNX, PATH, FloatRange, IntRange
 
 
 @command(doing="exporting")
-@click.argument("run", type=PATH)
-@click.option("-o", "--output", type=PATH, help="The ONNX file.  [default: model.onnx; none with --web alone]")
-@click.option("--encoder", type=PATH, help="A VAE's encoder, as ONNX.  [default: beside the model, .encoder.onnx]")
-@click.option("--network", type=PATH, help="Also write the network alone, one evaluation, as an ONNX file.")
+@click.argument("run", metavar="RUN|MODEL.onnx", type=PATH)
+@click.option("-o", "--output", type=ONNX, help="The model's file.  [default: model.onnx; none with --web alone]")
+@click.option("--encoder", type=ONNX, help="The file of a VAE's encoder.  [default: beside the model, .encoder.onnx]")
+@click.option("--network", type=ONNX, help="Also write the network alone, one evaluation, as an ONNX file.")
 @click.option("--network-batch", type=IntRange(1, 4096), help="Fixed batch size of --network.  [default: any]")
 @click.option("--torchscript", type=PATH, help="Also write a TorchScript file.")
 @click.option("--safetensors", type=PATH, help="Also write the weights by PyTorch's names.")

@@ -9,13 +9,13 @@ import click
 from jaxgen.cli.help import command
 from jaxgen.cli.options import model_argument
 from jaxgen.cli.run_files import file_of
-from jaxgen.cli.types import PATH, SEED, IntRange
+from jaxgen.cli.types import ONNX, SEED, IntRange
 
 
 @command(doing="searching")
 @model_argument
 @click.option("--steps", type=IntRange(2, 100), required=True, help="Network evaluations of the plan.")
-@click.option("-o", "--output", type=PATH, required=True, help="The new model file.")
+@click.option("-o", "--output", type=ONNX, required=True, help="The new model file.")
 @click.option("-n", "--count", type=IntRange(1, 4096), default=64, help="Images to compare plans by.")
 @click.option("--plans", type=IntRange(10, 100_000), default=200, help="Most plans to try.")
 @click.option("--seed", type=SEED, default=1, help="Seed of the images.")

@@ -91,6 +91,20 @@ def require_no_address(text: str) -> None:
         raise UsageError(f"{text}: jaxgen reads files, and this is an address; download it first")
 
 
+class OnnxPath(FilePath):
+    """Where an ONNX file is written to: a name with another ending would mislead whoever finds it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        if path.suffix.lower() not in ("", ".onnx"):
+            name = param.opts[0] if param else "it"
+            raise UsageError(f"{name} takes FILE.onnx, got {str(path)!r}: what is written is an ONNX file")
+        return path
+
+
+ONNX = OnnxPath()
+
+
 class ModelPath(FilePath):
     """The path of a model file or of a run folder, or the name of a model that comes with jaxgen."""
 
