@@ -12,7 +12,7 @@ from jaxgen.cli.types import ONNX, PATH
 
 @command(doing="checking")
 @click.argument("file", metavar="FILE.onnx", type=PATH)
-@click.option("--resign", is_flag=True, help="FILE is a jaxgen model file that another tool rewrote.")
+@click.option("--resign", is_flag=True, help="Take FILE for a jaxgen model that another tool rewrote.")
 @click.option("-o", "--output", type=ONNX, help="The new file.  [default: FILE itself]")
 def adopt(file: Path, resign: bool, output: Path | None) -> None:
     """Turn a file that another tool wrote into one that jaxgen opens.

@@ -13,7 +13,7 @@ from jaxgen.cli.types import ONNX, PATH
 @command(doing="comparing")
 @click.argument("network", metavar="NET.onnx", type=PATH)
 @click.option("--like", type=PATH, required=True, help="The model file that the network came from.")
-@click.option("-o", "--output", type=ONNX, required=True, help="The new model file.")
+@click.option("-o", "--output", type=ONNX, required=True, help="Where to write the new model.")
 @click.option(
     "--batch-dependent", is_flag=True, help="Accept a network whose images depend on the rest of their batch."
 )

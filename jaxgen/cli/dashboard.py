@@ -20,7 +20,7 @@ from jaxgen.cli.types import FilePath, IntRange
     default=Path("runs"),
     help="The folder of the runs; it is created if missing.",
 )
-@click.option("--port", type=IntRange(1, 65535), default=8501)
+@click.option("--port", type=IntRange(1, 65535), default=8501, help="The port to listen at.")
 @click.option("--host", default="127.0.0.1", help="The address to listen on; anybody who can reach it may train.")
 def dashboard(runs: Path, port: int, host: str) -> None:
     """Train, compare, sample and explore in a browser.

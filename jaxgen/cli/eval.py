@@ -10,14 +10,15 @@ import click
 from jaxgen.cli.help import command
 from jaxgen.cli.options import (
     MODEL,
-    TableOption,
     data_dir_option,
+    dataset_names,
     json_option,
     runtime_options,
+    sampler_option,
     spacing_option,
 )
 from jaxgen.cli.progress import current
-from jaxgen.cli.types import PATH, SEED, FloatRange, IntRange, ModelPath
+from jaxgen.cli.types import PATH, SEED, FloatRange, IntRange, ModelPath, completes
 from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ class Numbers(click.ParamType):
 @click.argument(
     "target", metavar=f"{MODEL}|RUN|IMAGES.npy|FOLDER", required=False, type=ModelPath()
 )  # fmt: skip
-@click.option("--dataset", metavar="NAME", required=True, help="The real images: digits, mnist, ..., folder:PATH.")
+@click.option(
+    "--dataset", metavar="NAME", required=True, shell_complete=completes(dataset_names),
+    help="The real images to compare with: digits, mnist, ..., folder:PATH.",
+)  # fmt: skip
 @click.option(
     "--extractor", type=PATH, metavar="FILE.onnx",
     help="A classifier or a VAE's encoder, whose features are compared.  [default: the dataset's own]",
@@ -59,25 +63,25 @@ class Numbers(click.ParamType):
     "--fit-extractor", is_flag=True,
     help="Train one if the dataset has none, and keep it in the user's cache. Needs jaxgen[export].",
 )  # fmt: skip
-@click.option("-n", "--count", type=IntRange(2), default=10_000, help="Most images to compare.")
+@click.option("-n", "--count", type=IntRange(2), default=10_000, help="Compare this many images at most.")
 @click.option(
     "--seed",
     type=SEED,
     default=0,
-    help="Seed of the generated images, and of the sample of real ones.",
+    help="The same seed generates the same images and compares them with the same real ones.",
 )
-@click.option("--sampler", cls=TableOption, metavar="NAME", help="{samplers}.  [default: the model's]")
-@click.option("--steps", type=Numbers(), help="Network evaluations; several: 1,2,4,8.  [default: the model's]")
+@sampler_option
+@click.option("--steps", type=Numbers(), help="Network evaluations an image; several: 1,2,4.  [default: the model's]")
 @spacing_option
-@click.option("--guidance", type=FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
-@click.option("--batch-size", type=IntRange(1, 4096), default=256, help="Images per call.")
-@click.option("--metrics", metavar="NAME,...", help="Scores to compute, such as fid,label_accuracy.  [default: all]")
-@click.option("--samples", type=IntRange(1, 100_000), default=64, help="Importance samples of a VAE's NLL.")
-@click.option("--sheet", type=PATH, metavar="FILE.png", help="Draw the best and worst images.")
-@click.option("--plot", type=PATH, metavar="FILE.png", help="Draw the FID of several --steps.")
+@click.option("--guidance", type=FloatRange(0, 100), help="Pull images towards their class.  [default: the model's]")
+@click.option("--batch-size", type=IntRange(1, 4096), default=256, help="How many images are sampled at a time.")
+@click.option("--metrics", metavar="NAME,...", help="Which scores to compute: fid,label_accuracy, say.  [default: all]")
+@click.option("--samples", type=IntRange(1, 100_000), default=64, help="How many samples estimate a VAE's NLL.")
+@click.option("--sheet", type=PATH, metavar="FILE.png", help="Write a sheet of the best and worst images.")
+@click.option("--plot", type=PATH, metavar="FILE.png", help="Write a plot of the FID of several --steps.")
 @click.option(
     "--compare", type=PATH, metavar="REPORT.json",
-    help="An earlier report by --json: refuse what is not comparable, and print its values, too.",
+    help="Compare with an earlier report by --json: refuse what is not comparable, and print its values, too.",
 )  # fmt: skip
 @data_dir_option
 @runtime_options

@@ -12,16 +12,21 @@ from jaxgen.cli.progress import KEY, ProgressBar
 
 # Where an option stands in the help, by its parameter; what is in no line stands under "Options".
 HEADINGS: dict[str, tuple[str, ...]] = {
-    "Which images": (
-        "count", "rows", "seed", "seeds", "first", "label", "guidance", "preset", "untrained", "images", "dataset",
-        "split", "invert", "data_dir",
+    "Model": ("model_name", "preset", "untrained", "config_file", "settings"),
+    "Images": (
+        "count", "rows", "seed", "seeds", "first", "label", "guidance", "dataset", "split", "invert", "data_dir",
     ),
     "Sampler": ("sampler", "steps", "spacing", "eta"),
+    "Latents": ("frames", "path", "refine", "encoder", "dimensions", "reach", "mask", "resample", "outlier", "show"),
+    "Scores": ("extractor", "fit_extractor", "metrics", "samples", "compare", "eval_every", "eval_count"),
+    "Run": ("out", "resume", "teacher", "classifier"),
+    "Address": ("host", "port", "token", "cors"),
+    "Requests": ("max_batch", "max_delay_ms", "max_queue", "deadline"),
     "Output": (
-        "output", "gif", "scale", "columns", "palette", "sheet", "plot", "as_json", "encoder_output", "network",
-        "network_batch", "torchscript", "safetensors", "torch", "web",
+        "output", "gif", "scale", "columns", "palette", "sheet", "plot", "as_json", "network", "network_batch",
+        "torchscript", "safetensors", "torch", "web",
     ),
-    "Runtime": ("batch_size", "runtime", "provider", "threads", "how"),
+    "Runtime": ("batch_size", "runtime", "provider", "threads"),
 }  # fmt: skip
 MANY = 7  # options of a command from which on they are grouped
 

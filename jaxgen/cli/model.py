@@ -80,9 +80,9 @@ def verify(model: Path, how: How, as_json: bool) -> None:
 
 @command(doing="measuring")
 @model_argument
-@click.option("--batch-sizes", default="1,8,64", metavar="N,N,...", help="Images per call.")
-@click.option("--steps", default="10,50", metavar="S,S,...", help="Steps of the plan, for models that have one.")
-@click.option("--repeats", type=IntRange(1, 100), default=5, help="Runs of each; the median is printed.")
+@click.option("--batch-sizes", default="1,8,64", metavar="N,N,...", help="How many images to sample at a time.")
+@click.option("--steps", default="10,50", metavar="S,S,...", help="How many steps the plan has, if the model has one.")
+@click.option("--repeats", type=IntRange(1, 100), default=5, help="How often each is run; the median is printed.")
 @runtime_options
 @click.option("--only-onnxruntime", is_flag=True, help="Leave PyTorch, TorchScript and JAX out.")
 @json_option

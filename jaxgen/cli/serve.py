@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @command(doing=None)
 @click.argument("models", metavar="[MODEL.onnx|NAME|RUN|FOLDER]...", nargs=-1, type=ServedModel())
-@click.option("--host", default="127.0.0.1", help="Address to listen at; only this machine reaches 127.0.0.1.")
-@click.option("--port", type=IntRange(0, 65535), default=8000, help="0: any free port.")
+@click.option("--host", default="127.0.0.1", help="The address to listen at; only this machine reaches 127.0.0.1.")
+@click.option("--port", type=IntRange(0, 65535), default=8000, help="The port to listen at; 0: any free one.")
 @click.option("--token", envvar="JAXGEN_TOKEN", show_envvar=True, help="The token that requests must send.")
-@click.option("--cors", multiple=True, metavar="ORIGIN", help="Another site whose pages may send requests; repeatable.")
+@click.option("--cors", multiple=True, metavar="ORIGIN", help="Let pages of this other site send requests; repeatable.")
 @click.option("--allow-uploads", is_flag=True, help="Let users add model files, which are checked first.")
 @click.option(
     "--data",
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     show_envvar=True,
     help="The folder of models, uploads and the gallery.  [default: ~/.local/share/jaxgen]",
 )
-@click.option("--max-batch", type=IntRange(1, 4096), default=64, help="Most images per call.")
+@click.option("--max-batch", type=IntRange(1, 4096), default=64, help="How many images are sampled at a time at most.")
 @click.option(
     "--max-delay-ms",
     type=FloatRange(0, 1000),
     default=2.0,
     help="How long a request waits for others to batch with.",
 )
-@click.option("--max-queue", type=IntRange(1, 100_000), default=1024, help="Waiting images; more are refused.")
-@click.option("--deadline", type=FloatRange(0.1, 3600), default=60.0, help="Seconds that a request may take.")
+@click.option("--max-queue", type=IntRange(1, 10**5), default=1024, help="How many images may wait; more are refused.")
+@click.option("--deadline", type=FloatRange(0.1, 3600), default=60.0, help="How many seconds a request may take.")
 @runtime_options
 def serve(
     models: tuple[str, ...],

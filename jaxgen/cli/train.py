@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     metavar="FILE.onnx",
     help="The classifier whose features are compared.  [default: the dataset's that comes with jaxgen]",
 )
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key; may be repeated.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the config; repeatable.")
 @click.option("--out", type=PATH, help="The run's folder.  [default: runs/PRESET]")
 @click.option("--resume", type=PATH, metavar="RUN", help="Go on with a run where it stopped, bit for bit.")
 def train(

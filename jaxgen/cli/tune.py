@@ -14,12 +14,12 @@ from jaxgen.cli.types import ONNX, SEED, IntRange
 
 @command(doing="searching")
 @model_argument
-@click.option("--steps", type=IntRange(2, 100), required=True, help="Network evaluations of the plan.")
-@click.option("-o", "--output", type=ONNX, required=True, help="The new model file.")
-@click.option("-n", "--count", type=IntRange(1, 4096), default=64, help="Images to compare plans by.")
-@click.option("--plans", type=IntRange(10, 100_000), default=200, help="Most plans to try.")
-@click.option("--seed", type=SEED, default=1, help="Seed of the images.")
-@click.option("--threads", type=IntRange(1, 1024), help="Threads of onnxruntime.  [default: as many as cores]")
+@click.option("--steps", type=IntRange(2, 100), required=True, help="How often the plan evaluates the network.")
+@click.option("-o", "--output", type=ONNX, required=True, help="Where to write the new model.")
+@click.option("-n", "--count", type=IntRange(1, 4096), default=64, help="How many images to compare plans by.")
+@click.option("--plans", type=IntRange(10, 100_000), default=200, help="How many plans to try at most.")
+@click.option("--seed", type=SEED, default=1, help="The seed of the images to compare plans by.")
+@click.option("--threads", type=IntRange(1, 1024), help="How many threads to use.  [default: as many as cores]")
 def tune(model: Path, steps: int, output: Path, count: int, plans: int, seed: int, threads: int | None) -> None:
     """Search at which times a plan of few steps evaluates the network best, and make it the file's default plan.
 

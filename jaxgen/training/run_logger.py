@@ -99,7 +99,7 @@ class RunLogger:
             self.say(f"step {done}/{self._total}  {values_text}  {speed:,.0f} images/s  {duration(left)} left")
 
     def _foretell(self, done: int) -> None:
-        """Say on a terminal, once and as soon as it is known, how long the run takes; a pipe hears it again and again."""
+        """Say on a terminal, once and as soon as it is known, how long the run takes; a pipe hears it often."""
         seconds = time.perf_counter() - self._clock
         if self._foretold or seconds < 1 or not self._console.is_terminal:
             return
