@@ -49,17 +49,24 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """' (did you mean X?)' for the choice nearest to `name`, or '' if none is close."""
+    """' (did you mean X?)' for the choice nearest to `name`, or '' if none is close, as none is to a number."""
+    if name.isdecimal():
+        return ""
     close = difflib.get_close_matches(name, list(choices), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def install(extra: str) -> str:
+    """The command that installs an extra. jaxgen is on no package index, so it is run where jaxgen was cloned to."""
+    return f"run in the folder of jaxgen: pip install -c constraints.txt -e '.[{extra}]'"
+
+
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Turn a failed import inside the block into "run: pip install 'jaxgen[name]'"."""
+    """Turn a failed import inside the block into a MissingExtra that says what to run."""
     try:
         yield
     except ModuleNotFoundError as err:
         if (err.name or "").split(".")[0] in {"jaxgen", ""}:
             raise
-        raise MissingExtra(f"this needs {err.name}, which is not installed; run: pip install 'jaxgen[{name}]'") from err
+        raise MissingExtra(f"this needs {err.name}, which is not installed; {install(name)}") from err

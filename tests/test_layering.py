@@ -26,7 +26,7 @@ ROOMS = {
     "jaxgen/shipped": {"jaxgen.errors"},
     "jaxgen/sampling": {"jaxgen", "jaxgen.errors", "jaxgen.images"},
     "jaxgen/config": {"jaxgen.sampling", "jaxgen.errors"},
-    "jaxgen/runs": {"jaxgen.config", "jaxgen.errors", "jaxgen.files"},
+    "jaxgen/runs": {"jaxgen", "jaxgen.config", "jaxgen.errors", "jaxgen.files"},
     "jaxgen/inference": {
         "jaxgen.shipped", "jaxgen.sampling", "jaxgen.config", "jaxgen.palettes", *BASE - {"jaxgen.plots"},
         "onnxruntime", "onnx", "openvino", "tract",

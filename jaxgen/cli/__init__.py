@@ -17,10 +17,12 @@ from jaxgen.cli.data import data
 from jaxgen.cli.distill import distill
 from jaxgen.cli.eval import eval_
 from jaxgen.cli.export import export
+from jaxgen.cli.help import group
 from jaxgen.cli.import_weights import import_
 from jaxgen.cli.latent import latent
 from jaxgen.cli.model import bench, info, verify
 from jaxgen.cli.plots import noise_gif, plot
+from jaxgen.cli.runs import runs
 from jaxgen.cli.sample import replay, sample
 from jaxgen.cli.serve import serve
 from jaxgen.cli.shipped import models
@@ -29,7 +31,7 @@ from jaxgen.cli.tune import tune
 from jaxgen.errors import Interrupted, JaxgenError, one_line
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="jaxgen")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def cli(debug: bool) -> None:
@@ -44,7 +46,7 @@ def cli(debug: bool) -> None:
 
 
 COMMANDS = (
-    train, distill, presets, data, plot, export, import_, compose, adopt, tune, models, sample, replay, noise_gif,
+    train, distill, presets, data, runs, plot, export, import_, compose, adopt, tune, models, sample, replay, noise_gif,
     latent, eval_, verify, info, bench, serve, dashboard,
 )  # fmt: skip
 for command in COMMANDS:
@@ -53,6 +55,8 @@ for command in COMMANDS:
 
 def main() -> NoReturn:
     """Run the command; a failure prints one line on stderr and sets the exit code, with a traceback only by --debug."""
+    if "--debug" not in sys.argv:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's own lines, before anything loads it
     try:
         code = cli.main(prog_name="jaxgen", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import click
 
+from jaxgen.cli.help import command
+from jaxgen.cli.types import ONNX, PATH
 
-@click.command()
-@click.argument("file", metavar="FILE.onnx", type=click.Path(path_type=Path))
-@click.option("--resign", is_flag=True, help="FILE is a jaxgen model file that another tool rewrote.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The new file.  [default: FILE itself]")
+
+@command(doing="checking")
+@click.argument("file", metavar="FILE.onnx", type=PATH)
+@click.option("--resign", is_flag=True, help="Take FILE for a jaxgen model that another tool rewrote.")
+@click.option("-o", "--output", type=ONNX, help="The new file.  [default: FILE itself]")
 def adopt(file: Path, resign: bool, output: Path | None) -> None:
     """Turn a file that another tool wrote into one that jaxgen opens.
 

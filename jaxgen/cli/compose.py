@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-PATH = click.Path(path_type=Path)
+from jaxgen.cli.help import command
+from jaxgen.cli.types import ONNX, PATH
 
 
-@click.command()
+@command(doing="comparing")
 @click.argument("network", metavar="NET.onnx", type=PATH)
 @click.option("--like", type=PATH, required=True, help="The model file that the network came from.")
-@click.option("-o", "--output", type=PATH, required=True, help="The new model file.")
+@click.option("-o", "--output", type=ONNX, required=True, help="Where to write the new model.")
 @click.option(
     "--batch-dependent", is_flag=True, help="Accept a network whose images depend on the rest of their batch."
 )

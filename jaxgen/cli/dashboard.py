@@ -9,15 +9,18 @@ from pathlib import Path
 
 import click
 
+from jaxgen.cli.help import command
+from jaxgen.cli.types import FilePath, IntRange
 
-@click.command()
+
+@command(doing=None)
 @click.option(
     "--runs",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FilePath(file_okay=False),
     default=Path("runs"),
     help="The folder of the runs; it is created if missing.",
 )
-@click.option("--port", type=click.IntRange(1, 65535), default=8501)
+@click.option("--port", type=IntRange(1, 65535), default=8501, help="The port to listen at.")
 @click.option("--host", default="127.0.0.1", help="The address to listen on; anybody who can reach it may train.")
 def dashboard(runs: Path, port: int, host: str) -> None:
     """Train, compare, sample and explore in a browser.

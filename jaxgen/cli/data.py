@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
+from jaxgen.cli.help import group
 from jaxgen.cli.options import data_dir_option, json_option
 
 
-@click.group()
+@group()
 def data() -> None:
     """List, describe and fetch datasets."""
 
@@ -67,7 +68,7 @@ def info(name: str, data_dir: Path | None, as_json: bool) -> None:
         click.echo(f"{key:10} {value}")
 
 
-@data.command()
+@data.command(doing="fetching")
 @click.argument("name")
 @data_dir_option
 def get(name: str, data_dir: Path | None) -> None:

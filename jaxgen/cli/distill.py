@@ -6,17 +6,19 @@ from pathlib import Path
 
 import click
 
+from jaxgen.cli.help import command
 from jaxgen.cli.options import TableOption, data_dir_option
+from jaxgen.cli.types import PATH, FloatRange, IntRange
 
 
-@click.command()
-@click.argument("teacher", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--steps", type=click.IntRange(1), default=1, help="Network evaluations of an image: 1, 2 or 4, say.")
-@click.option("--method", cls=TableOption, metavar="NAME", help="{methods}")
-@click.option("--guidance", type=click.FloatRange(0, 100), help="Learn the images of this guidance.  [default: RUN's]")
+@command(doing=None)
+@click.argument("teacher", metavar="RUN", type=PATH)
+@click.option("--steps", type=IntRange(1), default=1, help="How many evaluations an image takes: 1, 2 or 4, say.")
+@click.option("--method", cls=TableOption, metavar="NAME", help="How the student learns. {methods}")
+@click.option("--guidance", type=FloatRange(0, 100), help="Learn the images of this guidance.  [default: RUN's]")
 @data_dir_option
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key; may be repeated.")
-@click.option("--out", type=click.Path(path_type=Path), help="The student's folder.  [default: runs/NAME-1step]")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the config; repeatable.")
+@click.option("--out", type=PATH, help="The student's folder.  [default: runs/NAME-1step]")
 def distill(
     teacher: Path, steps: int, method: str | None, guidance: float | None, data_dir: Path | None,
     settings: tuple[str, ...], out: Path | None,

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jaxgen.cli.help import command
 from jaxgen.cli.options import (
     MODEL,
-    ModelPath,
-    TableOption,
     data_dir_option,
+    dataset_names,
     json_option,
     runtime_options,
+    sampler_option,
     spacing_option,
 )
+from jaxgen.cli.progress import current
+from jaxgen.cli.types import PATH, SEED, FloatRange, IntRange, ModelPath, completes
 from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,38 +47,41 @@ class Numbers(click.ParamType):
         return numbers
 
 
-@click.command("eval")
+@command("eval", doing="loading")
 @click.argument(
-    "target", metavar=f"{MODEL}|RUN|IMAGES.npy|FOLDER", required=False, type=ModelPath(path_type=Path)
+    "target", metavar=f"{MODEL}|RUN|IMAGES.npy|FOLDER", required=False, type=ModelPath()
 )  # fmt: skip
-@click.option("--dataset", metavar="NAME", required=True, help="The real images: digits, mnist, ..., folder:PATH.")
 @click.option(
-    "--extractor", type=click.Path(path_type=Path), metavar="FILE.onnx",
+    "--dataset", metavar="NAME", required=True, shell_complete=completes(dataset_names),
+    help="The real images to compare with: digits, mnist, ..., folder:PATH.",
+)  # fmt: skip
+@click.option(
+    "--extractor", type=PATH, metavar="FILE.onnx",
     help="A classifier or a VAE's encoder, whose features are compared.  [default: the dataset's own]",
 )  # fmt: skip
 @click.option(
     "--fit-extractor", is_flag=True,
     help="Train one if the dataset has none, and keep it in the user's cache. Needs jaxgen[export].",
 )  # fmt: skip
-@click.option("-n", "--count", type=click.IntRange(2), default=10_000, help="Most images to compare.")
+@click.option("-n", "--count", type=IntRange(2), default=10_000, help="Compare this many images at most.")
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**32 - 1),
+    type=SEED,
     default=0,
-    help="Seed of the generated images, and of the sample of real ones.",
+    help="The same seed generates the same images and compares them with the same real ones.",
 )
-@click.option("--sampler", cls=TableOption, metavar="NAME", help="{samplers}.  [default: the model's]")
-@click.option("--steps", type=Numbers(), help="Network evaluations; several: 1,2,4,8.  [default: the model's]")
+@sampler_option
+@click.option("--steps", type=Numbers(), help="Network evaluations an image; several: 1,2,4.  [default: the model's]")
 @spacing_option
-@click.option("--guidance", type=click.FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
-@click.option("--batch-size", type=click.IntRange(1, 4096), default=256, help="Images per call.")
-@click.option("--metrics", metavar="NAME,...", help="Scores to compute, such as fid,label_accuracy.  [default: all]")
-@click.option("--samples", type=click.IntRange(1, 100_000), default=64, help="Importance samples of a VAE's NLL.")
-@click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the best and worst images.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the FID of several --steps.")
+@click.option("--guidance", type=FloatRange(0, 100), help="Pull images towards their class.  [default: the model's]")
+@click.option("--batch-size", type=IntRange(1, 4096), default=256, help="How many images are sampled at a time.")
+@click.option("--metrics", metavar="NAME,...", help="Which scores to compute: fid,label_accuracy, say.  [default: all]")
+@click.option("--samples", type=IntRange(1, 100_000), default=64, help="How many samples estimate a VAE's NLL.")
+@click.option("--sheet", type=PATH, metavar="FILE.png", help="Write a sheet of the best and worst images.")
+@click.option("--plot", type=PATH, metavar="FILE.png", help="Write a plot of the FID of several --steps.")
 @click.option(
-    "--compare", type=click.Path(path_type=Path), metavar="REPORT.json",
-    help="An earlier report by --json: refuse what is not comparable, and print its values, too.",
+    "--compare", type=PATH, metavar="REPORT.json",
+    help="Compare with an earlier report by --json: refuse what is not comparable, and print its values, too.",
 )  # fmt: skip
 @data_dir_option
 @runtime_options
@@ -143,7 +149,6 @@ def _check(options: dict[str, Any]) -> None:
 def _score(subject: Generator, reader: Extractor, dataset: str, data_dir: Path | None, options: dict[str, Any]) -> None:
     """Sample, compare, print and draw."""
     from jaxgen.cli import eval_output
-    from jaxgen.cli.progress import ProgressBar
     from jaxgen.evaluation import earlier as reports_before, scoring
     from jaxgen.evaluation.generators import Settings
     from jaxgen.evaluation.metrics import require_covariance
@@ -165,25 +170,25 @@ def _score(subject: Generator, reader: Extractor, dataset: str, data_dir: Path |
     if "fid" in metrics:
         require_covariance(min(count, len(train.images)), reader.width)
     context = {"target": subject.name, "dataset": dataset, "seed": seed}
-    with ProgressBar() as tell:
-        reference = Reference.of(
-            train.images, test and (test.images, test.labels), reader, count=count, seed=seed, tell=tell
+    tell = current()
+    reference = Reference.of(
+        train.images, test and (test.images, test.labels), reader, count=count, seed=seed, tell=tell
+    )  # fmt: skip
+    reports = []
+    for plan in plans:
+        images = scoring.generated(
+            subject, count, seed=seed, settings=plan, batch_size=options["batch_size"], tell=tell
         )  # fmt: skip
-        reports = []
-        for plan in plans:
-            images = scoring.generated(
-                subject, count, seed=seed, settings=plan, batch_size=options["batch_size"], tell=tell
-            )  # fmt: skip
-            reports.append(scoring.scored(subject, images, reference, reader, metrics, tell))
-        if len(plans) == 1 and scoring.has_likelihood(names):
-            reports = [
-                scoring.with_likelihood(
-                    reports[0], subject, test, samples=options["samples"], seed=seed, tell=tell
-                )
-            ]  # fmt: skip
-        if options["sheet"]:
-            ranks = order(reader(images).features, reference.real)
-            eval_output.draw_sheet(options["sheet"], images, ranks, context | {"extractor": reader.sha256})
+        reports.append(scoring.scored(subject, images, reference, reader, metrics, tell))
+    if len(plans) == 1 and scoring.has_likelihood(names):
+        reports = [
+            scoring.with_likelihood(
+                reports[0], subject, test, samples=options["samples"], seed=seed, tell=tell
+            )
+        ]  # fmt: skip
+    if options["sheet"]:
+        ranks = order(reader(images).features, reference.real)
+        eval_output.draw_sheet(options["sheet"], images, ranks, context | {"extractor": reader.sha256})
     if options["plot"]:
         eval_output.draw_plot(options["plot"], steps, reports, f"{subject.name} on {dataset}, {count:,} images")
     if options["as_json"]:

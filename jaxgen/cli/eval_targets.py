@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from jaxgen.cli.progress import current
 from jaxgen.errors import UsageError, extra
 
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ def _fitted(dataset: str, shape: Shape | None, data_dir: Path | None, say: Say) 
     config = recipe(extractors.canonical(dataset), shape=shape, data_dir=data_dir)
     what = "a VAE, as the dataset has no classes" if config.is_generator else "a classifier"
     say(f"no extractor of {dataset} yet: training {what}")
-    trained, run = fit(config, extractors.folder(), data_dir=data_dir)
+    with current().paused():  # training has its own bar
+        trained, run = fit(config, extractors.folder(), data_dir=data_dir)
     with tempfile.TemporaryDirectory() as folder:
         model, encoder = Path(folder) / "model.onnx", Path(folder) / "model.encoder.onnx"
         beside = OutputPaths(encoder=encoder if config.is_generator else None)

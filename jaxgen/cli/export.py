@@ -10,15 +10,16 @@ from pathlib import Path
 
 import click
 
-PATH = click.Path(path_type=Path)
+from jaxgen.cli.help import command
+from jaxgen.cli.types import ONNX, PATH, FloatRange, IntRange
 
 
-@click.command()
-@click.argument("run", type=PATH)
-@click.option("-o", "--output", type=PATH, help="The ONNX file.  [default: model.onnx; none with --web alone]")
-@click.option("--encoder", type=PATH, help="A VAE's encoder, as ONNX.  [default: beside the model, .encoder.onnx]")
-@click.option("--network", type=PATH, help="Also write the network alone, one evaluation, as an ONNX file.")
-@click.option("--network-batch", type=click.IntRange(1, 4096), help="Fixed batch size of --network.  [default: any]")
+@command(doing="exporting")
+@click.argument("run", metavar="RUN|MODEL.onnx", type=PATH)
+@click.option("-o", "--output", type=ONNX, help="The model's file.  [default: model.onnx; none with --web alone]")
+@click.option("--encoder", type=ONNX, help="The file of a VAE's encoder.  [default: beside the model, .encoder.onnx]")
+@click.option("--network", type=ONNX, help="Also write the network alone, one evaluation, as an ONNX file.")
+@click.option("--network-batch", type=IntRange(1, 4096), help="Give --network a fixed batch size.  [default: any]")
 @click.option("--torchscript", type=PATH, help="Also write a TorchScript file.")
 @click.option("--safetensors", type=PATH, help="Also write the weights by PyTorch's names.")
 @click.option("--torch", type=PATH, help="Also write them as a PyTorch state dict.")
@@ -27,19 +28,21 @@ PATH = click.Path(path_type=Path)
     "--inputs",
     type=click.Choice(["optional", "required"]),
     default="optional",
-    help="required: inputs have no defaults, for clients that cannot override them (docs/file.md).",
+    help="Whether inputs have defaults; required: none has, for clients that cannot override them (docs/file.md).",
 )
 @click.option(
     "--quantize",
     type=click.Choice(["fp16", "int8"]),
-    help="A smaller file: float16 weights, or 8-bit integers in its convolutions.  [default: float32]",
+    help="Make a smaller file: float16 weights, or 8-bit integers in its convolutions.  [default: float32]",
 )
 @click.option(
-    "--min-psnr", type=click.FloatRange(0), metavar="DB",
+    "--min-psnr", type=FloatRange(0), metavar="DB",
     help="Refuse --quantize below this PSNR to the float32 file's images.  [default: 40 for fp16, 30 for int8]",
 )  # fmt: skip
 @click.option(
-    "--checkpoint", metavar="last|best|STEP", help="Which weights; best: lowest FID or test loss.  [default: last]"
+    "--checkpoint",
+    metavar="last|best|STEP",
+    help="Take these weights; best: lowest FID or test loss.  [default: last]",
 )
 def export(
     run: Path,

@@ -8,13 +8,19 @@ from pathlib import Path
 
 import click
 
+from jaxgen.cli.help import command
+from jaxgen.cli.options import preset_names
+from jaxgen.cli.types import PATH, completes
 
-@click.command("import")
-@click.argument("weights", type=click.Path(path_type=Path))
-@click.option("--preset", metavar="NAME", help="A preset with the architecture of the weights.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Or a TOML config with it.")
+
+@command("import", doing="importing")
+@click.argument("weights", type=PATH)
+@click.option(
+    "--preset", metavar="NAME", shell_complete=completes(preset_names), help="A preset of their architecture."
+)
+@click.option("--config", "config_file", type=PATH, help="In place of --preset: a TOML config of their architecture.")
 @click.option("--map", "names", multiple=True, metavar="THEIRS=OURS", help="Rename a weight, or a prefix of names.")
-@click.option("-o", "--output", required=True, metavar="RUN", type=click.Path(path_type=Path), help="The run's folder.")
+@click.option("-o", "--output", required=True, metavar="RUN", type=PATH, help="The folder of the new run.")
 def import_(weights: Path, preset: str | None, config_file: Path | None, names: tuple[str, ...], output: Path) -> None:
     """Make a run from PyTorch weights: a state dict (.pth) or .safetensors of the same architecture.
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from jaxgen.cli.help import group
 from jaxgen.cli.latent_analysis import anomaly, classify, cluster, map_
 from jaxgen.cli.latent_options import (
     OF_IMAGES,
-    SEEDS,
     images_options,
+    labels_of_seeds,
     model_options,
     open_space,
     output_option,
@@ -23,11 +24,12 @@ from jaxgen.cli.latent_options import (
     report,
     write,
 )
-from jaxgen.cli.options import TableOption, model_argument
+from jaxgen.cli.options import model_argument, sampler_option
+from jaxgen.cli.types import PATH, SEED, FloatRange, IntRange
 from jaxgen.errors import UsageError
 
 
-@click.group()
+@group()
 def latent() -> None:
     """Latents: encode, interpolate, reconstruct, score and tell apart.
 
@@ -40,11 +42,14 @@ def latent() -> None:
 @latent.command()
 @model_argument
 @images_options(2)
-@click.option("--seeds", default="0,1", metavar="A,B,...", help="Seeds to walk between, if no images are given.")
-@click.option("-n", "--rows", type=click.IntRange(1, 256), default=4, help="Number of images of each seed.")
-@click.option("--frames", type=click.IntRange(2, 1000), default=10, help="Images from one end to the other.")
+@click.option("--seeds", default="0,1", metavar="A,B,...", help="Walk between these seeds, if no images are given.")
+@click.option("-n", "--rows", type=IntRange(1, 256), default=4, help="How many images of each seed to walk between.")
+@click.option("--frames", type=IntRange(2, 1000), default=10, help="How many images a walk has.")
 @click.option(
-    "--path", type=click.Choice(["spherical", "linear"]), default="spherical", help="Path from one latent to the next."
+    "--path",
+    type=click.Choice(["spherical", "linear"]),
+    default="spherical",
+    help="How to go from one latent to the next.",
 )
 @plan_options("1 between images, the model's between seeds")
 @refine_option
@@ -53,10 +58,12 @@ def latent() -> None:
 def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, output: Path, **options: Any) -> None:
     """Walk between seeds, or between images.
 
-    The way leads through latent space, so what lies between is sampled and not blended.
+    The way leads through latent space, so what lies between is sampled and not blended. --label takes one class, one
+    for each seed or image, which then changes halfway, or one for each row.
 
     \b
     jaxgen latent interpolate model.onnx --seeds 0,1 -n 4 -o walk.png
+    jaxgen latent interpolate cvae-mnist --seeds 0,1 --label 7,1 -o walk.gif
     jaxgen latent interpolate model.onnx seven.png one.png -o walk.gif
     jaxgen latent interpolate conditional.onnx seven.png one.png --label 7,1
     """
@@ -74,7 +81,8 @@ def interpolate(model: Path, seeds: str, rows: int, frames: int, path: str, outp
         chosen = interpolation.seed_numbers(seeds)
         writers.require_room(output, rows * (len(chosen) - 1), frames)
         space = open_space(model, options, exact=False)
-        walked = interpolation.between_seeds(space, chosen, rows, frames, way, space.labels(rows, options["label"]))
+        label = labels_of_seeds(space, len(chosen), rows, options["label"])
+        walked = interpolation.between_seeds(space, chosen, rows, frames, way, label)
         made |= {"seeds": chosen, "rows": rows}
     else:
         refuse("the walk is between the given images", "seeds", "rows")
@@ -154,13 +162,13 @@ def encode(model: Path, output: Path, **options: Any) -> None:
 @model_argument
 @images_options(1)
 @click.option(
-    "--seed", type=SEEDS, help="Start from this seed's image.  [default: a VAE from the middle of the prior, a GAN 0]"
+    "--seed", type=SEED, help="Start from this seed's image.  [default: a VAE from the middle of the prior, a GAN 0]"
 )
 @click.option(
-    "--dimensions", metavar="I,J,...", help="Dimensions to sweep.  [default: the 32 that change the image most]"
+    "--dimensions", metavar="I,J,...", help="Which dimensions to sweep.  [default: the 32 that change the image most]"
 )
-@click.option("--reach", type=click.FloatRange(0, 100, min_open=True), default=3.0, help="Sweep from -REACH to REACH.")
-@click.option("--frames", type=click.IntRange(2, 200), default=11, help="Images of each dimension.")
+@click.option("--reach", type=FloatRange(0, 100, min_open=True), default=3.0, help="Sweep from -REACH to REACH.")
+@click.option("--frames", type=IntRange(2, 200), default=11, help="How many images of each dimension.")
 @model_options
 @output_option("traversal.png", "A dimension a row: FILE.png; all at once: FILE.gif; FILE.npy.")
 def traverse(
@@ -197,12 +205,14 @@ def traverse(
 
 @latent.command()
 @model_argument
-@click.argument("image", type=click.Path(path_type=Path))
-@click.option("--mask", default="bottom", help="An image, light where to fill; or top, bottom, left, right, center.")
-@click.option("-n", "--count", type=click.IntRange(1, 256), default=7, help="How many ways to fill it.")
-@click.option("--seed", type=SEEDS, default=0, help="Same seed, same images.")
-@click.option("--resample", type=click.IntRange(1, 50), default=5, help="How often each step is run, to fit the known.")
-@click.option("--sampler", cls=TableOption, metavar="NAME", help="{samplers}.  [default: the model's]")
+@click.argument("image", type=PATH)
+@click.option(
+    "--mask", default="bottom", help="Where to fill: an image, light there, or top, bottom, left, right, center."
+)
+@click.option("-n", "--count", type=IntRange(1, 256), default=7, help="How many ways there are to fill it.")
+@click.option("--seed", type=SEED, default=0, help="The same seed fills it in the same ways.")
+@click.option("--resample", type=IntRange(1, 50), default=5, help="How often each step is run, to fit the known.")
+@sampler_option
 @click.option("--invert", is_flag=True, help="Swap dark and light, as for a digit drawn on paper.")
 @plan_options("the model's")
 @model_options

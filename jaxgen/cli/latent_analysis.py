@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jaxgen.cli.help import command
 from jaxgen.cli.latent_options import (
     NAMED,
     OF_IMAGES,
-    SEEDS,
     aligned,
     count_option,
     dataset_option,
@@ -29,19 +29,18 @@ from jaxgen.cli.latent_options import (
     write,
 )
 from jaxgen.cli.options import data_dir_option, model_argument
+from jaxgen.cli.types import SEED, FloatRange, IntRange
 from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
     from jaxgen.latent.spaces import Space
 
 
-@click.command()
+@command()
 @model_argument
 @images_options(None)
 @click.option("--outlier", metavar="CLASS", help="The class that the model was trained without: also print the AUROC.")
-@click.option(
-    "--show", type=click.IntRange(1, 256), default=16, help="Number of images to list and show, strangest first."
-)
+@click.option("--show", type=IntRange(1, 256), default=16, help="How many of the strangest images to list and show.")
 @model_options
 @output_option("anomaly.png", "Images, reconstructions, and in red where they differ: FILE.png.")
 def anomaly(model: Path, outlier: str | None, show: int, output: Path, **options: Any) -> None:
@@ -93,11 +92,15 @@ def anomaly(model: Path, outlier: str | None, show: int, output: Path, **options
     write(space, output, rows, options, {"shown": results["shown"][:NAMED]}, images=images, results=results)
 
 
-@click.command()
+@command()
 @model_argument
 @images_options(2000)
-@click.option("--clusters", type=click.IntRange(2, 1000), help="[default: as many as the dataset has classes, or 10]")
-@click.option("--seed", type=SEEDS, default=0, help="Seed of k-means.")
+@click.option(
+    "--clusters",
+    type=IntRange(2, 1000),
+    help="How many clusters to find.  [default: as many as classes, or 10]",
+)
+@click.option("--seed", type=SEED, default=0, help="The seed that k-means starts from.")
 @plan_options()
 @refine_option
 @model_options
@@ -142,14 +145,14 @@ def cluster(model: Path, clusters: int | None, seed: int, output: Path, **option
     note_if_conditional(space)
 
 
-@click.command()
+@command()
 @model_argument
 @dataset_option
-@count_option(5000, "Most images to read of each split.")
+@count_option(5000, "Read this many images of each split at most.")
 @data_dir_option
 @encoder_option
 @click.option(
-    "--shrinkage", type=click.FloatRange(0, 1), default=0.01, help="Shrinkage of the covariance to its mean variance."
+    "--shrinkage", type=FloatRange(0, 1), default=0.01, help="How far to shrink the covariance to its mean variance."
 )
 @plan_options()
 @refine_option
@@ -191,16 +194,16 @@ def classify(model: Path, shrinkage: float, **options: Any) -> None:
     click.echo(f"accuracy {results['accuracy']:.4f}, fitted to {results['trained_on']} latents")
 
 
-@click.command("map")
+@command("map")
 @model_argument
 @images_options(2000)
 @click.option(
     "--method",
     type=click.Choice(["plain", "pca", "tsne", "manifold"]),
-    help="plain and manifold are for 2-D latents.  [default: plain or pca]",
+    help="How to get to two dimensions; plain and manifold are for 2-D latents.  [default: plain or pca]",
 )
-@click.option("--side", type=click.IntRange(2, 64), default=20, help="Images a side of the manifold.")
-@click.option("--seed", type=SEEDS, default=0, help="Seed of t-SNE.")
+@click.option("--side", type=IntRange(2, 64), default=20, help="How many images a side the manifold has.")
+@click.option("--seed", type=SEED, default=0, help="The seed that t-SNE starts from.")
 @plan_options()
 @refine_option
 @model_options

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from jaxgen.cli.options import data_dir_option, json_option, runtime_options
+from jaxgen.cli.options import data_dir_option, dataset_names, json_option, runtime_options, steps_option
+from jaxgen.cli.run_files import file_of
+from jaxgen.cli.types import PATH, FloatRange, IntRange, completes
 from jaxgen.errors import UsageError
 
 if TYPE_CHECKING:
     from jaxgen.latent.inputs import Images
     from jaxgen.latent.spaces import Space
 
-SEEDS = click.IntRange(0, 2**32 - 1)
 OF_DATASETS = ("split", "first", "count", "data_dir")
 OF_IMAGES = ("images", "dataset", *OF_DATASETS, "invert", "encoder")
 NAMED = 20  # images, at most, that a PNG says it is of: it keeps so many letters and no more
@@ -37,7 +38,7 @@ NOT_RECORDED = {
 
 def output_option(default: str, what: str) -> Callable:
     """-o, with the help `what`."""
-    return click.option("-o", "--output", type=click.Path(path_type=Path), default=default, help=what)
+    return click.option("-o", "--output", type=PATH, default=default, help=what)
 
 
 def together(*options: Callable) -> Callable:
@@ -51,39 +52,40 @@ def together(*options: Callable) -> Callable:
 
 model_options = together(
     click.option(
-        "--label", metavar="CLASS[,...]", help="Class of the images, by number or name, or one for each: 7,1."
+        "--label", metavar="CLASS[,...]", help="The class of the images, by number or name, or one for each: 7,1."
     ),
     runtime_options,
     json_option,
 )
-encoder_option = click.option("--encoder", type=click.Path(path_type=Path), help="[default: MODEL.encoder.onnx]")
+encoder_option = click.option("--encoder", type=PATH, help="The encoder of a VAE.  [default: MODEL.encoder.onnx]")
 refine_option = click.option(
-    "--refine", type=click.IntRange(0, 20), default=1, help="Iterations a step when a plan is reversed."
+    "--refine", type=IntRange(0, 20), default=1, help="How often a step is corrected when a plan is reversed."
 )
-dataset_option = click.option("--dataset", metavar="NAME", help="Images and labels of a dataset, in place of files.")
+dataset_option = click.option(
+    "--dataset", metavar="NAME", shell_complete=completes(dataset_names),
+    help="Take images and labels of a dataset, in place of files.",
+)  # fmt: skip
 
 
 def plan_options(guidance: str = "1") -> Callable:
     """--steps and --guidance; guidance: its default in the help."""
-    guided = f"Pull towards the label.  [default: {guidance}]"
+    guided = f"Pull images towards their class.  [default: {guidance}]"
     return together(
-        click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]"),
-        click.option("--guidance", type=click.FloatRange(0, 100), help=guided),
+        steps_option,
+        click.option("--guidance", type=FloatRange(0, 100), help=guided),
     )
 
 
-def count_option(count: int | None, what: str = "Most images to read.") -> Callable:
+def count_option(count: int | None, what: str = "Read this many images at most.") -> Callable:
     """--count; count: the default, None for all images."""
-    return click.option(
-        "--count", type=click.IntRange(1), default=count, help=what + ("" if count else "  [default: all]")
-    )
+    return click.option("--count", type=IntRange(1), default=count, help=what + ("" if count else "  [default: all]"))
 
 
 def dataset_options(count: int | None) -> Callable:
     return together(
         dataset_option,
-        click.option("--split", default="test", help="Split of the dataset."),
-        click.option("--first", type=click.IntRange(0), default=0, help="Number of the first image of the split."),
+        click.option("--split", default="test", help="Which split of the dataset to take: train or test."),
+        click.option("--first", type=IntRange(0), default=0, help="Start at this image of the split."),
         count_option(count),
         data_dir_option,
     )
@@ -91,7 +93,7 @@ def dataset_options(count: int | None) -> Callable:
 
 def images_options(count: int | None) -> Callable:
     return together(
-        click.argument("images", nargs=-1, type=click.Path(path_type=Path)),
+        click.argument("images", nargs=-1, type=PATH),
         dataset_options(count),
         click.option("--invert", is_flag=True, help="Swap dark and light, as for a digit drawn on paper."),
         encoder_option,
@@ -106,12 +108,29 @@ def open_space(model: Path, options: dict[str, Any], exact: bool = True) -> Spac
     from jaxgen.latent.spaces import open_space as opened
 
     space = opened(
-        model, encoder=options.get("encoder"), steps=options.get("steps"), guidance=options.get("guidance"),
+        file_of(model), encoder=options.get("encoder"), steps=options.get("steps"), guidance=options.get("guidance"),
         refine=options.get("refine", 0), exact=exact, **options["how"],
     )  # fmt: skip
     if space.model.inference.process is None:
         refuse("a model without a plan has nothing to refine", "refine")
     return space
+
+
+def labels_of_seeds(space: Space, seeds: int, rows: int, text: str | None) -> Any:
+    """The classes of a walk between seeds, [rows, seeds] int: one for all, for each seed or for each row of images.
+
+    None for an unconditional model. Raises UsageError for another number of classes.
+    """
+    import numpy as np
+
+    words = 1 if text is None or text in space.model.classes else len(text.split(","))
+    by_row = text is None or words not in (1, seeds)
+    if by_row and words not in (1, rows):
+        raise UsageError(f"--label takes 1 class, {seeds}, one for each seed, or {rows}, one for each row: got {words}")
+    labels = space.labels(rows if by_row else seeds, text)
+    if labels is None:
+        return None
+    return np.broadcast_to(labels[:, None] if by_row else labels, (rows, seeds))
 
 
 def refuse(reason: str, *names: str) -> None:

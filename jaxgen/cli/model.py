@@ -3,41 +3,54 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from jaxgen.cli.options import json_option, model_argument, runtime_options
+from jaxgen.cli.help import command
+from jaxgen.cli.options import RUN_OR_MODEL, json_option, model_argument, runtime_options
+from jaxgen.cli.run_files import file_of
+from jaxgen.cli.types import IntRange, ModelPath
 
 if TYPE_CHECKING:
     from jaxgen.inference.runtime import How
 
 
-@click.command()
-@model_argument
+@command(doing="reading")
+@click.argument("model", metavar=f"{RUN_OR_MODEL}|IMAGE.png", type=ModelPath())
 @json_option
 def info(model: Path, as_json: bool) -> None:
-    """Describe a model file: its manifest, as a summary or as JSON.
+    """Describe a model file, or how an image was made: as a summary, or as the JSON that it holds.
 
-    The first lines describe the model. "recorded" is its training config, as the jaxgen that trained it wrote it; it is
-    not needed to run the file.
+    Of a model, the first lines say what it is. "recorded" is its training config, as the jaxgen that trained it wrote
+    it; it is not needed to run the file. An image is a PNG that jaxgen wrote; 'jaxgen replay' samples it again.
 
     \b
     jaxgen info model.onnx
+    jaxgen info grid.png
     """
+    from jaxgen.cli.image_summary import image_summary
     from jaxgen.cli.summary import summary
     from jaxgen.inference import model_file as artifacts
 
-    artifact = artifacts.read(model)
+    if model.suffix.lower() == ".png":
+        from jaxgen.inference.provenance import read_provenance
+
+        rows: Mapping[str, Any] = read_provenance(model)
+        shown = image_summary(rows, model)
+    else:
+        artifact = artifacts.read(file_of(model))
+        rows, shown = artifact.manifest, {} if as_json else summary(artifact)
     if as_json:
-        click.echo(json.dumps(artifact.manifest, indent=2))
+        click.echo(json.dumps(rows, indent=2))
         return
-    for key, value in summary(artifact).items():
+    for key, value in shown.items():
         click.echo("".join(c if c.isprintable() else ascii(c)[1:-1] for c in f"{key:12}{value}"))
 
 
-@click.command()
+@command(doing="verifying")
 @model_argument
 @runtime_options
 @json_option
@@ -56,7 +69,7 @@ def verify(model: Path, how: How, as_json: bool) -> None:
     from jaxgen.inference.opening import opened
     from jaxgen.inference.verify import verify as verify_model
 
-    result = verify_model(opened(model_file.read(model), **how))
+    result = verify_model(opened(model_file.read(file_of(model)), **how))
     if as_json:
         click.echo(json.dumps(result))
     elif result["same"]:
@@ -65,11 +78,11 @@ def verify(model: Path, how: How, as_json: bool) -> None:
         raise JaxgenError(f"{model} does not reproduce its certificate on this machine: {result['line']}")
 
 
-@click.command()
+@command(doing="measuring")
 @model_argument
-@click.option("--batch-sizes", default="1,8,64", metavar="N,N,...", help="Images per call.")
-@click.option("--steps", default="10,50", metavar="S,S,...", help="Steps of the plan, for models that have one.")
-@click.option("--repeats", type=click.IntRange(1, 100), default=5, help="Runs of each; the median is printed.")
+@click.option("--batch-sizes", default="1,8,64", metavar="N,N,...", help="How many images to sample at a time.")
+@click.option("--steps", default="10,50", metavar="S,S,...", help="How many steps the plan has, if the model has one.")
+@click.option("--repeats", type=IntRange(1, 100), default=5, help="How often each is run; the median is printed.")
 @runtime_options
 @click.option("--only-onnxruntime", is_flag=True, help="Leave PyTorch, TorchScript and JAX out.")
 @json_option
@@ -91,7 +104,7 @@ def bench(
     jaxgen bench model.onnx --runtime openvino --only-onnxruntime
     jaxgen bench model.onnx --batch-sizes 64 --steps 20 --threads 2
     """
-    from jaxgen.errors import MissingExtra, extra
+    from jaxgen.errors import MissingExtra, extra, install
     from jaxgen.inference import benchmark as benches
     from jaxgen.inference.model import Model
     from jaxgen.inference.runtime import other
@@ -101,7 +114,7 @@ def bench(
 
     sizes, counts = benches.numbers(batch_sizes, "--batch-sizes"), benches.numbers(steps, "--steps")
     threads = how["threads"]
-    loaded, name = Model.open(model, threads=threads), other(how)
+    loaded, name = Model.open(file_of(model), threads=threads), other(how)
     runtimes = {"onnxruntime": benches.sample_function(loaded)}
     if name is not None:
         runtimes[name] = benches.sample_function(Model.of(loaded.artifact, **how))
@@ -109,10 +122,10 @@ def bench(
         try:
             with extra("export"):
                 from jaxgen_export.benchmark import rival_samplers
-            say("preparing PyTorch, TorchScript and JAX")
+            say("preparing PyTorch, TorchScript and JAX; each is compiled before it is measured")
             runtimes |= rival_samplers(loaded, threads)
         except MissingExtra:
-            say("onnxruntime only; for PyTorch, TorchScript and JAX: pip install 'jaxgen[export]'")
+            say(f"onnxruntime only; for PyTorch, TorchScript and JAX: {install('export')}")
     result = benches.bench(
         loaded, runtimes, batch_sizes=sizes, steps=counts, repeats=repeats, threads=threads, say=say
     )  # fmt: skip

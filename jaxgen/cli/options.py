@@ -3,81 +3,102 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from jaxgen.cli.types import FilePath, IntRange, ModelPath
 
 data_dir_option = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),  # a typo must not fetch everything again
+    type=FilePath(exists=True, file_okay=False),  # a typo must not fetch everything again
     envvar="JAXGEN_DATA_DIR",
     show_envvar=True,
     help="The folder of datasets, where they are read or prepared.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-class ModelPath(click.Path):
-    """The path of a model file, or the name of a model that comes with jaxgen."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from jaxgen.shipped import located
-
-        return located(os.fsdecode(super().convert(value, param, ctx)))
-
-
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for programs.")
 MODEL = "MODEL.onnx|NAME"
-model_argument = click.argument("model", metavar=MODEL, type=ModelPath(path_type=Path))
+RUN_OR_MODEL = f"{MODEL}|RUN"
+model_argument = click.argument("model", metavar=RUN_OR_MODEL, type=ModelPath())
 
 
-def _samplers() -> str:
+def _samplers() -> list[str]:
     from jaxgen.sampling.plan import FLOW_SAMPLERS, SAMPLERS
 
-    return "; ".join(", ".join(table) for table in (SAMPLERS, FLOW_SAMPLERS))
+    return [*SAMPLERS, *FLOW_SAMPLERS]
 
 
-def _eta_samplers() -> str:
+def _samplers_in_words() -> str:
     from jaxgen.sampling.plan import FLOW_SAMPLERS, SAMPLERS
 
-    return ", ".join(name for name, sampler in (SAMPLERS | FLOW_SAMPLERS).items() if sampler.takes_eta)
+    return f"{_words(SAMPLERS)} for diffusion, {_words(FLOW_SAMPLERS)} for a flow"
 
 
-def _spacings() -> str:
+def _eta_samplers() -> list[str]:
+    from jaxgen.sampling.plan import FLOW_SAMPLERS, SAMPLERS
+
+    return [name for name, sampler in (SAMPLERS | FLOW_SAMPLERS).items() if sampler.takes_eta]
+
+
+def _spacings() -> Iterable[str]:
     from jaxgen.sampling.spacing import SPACINGS
 
-    return ", ".join(SPACINGS)
+    return SPACINGS
 
 
-def _schedules() -> str:
+def _schedules() -> Iterable[str]:
     from jaxgen.sampling.process import SCHEDULES
 
-    return ", ".join(SCHEDULES)
+    return SCHEDULES
 
 
-def _methods() -> str:
+def _methods() -> Iterable[str]:
+    from jaxgen.config.students import METHODS
+
+    return METHODS
+
+
+def _methods_in_words() -> str:
     from jaxgen.config.students import DEFAULT, METHODS
 
     return f"{'; '.join(f'{name}: {words}' for name, (words, _) in METHODS.items())}.  [default: {DEFAULT}]"
 
 
-def _runtimes() -> str:
+def _runtimes() -> Iterable[str]:
     from jaxgen.inference.runtime import RUNTIMES
 
-    return ", ".join(RUNTIMES)
+    return RUNTIMES
 
 
-def _providers() -> str:
+def _providers() -> Iterable[str]:
     from jaxgen.inference.runtimes.onnxruntime import PROVIDERS
 
-    return ", ".join(PROVIDERS)
+    return PROVIDERS
+
+
+def preset_names() -> Iterable[str]:
+    from jaxgen.config.presets import PRESETS
+
+    return PRESETS
+
+
+def family_names() -> Iterable[str]:
+    from jaxgen.config.presets import model_names
+
+    return model_names()
+
+
+def dataset_names() -> Iterable[str]:
+    from jaxgen import data
+
+    return data.names()
 
 
 # What a help text may name in braces. The tables load NumPy, so they are read only when the help is shown.
-TABLES: dict[str, Callable[[], str]] = {
+NAMES: dict[str, Callable[[], Iterable[str]]] = {
     "samplers": _samplers,
     "eta_samplers": _eta_samplers,
     "spacings": _spacings,
@@ -86,35 +107,60 @@ TABLES: dict[str, Callable[[], str]] = {
     "runtimes": _runtimes,
     "providers": _providers,
 }
+IN_WORDS: dict[str, Callable[[], str]] = {"samplers": _samplers_in_words, "methods": _methods_in_words}
+
+
+def _words(names: Iterable[str]) -> str:
+    """'a', 'a or b', 'a, b or c'."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _named(key: str) -> str:
+    return IN_WORDS[key]() if key in IN_WORDS else _words(NAMES[key]())
 
 
 class TableOption(click.Option):
-    """An option whose help names the entries of a table: "{samplers}" and the other keys of `TABLES` are filled in
-    when the help is shown."""
+    """An option whose help names the entries of a table, which a shell completes: "{samplers}" and the other keys of
+    `NAMES` are filled in when the help is shown."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         record = super().get_help_record(ctx)
-        return record and (record[0], re.sub(r"\{(\w+)\}", lambda match: TABLES[match[1]](), record[1]))
+        return record and (record[0], re.sub(r"\{(\w+)\}", lambda match: _named(match[1]), record[1]))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        key = re.search(r"\{(\w+)\}", self.help or "")
+        names = NAMES[key[1]]() if key and self.metavar == "NAME" else ()
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+sampler_option = click.option(
+    "--sampler", cls=TableOption, metavar="NAME", help="The sampler: {samplers}.  [default: the model's]"
+)
+steps_option = click.option(
+    "--steps", type=IntRange(1), metavar="N", help="Evaluations of the network for an image.  [default: the model's]"
+)
 spacing_option = click.option(
     "--spacing",
     cls=TableOption,
     metavar="NAME",
-    help="The times of the plan: {spacings}.  [default: the model's, or trailing with --sampler]",
+    help="How the steps are spread over time: {spacings}.  [default: the model's, or trailing with --sampler]",
 )
 _threads = click.option(
-    "--threads", type=click.IntRange(1, 1024), help="Threads of the runtime.  [default: as many as cores]"
+    "--threads", type=IntRange(1, 1024), help="How many threads the runtime uses.  [default: as many as cores]"
 )
 _provider = click.option(
-    "--provider", cls=TableOption, metavar="NAME", help="onnxruntime's provider: {providers}.  [default: cpu]"
+    "--provider",
+    cls=TableOption,
+    metavar="NAME",
+    help="The device that onnxruntime uses: {providers}.  [default: cpu]",
 )
 _runtime = click.option(
     "--runtime",
     cls=TableOption,
     metavar="NAME",
     default="onnxruntime",
-    help="{runtimes}; all but the first are checked against the file's certificate.",
+    help="What runs the file: {runtimes}. All but the first must reproduce the file's certificate before.",
 )
 
 

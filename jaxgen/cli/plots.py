@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from jaxgen.cli.help import command
 from jaxgen.cli.options import TableOption, data_dir_option
+from jaxgen.cli.types import PATH, SEED, IntRange
 
 
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The PNG.  [default: RUN/curves.png]")
+@command(doing="drawing")
+@click.argument("run", type=PATH)
+@click.option("-o", "--output", type=PATH, help="Where to write the PNG.  [default: RUN/curves.png]")
 def plot(run: Path, output: Path | None) -> None:
     """Draw the curves of a run: loss, its terms, learning rate, speed.
 
@@ -29,16 +31,16 @@ def plot(run: Path, output: Path | None) -> None:
     click.echo(output)
 
 
-@click.command("noise-gif")
-@click.argument("images", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--dataset", metavar="NAME", help="Images of a dataset instead of files.")
+@command("noise-gif", doing="drawing")
+@click.argument("images", nargs=-1, type=PATH)
+@click.option("--dataset", metavar="NAME", help="Take images of a dataset instead of files.")
 @data_dir_option
-@click.option("-n", "--count", type=click.IntRange(1, 256), default=16, help="Number of images of the dataset.")
-@click.option("--schedule", cls=TableOption, default="linear", metavar="NAME", help="{schedules}.")
-@click.option("--steps", type=click.IntRange(1, 100_000), default=1000, help="T, the steps from image to noise.")
-@click.option("--frames", type=click.IntRange(2, 500), default=40, help="Frames of the GIF.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of the noise.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("noise.gif"), help="The GIF.")
+@click.option("-n", "--count", type=IntRange(1, 256), default=16, help="How many images of the dataset to take.")
+@click.option("--schedule", cls=TableOption, default="linear", metavar="NAME", help="How noise is added: {schedules}.")
+@click.option("--steps", type=IntRange(1, 100_000), default=1000, help="How many steps it takes from image to noise.")
+@click.option("--frames", type=IntRange(2, 500), default=40, help="How many frames the GIF has.")
+@click.option("--seed", type=SEED, default=0, help="The seed of the noise.")
+@click.option("-o", "--output", type=PATH, default=Path("noise.gif"), help="Where to write the GIF.")
 def noise_gif(
     images: tuple[Path, ...],
     dataset: str | None,

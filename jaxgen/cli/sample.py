@@ -2,88 +2,114 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from jaxgen.cli.options import MODEL, ModelPath, TableOption, runtime_options, spacing_option
+from jaxgen.cli.help import command
+from jaxgen.cli.options import (
+    RUN_OR_MODEL,
+    TableOption,
+    json_option,
+    preset_names,
+    runtime_options,
+    sampler_option,
+    spacing_option,
+    steps_option,
+)
+from jaxgen.cli.progress import current
+from jaxgen.cli.run_files import file_of
+from jaxgen.cli.types import PATH, SEED, FloatRange, IntRange, ModelPath, Word, completes
 
 if TYPE_CHECKING:
+    from jaxgen.inference.model import Model
     from jaxgen.inference.model_file import Artifact
+    from jaxgen.inference.request import Request
     from jaxgen.inference.runtime import How
+    from jaxgen.inference.writers import Writer
 
 
-@click.command()
-@click.argument("model", metavar=MODEL, required=False, type=ModelPath(path_type=Path))
+@command(doing="sampling")
+@click.argument("model", metavar=RUN_OR_MODEL, required=False, type=ModelPath())
 @click.option(
     "--preset",
     metavar="NAME",
-    help="With --untrained, instead of MODEL.onnx: untrained weights of this preset. Needs jaxgen[export].",
+    shell_complete=completes(preset_names),
+    help="With --untrained, in place of a model: random weights of this preset. Needs jaxgen's extra export.",
 )
-@click.option("--untrained", is_flag=True, help="Sample with untrained weights; the images are marked as such.")
-@click.option("-n", "--count", type=click.IntRange(1, 1_000_000), default=64, help="Number of images.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Same seed, same images, everywhere.")
-@click.option("--first", type=click.IntRange(0, 2**32 - 1), default=0, help="Index of the first image of the seed.")
+@click.option("--untrained", is_flag=True, help="Sample with the random weights of --preset; images say so.")
+@click.option("-n", "--count", type=IntRange(1, 1_000_000), default=64, help="How many images to sample.")
+@click.option(
+    "--seed", type=Word(is_random=True), default="0",
+    help="The same seed gives the same images everywhere; 'random' chooses one and prints it.",
+)  # fmt: skip
+@click.option("--first", type=SEED, default="0", help="Start at this image of the seed; later ones are the same.")
 @click.option(
     "--label",
-    metavar="CLASS",
-    help="A class by number or name, or 'all' in turn.  [default: none, or all if the model requires a class]",
+    metavar="CLASS[,...]",
+    help="Sample this class, by number or name; several, such as 3,7, or 'all' take turns.  "
+    "[default: none, or all if the model requires a class]",
 )
-@click.option("--guidance", type=click.FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
-@click.option("--sampler", cls=TableOption, metavar="NAME", help="{samplers}.  [default: the model's]")
-@click.option("--steps", type=click.IntRange(1), help="Network evaluations.  [default: the model's]")
+@click.option("--guidance", type=FloatRange(0, 100), help="Pull images towards their class.  [default: the model's]")
+@sampler_option
+@steps_option
 @spacing_option
 @click.option(
     "--eta",
     cls=TableOption,
-    type=click.FloatRange(0, 1),
-    help="Noise of {eta_samplers}, 0 to 1.  [default: the model's]",
+    type=FloatRange(0, 1),
+    help="How much fresh noise {eta_samplers} adds on its way.  [default: the model's]",
 )
+@click.option(
+    "--scale", type=IntRange(1, 256),
+    help="Make each pixel a square of so many.  [default: 56 pixels an image of a sheet, 256 of a single one]",
+)  # fmt: skip
+@click.option(
+    "--columns", type=IntRange(1, 4096),
+    help="Images in a row of a sheet.  [default: as many as make it square, or as the classes that take turns]",
+)  # fmt: skip
 @click.option(
     "--palette", metavar="FILE|model",
     help="Snap each pixel to the nearest colour of a PNG, of a list of #rrggbb, or of the model's data.",
 )  # fmt: skip
-@click.option("--batch-size", type=click.IntRange(1, 4096), default=64, help="Images per call.")
+@click.option("--batch-size", type=IntRange(1, 4096), default=64, help="How many images are sampled at a time.")
 @runtime_options
 @click.option("--gif", is_flag=True, help="Show the denoising: short for -o denoise.gif.")
-@click.option("-o", "--output", metavar="PATH", help="FILE.png, .jpg, .npy, .gif, FOLDER/ or -.  [default: grid.png]")
+@click.option(
+    "-o", "--output", metavar="PATH", help="FILE.png, .jpg, .npy, .gif, FOLDER/ or - (stdout).  [default: grid.png]"
+)  # fmt: skip
+@json_option
 def sample(
-    model: Path | None,
-    preset: str | None,
-    untrained: bool,
-    count: int,
-    seed: int,
-    first: int,
-    label: str | None,
-    guidance: float | None,
-    sampler: str | None,
-    steps: int | None,
-    spacing: str | None,
-    eta: float | None,
-    palette: str | None,
-    batch_size: int,
-    how: How,
-    gif: bool,
-    output: str | None,
-) -> None:
-    """Sample images from a model file, with only NumPy and onnxruntime, or with another --runtime.
+    model: Path | None, preset: str | None, untrained: bool, palette: str | None, batch_size: int, how: How, gif: bool,
+    output: str | None, scale: int | None, columns: int | None, as_json: bool, label: str | None, **wishes: Any,
+) -> None:  # fmt: skip
+    """Sample images from a model, with only NumPy and onnxruntime.
 
     The ending of -o selects the format: one sheet (.png, or - for stdout), a folder of images (ending in /), an array
     uint8 [N, H, W, C] (.npy), or an animation from noise to images (.gif). JPEGs (.jpg) are sheets, too, but are not
-    exact and cannot be replayed.
+    exact and cannot be replayed. A single image is magnified, so that it can be seen: every pixel becomes a square of
+    equal ones, and 'jaxgen replay' and the other commands read the image that it was; --scale 1 leaves it as it is.
+
+    A RUN is exported first, once for each checkpoint, into the user's cache.
 
     --palette takes an image in PNG, a JSON list or a text of colours such as #638596, at most 256 of them, or "model":
     the colours of the data that the model was trained on, which files of pixel art hold. The share of pixels that lie
     on the palette before they are snapped goes to stderr.
 
     \b
-    jaxgen sample model.onnx -n 64 --seed 7 -o grid.png
+    jaxgen sample cvae-mnist --label all -n 60 -o digits.png
+    jaxgen sample model.onnx -n 64 --seed random -o grid.png
+    jaxgen sample runs/mine -n 16 --label 3,7 --columns 8
     jaxgen sample model.onnx --steps 8 --spacing karras
     jaxgen sample model.onnx -n 10000 --steps 20 --sampler dpmpp-2m -o images/
     jaxgen sample model.onnx -n 16 --gif
     jaxgen sample punks.onnx -n 64 --palette model
-    jaxgen sample --preset gan-mnist --untrained
+
+    \b
+    jaxgen sample --preset gan-mnist --untrained        # needs JAX and PyTorch, unlike the others
     """
     from jaxgen.errors import UsageError
     from jaxgen.inference import writers
@@ -96,29 +122,46 @@ def sample(
         output = "denoise.gif" if gif else "grid.png"
     if (model is None) == (preset is None) or untrained != (preset is not None):
         raise UsageError("give a MODEL.onnx, or --preset NAME with --untrained")
-    writer = writers.writer_for(output, count)
+    if as_json and output == "-":
+        raise UsageError("--json and -o - both write to stdout; name a file")
+    writer = writers.writer_for(output, wishes["count"])
     if preset:
         click.echo(f"untrained: the weights of {preset} are random, so the images are meaningless", err=True)
-    loaded = Model.of(read(model) if model else _fresh(preset or ""), **how)
+    loaded = Model.of(read(file_of(model)) if model else _fresh(preset or ""), **how)
     request = writers.Request.checked(
-        loaded,
-        seed=seed,
-        first=first,
-        count=count,
-        label=label,
-        guidance=guidance,
-        sampler=sampler,
-        steps=steps,
-        spacing=spacing,
-        eta=eta,
-        palette=_colours(palette, loaded.artifact) if palette else (),
-    )
-    writer(loaded, request, batch_size, output)
+        loaded, label=_classes(label, loaded.classes), layout=writers.Layout(columns, scale),
+        palette=_colours(palette, loaded.artifact) if palette else (), **wishes,
+    )  # fmt: skip
+    _write(writer, loaded, request, batch_size, output, as_json)
+
+
+def _write(
+    writer: Writer, model: Model, request: Request, batch_size: int, output: str, as_json: bool
+) -> None:  # fmt: skip
+    """Sample, with a bar, and say what was written."""
+    from dataclasses import replace
+
+    bar = current()
+    request = replace(request, progress=lambda done, total: bar.count("sampling", done, total))
+    writer(model, request, batch_size, output)
     if request.palette:
         share = request.tally.shares / request.tally.images
         click.echo(f"palette: {share:.2%} of pixels lay on its {len(request.palette)} colours before", err=True)
-    if output != "-":
+    if as_json:
+        shown = (
+            request.on_a_sheet(model) if Path(output).suffix.lower() in (".png", ".jpg", ".jpeg", ".gif") else request
+        )
+        record = shown.provenance(model, request.first, request.count).record()
+        click.echo(json.dumps({"output": output, **record}))
+    elif output != "-":
         click.echo(output)
+
+
+def _classes(label: str | None, classes: Sequence[str]) -> str | tuple[str, ...] | None:
+    """What --label names: one class, 'all', or several with commas between; a class's own name may hold a comma."""
+    if label is None or "," not in label or label in classes:
+        return label
+    return tuple(word.strip() for word in label.split(","))
 
 
 def _colours(palette: str, artifact: Artifact) -> list[str]:
@@ -159,27 +202,30 @@ def _fresh(preset_name: str) -> Artifact:
         return parse(path.read_bytes(), f"{preset_name} (untrained)")
 
 
-@click.command()
-@click.argument("image", type=click.Path(path_type=Path))
-@click.option("--model", required=True, type=ModelPath(path_type=Path), metavar=MODEL, help="Its model.")
+@command(doing="sampling")
+@click.argument("image", type=PATH)
+@click.option("--model", required=True, type=ModelPath(), metavar=RUN_OR_MODEL, help="The model that sampled it.")
 @runtime_options
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the new image here.")
-def replay(image: Path, model: Path, how: How, output: Path | None) -> None:
-    """Sample an image again from the provenance in its PNG, and compare.
+@click.option("-o", "--output", type=PATH, help="Write the new image here, too.")
+@json_option
+def replay(image: Path, model: Path, how: How, output: Path | None, as_json: bool) -> None:
+    """Sample an image again from the record in its PNG, and compare.
 
     \b
     jaxgen replay grid.png --model model.onnx
     """
     from jaxgen.files import check_writable
-    from jaxgen.images import save_png
+    from jaxgen.images import read_png, save_png
     from jaxgen.inference import writers
     from jaxgen.inference.provenance import provenance_text, read_provenance, require_replayable
+    from jaxgen.inference.verify import compare_images
 
     if output:
         check_writable(output)
     provenance = read_provenance(image)
     require_replayable(provenance, str(image))
-    resampled, comparison = writers.replay(image, provenance, model, **how)
+    resampled, comparison = writers.replay(image, provenance, file_of(model), **how)
     if output:
         save_png(output, resampled, provenance_text(provenance))
-    click.echo(comparison)
+    result = {"same": True, "line": comparison, **compare_images(resampled, read_png(image))}
+    click.echo(json.dumps(result) if as_json else comparison)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
+from jaxgen.cli.help import group
 from jaxgen.cli.options import json_option
+from jaxgen.cli.tables import print_table
+from jaxgen.cli.types import completes
 
 
-@click.group(invoke_without_command=True)
+def _names() -> Iterable[str]:
+    from jaxgen import shipped
+
+    return shipped.models()
+
+
+@group(invoke_without_command=True)
 @json_option
 @click.pass_context
 def models(ctx: click.Context, as_json: bool) -> None:
@@ -24,8 +35,6 @@ def models(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand:
         return
-    import json
-
     from jaxgen import shipped
     from jaxgen.inference.model_file import read
 
@@ -33,20 +42,19 @@ def models(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows))
         return
-    lines = [("NAME", "IMAGES", "CLASSES", "EVALUATIONS", "MB", "FID (FLOOR)")]
+    lines = []
     for name, facts in rows.items():
         fid = facts["scores"].get("fid") or {}
         score = f"{fid['value']:.2f} ({fid['floor']:.2f})" if fid else "not measured"
         shape, count = "x".join(map(str, facts["images"])), len(facts["classes"])
         lines.append((name, shape, str(count or "none"), str(facts["evaluations"]), f"{facts['megabytes']:.1f}", score))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    print_table(("NAME", "IMAGES", "CLASSES", "EVALUATIONS", "MB", "FID (FLOOR)"), lines)
 
 
-@models.command()
-@click.argument("name")
-def show(name: str) -> None:
+@models.command(doing="reading")
+@click.argument("name", shell_complete=completes(_names))
+@json_option
+def show(name: str, as_json: bool) -> None:
     """Describe a model that comes with jaxgen: what it was trained on and how, its scores, its certificate.
 
     \b
@@ -57,6 +65,9 @@ def show(name: str) -> None:
     from jaxgen.inference.model_file import read
 
     path = shipped.model(name)
+    if as_json:
+        click.echo(json.dumps(read(path).manifest, indent=2))
+        return
     for key, value in summary(read(path)).items():
         click.echo(f"{key:12}{value}")
     click.echo(f"{'path':12}{path}")

@@ -7,52 +7,61 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jaxgen.cli.options import data_dir_option, json_option
+from jaxgen.cli.help import command
+from jaxgen.cli.options import data_dir_option, dataset_names, family_names, json_option, preset_names
+from jaxgen.cli.types import PATH, IntRange, completes
 
 if TYPE_CHECKING:
     from jaxgen.config import Config
 
 
-@click.command()
+@command(doing=None)
 @click.option(
     "--model",
     "model_name",
     metavar="NAME",
+    shell_complete=completes(family_names),
     help="The first word of a preset's name, such as ddpm, cvae or gan; selects its preset for the dataset. "
     "Without --dataset, its preset for the digits, or else its first in 'jaxgen presets'.",
 )
-@click.option("--preset", metavar="NAME", help="A named configuration; see 'jaxgen presets'.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file that overrides the preset.")
-@click.option("--dataset", metavar="NAME", help="digits, mnist, ..., folder:PATH; see 'jaxgen data list'.")
+@click.option(
+    "--preset", metavar="NAME", shell_complete=completes(preset_names),
+    help="A named configuration; 'jaxgen presets' lists them.",
+)  # fmt: skip
+@click.option("--config", "config_file", type=PATH, help="A TOML file that overrides the preset.")
+@click.option(
+    "--dataset", metavar="NAME", shell_complete=completes(dataset_names),
+    help="The images to learn: digits, mnist, ..., folder:PATH; 'jaxgen data list' lists them.",
+)  # fmt: skip
 @data_dir_option
 @click.option(
     "--classifier",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="RUN",
     help="A classifier's run, to watch the classes of a GAN's samples.",
 )
 @click.option(
     "--teacher",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="RUN",
     help="Learn from this run's predictions: a smaller or faster network of the same process.",
 )
 @click.option(
     "--eval-every",
-    type=click.IntRange(0),
+    type=IntRange(0),
     metavar="STEPS",
     help="Score samples every so many steps, and keep the best checkpoint by FID; 0: never.",
 )
-@click.option("--eval-count", type=click.IntRange(2), metavar="N", help="Samples to score.  [default: 1000]")
+@click.option("--eval-count", type=IntRange(2), metavar="N", help="How many samples to score.  [default: 1000]")
 @click.option(
     "--extractor",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE.onnx",
     help="The classifier whose features are compared.  [default: the dataset's that comes with jaxgen]",
 )
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key; may be repeated.")
-@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/PRESET]")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run, bit for bit.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the config; repeatable.")
+@click.option("--out", type=PATH, help="The run's folder.  [default: runs/PRESET]")
+@click.option("--resume", type=PATH, metavar="RUN", help="Go on with a run where it stopped, bit for bit.")
 def train(
     model_name: str | None,
     preset: str | None,
@@ -84,6 +93,7 @@ def train(
             "--eval-every, --eval-count and --extractor"
         )
     with extra("train"):
+        from jaxgen.runs import speed
         from jaxgen.runs.evaluation import EvaluationRequest
         from jaxgen.runs.folder import RunFolder
         from jaxgen.training import distributed
@@ -98,12 +108,32 @@ def train(
         else:
             config = _chosen(model_name, preset, config_file, dataset, data_dir, settings)
             run = RunFolder(out or Path("runs") / config.name)
+            _foretell(config)
         distributed.start(config)
-        last = run_training(
-            config, run.path, data_dir=data_dir, classifier=classifier, teacher=teacher,
-            evaluation=EvaluationRequest(eval_every, eval_count, extractor), stop=stop, resume=resume is not None,
-        )  # fmt: skip
+        try:
+            last = run_training(
+                config, run.path, data_dir=data_dir, classifier=classifier, teacher=teacher,
+                evaluation=EvaluationRequest(eval_every, eval_count, extractor), stop=stop, resume=resume is not None,
+            )  # fmt: skip
+        finally:
+            speed.remember(config, run)
     click.echo(last)
+
+
+def _foretell(config: Config) -> None:
+    """Say how long the run takes, if one like it was trained here before; else its first steps tell."""
+    if words := _time_here(config):
+        click.echo(f"{config.name} takes {words}, by the speed of an earlier run", err=True)
+
+
+def _time_here(config: Config) -> str:
+    """How long a run of this config takes on this machine, in words; '' if it is not known."""
+    from jaxgen.runs import speed
+    from jaxgen.runs.status import duration
+
+    known = speed.remembered(config)
+    seconds = known.seconds(config) if known else None
+    return f"about {duration(seconds)} here" if seconds else ""
 
 
 def _chosen(
@@ -174,11 +204,13 @@ def _resumed(config: Config, settings: tuple[str, ...]) -> Config:
     return changed
 
 
-@click.command()
+@command(doing="reading")
 @json_option
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completes(preset_names))
 def presets(as_json: bool, name: str | None) -> None:
     """List the named configurations, or print one as TOML, ready for --config.
+
+    Those that were trained on this machine say how long they take here; the first steps of a run tell it of the others.
 
     \b
     jaxgen presets
@@ -202,5 +234,5 @@ def presets(as_json: bool, name: str | None) -> None:
             classes = f"{value.class_count} classes" if value.class_count else ""
             click.echo(
                 f"{key:24} {value.family:10} {value.data.dataset:14} {pixels:8} {classes:10} "
-                f"lr {t.lr:<7g} batch {t.batch_size:<4} {length}"
+                f"lr {t.lr:<7g} batch {t.batch_size:<4} {length:12} {_time_here(value)}".rstrip()
             )

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import click
 
+from jaxgen.cli.help import command
 from jaxgen.cli.options import model_argument
+from jaxgen.cli.run_files import file_of
+from jaxgen.cli.types import ONNX, SEED, IntRange
 
 
-@click.command()
+@command(doing="searching")
 @model_argument
-@click.option("--steps", type=click.IntRange(2, 100), required=True, help="Network evaluations of the plan.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The new model file.")
-@click.option("-n", "--count", type=click.IntRange(1, 4096), default=64, help="Images to compare plans by.")
-@click.option("--plans", type=click.IntRange(10, 100_000), default=200, help="Most plans to try.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, help="Seed of the images.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="Threads of onnxruntime.  [default: as many as cores]")
+@click.option("--steps", type=IntRange(2, 100), required=True, help="How often the plan evaluates the network.")
+@click.option("-o", "--output", type=ONNX, required=True, help="Where to write the new model.")
+@click.option("-n", "--count", type=IntRange(1, 4096), default=64, help="How many images to compare plans by.")
+@click.option("--plans", type=IntRange(10, 100_000), default=200, help="How many plans to try at most.")
+@click.option("--seed", type=SEED, default=1, help="The seed of the images to compare plans by.")
+@click.option("--threads", type=IntRange(1, 1024), help="How many threads to use.  [default: as many as cores]")
 def tune(model: Path, steps: int, output: Path, count: int, plans: int, seed: int, threads: int | None) -> None:
     """Search at which times a plan of few steps evaluates the network best, and make it the file's default plan.
 
@@ -39,7 +42,7 @@ def tune(model: Path, steps: int, output: Path, count: int, plans: int, seed: in
     if output.resolve() == model.resolve():
         raise UsageError(f"-o: {output} is the file that is tuned")
     check_writable(output)
-    loaded = Model.open(model, threads=threads)
+    loaded = Model.open(file_of(model), threads=threads)
     tuned_file.require_reproduced(loaded)  # before the search, not after it
     found = tuning.tune(loaded, steps, count=count, seed=seed, budget=plans, say=say)
     write_atomically(output, tuned_file.with_plan(loaded, found))

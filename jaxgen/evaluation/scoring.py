@@ -63,7 +63,10 @@ def generated(
     """The first `count` images of a seed: uint8 [N, H, W, C]."""
     stage = f"{count} images of {model.name}" + (f", --steps {settings.steps}" if settings.steps else "")
     parts: list[np.ndarray] = []
-    tell(stage, 0, count)
+    if getattr(model, "compiles", False):
+        tell(f"compiling, for {stage}", 0, 0)  # until the first images are there
+    else:
+        tell(stage, 0, count)
     for part in model.batches(count, seed=seed, settings=settings, batch_size=batch_size):
         parts.append(part)
         tell(stage, sum(map(len, parts)), count)

@@ -14,7 +14,9 @@ from jaxgen.inference.sampler_graph import Inputs as Inputs, SamplerGraph
 from jaxgen.sampling import sampler_spec
 from jaxgen.sampling.sampler_spec import SamplerSpec
 
-Label = int | Literal["all"]  # a class's number, -1 for none; "all": each image's index modulo the classes
+# A class's number, -1 for none; several, or "all": in turn, by each image's index modulo their number.
+Label = int | Literal["all"] | tuple[int, ...]
+NAMED = 20  # classes in a message, at most
 
 
 class Model(SamplerGraph):
@@ -74,7 +76,8 @@ class Model(SamplerGraph):
         name = str(text)
         if name.isdecimal() and len(name) <= 9 and int(name) < len(self.classes):
             return int(name)
-        known = f"0 to {len(self.classes) - 1}: {', '.join(self.classes)}"
+        more = ", ..." if len(self.classes) > NAMED else ""
+        known = f"0 to {len(self.classes) - 1}: {', '.join(self.classes[:NAMED])}{more}"
         raise UsageError(f"label must be a class ({known}), got {name[:60]!r}{nearest(name[:60], self.classes)}")
 
     def stream(
@@ -132,4 +135,6 @@ class Model(SamplerGraph):
             if label not in (-1, None):
                 raise self.unconditional("label")
             return None
+        if isinstance(label, tuple):
+            return np.array(label)[index % len(label)]
         return index % len(self.classes) if label == "all" else np.full(len(index), label)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from jaxgen.errors import JaxgenError
 from jaxgen.images import png_text
+from jaxgen.inference.sheets import AS_IT_IS, Layout
 from jaxgen.sampling.sampler_spec import SamplerSpec
 
 PROVENANCE_KEY = "jaxgen"  # of the PNG text chunk
@@ -24,12 +25,13 @@ class Provenance:
     seed: int | None  # None: a latent was given, and no noise was needed
     index: int = 0  # of the first image
     count: int = 1
-    label: int | Literal["all"] = -1  # -1: no class
+    label: int | Literal["all"] | tuple[int, ...] = -1  # -1: no class; several: in turn
     guidance: float | None = None
     plan: SamplerSpec | None = None  # None: the model samples in one evaluation
     latent: tuple[float, ...] | None = None
     untrained: bool = False
     palette: tuple[str, ...] = ()  # the colours that its pixels were snapped to; (): they were not
+    layout: Layout = AS_IT_IS  # of the images on it
 
     def record(self) -> dict[str, Any]:
         """The record that a PNG carries, and that `jaxgen replay` reads."""
@@ -40,11 +42,12 @@ class Provenance:
             "seed": self.seed,
             "index": self.index,
             "count": self.count,
-            "label": self.label,
+            "label": list(self.label) if isinstance(self.label, tuple) else self.label,
             "guidance": self.guidance,
             "plan": self.plan._asdict() if self.plan else None,
             **({"untrained": True} if self.untrained else {}),
             **({"palette": list(self.palette)} if self.palette else {}),
+            **self.layout.record(),
         }
 
     def fields(self) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from jaxgen.images import Target, grid, read_png, save_gif, save_jpeg, save_png
 from jaxgen.inference import sheets
 from jaxgen.inference.model import Model
 from jaxgen.inference.provenance import provenance_text
-from jaxgen.inference.request import Request
+from jaxgen.inference.request import Request as Request
 from jaxgen.inference.runtime import How
+from jaxgen.inference.sheets import Layout as Layout
 from jaxgen.inference.verify import compare_images, same_images, scheme_of
 
 MAX_MOVING = 256  # images in a GIF
@@ -68,10 +69,10 @@ def replay(image: Path, provenance: Mapping[str, Any], model_path: Path, **how: 
         )
     try:
         request = Request.from_provenance(model, provenance)
-        sheets.require_capacity(model.shape, request.count)
+        sheets.require_capacity(model.shape, request.count, layout=request.layout)
     except JaxgenError as err:
         raise JaxgenError(f"{image}: its provenance is not understood: {err}") from err
-    again = sheets.sheet(_images(model, request, 64))
+    again = sheets.sheet(_images(model, request, 64), layout=request.layout)
     if not same_images(again, before, scheme_of(model.artifact)):
         raise JaxgenError(
             f"{image} is not what {model_path} samples here: either it was changed after it was sampled, "
@@ -104,15 +105,20 @@ def _check_folder(folder: Path) -> None:
         raise JaxgenError(f"{folder}: cannot be written: no permission in {there}")
 
 
+def _sheet(model: Model, request: Request, batch_size: int) -> np.ndarray:
+    sheets.require_capacity(model.shape, request.count, layout=request.layout)
+    images = _images(model, request, batch_size)
+    return sheets.sheet(images, untrained=model.untrained, layout=request.layout)
+
+
 def _write_sheet(model: Model, request: Request, batch_size: int, output: str | BinaryIO) -> None:
-    sheets.require_capacity(model.shape, request.count)
+    request = request.on_a_sheet(model)
     text = provenance_text(request.provenance(model, request.first, request.count).record())
-    save_png(output, sheets.sheet(_images(model, request, batch_size), untrained=model.untrained), text)
+    save_png(output, _sheet(model, request, batch_size), text)
 
 
 def _write_jpeg(model: Model, request: Request, batch_size: int, output: str) -> None:
-    sheets.require_capacity(model.shape, request.count)
-    save_jpeg(output, sheets.sheet(_images(model, request, batch_size), untrained=model.untrained))
+    save_jpeg(output, _sheet(model, request.on_a_sheet(model), batch_size))
 
 
 def _write_stdout(model: Model, request: Request, batch_size: int, output: str) -> None:
@@ -122,6 +128,7 @@ def _write_stdout(model: Model, request: Request, batch_size: int, output: str) 
 
 def _write_folder(model: Model, request: Request, batch_size: int, output: str) -> None:
     """Write a PNG of each image, batch by batch; each appears whole, and the folder with the first of them."""
+    _refuse_layout(request, "columns")
     folder = Path(output)
     index = request.first
     for images in request.batches(model, batch_size):
@@ -131,12 +138,14 @@ def _write_folder(model: Model, request: Request, batch_size: int, output: str) 
             raise JaxgenError(f"{output}: cannot be written: {err.strerror}") from err
         for image in images:
             provenance = request.provenance(model, index)
-            save_png(folder / provenance.file_name, image, provenance_text(provenance.record()))
+            single = sheets.sheet(image[None], layout=request.layout)
+            save_png(folder / provenance.file_name, single, provenance_text(provenance.record()))
             index += 1
 
 
 def _write_images(model: Model, request: Request, batch_size: int, output: str) -> None:
     """Write an array batch by batch, so that a million images need no more memory than one batch."""
+    _refuse_layout(request, "columns", "scale")
     header = {"descr": "|u1", "fortran_order": False, "shape": (request.count, *model.shape)}
 
     def write(stream: BinaryIO) -> None:
@@ -148,19 +157,35 @@ def _write_images(model: Model, request: Request, batch_size: int, output: str) 
 
 
 def _write_gif(model: Model, request: Request, batch_size: int, output: str) -> None:
-    sheets.require_capacity(model.shape, request.count)
+    request = request.on_a_sheet(model)
+    sheets.require_capacity(model.shape, request.count, layout=request.layout)
     plan = request.plan(model)
     if plan is None:
         raise UsageError(
             f"{model.artifact.path} samples in one evaluation, so there is no way from noise to images to show; "
             "for a walk between two images: jaxgen latent interpolate -o walk.gif"
         )
-    *frames, last = model.frames(
+    total, frames = min(FRAMES, len(plan) + 1), []
+    for images in model.frames(
         request.count, FRAMES, seed=request.seed, first=request.first, label=request.label,
         guidance=request.guidance, plan=plan,
-    )  # fmt: skip
-    pages = [*frames, request.snapped(last)]  # what comes before is noise, of every colour
-    save_gif(output, np.stack([sheets.marked(grid(images), untrained=model.untrained) for images in pages]))
+    ):  # fmt: skip
+        frames.append(images)
+        request.progress(len(frames), total)
+    frames[-1] = request.snapped(frames[-1])  # what comes before is noise, of every colour
+    save_gif(output, np.stack([_page(images, request, model) for images in frames]))
+
+
+def _page(images: np.ndarray, request: Request, model: Model) -> np.ndarray:
+    columns, scale = request.layout
+    return sheets.marked(grid(images, columns=columns, scale=scale), untrained=model.untrained)
+
+
+def _refuse_layout(request: Request, *names: str) -> None:
+    """Raise UsageError for a layout of what is no sheet."""
+    for name in names:
+        if getattr(request.layout, name) is not None:
+            raise UsageError(f"--{name} lays out a sheet: give it with -o FILE.png, .jpg or .gif")
 
 
 # --- rows of images, which latent tools make

@@ -76,12 +76,13 @@ def between_seeds(
 ) -> Array:
     """Paths from images 0 to rows - 1 of each seed to the next: uint8 [rows, len(seeds) - 1, frames, H, W, C].
 
-    label: [rows], None for unconditional models.
+    label: [rows], or [rows, len(seeds)] where each seed has a class, which then changes halfway; None for unconditional
+    models.
     """
     points = np.stack([space.of_seed(seed, np.arange(rows)) for seed in seeds])  # [seeds, rows, *shape]
-    return np.stack(
-        [decode_walk(space, walk(points[:, row], frames, path), _same(label, row, len(seeds))) for row in range(rows)]
-    )
+    ends = [None] * rows if label is None else np.broadcast_to(label.reshape(rows, -1), (rows, len(seeds)))
+    walks = zip(points.swapaxes(0, 1), ends, strict=True)
+    return np.stack([decode_walk(space, walk(row, frames, path), label) for row, label in walks])
 
 
 def between_images(space: Space, images: Array, frames: int, path: InterpolationPath, label: Array | None) -> Array:
@@ -143,10 +144,6 @@ def _numbers(text: str, option: str, end: int) -> list[int]:
     if not all(word.isdecimal() and len(word) <= 10 and int(word) < end for word in words):
         raise UsageError(f"{option} takes numbers from 0 to {end - 1} with commas between, got {text!r}")
     return [int(word) for word in words]
-
-
-def _same(label: Array | None, row: int, count: int) -> Array | None:
-    return None if label is None else np.full(count, label[row])
 
 
 def decode_walk(space: Space, latents: Array, label: Array | None) -> Array:

@@ -168,6 +168,24 @@ class RunFolder:
                 with suppress(OSError):
                     self.path.rmdir()  # succeeds if it is still empty: the run was refused, or stopped at its start
 
+    def is_free(self) -> bool:
+        """Whether it is certain that no process trains here."""
+        if sys.platform == "win32":
+            return False
+        import fcntl
+
+        try:
+            handle = os.open(self.path, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            return False
+        finally:
+            os.close(handle)
+
     def write(
         self, config: Config, data_dir: Path | None, classes: Sequence[str] = (), classifier: Path | None = None,
         teacher: Path | None = None, imported: Mapping[str, str] | None = None,

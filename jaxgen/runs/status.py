@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+from jaxgen import __version__
 from jaxgen.config import Config
 from jaxgen.errors import JaxgenError
 from jaxgen.files import write_atomically
@@ -99,6 +101,20 @@ def saved_checkpoints(run: RunFolder) -> list[Checkpoint]:
         )
         for folder in folders
     ]
+
+
+def newest_checkpoint_hash(run: RunFolder) -> str:
+    """64 hex digits that change with the newest checkpoint of a run and whatever else its model file holds.
+
+    That is the config, the class names and colours, its sources and this version of jaxgen. Raises JaxgenError if there
+    is no checkpoint.
+    """
+    seals = sorted(run.checkpoints.glob(f"[0-9]*/{SEAL}"), key=lambda seal: (len(seal.parent.name), seal.parent.name))
+    if not seals:
+        raise JaxgenError(f"{run.path}: no checkpoint yet; train it first: jaxgen train --resume {run.path}")
+    names = json.dumps([__version__, run.classes(), run.palette(), run.imported(), run.teacher_record()])
+    content = b"\0".join([seals[-1].read_bytes(), run.config_file.read_bytes(), names.encode()])
+    return hashlib.sha256(content).hexdigest()
 
 
 def _sealed(folder: Path, name: str) -> float | None:

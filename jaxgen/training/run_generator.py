@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,7 @@ class RunGenerator:
     folder: Path
     trained: Trained
     network: Network
+    compiles: ClassVar[bool] = True  # before its first images
 
     @classmethod
     def open(cls, folder: Path, say: Callable[[str], None] | None = None) -> Self:

@@ -12,7 +12,8 @@ from typing import Any, Self
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from jaxgen.errors import extra
 from jaxgen.images import save_png
@@ -32,15 +33,16 @@ class RunLogger:
         self._log = run.metrics_file.open("a") if main else None
         self._clock = time.perf_counter()
         self._clock_step = self._step = start
+        self._foretold = False  # how long it takes
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            _Doing(),
             BarColumn(),
             TextColumn("{task.completed:.0f}/{task.total:.0f}  loss {task.fields[loss]}  {task.fields[speed]}"),
             TimeRemainingColumn(),
             console=self._console,
             disable=not (main and self._console.is_terminal),
         )
-        self._task = self._bar.add_task("training", total=total, completed=start, loss="-", speed="")
+        self._task = self._bar.add_task("training", total=total, completed=start, loss="-", speed="", since=None)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -61,13 +63,13 @@ class RunLogger:
     def compiling(self, step: int) -> None:
         """Say that the steps after `step` are being compiled."""
         self.restart_clock(step)
-        self._bar.update(self._task, description="compiling")
+        self._bar.update(self._task, description="compiling", since=self._clock)
         if not self._console.is_terminal:
             self.say("compiling")
 
     def compiled(self, step: int) -> None:
         """Say how long it took."""
-        self._bar.update(self._task, description="training")
+        self._bar.update(self._task, description="training", since=None)
         self.say(f"compiled in {time.perf_counter() - self._clock:.1f} s")
         self.restart_clock(step)
 
@@ -79,6 +81,7 @@ class RunLogger:
         """Log metrics [K] of the steps first .. first + K - 1: every `log_every`-th and the last are written."""
         count = len(metrics["loss"])
         done = self._step = first + count - 1
+        self._foretell(done)
         self._bar.update(self._task, completed=done, loss=f"{metrics['loss'][-1]:.4f}")
         due = [i for i in range(count) if (first + i) % self._every == 0 or first + i == self._total]
         if not due:
@@ -94,6 +97,16 @@ class RunLogger:
             shown = ["loss", *(name for name in metrics if name not in ("loss", "lr") and "grad_norm" not in name)]
             values_text = "  ".join(f"{name} {metrics[name][-1]:.4f}" for name in shown)
             self.say(f"step {done}/{self._total}  {values_text}  {speed:,.0f} images/s  {duration(left)} left")
+
+    def _foretell(self, done: int) -> None:
+        """Say on a terminal, once and as soon as it is known, how long the run takes; a pipe hears it often."""
+        seconds = time.perf_counter() - self._clock
+        if self._foretold or seconds < 1 or not self._console.is_terminal:
+            return
+        self._foretold = True
+        speed = (done - self._clock_step) * self._batch / seconds
+        left = duration((self._total - done) * self._batch / max(speed, 1e-9))
+        self.say(f"about {left} to go, at {speed:,.0f} images/s as measured in the first steps")
 
     def _write_status(self, state: Any, speed: float | None = None, left: float | None = None) -> None:
         if self._log:  # only in the first process
@@ -124,6 +137,14 @@ class RunLogger:
                 save_png(self._run.samples / f"{step:08d}{ending}.png", image, {})
                 whole = np.broadcast_to(image, (*image.shape[:2], 3))
                 self._board.add_image(name, whole, step, dataformats="HWC")
+
+
+class _Doing(ProgressColumn):
+    """What is being done, and while it compiles, the seconds that this has taken."""
+
+    def render(self, task: Task) -> Text:
+        since = task.fields["since"]
+        return Text(task.description + ("" if since is None else f" {time.perf_counter() - since:.0f} s"))
 
 
 @contextmanager
