@@ -20,6 +20,7 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import to_uint8, to_unit
 from jaxgen.models import network as networks, sampling
 from jaxgen.models.network import Params
+from jaxgen.models.numerics import root_key
 from jaxgen.training.diagnostics import ClassifierProbe, DiagnosticReport
 from jaxgen.training.families import FAMILIES
 from jaxgen.training.restore import load_trained
@@ -67,7 +68,7 @@ class Monitor:
         parts = [slice(start, start + BATCH) for start in range(0, len(scaled), BATCH)]
         rows = []
         for i, part in enumerate(parts):
-            value, terms = self._loss(params, scaled[part], labels[part], key=jax.random.key(i))
+            value, terms = self._loss(params, scaled[part], labels[part], key=root_key(i))
             rows.append({"loss": value, **terms})
         weights = [len(scaled[part]) for part in parts]
         return {name: float(np.average([float(row[name]) for row in rows], weights=weights)) for name in rows[0]}

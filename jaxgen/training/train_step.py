@@ -14,6 +14,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.config import Config, TrainingConfig
 from jaxgen.models.network import Network, Params
+from jaxgen.models.numerics import root_key
 
 Loss = Callable[..., tuple[Array, "Metrics"]]  # loss(params, images, labels, *, key, train) -> scalar, its terms
 Predictor = Callable[[Array, Array, Array], Array]  # x_t [B, H, W, C], times [B], labels [B] -> the prediction
@@ -108,7 +109,7 @@ def make_init(learner: Learner, mesh: Mesh) -> Callable[[Array], TrainState]:
 def abstract_state(learner: Learner, mesh: Mesh) -> TrainState:
     """Shapes, dtypes and shardings of a state, for restoring one; nothing is computed."""
     whole = NamedSharding(mesh, PartitionSpec())
-    shapes = jax.eval_shape(learner.init, jax.random.key(0))
+    shapes = jax.eval_shape(learner.init, root_key(0))
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), shapes)
 
 
