@@ -11,6 +11,7 @@ from jaxgen.cli.options import data_dir_option, json_option
 
 if TYPE_CHECKING:
     from jaxgen.config import Config
+    from jaxgen.runs.folder import RunFolder
 
 
 @click.command()
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key; may be repeated.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/PRESET]")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run, bit for bit.")
+@click.option(
+    "--accept-data", is_flag=True, help="Continue with other data than before, by the class names that were trained."
+)
 def train(
     model_name: str | None,
     preset: str | None,
@@ -67,21 +71,26 @@ def train(
     settings: tuple[str, ...],
     out: Path | None,
     resume: Path | None,
+    accept_data: bool,
 ) -> None:
     """Train a model. Repeating the command continues an interrupted run.
+
+    A run knows its data by class names, number, size and the hashes of some images: they may be elsewhere when it goes
+    on (--dataset, --data-dir), but not be others, unless --accept-data says so.
 
     \b
     jaxgen train --model ddpm
     jaxgen train --preset ddpm-mnist --data-dir ~/mnist --set training.steps=2000
     jaxgen train --preset cddpm-digits --eval-every 500
     jaxgen train --resume runs/ddpm-mnist
+    jaxgen train --resume runs/pets --dataset folder:/moved/pets
     """
     from jaxgen.errors import UsageError, extra
 
-    if resume and (model_name or preset or config_file or dataset or out):
+    if resume and (model_name or preset or config_file or out):
         raise UsageError(
-            "--resume takes the run's own config; it combines only with --set, --data-dir, --classifier, --teacher, "
-            "--eval-every, --eval-count and --extractor"
+            "--resume takes the run's own config; it combines only with --set, --dataset, --data-dir, --accept-data, "
+            "--classifier, --teacher, --eval-every, --eval-count and --extractor"
         )
     with extra("train"):
         from jaxgen.runs.evaluation import EvaluationRequest
@@ -93,15 +102,16 @@ def train(
     with stop.handled():
         if resume:
             run = RunFolder(resume)
-            config = _resumed(run.config(), settings)
-            data_dir = data_dir or run.data_dir()
+            config = _resumed(run.config(), dataset, settings)
+            data_dir = _moved(run, config, data_dir)
         else:
             config = _chosen(model_name, preset, config_file, dataset, data_dir, settings)
             run = RunFolder(out or Path("runs") / config.name)
-        distributed.start(config)
+        distributed.start(config, run)
         last = run_training(
             config, run.path, data_dir=data_dir, classifier=classifier, teacher=teacher,
             evaluation=EvaluationRequest(eval_every, eval_count, extractor), stop=stop, resume=resume is not None,
+            accept_data=accept_data,
         )  # fmt: skip
     click.echo(last)
 
@@ -119,6 +129,7 @@ def _chosen(
 
     from jaxgen import config as configs
     from jaxgen.config import presets
+    from jaxgen.data.catalog import absolute
     from jaxgen.errors import UsageError
 
     if model_name and preset:
@@ -128,16 +139,26 @@ def _chosen(
     elif model_name:
         config = _for_dataset(model_name, dataset or _first_dataset(model_name), data_dir)
     elif config_file:
-        config = configs.load(config_file)
+        config = _read(config_file)
     else:
         raise UsageError("give --model, --preset or --config; 'jaxgen presets' lists the presets")
     if config_file and (preset or model_name):
-        config = configs.load(config_file, config)
-    if dataset and dataset.startswith("folder:"):  # absolute, so that the run can be resumed from anywhere
-        dataset = f"folder:{Path(dataset.removeprefix('folder:')).expanduser().absolute()}"
+        config = _read(config_file, config)
     if dataset:
         config = replace(config, data=replace(config.data, dataset=dataset))
-    return configs.override(config, settings)
+    config = configs.override(config, settings)
+    return replace(config, data=replace(config.data, dataset=absolute(config.data.dataset)))
+
+
+def _read(config_file: Path, base: Config | None = None) -> Config:
+    """The config of a TOML file, whose relative 'folder:PATH' is relative to that file."""
+    from dataclasses import replace
+
+    from jaxgen import config as configs
+    from jaxgen.data.catalog import absolute
+
+    config = configs.load(config_file, base)
+    return replace(config, data=replace(config.data, dataset=absolute(config.data.dataset, config_file.parent)))
 
 
 def _first_dataset(model_name: str) -> str:
@@ -161,17 +182,37 @@ def _for_dataset(model_name: str, dataset: str, data_dir: Path | None) -> Config
     return presets.for_dataset(model_name, dataset, size=size, channels=channels or 3, class_count=count)
 
 
-def _resumed(config: Config, settings: tuple[str, ...]) -> Config:
-    """A run's config with changed training settings; other keys cannot change on resume."""
+def _resumed(config: Config, dataset: str | None, settings: tuple[str, ...]) -> Config:
+    """A run's config with changed training settings, and the place of its data; other keys cannot change on resume."""
+    from dataclasses import replace
+
     from jaxgen import config as configs
+    from jaxgen.data.catalog import absolute
     from jaxgen.errors import UsageError
     from jaxgen.runs.folder import may_change
 
     changed = configs.override(config, settings)
+    place = absolute(dataset or changed.data.dataset)
+    changed = replace(changed, data=replace(changed.data, dataset=place))
     for key, (old, new) in configs.differences(config, changed).items():
         if not may_change(key):
             raise UsageError(f"{key} cannot change from {old} to {new} when a run is resumed; start a new run")
     return changed
+
+
+def _moved(run: RunFolder, config: Config, data_dir: Path | None) -> Path | None:
+    """The folder of datasets of a run that goes on; raises UsageError if it is named for data that do not lie there."""
+    from click.core import ParameterSource
+
+    from jaxgen.errors import UsageError
+
+    named = click.get_current_context().get_parameter_source("data_dir") is ParameterSource.COMMANDLINE
+    if named and config.data.dataset.startswith("folder:"):
+        raise UsageError(
+            f"--data-dir is for datasets by name, and {run.path} was trained on {config.data.dataset}: "
+            "if that was moved, name it by --dataset folder:PATH"
+        )
+    return data_dir or run.data_dir()
 
 
 @click.command()

@@ -18,8 +18,8 @@ def require_finite(latents: Array, what: str = "latents") -> None:
     rows = np.isfinite(latents).reshape(len(latents), -1).all(1)
     if not rows.all():
         raise JaxgenError(
-            f"{np.count_nonzero(~rows)} of {len(rows)} {what} are not finite (NaN or infinite): the model's weights are "
-            "damaged or have diverged"
+            f"{np.count_nonzero(~rows)} of {len(rows)} {what} are not finite (NaN or infinite): "
+            "the model's weights are damaged or have diverged"
         )
 
 
@@ -33,9 +33,10 @@ def require_different(latents: Array, what: str, least: int) -> None:
     if found < least:
         have = f"all {len(latents)} are equal" if found == 1 and len(latents) > 1 else f"got {found}"
         raise UsageError(f"{what} needs {least} or more different latents: {have}")
-    if np.abs(latents).max() > LARGEST:
-        raise JaxgenError(f"{what} needs latents up to {LARGEST:g}, got {np.abs(latents).max():.3g}; the model's weights "
-                          "have diverged")  # fmt: skip
+    if (largest := np.abs(latents).max()) > LARGEST:
+        raise JaxgenError(
+            f"{what} needs latents up to {LARGEST:g}, got {largest:.3g}; its weights have diverged"
+        )
 
 
 def different(latents: Array) -> int:
