@@ -56,10 +56,15 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Turn a failed import inside the block into "run: pip install 'jaxgen[name]'"."""
+    """Turn a failed import inside the block into a MissingExtra that says how to install the extra."""
     try:
         yield
     except ModuleNotFoundError as err:
         if (err.name or "").split(".")[0] in {"jaxgen", ""}:
             raise
-        raise MissingExtra(f"this needs {err.name}, which is not installed; run: pip install 'jaxgen[{name}]'") from err
+        raise MissingExtra(f"this needs {err.name}, which is not installed; {installing(name)}") from err
+
+
+def installing(extra_name: str) -> str:
+    """How to install an extra: from a clone, since jaxgen is on no package index yet."""
+    return f"in a clone of jaxgen, run: pip install -e '.[{extra_name}]'"

@@ -91,7 +91,7 @@ def bench(
     jaxgen bench model.onnx --runtime openvino --only-onnxruntime
     jaxgen bench model.onnx --batch-sizes 64 --steps 20 --threads 2
     """
-    from jaxgen.errors import MissingExtra, extra
+    from jaxgen.errors import MissingExtra, extra, installing
     from jaxgen.inference import benchmark as benches
     from jaxgen.inference.model import Model
     from jaxgen.inference.runtime import other
@@ -112,7 +112,7 @@ def bench(
             say("preparing PyTorch, TorchScript and JAX")
             runtimes |= rival_samplers(loaded, threads)
         except MissingExtra:
-            say("onnxruntime only; for PyTorch, TorchScript and JAX: pip install 'jaxgen[export]'")
+            say(f"onnxruntime only; for PyTorch, TorchScript and JAX, {installing('export')}")
     result = benches.bench(
         loaded, runtimes, batch_sizes=sizes, steps=counts, repeats=repeats, threads=threads, say=say
     )  # fmt: skip

@@ -34,9 +34,7 @@ def require_different(latents: Array, what: str, least: int) -> None:
         have = f"all {len(latents)} are equal" if found == 1 and len(latents) > 1 else f"got {found}"
         raise UsageError(f"{what} needs {least} or more different latents: {have}")
     if (largest := np.abs(latents).max()) > LARGEST:
-        raise JaxgenError(
-            f"{what} needs latents up to {LARGEST:g}, got {largest:.3g}; its weights have diverged"
-        )
+        raise JaxgenError(f"{what} needs latents up to {LARGEST:g}, got {largest:.3g}; its weights have diverged")
 
 
 def different(latents: Array) -> int:

@@ -259,7 +259,7 @@ def test_fitting_without_its_extras_says_what_to_install(plain, tmp_path):
         [sys.executable, "-c", code, "eval", "mine.npy", "--dataset", plain, "--fit-extractor"],
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
-    want = "jaxgen: this needs torch, which is not installed; run: pip install 'jaxgen[export]'\n"
+    want = "jaxgen: this needs torch, which is not installed; in a clone of jaxgen, run: pip install -e '.[export]'\n"
     assert (done.returncode, done.stdout, done.stderr) == (4, "", want)
 
 

@@ -126,7 +126,7 @@ def test_latents_that_are_equal_are_one_line_before_native_code(method, case):
 def test_latents_that_are_not_finite_are_one_line_before_native_code(method, value):
     latents = NORMALS.astype(np.float32)
     latents[[1, 5], 2] = value
-    with pytest.raises(JaxgenError, match="^2 of 40 latents are not finite") as refused:
+    with pytest.raises(JaxgenError, match=r"^2 of 40 latents are not finite") as refused:
         METHODS[method](latents)
     assert refused.value.exit_code == 3
 

@@ -93,7 +93,7 @@ def test_command_that_crashes_says_so_in_words(tmp_path, monkeypatch):
     crashing.write_text("#!/bin/sh\nkill -SEGV $$\n")
     crashing.chmod(0o755)
     monkeypatch.setattr(background_jobs.sys, "executable", str(crashing))
-    with pytest.raises(JaxgenError, match="^'jaxgen latent' crashed: Segmentation fault$"):
+    with pytest.raises(JaxgenError, match=r"^'jaxgen latent' crashed: Segmentation fault$"):
         background_jobs.run(["latent", "map"], deadline=60)
 
 

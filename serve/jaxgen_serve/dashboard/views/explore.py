@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import streamlit as st
 
-from jaxgen.errors import JaxgenError, MissingExtra, UsageError
+from jaxgen.errors import JaxgenError, MissingExtra, UsageError, installing
 from jaxgen_serve.dashboard import background_jobs, loading
 from jaxgen_serve.dashboard.commands import Command, answer
 from jaxgen_serve.dashboard.models import LoadedModel
@@ -71,7 +71,7 @@ def _map(loaded: LoadedModel) -> Command | None:
         return _latent("map", ("--method", "manifold", "--side", str(side), *_label(loaded, "map")))
     method = st.selectbox("Method", ["plain", "pca", "tsne"] if flat else ["pca", "tsne"], key="method")
     if not find_spec("sklearn"):
-        raise MissingExtra("a map needs the images of a dataset; run: pip install 'jaxgen[train]'")
+        raise MissingExtra(f"a map needs the images of a dataset; {installing('train')}")
     words = ("--method", method, "--dataset", _dataset(loaded), "--count", str(MAPPED))
     return _latent("map", words)
 
