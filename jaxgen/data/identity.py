@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -37,6 +38,11 @@ class Identity:
             for image, label in zip(images, labels, strict=True)
         )  # fmt: skip
         return cls(classes=tuple(classes), count=count, shape=tuple(map(int, images.shape[1:])), records=records)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all of it: 64 hex digits."""
+        return hashlib.sha256(json.dumps(self.to_dict()).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """The identity as JSON."""

@@ -136,7 +136,7 @@ class Trainer:
         config: Config,
         run: RunFolder,
         data_dir: Path | None,
-        judge: Callable[[], ClassifierProbe | None],
+        judge: Callable[..., ClassifierProbe | None],
         teach: Callable[[], Teacher | None],
         evaluate: Callable[[], Evaluator | None],
         stop: StopSignal,
@@ -165,9 +165,10 @@ class Trainer:
         algorithm = learns(schedule=learning_rate(training, total))
         if state is None:
             state = make_init(algorithm, mesh)(root_key(training.seed))
+        probe = judge(identity=batches.identity)
         return cls(
             config=config, run=run, stop=stop, batches=batches,
-            monitor=Monitor(config, test, judge(), total, built=network if dtype == "float32" else None),
+            monitor=Monitor(config, test, probe, total, built=network if dtype == "float32" else None),
             evaluator=evaluator, state=state, start=start, total=total,
             sample_every=training.sample_every or batches.steps_per_epoch,
             checkpoint_every=training.checkpoint_every or training.checkpoint_epochs * batches.steps_per_epoch,
