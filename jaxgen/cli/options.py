@@ -7,9 +7,12 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from jaxgen.config import Config
 
 data_dir_option = click.option(
     "--data-dir",
@@ -32,6 +35,17 @@ class ModelPath(click.Path):
 
 MODEL = "MODEL.onnx|NAME"
 model_argument = click.argument("model", metavar=MODEL, type=ModelPath(path_type=Path))
+
+
+def read_config(file: Path, base: Config | None = None) -> Config:
+    """The config of a TOML file, as `jaxgen.config.load` reads it; a relative 'folder:PATH' is relative to the file."""
+    from dataclasses import replace
+
+    from jaxgen import config as configs
+    from jaxgen.data.catalog import absolute
+
+    config = configs.load(file, base)
+    return replace(config, data=replace(config.data, dataset=absolute(config.data.dataset, file.parent)))
 
 
 def _samplers() -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jaxgen.cli.options import data_dir_option, json_option
+from jaxgen.cli.options import data_dir_option, json_option, read_config
 
 if TYPE_CHECKING:
     from jaxgen.config import Config
@@ -139,26 +139,15 @@ def _chosen(
     elif model_name:
         config = _for_dataset(model_name, dataset or _first_dataset(model_name), data_dir)
     elif config_file:
-        config = _read(config_file)
+        config = read_config(config_file)
     else:
         raise UsageError("give --model, --preset or --config; 'jaxgen presets' lists the presets")
     if config_file and (preset or model_name):
-        config = _read(config_file, config)
+        config = read_config(config_file, config)
     if dataset:
         config = replace(config, data=replace(config.data, dataset=dataset))
     config = configs.override(config, settings)
     return replace(config, data=replace(config.data, dataset=absolute(config.data.dataset)))
-
-
-def _read(config_file: Path, base: Config | None = None) -> Config:
-    """The config of a TOML file, whose relative 'folder:PATH' is relative to that file."""
-    from dataclasses import replace
-
-    from jaxgen import config as configs
-    from jaxgen.data.catalog import absolute
-
-    config = configs.load(config_file, base)
-    return replace(config, data=replace(config.data, dataset=absolute(config.data.dataset, config_file.parent)))
 
 
 def _first_dataset(model_name: str) -> str:
