@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import jax
 import numpy as np
 import torch
 
@@ -15,6 +14,7 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.benchmark import PYTORCH, SampleFunction, unguided
 from jaxgen.inference.model import Model
 from jaxgen.models import network as networks
+from jaxgen.models.numerics import root_key
 from jaxgen.sampling import plan as plans, prng
 from jaxgen_export import bundle, runtimes, torch_models, weight_mapping
 
@@ -26,7 +26,7 @@ def rival_samplers(sampler: Model, threads: int | None = None) -> dict[str, Samp
     Their weights are random: speed does not depend on them, and they cannot be read back from a model file.
     """
     config = _config_of(sampler)
-    params = {name: np.asarray(value) for name, value in networks.build(config).init(jax.random.key(0)).items()}
+    params = {name: np.asarray(value) for name, value in networks.build(config).init(root_key(0)).items()}
     torch_model = torch_models.build(config)
     weight_mapping.load_into(torch_model, params)
     if threads:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from jaxgen.cli.help import group
 from jaxgen.cli.options import data_dir_option, json_option
+
+if TYPE_CHECKING:
+    from jaxgen.data import DatasetInfo
 
 
 @group()
@@ -33,7 +37,8 @@ def list_(data_dir: Path | None, as_json: bool) -> None:
         click.echo(json.dumps([dataclasses.asdict(info) for info in infos], indent=2))
         return
     for info in infos:
-        click.echo(f"{info.name:16} {_shape(info.shape):10} {'ready' if info.ready else 'to get':8} {info.title}")
+        state = "ready" if info.ready else "damaged" if info.problem else "to get"
+        click.echo(f"{info.name:16} {_shape(info.shape):10} {state:8} {info.title}")
     click.echo("folder:PATH      any         your own images; subfolders are classes")
     click.echo("any other name is looked up in TensorFlow Datasets", err=True)
 
@@ -62,7 +67,7 @@ def info(name: str, data_dir: Path | None, as_json: bool) -> None:
         "images": _shape(description.shape),
         "splits": ", ".join(f"{split} {count:,}" for split, count in splits.items()) or "unknown until it is prepared",
         "classes": f"{len(classes)}: {', '.join(classes)}" if classes else "none",
-        "ready": "yes" if description.ready else f"no; run: jaxgen data get {name}",
+        "ready": _ready(description, name),
     }
     for key, value in rows.items():
         click.echo(f"{key:10} {value}")
@@ -81,6 +86,12 @@ def get(name: str, data_dir: Path | None) -> None:
 
     folder = datasets.get(name, data_dir=data_dir)
     click.echo(folder if folder else f"{name} is ready: it needs no download")
+
+
+def _ready(about: DatasetInfo, name: str) -> str:
+    if about.problem:
+        return f"no; {about.problem}"
+    return "yes" if about.ready else f"no; run: jaxgen data get {name}"
 
 
 def _shape(shape: tuple[int | None, int | None, int | None] | None) -> str:

@@ -51,7 +51,7 @@ def distill(
         from jaxgen.training.trainer import train as run_training
     stop = StopSignal()
     with stop.handled():
-        distributed.start(config)
+        distributed.start(config, run)
         last = run_training(config, run.path, data_dir=data_dir or source.data_dir(), teacher=teacher, stop=stop)
     click.echo(f"next: jaxgen export {shlex.quote(str(run.path))} -o model.onnx", err=True)
     click.echo(last)

@@ -149,6 +149,7 @@ def _check(options: dict[str, Any]) -> None:
 def _score(subject: Generator, reader: Extractor, dataset: str, data_dir: Path | None, options: dict[str, Any]) -> None:
     """Sample, compare, print and draw."""
     from jaxgen.cli import eval_output
+    from jaxgen.data.identity import Identity
     from jaxgen.evaluation import earlier as reports_before, scoring
     from jaxgen.evaluation.generators import Settings
     from jaxgen.evaluation.metrics import require_covariance
@@ -162,14 +163,16 @@ def _score(subject: Generator, reader: Extractor, dataset: str, data_dir: Path |
     steps = [subject.evaluations(plan) for plan in plans]  # raises for what the model cannot do
     before = reports_before.read(options["compare"]) if options["compare"] else None
     if before:
-        reports_before.require_comparable(
-            options["compare"], before, extractor=reader.sha256, dataset=dataset, n=count
-        )  # fmt: skip
+        reports_before.require_comparable(options["compare"], before, extractor=reader.sha256, n=count)
     train, test = _real(dataset, data_dir, reader.shape)
+    identity = Identity.of(lambda rows: (train.images[rows], train.labels[rows]), len(train.images), train.classes)
+    if before:  # by the images, wherever they lie, or by the name in a report that does not tell them
+        known = {"data": identity.digest} if "data" in before else {"dataset": dataset}
+        reports_before.require_comparable(options["compare"], before, **known)
     scoring.require_possible(names, subject, reader, test)
     if "fid" in metrics:
         require_covariance(min(count, len(train.images)), reader.width)
-    context = {"target": subject.name, "dataset": dataset, "seed": seed}
+    context = {"target": subject.name, "dataset": dataset, "data": identity.digest, "seed": seed}
     tell = current()
     reference = Reference.of(
         train.images, test and (test.images, test.labels), reader, count=count, seed=seed, tell=tell

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from jaxgen.cli.help import command
-from jaxgen.cli.options import preset_names
+from jaxgen.cli.options import preset_names, read_config
 from jaxgen.cli.types import PATH, completes
 
 
@@ -33,7 +33,7 @@ def import_(weights: Path, preset: str | None, config_file: Path | None, names: 
     jaxgen import weights.pth --preset gan-mnist -o runs/theirs
     jaxgen import weights.pth --preset gan-mnist --map net=generator -o runs/theirs
     """
-    from jaxgen import config as configs, data
+    from jaxgen import data
     from jaxgen.config.presets import preset as preset_named
     from jaxgen.errors import JaxgenError, UsageError, extra
     from jaxgen.files import read_bytes
@@ -41,7 +41,7 @@ def import_(weights: Path, preset: str | None, config_file: Path | None, names: 
 
     if bool(preset) == bool(config_file):
         raise UsageError("give --preset or --config: the architecture of the weights")
-    config = preset_named(preset) if preset else configs.load(config_file or Path())
+    config = preset_named(preset) if preset else read_config(config_file or Path())
     mapping = {}
     for name in names:
         theirs, equals, ours = name.partition("=")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from jaxgen.cli.types import FilePath, IntRange, ModelPath
+
+if TYPE_CHECKING:
+    from jaxgen.config import Config
 
 data_dir_option = click.option(
     "--data-dir",
@@ -23,6 +27,17 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 MODEL = "MODEL.onnx|NAME"
 RUN_OR_MODEL = f"{MODEL}|RUN"
 model_argument = click.argument("model", metavar=RUN_OR_MODEL, type=ModelPath())
+
+
+def read_config(file: Path, base: Config | None = None) -> Config:
+    """The config of a TOML file, as `jaxgen.config.load` reads it; a relative 'folder:PATH' is relative to the file."""
+    from dataclasses import replace
+
+    from jaxgen import config as configs
+    from jaxgen.data.catalog import absolute
+
+    config = configs.load(file, base)
+    return replace(config, data=replace(config.data, dataset=absolute(config.data.dataset, file.parent)))
 
 
 def _samplers() -> list[str]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from jaxgen.cli.help import command
-from jaxgen.cli.options import data_dir_option, dataset_names, family_names, json_option, preset_names
+from jaxgen.cli.options import data_dir_option, dataset_names, family_names, json_option, preset_names, read_config
 from jaxgen.cli.types import PATH, IntRange, completes
 
 if TYPE_CHECKING:
     from jaxgen.config import Config
+    from jaxgen.runs.folder import RunFolder
 
 
 @command(doing=None)
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the config; repeatable.")
 @click.option("--out", type=PATH, help="The run's folder.  [default: runs/PRESET]")
 @click.option("--resume", type=PATH, metavar="RUN", help="Go on with a run where it stopped, bit for bit.")
+@click.option("--accept-data", is_flag=True, help="Go on with other data, by the class names that were trained.")
 def train(
     model_name: str | None,
     preset: str | None,
@@ -76,21 +78,26 @@ def train(
     settings: tuple[str, ...],
     out: Path | None,
     resume: Path | None,
+    accept_data: bool,
 ) -> None:
     """Train a model. Repeating the command continues an interrupted run.
+
+    A run knows its data by class names, number, size and the hashes of some images: they may be elsewhere when it goes
+    on (--dataset, --data-dir), but not be others, unless --accept-data says so.
 
     \b
     jaxgen train --model ddpm
     jaxgen train --preset ddpm-mnist --data-dir ~/mnist --set training.steps=2000
     jaxgen train --preset cddpm-digits --eval-every 500
     jaxgen train --resume runs/ddpm-mnist
+    jaxgen train --resume runs/pets --dataset folder:/moved/pets
     """
     from jaxgen.errors import UsageError, extra
 
-    if resume and (model_name or preset or config_file or dataset or out):
+    if resume and (model_name or preset or config_file or out):
         raise UsageError(
-            "--resume takes the run's own config; it combines only with --set, --data-dir, --classifier, --teacher, "
-            "--eval-every, --eval-count and --extractor"
+            "--resume takes the run's own config; it combines only with --set, --dataset, --data-dir, --accept-data, "
+            "--classifier, --teacher, --eval-every, --eval-count and --extractor"
         )
     with extra("train"):
         from jaxgen.runs import speed
@@ -103,17 +110,18 @@ def train(
     with stop.handled():
         if resume:
             run = RunFolder(resume)
-            config = _resumed(run.config(), settings)
-            data_dir = data_dir or run.data_dir()
+            config = _resumed(run.config(), dataset, settings)
+            data_dir = _moved(run, config, data_dir)
         else:
             config = _chosen(model_name, preset, config_file, dataset, data_dir, settings)
             run = RunFolder(out or Path("runs") / config.name)
             _foretell(config)
-        distributed.start(config)
+        distributed.start(config, run)
         try:
             last = run_training(
                 config, run.path, data_dir=data_dir, classifier=classifier, teacher=teacher,
                 evaluation=EvaluationRequest(eval_every, eval_count, extractor), stop=stop, resume=resume is not None,
+                accept_data=accept_data,
             )  # fmt: skip
         finally:
             speed.remember(config, run)
@@ -149,6 +157,7 @@ def _chosen(
 
     from jaxgen import config as configs
     from jaxgen.config import presets
+    from jaxgen.data.catalog import absolute
     from jaxgen.errors import UsageError
 
     if model_name and preset:
@@ -158,16 +167,15 @@ def _chosen(
     elif model_name:
         config = _for_dataset(model_name, dataset or _first_dataset(model_name), data_dir)
     elif config_file:
-        config = configs.load(config_file)
+        config = read_config(config_file)
     else:
         raise UsageError("give --model, --preset or --config; 'jaxgen presets' lists the presets")
     if config_file and (preset or model_name):
-        config = configs.load(config_file, config)
-    if dataset and dataset.startswith("folder:"):  # absolute, so that the run can be resumed from anywhere
-        dataset = f"folder:{Path(dataset.removeprefix('folder:')).expanduser().absolute()}"
+        config = read_config(config_file, config)
     if dataset:
         config = replace(config, data=replace(config.data, dataset=dataset))
-    return configs.override(config, settings)
+    config = configs.override(config, settings)
+    return replace(config, data=replace(config.data, dataset=absolute(config.data.dataset)))
 
 
 def _first_dataset(model_name: str) -> str:
@@ -191,17 +199,37 @@ def _for_dataset(model_name: str, dataset: str, data_dir: Path | None) -> Config
     return presets.for_dataset(model_name, dataset, size=size, channels=channels or 3, class_count=count)
 
 
-def _resumed(config: Config, settings: tuple[str, ...]) -> Config:
-    """A run's config with changed training settings; other keys cannot change on resume."""
+def _resumed(config: Config, dataset: str | None, settings: tuple[str, ...]) -> Config:
+    """A run's config with changed training settings, and the place of its data; other keys cannot change on resume."""
+    from dataclasses import replace
+
     from jaxgen import config as configs
+    from jaxgen.data.catalog import absolute
     from jaxgen.errors import UsageError
     from jaxgen.runs.folder import may_change
 
     changed = configs.override(config, settings)
+    place = absolute(dataset or changed.data.dataset)
+    changed = replace(changed, data=replace(changed.data, dataset=place))
     for key, (old, new) in configs.differences(config, changed).items():
         if not may_change(key):
             raise UsageError(f"{key} cannot change from {old} to {new} when a run is resumed; start a new run")
     return changed
+
+
+def _moved(run: RunFolder, config: Config, data_dir: Path | None) -> Path | None:
+    """The folder of datasets of a run that goes on; raises UsageError if it is named for data that do not lie there."""
+    from click.core import ParameterSource
+
+    from jaxgen.errors import UsageError
+
+    named = click.get_current_context().get_parameter_source("data_dir") is ParameterSource.COMMANDLINE
+    if named and config.data.dataset.startswith("folder:"):
+        raise UsageError(
+            f"--data-dir is for datasets by name, and {run.path} was trained on {config.data.dataset}: "
+            "if that was moved, name it by --dataset folder:PATH"
+        )
+    return data_dir or run.data_dir()
 
 
 @command(doing="reading")

@@ -8,11 +8,12 @@ from typing import Literal
 from jaxgen.config.schema import require
 
 LARGEST = 2**31 - 1  # step counters are int32 on the device
+RESUMABLE = {"resumable": True}  # metadata of a single key that a resumed run may change; False: of one that it may not
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    dataset: str = "digits"  # a name of `jaxgen data list`, or folder:PATH
+    dataset: str = field(default="digits", metadata=RESUMABLE)  # a name of `jaxgen data list`, or folder:PATH
     size: int = 8  # pixels per side; images are resized to it on loading
     channels: Literal[1, 3] = 1
     without: tuple[int, ...] = ()  # numbers of classes to leave out, for anomaly detection
@@ -25,9 +26,6 @@ class DataConfig:
     def __post_init__(self) -> None:
         require(all(label >= 0 for label in self.without), "data.without", "numbers of classes", self.without)
         require(1 <= self.size <= 1024, "data.size", "from 1 to 1024", self.size)
-
-
-RESUMABLE = {"resumable": True}  # metadata of a single key that a resumed run may change; False: of one that it may not
 
 
 class Resumable:

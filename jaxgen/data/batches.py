@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxgen import palettes
 from jaxgen.data.dataset import Dataset, Images
+from jaxgen.data.identity import Identity
 from jaxgen.data.transforms import fit
 from jaxgen.errors import UsageError, extra
 
@@ -35,6 +36,11 @@ class Batches(Protocol):
     @property
     def palette(self) -> tuple[str, ...]:
         """The colours of all images as '#rrggbb', if they are few enough for `jaxgen.palettes` and in memory."""
+        ...
+
+    @property
+    def identity(self) -> Identity:
+        """What tells these images from others, wherever they lie."""
         ...
 
     def __getitem__(self, step: int) -> Batch:
@@ -90,6 +96,11 @@ class ArrayBatches:
         found = palettes.of_images(self._data.images)
         return () if found is None else tuple(palettes.to_text(found))
 
+    @property
+    def identity(self) -> Identity:
+        images, labels = self._data.images, self._data.labels
+        return Identity.of(lambda rows: (images[rows], labels[rows]), len(images), self.classes)
+
     def __getitem__(self, step: int) -> Batch:
         epoch, step_in_epoch = divmod(_checked(step), self.steps_per_epoch)
         rows = self._order(epoch)[self._share.rows(step_in_epoch)]
@@ -123,12 +134,42 @@ class StreamedBatches:
         rows = grain.MapDataset.range(len(images)).shuffle(seed=scattered).slice(whole).batch(share.local_size)
         self._batches = rows.map(self._read)
 
+    @property
+    def identity(self) -> Identity:
+        return Identity.of(lambda rows: self._read(np.array(rows, np.int64)), len(self._images), self.classes)
+
     def __getitem__(self, step: int) -> Batch:
         return self._batches[_checked(step) * self._share.process_count + self._share.process_index]
 
     def _read(self, rows: np.ndarray) -> Batch:
         size, _, channels = self.shape
         return read_all(self._images, rows.tolist(), size, channels)
+
+
+class RenamedBatches:
+    """Batches whose labels are those of other class names: those by which a run was trained before."""
+
+    def __init__(self, batches: Batches, classes: Sequence[str], numbers: np.ndarray) -> None:
+        """numbers: of each class of `batches`, its number among `classes`, -1 for none; see `renumbered`."""
+        self._batches, self._numbers = batches, numbers
+        self.steps_per_epoch, self.shape, self.classes = batches.steps_per_epoch, batches.shape, tuple(classes)
+
+    @property
+    def palette(self) -> tuple[str, ...]:
+        return self._batches.palette
+
+    @property
+    def identity(self) -> Identity:
+        return self._batches.identity
+
+    def __getitem__(self, step: int) -> Batch:
+        images, labels = self._batches[step]
+        return images, renumbered(labels, self._numbers)
+
+
+def renumbered(labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Labels [N] by a table of numbers [K]; -1, no class, stays."""
+    return np.append(numbers, -1).astype(np.int32)[labels]
 
 
 def read_all(source: Images, rows: Sequence[int], size: int, channels: int) -> Batch:

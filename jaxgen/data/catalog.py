@@ -92,6 +92,17 @@ def batches(
     return ArrayBatches(_in_memory(opened, size, channels), share, seed=seed)
 
 
+def absolute(name: str, folder: Path | None = None) -> str:
+    """The name of a dataset, with the path of a 'folder:PATH' made absolute, so that it is the same from anywhere.
+
+    folder: what a relative path is relative to, None: the present folder.
+    """
+    kind, colon, path = name.partition(":")
+    if kind != "folder" or not colon:
+        return name
+    return f"folder:{(folder or Path()).absolute() / Path(path).expanduser()}"
+
+
 def source(name: str) -> Source:
     """The source of a dataset: built in, a folder, or TFDS, which raises later if it does not know the name."""
     kind, colon, path = name.partition(":")

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxgen.data import idx
 from jaxgen.data.cache import find_prepared, user_folder, writable_root
-from jaxgen.data.dataset import Dataset, DatasetInfo
+from jaxgen.data.dataset import Dataset, DatasetInfo, found_here
 from jaxgen.data.decode import decode
 from jaxgen.data.tfds import TfdsImages
 from jaxgen.data.tfds_writer import Examples, png, prepare
@@ -33,19 +33,19 @@ class CryptoPunks:
         self._sha256 = sheet_sha256
 
     def info(self, data_dir: Path | None) -> DatasetInfo:
+        ready, problem = found_here(lambda: any(found is not None for found in self._find(data_dir)))
         return DatasetInfo(
             name="cryptopunks",
             title="24x24 pixel-art faces",
             source="Larva Labs, repository larvalabs/cryptopunks; artwork copyright Yuga Labs",
             shape=(TILE, TILE, 3),
             splits={"train": 9_000, "test": 1_000},
-            ready=find_prepared("cryptopunks", data_dir) is not None or _find_sheet(data_dir) is not None,
+            ready=ready,
+            problem=problem,
         )
 
     def get(self, data_dir: Path | None) -> Path:
-        sheet = _find_sheet(data_dir)
-        content = None if sheet is None else _read_checked(sheet, self._sha256)  # each time: 1 ms
-        folder = find_prepared("cryptopunks", data_dir)
+        content, folder = self._find(data_dir)
         if folder is not None:
             return folder
         if content is None:
@@ -57,6 +57,12 @@ class CryptoPunks:
         print(f"preparing cryptopunks in {root} (once)", file=sys.stderr)
         tiles = cut_sheet(decode(content, SHEET))
         return prepare(_builder_class(), {split: _examples(tiles, split) for split in SPLITS}, root)
+
+    def _find(self, data_dir: Path | None) -> tuple[bytes | None, Path | None]:
+        """The sheet, checked each time (1 ms), and the folder of the prepared dataset, if they are here."""
+        sheet = _find_sheet(data_dir)
+        content = None if sheet is None else _read_checked(sheet, self._sha256)
+        return content, find_prepared("cryptopunks", data_dir)
 
     def open(self, split: str, data_dir: Path | None) -> Dataset:
         lookup(dict.fromkeys(SPLITS), split, "split of cryptopunks")

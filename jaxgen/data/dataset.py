@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
+from jaxgen.errors import JaxgenError
 
 Shape = tuple[int | None, int | None, int | None]  # height, width, channels; None: variable, or not known yet
 
@@ -22,7 +24,8 @@ class DatasetInfo:
     shape: Shape  # before any resizing
     classes: tuple[str, ...] = ()  # () without labels
     splits: dict[str, int]  # number of images in each known split
-    ready: bool  # whether it can be loaded without a download
+    ready: bool  # whether `get` and `load` would find it here, checked as they check it
+    problem: str = ""  # why they would fail on what is here; '' if nothing is wrong
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,15 @@ class Images(Protocol):
     def read(self, rows: Sequence[int]) -> list[tuple[np.ndarray, int]]:
         """The uint8 [H, W, C] image and the label (-1: none) of each row."""
         ...
+
+
+def found_here(look: Callable[[], bool]) -> tuple[bool, str]:
+    """Whether a dataset is ready, and what is wrong with what is here: `look` finds it as `get` does, and raises
+    JaxgenError where that would."""
+    try:
+        return look(), ""
+    except JaxgenError as err:
+        return False, str(err)
 
 
 class Source(Protocol):

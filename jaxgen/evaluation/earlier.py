@@ -15,6 +15,7 @@ MAX_BYTES = 2**24
 SAME = {
     "extractor": ("the extractor", "give the file of that hash by --extractor"),
     "dataset": ("the dataset", "score both on one"),
+    "data": ("the hash of the dataset's images", "score both on the same data"),
     "n": ("the number of images", "give -n"),
     "real": ("the number of real images", "score both on the same data"),
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxgen.errors import UsageError
+from jaxgen.errors import JaxgenError, UsageError
 
 Array = np.ndarray
 NEIGHBOURS = 5  # of the radius within which an image counts as like another (Naeem et al. 2020)
@@ -36,6 +36,8 @@ def frechet_distance(evidence: Evidence) -> float:
     Raises UsageError for fewer images than a covariance of full rank needs. Source: Heusel et al. 2017, equation 6.
     """
     require_covariance(min(len(evidence.real), len(evidence.generated)), evidence.real.shape[1])
+    if not (np.isfinite(evidence.real).all() and np.isfinite(evidence.generated).all()):
+        raise JaxgenError("the Frechet distance needs finite features; the extractor's weights are damaged")
     means = [features.mean(0) for features in (evidence.real, evidence.generated)]
     one, two = (np.cov(features, rowvar=False) for features in (evidence.real, evidence.generated))
     values, vectors = np.linalg.eigh(one)

@@ -236,7 +236,7 @@ def _extrapolated(evidence: Evidence) -> float:
         fewer = _some(replace(evidence, real=evidence.real[of_real[:count]]), order[:count])
         counts.append(count)
         values.append(frechet_distance(fewer))
-    if len(counts) < 2:
+    if len(set(counts)) < 2:
         return float("nan")
     _, at_zero = np.polyfit(1 / np.array(counts), values, 1)
     return float(at_zero)

@@ -65,8 +65,8 @@ class Predictor(OnnxModel):
         ]
         columns = zip(*parts, strict=True)
         outputs = {name: np.concatenate(column) for name, column in zip(self.outputs, columns, strict=True)}
-        if any(np.isnan(value).any() for value in outputs.values()):
-            raise JaxgenError(f"{self.artifact.path}: gives NaN; its weights have diverged")
+        if not all(np.isfinite(value).all() for value in outputs.values()):
+            raise JaxgenError(f"{self.artifact.path}: gives NaN or infinity; its weights have diverged")
         return outputs
 
     def _label(self, label: np.ndarray | None, count: int) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxgen.errors import UsageError, extra
 from jaxgen.images import BACKGROUND
+from jaxgen.latent.checks import require_different, require_finite
 
 Array = np.ndarray
 SHRINKAGE = 0.01  # of a covariance, by default
@@ -28,8 +29,10 @@ class LinearProbe:
 
         Least squares on targets of 1 and -1 would in few dimensions never choose a class between others (Hastie,
         Tibshirani & Friedman 2009, section 4.2). shrinkage: the share, from 0 to 1, of the covariance that is replaced
-        by its mean variance; directions without variance are ignored. Raises UsageError on fewer than 2 classes.
+        by its mean variance; directions without variance are ignored. Raises UsageError on fewer than 2 classes,
+        JaxgenError on latents that are not finite.
         """
+        require_finite(latents)
         known, class_index = np.unique(labels, return_inverse=True)
         if len(known) < 2:
             raise UsageError(f"a probe needs images of 2 or more classes, got {len(known)}")
@@ -55,11 +58,15 @@ class Clusters:
 
 
 def k_means(latents: Array, count: int, seed: int) -> Clusters:
-    """scikit-learn's k-means, the best of ten starts. Raises UsageError for more clusters than latents."""
+    """scikit-learn's k-means, the best of ten starts.
+
+    Raises UsageError for more clusters than different latents, JaxgenError for latents that are not finite.
+    """
     with extra("train"):
         from sklearn.cluster import KMeans
     if count > len(latents):
         raise UsageError(f"{count} clusters need as many images, got {len(latents)}")
+    require_different(latents, f"k-means with {count} clusters", count)
     fitted = KMeans(count, n_init=10, random_state=seed).fit(latents)
     return Clusters(fitted.labels_, np.linalg.norm(latents - fitted.cluster_centers_[fitted.labels_], axis=1))
 
@@ -81,10 +88,11 @@ def majorities(clusters: Array, labels: Array, count: int) -> list[tuple[int, in
 def pca(latents: Array) -> tuple[Array, Array]:
     """The first two principal components: coordinates [N, 2], and their shares of the variance [2].
 
-    Raises UsageError on fewer than 3 latents or 2 dimensions.
+    Raises UsageError on fewer than 3 latents or 2 dimensions, or if all are equal; JaxgenError if they are not finite.
     """
     if len(latents) < 3 or latents.shape[1] < 2:
         raise UsageError(f"PCA needs 3 or more latents of 2 or more dimensions, got {list(latents.shape)}")
+    require_different(latents, "PCA", 2)
     x = latents.astype(np.float64)
     x -= x.mean(0)
     _, sizes, directions = np.linalg.svd(x, full_matrices=False)
@@ -95,11 +103,18 @@ def pca(latents: Array) -> tuple[Array, Array]:
 
 
 def t_sne(latents: Array, seed: int) -> Array:
-    """scikit-learn's t-SNE: [N, 2]. Raises UsageError on fewer than 4 latents."""
+    """scikit-learn's t-SNE: [N, 2].
+
+    Raises UsageError on fewer than 4 different latents or 2 dimensions, JaxgenError if they are not finite. On equal
+    ones scikit-learn 1.9 ends the process by a segmentation fault, because it scales the start by their deviation.
+    """
     with extra("train"):
         from sklearn.manifold import TSNE
     if len(latents) < 4:
         raise UsageError(f"t-SNE needs 4 or more images, got {len(latents)}")
+    if latents.shape[1] < 2:
+        raise UsageError("t-SNE needs latents of 2 or more dimensions, got 1; try plain or pca of another model")
+    require_different(latents, "t-SNE", 4)
     perplexity = min(30.0, (len(latents) - 1) / 3)
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(latents.astype(np.float32))
 

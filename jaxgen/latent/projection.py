@@ -11,6 +11,7 @@ import numpy as np
 from jaxgen.errors import UsageError
 from jaxgen.images import grid, save_png
 from jaxgen.inference.provenance import provenance_text
+from jaxgen.latent.checks import require_finite
 from jaxgen.latent.inputs import Images
 from jaxgen.latent.interpolation import plane
 from jaxgen.latent.probes import pca, t_sne
@@ -23,6 +24,7 @@ Array = np.ndarray
 def _plain(latents: Array, seed: int) -> tuple[Array, str]:
     if latents.shape[1] != 2:
         raise UsageError(f"a plain map is of 2-D latents, and these have {latents.shape[1]} dimensions; try pca")
+    require_finite(latents)
     return latents, "latents"
 
 

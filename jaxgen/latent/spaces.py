@@ -12,6 +12,7 @@ from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.inference.model import Model
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.runtime import How
+from jaxgen.latent.checks import require_finite
 from jaxgen.latent.inputs import Images
 from jaxgen.latent.inversion import invert, reversible
 from jaxgen.sampling import sampler_spec
@@ -48,9 +49,15 @@ class Space(ABC):
         return image_noise(np.full(len(index), seed), index, 0, self.shape)
 
     def encode(self, images: Array, label: Array | None) -> Array:
-        """uint8 [N, H, W, C] -> latents. Raises UsageError if images cannot be encoded."""
+        """uint8 [N, H, W, C] -> latents.
+
+        Raises UsageError if images cannot be encoded, JaxgenError if the model makes latents of them that are not
+        finite.
+        """
         self.require_way_back()
-        return np.concatenate([self._encode(images[part], _part(label, part)) for part in _parts(len(images))])
+        latents = np.concatenate([self._encode(images[part], _part(label, part)) for part in _parts(len(images))])
+        require_finite(latents, f"latents of {self.name}")
+        return latents
 
     def decode(self, latents: Array, label: Array | None) -> Array:
         """Latents -> uint8 [N, H, W, C]; label: [N], None for unconditional models."""

@@ -20,6 +20,7 @@ from jaxgen.config import ClassifierConfig, Config, GANConfig, UNetConfig, VAECo
 from jaxgen.errors import JaxgenError
 from jaxgen.models.classifier import Classifier
 from jaxgen.models.gan import GAN
+from jaxgen.models.numerics import pin, root_key
 from jaxgen.models.unet import UNet
 from jaxgen.models.vae import VAE
 
@@ -49,14 +50,18 @@ class Network:
 
 
 def build(config: Config, dtype: str = "float32") -> Network:
-    """The network of a config; parameters are float32 for every dtype of the computation."""
+    """The network of a config; parameters are float32 for every dtype of the computation.
+
+    It pins JAX's settings, because all that a network computes depends on them: see `jaxgen.models.numerics.pin`.
+    """
+    pin()
 
     def module(key: Array) -> nnx.Module:
         make = MODULES[type(config.model)]
         data = config.data
         return make(config.model, data.size, data.channels, dtype=jnp.dtype(dtype), rngs=nnx.Rngs(params=key))
 
-    abstract = nnx.eval_shape(lambda: module(jax.random.key(0)))
+    abstract = nnx.eval_shape(lambda: module(root_key(0)))
     graph, _ = nnx.split(abstract)
     leaves = {_dotted(path): leaf for path, leaf in nnx.to_flat_state(nnx.state(abstract, WEIGHTS))}
     kinds = {name: type(leaf) for name, leaf in leaves.items()}
@@ -88,7 +93,7 @@ def build(config: Config, dtype: str = "float32") -> Network:
 def fresh(config: Config, seed: int = 0) -> dict[str, np.ndarray]:
     """The initial weights of a run, NumPy float32."""
     init = jax.jit(build(config).init)
-    return {name: np.asarray(value) for name, value in init(jax.random.key(seed)).items()}
+    return {name: np.asarray(value) for name, value in init(root_key(seed)).items()}
 
 
 WEIGHTS = nnx.Any(nnx.Param, nnx.BatchStat)

@@ -12,6 +12,7 @@ from jax import Array
 
 from jaxgen.config import Config
 from jaxgen.models.network import Params
+from jaxgen.models.numerics import root_key
 from jaxgen.sampling import sampler_spec
 
 State = tuple[Array, Array]  # x and the last x0, each [N, H, W, C]
@@ -22,7 +23,7 @@ def image_noise(seed: Array, index: Array, noise_index: Array | int, shape: tupl
     """Standard normals [N, *shape] of images `index` [N] of seeds `seed` [N], uint32; as in `jaxgen.sampling.prng`."""
 
     def one(seed: Array, index: Array) -> Array:
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), index), noise_index)
+        key = jax.random.fold_in(jax.random.fold_in(root_key(seed), index), noise_index)
         return jax.random.normal(key, shape, jnp.float32)
 
     with jax.threefry_partitionable(True):  # regardless of the environment's JAX_ variables

@@ -18,6 +18,7 @@ from jaxgen.config.common import Resumable
 from jaxgen.config.renames import Say, to_stderr
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
+from jaxgen.runs import sessions
 
 SEAL = "jaxgen.json"  # of a checkpoint: {"step", "score", "files": {relative path: sha256}}, and "fid" if measured
 
@@ -107,6 +108,19 @@ class RunFolder:
         record = self._environment().get("taught_by")
         return dict(record) if isinstance(record, dict) else {}
 
+    def data_record(self) -> object:
+        """What its training images are known by, as `jaxgen.data.identity.Identity.to_dict` gives it; None if an
+        earlier version did not record it."""
+        return self._environment().get("data")
+
+    def machine(self) -> dict[str, Any]:
+        """The machine of its newest session, with the keys of `sessions.MACHINE` that were recorded."""
+        return sessions.latest(self._environment())
+
+    def progress(self, batch_size: int) -> sessions.Progress:
+        """How many images its steps had; batch_size: for a run of an earlier version, which did not record it."""
+        return sessions.Progress.of(self._environment(), batch_size)
+
     def _path(self, key: str) -> Path | None:
         named = self._environment().get(key)
         return Path(named) if isinstance(named, str) else None
@@ -190,26 +204,38 @@ class RunFolder:
         self, config: Config, data_dir: Path | None, classes: Sequence[str] = (), classifier: Path | None = None,
         teacher: Path | None = None, imported: Mapping[str, str] | None = None,
         machine: Mapping[str, Any] | None = None, teacher_record: Mapping[str, Any] | None = None,
-        palette: Sequence[str] = (),
+        palette: Sequence[str] = (), data_record: Mapping[str, Any] | None = None, step: int = 0,
     ) -> None:  # fmt: skip
         """(Re)write the config and the environment: folders of data, classifier and teacher, class names and colours.
 
-        imported: as in `imported()`; None: unchanged. machine: versions and devices. teacher_record: as in
-        `teacher_record()`. Raises JaxgenError if they cannot be written.
+        imported: as in `imported()`; None: unchanged. machine: versions and devices of this session, which goes on at
+        `step`: that of the first session stays as it is, and a later one is added (see `jaxgen.runs.sessions`).
+        teacher_record, data_record: as in the methods of these names. Raises JaxgenError if they cannot be written.
         """
+        session = self._session(config, machine or {}, step)  # before the config is another one
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
         except OSError as err:
             raise JaxgenError(f"{self.samples}: cannot be made: {err.strerror}") from err
         write_atomically(self.config_file, configs.dumps(config).encode())
         folders = {"data_dir": data_dir, "classifier": classifier, "teacher": teacher}
-        environment = dict(machine or {}) | {key: path and str(Path(path).absolute()) for key, path in folders.items()}
+        environment = session | {key: path and str(Path(path).absolute()) for key, path in folders.items()}
         environment |= {"classes": list(classes), "palette": list(palette)}
+        if data_record:
+            environment["data"] = dict(data_record)
         if source := imported or self.imported():
             environment["imported"] = dict(source)
         if teacher_record:
             environment["taught_by"] = dict(teacher_record)
         write_atomically(self.environment_file, json.dumps(environment, indent=2).encode())
+
+    def _session(self, config: Config, machine: Mapping[str, Any], step: int) -> dict[str, Any]:
+        """The record of the sessions with the one of `machine`; a run without a checkpoint starts anew."""
+        size = config.training.batch_size
+        if not (self.exists() and self.checkpoints.is_dir()):
+            return sessions.first(machine, size)
+        before = self.config(say=lambda line: None).training.batch_size
+        return sessions.gone_on(self._environment(), machine, step=step, batch_size=size, before=before)
 
     def forget_after(self, step: int) -> None:
         """Drop the metrics of steps after `step`, because a run that resumes there writes them again."""

@@ -132,9 +132,29 @@ class Checkpoints:
 def _read(path: Path, like: Any) -> Any:
     try:
         with ocp.StandardCheckpointer() as reader:
+            _require_dtypes(path, reader.metadata(path.absolute() / "state").item_metadata.tree, like)
             return reader.restore(path.absolute() / "state", like)
     except (ValueError, KeyError, TypeError) as err:  # the bytes match their hashes, so the shapes differ
         raise JaxgenError(f"{path}: does not fit this config's network and optimiser: {one_line(err)}") from err
+
+
+def _require_dtypes(path: Path, saved: Any, like: Any) -> None:
+    """Raise JaxgenError if an array was saved with another dtype than it is to have: Orbax would cast it without a
+    word, float32 to int32 even. Arrays that only one of both has are left to Orbax, which refuses them."""
+    have, want = _dtypes(saved), _dtypes(like)
+    for name in sorted(have.keys() & want.keys()):
+        if have[name] != want[name]:
+            raise JaxgenError(
+                f"{path}: does not fit this config's network and optimiser: {name} was saved as {have[name]}, "
+                f"and is {want[name]}"
+            )
+
+
+def _dtypes(tree: Any) -> dict[str, str]:
+    """The dtype of each array of a tree, by its place: 'optimizer.1.mu.conv'. Named tuples were saved as dicts."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    name = partial(jax.tree_util.keystr, simple=True, separator=".")
+    return {name(place): str(leaf.dtype) for place, leaf in leaves if hasattr(leaf, "dtype")}
 
 
 def _hashes(path: Path) -> dict[str, str]:

@@ -13,13 +13,29 @@ from jaxgen import data
 from jaxgen.config import Config
 from jaxgen.data.batches import Batch
 from jaxgen.errors import UsageError
+from jaxgen.training.resuming import Past, renamed
 
 
-def open_data(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batch | None]:
+def open_data(
+    config: Config, data_dir: Path | None, past: Past | None = None
+) -> tuple[data.Batches, Batch | None]:  # fmt: skip
     """This process' training batches, and a fixed batch of up to `training.test_images` images of the test split.
 
-    The second is None without a test split. Raises UsageError if the classes of data and network differ.
+    The second is None without a test split. past: of a run that goes on, whose class names both then have.
+    Raises UsageError if the classes of data and network differ, or if these are not the data of the past.
     """
+    if past:
+        past.require_place(config.data.dataset)
+    batches, test = _opened(config, data_dir)
+    numbers = past.same_data(batches, config) if past else None
+    if past and numbers is not None:
+        batches, test = renamed(batches, test, past, numbers)
+    if config.class_count not in (0, len(batches.classes)):
+        raise _class_mismatch(config, len(batches.classes))
+    return batches, test
+
+
+def _opened(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batch | None]:
     name = config.data.dataset
     size, channels = config.data.size, config.data.channels
     load = partial(data.batches, data_dir=data_dir, size=size, channels=channels)
@@ -27,8 +43,6 @@ def open_data(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batc
         _source(config, "train", data_dir), config.training.batch_size, seed=config.training.seed,
         process_index=jax.process_index(), process_count=jax.process_count(),
     )  # fmt: skip
-    if config.class_count not in (0, len(batches.classes)):
-        raise _class_mismatch(config, len(batches.classes))
     if "test" not in data.info(name, data_dir=data_dir).splits:
         return batches, None
     test = _source(config, "test", data_dir)

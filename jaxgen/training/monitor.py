@@ -16,10 +16,13 @@ import numpy as np
 
 from jaxgen.config import Config
 from jaxgen.data.batches import Batch
+from jaxgen.data.identity import Identity
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import to_uint8, to_unit
 from jaxgen.models import network as networks, sampling
 from jaxgen.models.network import Params
+from jaxgen.models.numerics import root_key
+from jaxgen.runs.folder import RunFolder
 from jaxgen.training.diagnostics import ClassifierProbe, DiagnosticReport
 from jaxgen.training.families import FAMILIES
 from jaxgen.training.restore import load_trained
@@ -67,7 +70,7 @@ class Monitor:
         parts = [slice(start, start + BATCH) for start in range(0, len(scaled), BATCH)]
         rows = []
         for i, part in enumerate(parts):
-            value, terms = self._loss(params, scaled[part], labels[part], key=jax.random.key(i))
+            value, terms = self._loss(params, scaled[part], labels[part], key=root_key(i))
             rows.append({"loss": value, **terms})
         weights = [len(scaled[part]) for part in parts]
         return {name: float(np.average([float(row[name]) for row in rows], weights=weights)) for name in rows[0]}
@@ -115,16 +118,19 @@ class Monitor:
         return replace(report, scalars=finite, warnings=fresh)
 
 
-def classifier_probe(config: Config, classifier: Path | None, *, optional: bool = False) -> ClassifierProbe | None:
+def classifier_probe(
+    config: Config, classifier: Path | None, *, optional: bool = False, identity: Identity | None = None
+) -> ClassifierProbe | None:
     """A trained classifier, to classify the samples of a run; None if no run is named.
 
-    optional: if the classifier cannot be loaded, warn on stderr and return None.
+    optional: if the classifier cannot be loaded, warn on stderr and return None. identity: of the run's data, by which
+    a classifier of the same data is known wherever they lay when it was trained.
     Raises UsageError if the run is no classifier of this data, or if the family uses none.
     """
     if classifier is None:
         return None
     try:
-        return _judge(config, classifier)
+        return _judge(config, classifier, identity)
     except JaxgenError as err:
         if not optional:
             raise UsageError(f"--classifier: {err}") from err
@@ -133,12 +139,14 @@ def classifier_probe(config: Config, classifier: Path | None, *, optional: bool 
         return None
 
 
-def _judge(config: Config, classifier: Path) -> ClassifierProbe:
+def _judge(config: Config, classifier: Path, identity: Identity | None) -> ClassifierProbe:
     if not FAMILIES[config.family].judged:
         raise UsageError(f"it watches the classes of a GAN's samples; {config.name} is of family {config.family!r}")
     trained = load_trained(classifier)
     other = trained.config
-    if other.is_generator or (other.data.dataset, other.data.shape) != (config.data.dataset, config.data.shape):
+    known = identity is not None and identity == Identity.from_dict(RunFolder(classifier).data_record())
+    same = (known or other.data.dataset == config.data.dataset) and other.data.shape == config.data.shape
+    if other.is_generator or not same:
         expected = f"a classifier of {config.data.dataset} at {config.data.shape}"
         raise UsageError(f"{classifier} is not {expected}; train one: jaxgen train --model classifier")
     apply = jax.jit(networks.build(other).apply)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxgen.config import Config
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.models import network as networks
+from jaxgen.models.numerics import root_key
 from jaxgen.runs.folder import RunFolder
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.environment import describe_environment
@@ -99,7 +100,7 @@ def start_run(
     run = RunFolder(folder)
     with run.locked():
         learns = learner(config, networks.build(config), learning_rate(config.training, 1))
-        state = make_init(learns, device_mesh())(jax.random.key(config.training.seed))
+        state = make_init(learns, device_mesh())(root_key(config.training.seed))
         given = {name: jnp.asarray(value) for name, value in params.items()}
         ema = {name: given.get(name, value) for name, value in state.ema.items()}
         state = state._replace(params=state.params | given, ema=ema)

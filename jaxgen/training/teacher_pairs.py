@@ -136,7 +136,7 @@ class PairedBatches:
         self._rounds = share.steps(pairs.count)
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self.steps_per_epoch, self.classes, self.shape = real.steps_per_epoch, real.classes, real.shape
-        self.palette = real.palette
+        self.palette, self.identity = real.palette, real.identity
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, Any]:
         """Images uint8 [B, H, W, C], and `Pairs`."""

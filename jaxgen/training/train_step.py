@@ -14,6 +14,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.config import Config, TrainingConfig
 from jaxgen.models.network import Network, Params
+from jaxgen.models.numerics import root_key
+from jaxgen.runs.sessions import Progress
 
 Loss = Callable[..., tuple[Array, "Metrics"]]  # loss(params, images, labels, *, key, train) -> scalar, its terms
 Predictor = Callable[[Array, Array, Array], Array]  # x_t [B, H, W, C], times [B], labels [B] -> the prediction
@@ -108,7 +110,7 @@ def make_init(learner: Learner, mesh: Mesh) -> Callable[[Array], TrainState]:
 def abstract_state(learner: Learner, mesh: Mesh) -> TrainState:
     """Shapes, dtypes and shardings of a state, for restoring one; nothing is computed."""
     whole = NamedSharding(mesh, PartitionSpec())
-    shapes = jax.eval_shape(learner.init, jax.random.key(0))
+    shapes = jax.eval_shape(learner.init, root_key(0))
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), shapes)
 
 
@@ -156,9 +158,16 @@ def scan_steps(config: Config, steps_per_epoch: int) -> int:
     return 1 if jax.default_backend() == "cpu" else 10
 
 
-def total_steps(config: Config, steps_per_epoch: int) -> int:
-    """Optimiser steps of the whole run."""
-    return config.training.steps or config.training.epochs * steps_per_epoch
+def total_steps(config: Config, steps_per_epoch: int, progress: Progress | None = None) -> int:
+    """Optimiser steps of the whole run: as many as the config says, or those that take the images of its epochs.
+
+    progress: of a run whose batch was of another size before.
+    """
+    training = config.training
+    if training.steps:
+        return training.steps
+    steps = training.epochs * steps_per_epoch
+    return progress.total(steps * training.batch_size) if progress else steps
 
 
 def chunk_length(step: int, total: int, scan: int, periods: tuple[int, ...]) -> int:

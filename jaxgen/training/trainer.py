@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,24 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxgen import data
 from jaxgen.config import Config
+from jaxgen.data.catalog import absolute
 from jaxgen.errors import Interrupted, UsageError
 from jaxgen.models import network as networks
 from jaxgen.models.network import Params
+from jaxgen.models.numerics import root_key
 from jaxgen.runs.evaluation import EvaluationRequest, agreed, write_evaluation
 from jaxgen.runs.folder import RunFolder
+from jaxgen.runs.sessions import Progress
 from jaxgen.training import distributed
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.data_loading import open_data
 from jaxgen.training.distillation import load_teacher
 from jaxgen.training.divergence import DivergenceCheck, not_finite
-from jaxgen.training.environment import describe_environment
+from jaxgen.training.environment import changes, describe_environment
 from jaxgen.training.evaluation import Evaluator, load_evaluator
 from jaxgen.training.families import learner
 from jaxgen.training.monitor import ClassifierProbe, Monitor, classifier_probe
+from jaxgen.training.resuming import Past
 from jaxgen.training.run_logger import RunLogger
 from jaxgen.training.signals import StopSignal
 from jaxgen.training.students import complete_pairs, with_pairs
@@ -55,18 +59,20 @@ from jaxgen.training.train_step import (
 def train(
     config: Config, folder: Path, *, data_dir: Path | None = None, classifier: Path | None = None,
     teacher: Path | None = None, evaluation: EvaluationRequest | None = None, stop: StopSignal | None = None,
-    resume: bool = False,
+    resume: bool = False, accept_data: bool = False,
 ) -> Path:  # fmt: skip
     """Train, or resume from the folder's newest whole checkpoint; returns the last checkpoint.
 
     resume: `config` may differ from the folder's, and replaces it. The folder's config is written after all checks, so
-    that a command with a mistake leaves nothing behind. classifier: a classifier's run, to watch the classes of the
-    samples; teacher: the run to learn from; evaluation: by which scores; a resumed run keeps all of them by default.
-    Raises UsageError if the folder holds something else, Interrupted after saving on SIGINT or SIGTERM, JaxgenError
-    on a loss that is not finite.
+    that a command with a mistake leaves nothing behind, and only if steps follow. accept_data: a run that goes on may
+    do so with other data than before, by the class names that were trained. classifier: a classifier's run, to watch
+    the classes of the samples; teacher: the run to learn from; evaluation: by which scores; a resumed run keeps all of
+    them by default. Raises UsageError if the folder holds something else or was trained on other data, Interrupted
+    after saving on SIGINT or SIGTERM, JaxgenError on a loss that is not finite.
     """
     stop = stop or StopSignal()
     run = RunFolder(folder)
+    config = replace(config, data=replace(config.data, dataset=absolute(config.data.dataset)))
     is_main = jax.process_index() == 0
     with stop.handled(), ExitStack() as stack:
         if is_main and not resume:
@@ -80,16 +86,19 @@ def train(
         teach = partial(load_teacher, config, teacher_run, known)
         scored = agreed(evaluation or EvaluationRequest(), run, resume=resume)
         evaluate = partial(load_evaluator, config, scored, data_dir)
-        trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, judge, teach, evaluate, stop))
+        past = Past.of(run, accept=accept_data)
+        trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, judge, teach, evaluate, stop, past))
         with stop.deferred():
             if trainer is None:  # the signal came during the preparation
                 raise Interrupted("interrupted before there was anything to save", stop.signal or signal.SIGINT)
-            if is_main:
+            if is_main and trainer.start < trainer.total:
                 machine = describe_environment()
+                if past and (other := changes(run.machine(), machine)):
+                    trainer.notes.append(f"not bit for bit what would have followed before: {', '.join(other)}")
                 run.write(
                     config, data_dir, trainer.batches.classes, classifier_run, teacher_run, machine=machine,
                     teacher_record=trainer.teacher.record if trainer.teacher else None,
-                    palette=trainer.batches.palette,
+                    palette=trainer.batches.palette, data_record=trainer.batches.identity.to_dict(), step=trainer.start,
                 )  # fmt: skip
                 write_evaluation(run, trainer.evaluator.settings if trainer.evaluator else scored)
             return trainer.run_to_end()
@@ -116,6 +125,8 @@ class Trainer:
     saved: int  # step of the newest checkpoint, the same in all processes
     rows: NamedSharding
     check: DivergenceCheck
+    offset: int  # from a step to the number of its batch; not 0 if the batch was of another size before
+    notes: list[str]  # what is to be said of a run that goes on otherwise than before
     teacher: Teacher | None = None
     calls: dict[int, Callable[..., Any]] = field(default_factory=dict)  # compiled, by number of steps
 
@@ -125,42 +136,48 @@ class Trainer:
         config: Config,
         run: RunFolder,
         data_dir: Path | None,
-        judge: Callable[[], ClassifierProbe | None],
+        judge: Callable[..., ClassifierProbe | None],
         teach: Callable[[], Teacher | None],
         evaluate: Callable[[], Evaluator | None],
         stop: StopSignal,
+        past: Past | None = None,
     ) -> Trainer:
         """Load the data, build the network, restore the newest checkpoint."""
         training = config.training
-        batches, test = open_data(config, data_dir)
+        batches, test = open_data(config, data_dir, past)
         evaluator = evaluate()
         mesh = device_mesh()
         if training.batch_size % mesh.size:
             raise UsageError(f"training.batch_size {training.batch_size} does not divide over {mesh.size} devices")
-        total = total_steps(config, batches.steps_per_epoch)
-        schedule = learning_rate(training, total)
         dtype, teacher = compute_dtype(training.dtype), teach()
         network = networks.build(config, dtype)
-        learns = learner(config, network, schedule, teacher)
+        learns = partial(learner, config, network, teacher=teacher)
         batches = with_pairs(batches, config, teacher, run.path)
         checkpoints = Checkpoints(run.checkpoints, training.keep)
         say = None if jax.process_index() == 0 else lambda line: None
-        state = checkpoints.restore(abstract_state(learns, mesh), say=say) if checkpoints.steps() else None
+        like = abstract_state(learns(schedule=learning_rate(training, 1)), mesh)
+        state = checkpoints.restore(like, say=say) if checkpoints.steps() else None
         distributed.require_equal(0 if state is None else int(state.step), "the newest checkpoint's step")
+        start = 0 if state is None else int(state.step)
+        progress = (past.progress if past else Progress.of({}, training.batch_size)).then(start, training.batch_size)
+        total = total_steps(config, batches.steps_per_epoch, progress)
+        changed = past and past.in_words(config, start, total, batches.steps_per_epoch, batches.identity.count)
+        algorithm = learns(schedule=learning_rate(training, total))
         if state is None:
-            state = make_init(learns, mesh)(jax.random.key(training.seed))
+            state = make_init(algorithm, mesh)(root_key(training.seed))
+        probe = judge(identity=batches.identity)
         return cls(
             config=config, run=run, stop=stop, batches=batches,
-            monitor=Monitor(config, test, judge(), total, built=network if dtype == "float32" else None),
-            evaluator=evaluator, state=state, start=int(state.step), total=total,
+            monitor=Monitor(config, test, probe, total, built=network if dtype == "float32" else None),
+            evaluator=evaluator, state=state, start=start, total=total,
             sample_every=training.sample_every or batches.steps_per_epoch,
             checkpoint_every=training.checkpoint_every or training.checkpoint_epochs * batches.steps_per_epoch,
             scan=scan_steps(config, batches.steps_per_epoch),
-            checkpoints=checkpoints, saved=int(state.step),
-            make_call=make_steps(learns.update, mesh),
+            checkpoints=checkpoints, saved=start,
+            make_call=make_steps(algorithm.update, mesh),
             rows=NamedSharding(mesh, PartitionSpec(None, "data")),
             check=DivergenceCheck(run, checkpoints, min(training.log_every, LONGEST_SCAN)),
-            teacher=teacher,
+            teacher=teacher, offset=progress.offset, notes=[changed] if changed else [],
         )  # fmt: skip
 
     @property
@@ -178,7 +195,8 @@ class Trainer:
             log_every=training.log_every, main=self.is_main,
         )  # fmt: skip
         with logger, ThreadPoolExecutor(1) as loader:
-            logger.say(self._headline())
+            for line in (self._headline(), *self.notes):
+                logger.say(line)
             if self.evaluator and self.start < self.total:
                 logger.say(self.evaluator.headline())
             step, periods = self.start, (self.checkpoint_every, self.sample_every)
@@ -200,14 +218,15 @@ class Trainer:
     def _headline(self) -> str:
         if self.start >= self.total:
             more = f"jaxgen train --resume {shlex.quote(str(self.run.path))} --set training.steps=..."
-            return f"{self.run.path} is finished: step {self.start} of {self.total}; for more: {more}"
+            kept = "; its config stays as it was" if self.notes else ""
+            return f"{self.run.path} is finished: step {self.start} of {self.total}{kept}; for more: {more}"
         size = networks.parameter_count(self.state.params)
         where = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
         what = f"going on at step {self.start}" if self.start else "training"
         return f"{what}: {self.config.name}, {size:,} parameters, {self.total:,} steps, on {where}, in {self.run.path}"
 
     def _key(self) -> Array:
-        return jax.random.key(self.config.training.seed)
+        return root_key(self.config.training.seed)
 
     def _signal(self) -> int:
         """The signal that any process received, or 0; all processes then stop after the same step."""
@@ -215,7 +234,8 @@ class Trainer:
 
     def _load(self, step: int, count: int) -> tuple[Array, Array]:
         """`count` batches from `step` on, stacked and spread over the devices; labels may be a tree of arrays."""
-        images, labels = zip(*(self.batches[step + i] for i in range(count)), strict=True)
+        first = step + self.offset
+        images, labels = zip(*(self.batches[first + i] for i in range(count)), strict=True)
         place = partial(jax.make_array_from_process_local_data, self.rows)
         return place(np.stack(images)), jax.tree.map(lambda *leaves: place(np.stack(leaves)), *labels)
 

@@ -44,6 +44,17 @@ def test_info_of_what_is_not_there_says_how_to_get_it(command):
     assert "no; run: jaxgen data get mnist" in command("data", "info", "mnist").out
 
 
+def test_list_and_info_say_what_is_wrong_with_files_that_get_would_refuse(command, tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "punks.png").write_bytes(b"no image")
+    lines = {line.split()[0]: line for line in command("data", "list", "--data-dir", "d").out.splitlines()}
+    assert " damaged " in lines["cryptopunks"] and " to get " in lines["mnist"]
+    out = command("data", "info", "cryptopunks", "--data-dir", "d").out
+    assert "ready      no; d/punks.png: expected SHA-256" in out and "run: jaxgen data get" not in out
+    about = json.loads(command("data", "info", "cryptopunks", "--data-dir", "d", "--json").out)
+    assert about["ready"] is False and about["problem"].startswith("d/punks.png: expected SHA-256")
+
+
 def test_info_as_json_is_whole(command):
     assert json.loads(command("data", "info", "digits", "--json").out)["shape"] == [8, 8, 1]
 

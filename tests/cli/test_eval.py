@@ -194,6 +194,7 @@ def test_earlier_report_stands_beside_the_new_one(command, digits, reader, earli
     assert head.split()[-1] == "earlier" and len(density.split()) == len(kid.split()) - 1  # density was not measured
     value = json.loads(earlier.read_text())["scores"]["kid"]["value"]
     assert kid.split()[-1] == f"{value:.4g}" == kid.split()[1]
+    earlier.write_text(json.dumps(json.loads(earlier.read_text()) | {"dataset": "folder:/where/it/was"}))  # was moved
     assert said(command(*common, "--compare", earlier, "--json"))["earlier"] == {"kid": value, "density": None}
 
 
@@ -203,10 +204,14 @@ def test_earlier_report_stands_beside_the_new_one(command, digits, reader, earli
         ("extractor", "f" * 64, "the extractor was ffffffffffff, and is .* give the file of that hash by --extractor"),
         ("n", 50, "the number of images was 50, and is 100 now, so that scores differ; give -n"),
         ("dataset", "mnist", "the dataset was mnist, and is digits now"),
+        ("data", "0" * 64, "the hash of the dataset's images was 000000000000, and is .* score both on the same data"),
     ],
 )
 def test_report_that_is_not_comparable_is_refused(refused, digits, reader, earlier, key, other, words):
-    earlier.write_text(json.dumps(json.loads(earlier.read_text()) | {key: other}))
+    report = json.loads(earlier.read_text()) | {key: other}
+    if key == "dataset":
+        del report["data"]  # as in a report of an earlier version, which knows the data by their name alone
+    earlier.write_text(json.dumps(report))
     line = refused(2, "eval", digits, "--dataset", "digits", "--extractor", reader, "--compare", earlier)
     assert re.search(words, line)
 
@@ -259,7 +264,7 @@ def test_fitting_without_its_extras_says_what_to_install(plain, tmp_path):
         [sys.executable, "-c", code, "eval", "mine.npy", "--dataset", plain, "--fit-extractor"],
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
-    want = "jaxgen: this needs torch, which is not installed; run: pip install 'jaxgen[export]'\n"
+    want = "jaxgen: this needs torch, which is not installed; run in the folder of jaxgen: pip install -c constraints.txt -e '.[export]'\n"
     assert (done.returncode, done.stdout, done.stderr) == (4, "", want)
 
 

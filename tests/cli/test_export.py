@@ -314,7 +314,8 @@ def test_missing_extra_exits_4_and_is_named(run, missing, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code, "export", str(run)], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    want = f"jaxgen: this needs {missing}, which is not installed; run: pip install 'jaxgen[export]'\n"
+    advice = "run in the folder of jaxgen: pip install -c constraints.txt -e '.[export]'"
+    want = f"jaxgen: this needs {missing}, which is not installed; {advice}\n"
     assert (done.returncode, done.stdout, done.stderr) == (4, "", want)
     assert not list(tmp_path.iterdir())
 

@@ -100,6 +100,51 @@ def test_resume_takes_config_and_data_folder_from_the_run(command, asked, run, s
     assert configs.differences(small, changed) == {"training.steps": (6, 9)} and other["data_dir"] == Path("/")
 
 
+def pets(tmp_path, small) -> Path:
+    """A run that was trained on a folder of images."""
+    made = RunFolder(tmp_path / "pets-run")
+    made.write(configs.override(small, ["data.dataset=folder:/old/pets"]), None)
+    made.checkpoints.mkdir()
+    return made.path
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--dataset", "folder:new/pets"], ["--set", "data.dataset=folder:new/pets"]], ids=["dataset", "set"]
+)
+def test_resume_takes_another_place_of_the_data(command, asked, tmp_path, small, arguments):
+    command("train", "--resume", pets(tmp_path, small), *arguments)
+    ((config, _, rest),) = asked
+    assert config.data.dataset == f"folder:{tmp_path}/new/pets"
+    assert configs.differences(small, config).keys() == {"data.dataset"} and rest["accept_data"] is False
+
+
+def test_other_data_are_accepted_where_it_is_said(command, asked, run):
+    command("train", "--resume", run, "--accept-data")
+    command("train", "--model", "ddpm", "--accept-data")
+    assert [rest["accept_data"] for _, _, rest in asked] == [True, True]
+
+
+def test_folder_of_datasets_is_refused_for_a_folder_of_images_unless_it_is_everybodys(
+    command, asked, tmp_path, small, monkeypatch
+):
+    outcome = command("train", "--resume", pets(tmp_path, small), "--data-dir", "/")
+    assert outcome.code == 2 and "was trained on folder:/old/pets: if that was moved, name it by" in outcome.line
+    monkeypatch.setenv("JAXGEN_DATA_DIR", "/")
+    assert command("train", "--resume", tmp_path / "pets-run").code == 0 and len(asked) == 1
+
+
+def test_relative_folder_of_a_config_is_relative_to_its_file_and_of_an_option_to_the_present_folder(
+    command, asked, tmp_path
+):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "my.toml").write_text('[data]\ndataset = "folder:../pets"\n')
+    command("train", "--config", "configs/my.toml")
+    command("train", "--model", "ddpm", "--config", "configs/my.toml")
+    command("train", "--model", "ddpm", "--set", "data.dataset=folder:pets")
+    wanted = [f"folder:{tmp_path}/configs/../pets"] * 2 + [f"folder:{tmp_path}/pets"]
+    assert [config.data.dataset for config, _, _ in asked] == wanted
+
+
 @pytest.mark.parametrize(("tasks", "joined"), [({"SLURM_NTASKS": "4"}, 0), ({"SLURM_STEP_NUM_TASKS": "4"}, 1)])
 def test_processes_are_joined_in_a_launch_and_not_in_the_shell_around_it(command, asked, monkeypatch, tasks, joined):
     calls = []
@@ -125,5 +170,5 @@ def test_help_has_examples_and_every_option(command):
     text = command("train", "--help").out
     assert "jaxgen train --resume runs/ddpm-mnist" in text
     options = ["--model", "--preset", "--config", "--dataset", "--data-dir", "--set", "--out", "--resume"]
-    options += ["--classifier"]
+    options += ["--classifier", "--accept-data"]
     assert all(option in text for option in options) and "JAXGEN_DATA_DIR" in text

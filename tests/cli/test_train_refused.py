@@ -126,7 +126,8 @@ def blocked(module: str, *arguments: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize("module", ["jax", "flax", "optax"])
 def test_missing_extra_is_one_line_that_names_it_and_exit_4(module):
     done = blocked(module, "train", "--model", "ddpm", "--out", "/nowhere")
-    want = f"jaxgen: this needs {module}, which is not installed; run: pip install 'jaxgen[train]'\n"
+    advice = "run in the folder of jaxgen: pip install -c constraints.txt -e '.[train]'"
+    want = f"jaxgen: this needs {module}, which is not installed; {advice}\n"
     assert (done.returncode, done.stdout, done.stderr) == (4, "", want)
 
 

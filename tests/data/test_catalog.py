@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from sklearn.datasets import load_digits
 
 from jaxgen import data
 from jaxgen.data.cache import cache_folder
+from jaxgen.data.catalog import absolute
 from jaxgen.errors import JaxgenError, MissingExtra, UsageError
 
 
@@ -66,12 +68,34 @@ def test_names_are_those_that_need_no_tfds():
     assert data.names() == ["digits", "mnist", "fashion_mnist", "cryptopunks"]
 
 
-def test_mnist_is_ready_once_its_files_are_there(tmp_path, monkeypatch):
+def test_files_of_the_right_names_alone_are_not_ready_and_the_reason_is_that_of_get(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXGEN_DATA_DIR", str(tmp_path))
-    assert not data.info("mnist").ready
+    assert (data.info("mnist").ready, data.info("mnist").problem) == (False, "")
     for stem in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (tmp_path / f"{stem}-ubyte").touch()
-    assert data.info("mnist").ready
+    (tmp_path / "punks.png").touch()
+    for name in ("mnist", "fashion_mnist", "cryptopunks"):
+        about = data.info(name)
+        with pytest.raises(JaxgenError, match="expected SHA-256") as refused:
+            data.get(name)
+        assert (about.ready, about.problem) == (False, str(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "want"),
+    [
+        ("digits", "/somewhere", "digits"),
+        ("folder:pets", "/somewhere", "folder:/somewhere/pets"),
+        ("folder:/pets", "/somewhere", "folder:/pets"),
+        ("folder:~/pets", "/somewhere", "folder:/home/me/pets"),
+        ("mnist:3.0.1", "/somewhere", "mnist:3.0.1"),
+        ("folder:pets", None, "folder:{here}/pets"),
+    ],
+)
+def test_path_of_a_dataset_is_the_same_from_anywhere(name, folder, want, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.chdir(tmp_path)
+    assert absolute(name, folder and Path(folder)) == want.format(here=tmp_path)
 
 
 def test_cache_folder_follows_xdg(tmp_path, monkeypatch):
@@ -87,7 +111,9 @@ def test_measures_that_cannot_be_are_usage_errors(options):
 
 def test_missing_library_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(MissingExtra, match=r"jaxgen\[train\]"):
+    with pytest.raises(
+        MissingExtra, match=r"run in the folder of jaxgen: pip install -c constraints\.txt -e '\.\[train\]'"
+    ):
         data.load("digits")
 
 

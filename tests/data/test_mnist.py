@@ -121,6 +121,28 @@ def test_files_of_another_set_under_the_same_names_are_passed_over(tmp_path, tin
         fashion.get(tmp_path)
 
 
+def test_info_is_ready_where_get_finds_the_set_and_not_where_its_files_are_another_ones(
+    tmp_path, tiny, arrays, monkeypatch
+):
+    monkeypatch.setitem(mnist.IDX_SETS, "mnist", tiny)
+    fashion = dataclasses.replace(mnist.FASHION_MNIST, system_folders=())
+
+    def said() -> list[tuple[bool, str]]:
+        return [(about.ready, about.problem) for about in (each.info(tmp_path) for each in (tiny, fashion))]
+
+    assert said() == [(False, ""), (False, "")]
+    write_idx(tmp_path, arrays)
+    assert said() == [(True, ""), (False, "")]
+    tiny.get(tmp_path)
+    write_idx(tmp_path, {stem: array + 1 for stem, array in arrays.items()}, compress=True)  # of nobody
+    with pytest.raises(JaxgenError, match="expected SHA-256") as refused:
+        tiny.get(tmp_path)
+    assert said()[0] == (False, str(refused.value))
+    for path in tmp_path.glob("*ubyte*"):
+        path.unlink()
+    assert said()[0] == (True, "")  # what was prepared is left
+
+
 def test_offline_fails_within_ten_seconds_and_says_what_to_do(tmp_path, arrays):
     write_idx(tmp_path, {k: v for k, v in arrays.items() if not k.startswith("t10k-labels")})
     start = time.perf_counter()

@@ -11,7 +11,7 @@ from prdc import compute_prdc
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.metrics.pairwise import polynomial_kernel
 
-from jaxgen.errors import UsageError
+from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.evaluation import metrics
 from jaxgen.evaluation.metrics import METRICS, Evidence, auroc, spread
 
@@ -39,6 +39,15 @@ def test_frechet_distance_of_shifted_and_scaled_features_by_hand():
     assert metrics.frechet_distance(Evidence(real, 3 * real)) == pytest.approx(2 * 4 * 2 / 3)
     flat = np.zeros((4, 2))
     assert metrics.frechet_distance(Evidence(real, flat)) == pytest.approx(4 / 3)  # the trace of what is left
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("side", ["real", "generated"])
+def test_frechet_distance_of_features_that_are_not_finite_is_one_line(evidence, side, value):
+    broken = getattr(evidence, side).copy()
+    broken[3, 2] = value
+    with pytest.raises(JaxgenError, match="the Frechet distance needs finite features"):
+        metrics.frechet_distance(replace(evidence, **{side: broken}))
 
 
 def test_kernel_distance_is_made_of_scikit_learns_kernel(evidence, monkeypatch):

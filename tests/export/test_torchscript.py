@@ -4,14 +4,17 @@ import json
 import subprocess
 import sys
 import sysconfig
+import warnings
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from tiny import FAMILIES
 
 from jaxgen.inference.verify import compare_images
 from jaxgen.sampling import sampler_spec
+from jaxgen_export import torch_models, torchscript
 
 # Runs with -I -S: no environment, no .pth files (an editable install of jaxgen is one), nothing but what is appended.
 READER = """
@@ -101,3 +104,16 @@ def test_empty_state_starts_from_noise(model):
         want = scripted(**inputs)[0]
         found = scripted(**inputs, state=torch.zeros(2, 0, 8, 8, model.config.data.channels))[0]
     assert torch.equal(found, want)
+
+
+def test_warnings_of_torchscript_are_kept_from_users():
+    """It is deprecated since PyTorch 2.11, which says so by default from 2.15 on: none of that comes out."""
+    config = FAMILIES["gan-unconditional"]
+    torch_model = torch_models.build(config)
+    core = torch_model.cores[0].part(torch_model).eval()
+    example = [torch.zeros(2, config.model.latent), torch.full((2,), -1)]
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        torchscript.dump(torchscript.script(core, config, example), {"format": 2})
+        torchscript.dump(torchscript.traced(core, example), {"format": 2})
+    assert [str(warning.message) for warning in seen] == []

@@ -261,3 +261,12 @@ def test_model_that_must_have_a_class_refuses_none_by_every_way_in(model):
 def test_every_input_is_tried_here():
     given = {key for _, change, _ in WRONG.values() for key in change}
     assert given == set(inspect.signature(Model.feeds).parameters) - {"self"} | {"deadline"}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_outputs_that_are_not_finite_are_one_line(monkeypatch, value):
+    reader = Predictor.open(FORMAT_2 / "classifier.onnx")
+    outputs = [np.full((1, 4), value, np.float32) for _ in reader.outputs]
+    monkeypatch.setattr(type(reader.session), "run", lambda *_: outputs)
+    with pytest.raises(JaxgenError, match=r"classifier\.onnx: gives NaN or infinity; its weights have diverged"):
+        reader.read(np.zeros((1, 8, 8, 1), np.uint8))

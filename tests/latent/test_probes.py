@@ -6,7 +6,8 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 
-from jaxgen.errors import UsageError
+from jaxgen.errors import JaxgenError, UsageError
+from jaxgen.latent.checks import different
 from jaxgen.latent.probes import Clusters, LinearProbe, k_means, majorities, pca, t_sne, typical
 
 
@@ -100,3 +101,55 @@ def test_t_sne_keeps_two_groups_apart_and_repeats_itself():
     np.testing.assert_array_equal(points, t_sne(latents, seed=1))
     with pytest.raises(UsageError, match="4 or more images, got 3"):
         t_sne(latents[:3], seed=0)
+
+
+NORMALS = np.random.default_rng(0).standard_normal((40, 3))
+METHODS = {
+    "t-SNE": lambda latents: t_sne(latents, seed=0),
+    "PCA": pca,
+    "k-means": lambda latents: k_means(latents, 3, seed=0),
+    "a probe": lambda latents: LinearProbe.fit(latents, np.arange(len(latents)) % 2),
+}
+# On each of these, scikit-learn's t-SNE ended the process by a segmentation fault.
+EQUAL = {"constant": np.ones((40, 3)), "tiny": 1e-30 * NORMALS, "beyond the resolution": 1e8 + 1e-3 * NORMALS}
+
+
+@pytest.mark.parametrize("method", ["t-SNE", "PCA", "k-means"])
+@pytest.mark.parametrize("case", EQUAL)
+def test_latents_that_are_equal_are_one_line_before_native_code(method, case):
+    with pytest.raises(UsageError, match=f"{method}.* or more different latents: all 40 are equal"):
+        METHODS[method](EQUAL[case].astype(np.float32))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_latents_that_are_not_finite_are_one_line_before_native_code(method, value):
+    latents = NORMALS.astype(np.float32)
+    latents[[1, 5], 2] = value
+    with pytest.raises(JaxgenError, match=r"^2 of 40 latents are not finite") as refused:
+        METHODS[method](latents)
+    assert refused.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("latents", "words"),
+    [
+        (NORMALS[:, :1], "t-SNE needs latents of 2 or more dimensions, got 1"),
+        (np.repeat(NORMALS[:3], 10, axis=0), "t-SNE needs 4 or more different latents: got 3"),
+        (1e20 * NORMALS, r"t-SNE needs latents up to 1e\+15, got 2.* have diverged"),
+    ],
+)
+def test_other_latents_that_t_sne_cannot_take_are_one_line(latents, words):
+    with pytest.raises(JaxgenError, match=words):
+        t_sne(latents.astype(np.float32), seed=0)
+
+
+def test_more_clusters_than_different_latents_are_one_line():
+    with pytest.raises(UsageError, match="k-means with 3 clusters needs 3 or more different latents: got 2"):
+        k_means(np.repeat(NORMALS[:2], 5, axis=0).astype(np.float32), 3, seed=0)
+
+
+def test_different_latents_are_counted_by_hand():
+    assert different(np.array([[1, 2], [1, 2], [1, 3], [4, 2]], np.float32)) == 3
+    assert different(np.zeros((0, 2), np.float32)) == 0
+    assert different(1e-6 * NORMALS.astype(np.float32)) == 40  # few nats, but not equal

@@ -189,7 +189,7 @@ def test_paths_lie_in_the_folder():
     [
         ("training.lr", True), ("training.optimizer", False), ("gan.loss", True), ("vae.beta", True),
         ("model.dropout", True), ("model.label_dropout", True), ("model.channels", False), ("model.classes", False),
-        ("data.dataset", False), ("diffusion.steps", False), ("distillation.method", False),
+        ("data.dataset", True), ("data.size", False), ("diffusion.steps", False), ("distillation.method", False),
         ("distillation.pairs", False), ("distillation.adversarial_weight", True), ("name", False),
         ("training.foo", False),
     ],

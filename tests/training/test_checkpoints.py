@@ -54,6 +54,13 @@ def test_newest_state_comes_back_bit_for_bit(three):
     assert three.steps() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.bfloat16])
+def test_arrays_of_another_dtype_are_refused_and_not_cast(three, dtype):
+    params = LIKE.params | {"a": jax.ShapeDtypeStruct((300,), dtype, sharding=LIKE.params["a"].sharding)}
+    with pytest.raises(JaxgenError, match=r"00000003: does not fit .*: params\.a was saved as float32, and is "):
+        three.restore(LIKE._replace(params=params))
+
+
 def test_no_checkpoints_restore_to_nothing(tmp_path):
     assert Checkpoints(tmp_path / "none").restore(LIKE) is None
     assert (Checkpoints(tmp_path).best(), Checkpoints(tmp_path).steps()) == (None, [])

@@ -68,6 +68,16 @@ def test_wrong_judge_is_refused_in_a_line(classifier, tmp_path):
         assert "\n" not in str(refusal.value)
 
 
+def test_judge_of_the_same_data_elsewhere_is_known_by_them(classifier):
+    from jaxgen import data
+
+    moved = replace(PLAIN, data=replace(DIGITS, dataset="folder:/moved/digits"))
+    identity = data.batches("digits", 8, seed=0).identity
+    assert classifier_probe(moved, classifier, identity=identity)
+    with pytest.raises(UsageError, match="is not a classifier of folder:/moved/digits"):
+        classifier_probe(moved, classifier, identity=replace(identity, count=3))
+
+
 def test_run_with_a_classifier_logs_the_share_of_each_class(classifier, tmp_path, metrics_of):
     training = TrainingConfig(steps=2, batch_size=8, sample_every=2, checkpoint_every=2, sample_count=4)
     train(replace(CONDITIONAL, training=training), tmp_path / "run", classifier=classifier)

@@ -161,6 +161,8 @@ def run(arguments: Sequence[str], *, deadline: float) -> str:
         )
     except subprocess.TimeoutExpired as err:
         raise JaxgenError(f"'jaxgen {arguments[0]}' was stopped after {deadline:.0f} seconds") from err
+    if done.returncode < 0:
+        raise JaxgenError(f"'jaxgen {arguments[0]}' crashed: {signal.strsignal(-done.returncode)}")
     if done.returncode:
         raise JaxgenError(complaint(done.stderr) or f"'jaxgen {arguments[0]}' ended with {done.returncode}")
     return done.stdout

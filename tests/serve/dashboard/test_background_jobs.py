@@ -88,6 +88,15 @@ def test_command_that_fails_or_is_late_raises_its_own_line():
         background_jobs.run(["presets"], deadline=0.001)
 
 
+def test_command_that_crashes_says_so_in_words(tmp_path, monkeypatch):
+    crashing = tmp_path / "python"
+    crashing.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    crashing.chmod(0o755)
+    monkeypatch.setattr(background_jobs.sys, "executable", str(crashing))
+    with pytest.raises(JaxgenError, match=r"^'jaxgen latent' crashed: Segmentation fault$"):
+        background_jobs.run(["latent", "map"], deadline=60)
+
+
 def test_log_that_is_older_than_the_request_is_not_read(tmp_path):
     jobs = Jobs(tmp_path)
     jobs.start("quick", ["presets"])
