@@ -36,11 +36,10 @@ class Speed(NamedTuple):
 
 def remembered(config: Config) -> Speed | None:
     """How fast a config like this one trained here, if one did."""
-    values = _read().get(_key(config))
     try:
-        speed, per_epoch = values or ()
+        speed, per_epoch = _read()[_key(config)]
         return Speed(float(speed), None if per_epoch is None else float(per_epoch)) if float(speed) > 0 else None
-    except (TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
 
 

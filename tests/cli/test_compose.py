@@ -127,7 +127,8 @@ def test_missing_extra_exits_4_and_is_named(arguments, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    want = "jaxgen: this needs onnx, which is not installed; run in the folder of jaxgen: pip install -c constraints.txt -e '.[export]'\n"
+    advice = "run in the folder of jaxgen: pip install -c constraints.txt -e '.[export]'"
+    want = f"jaxgen: this needs onnx, which is not installed; {advice}\n"
     assert (done.returncode, done.stdout, done.stderr) == (4, "", want)
 
 

@@ -264,7 +264,8 @@ def test_fitting_without_its_extras_says_what_to_install(plain, tmp_path):
         [sys.executable, "-c", code, "eval", "mine.npy", "--dataset", plain, "--fit-extractor"],
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
-    want = "jaxgen: this needs torch, which is not installed; run in the folder of jaxgen: pip install -c constraints.txt -e '.[export]'\n"
+    advice = "run in the folder of jaxgen: pip install -c constraints.txt -e '.[export]'"
+    want = f"jaxgen: this needs torch, which is not installed; {advice}\n"
     assert (done.returncode, done.stdout, done.stderr) == (4, "", want)
 
 
