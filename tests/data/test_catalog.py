@@ -111,9 +111,7 @@ def test_measures_that_cannot_be_are_usage_errors(options):
 
 def test_missing_library_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(
-        MissingExtra, match=r"in the folder of jaxgen: pip install .* '\.\[train\]'"
-    ):
+    with pytest.raises(MissingExtra, match=r"in the folder of jaxgen: pip install .* '\.\[train\]'"):
         data.load("digits")
 
 
