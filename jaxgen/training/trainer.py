@@ -218,7 +218,7 @@ class Trainer:
     def _headline(self) -> str:
         if self.start >= self.total:
             more = f"jaxgen train --resume {shlex.quote(str(self.run.path))} --set training.steps=..."
-            kept = "; its config stays as it was" if self.notes else ""
+            kept = "" if self.run.config(say=lambda line: None) == self.config else "; its config stays as it was"
             return f"{self.run.path} is finished: step {self.start} of {self.total}{kept}; for more: {more}"
         size = networks.parameter_count(self.state.params)
         where = f"{jax.device_count()} x {jax.devices()[0].device_kind}"

@@ -216,11 +216,12 @@ def spy(getitem, asked):
     return item
 
 
-def test_finished_run_keeps_its_config_whatever_is_asked_for(straight, eventful, tmp_path):
+def test_finished_run_keeps_its_config_whatever_is_asked_for_and_says_so(straight, eventful, tmp_path, capsys):
     run = shutil.copytree(straight, tmp_path / "run")
     before = (run / "config.toml").read_bytes()
     train(configs.override(eventful, ["training.keep=1"]), run, resume=True)
     assert (run / "config.toml").read_bytes() == before
+    assert "is finished: step 6 of 6; its config stays as it was" in capsys.readouterr().err
 
 
 def test_path_of_the_data_is_stored_absolute(pets, tmp_path, monkeypatch):
