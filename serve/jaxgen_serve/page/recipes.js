@@ -5,12 +5,17 @@ const python = (value) => (value === null ? "None" : JSON.stringify(value));
 
 /** used: the settings of a finished request; images: some of its images; file: the address of its model's file. */
 export function commandOf(used, images, file) {
-  const [{ index, label, class_name: name }] = images;
-  const chosen = images.every((image) => image.label === label) ? (name ?? null) : "all";
-  const options = given({ seed: used.seed, first: index || null, label: chosen, ...planOf(used) });
-  const said = options.map(([key, value]) => ` --${key} ${key === "label" ? plain(value) : value}`).join("");
   const model = plain(`${used.model}.onnx`);
-  return `curl -o ${model} ${plain(file)}\njaxgen sample ${model} -n ${images.length}${said} -o images.png\n`;
+  const follow = images.every(({ index }, i) => index === images[0].index + i);
+  const parts = follow ? [images] : images.map((image) => [image]); // a command takes images that follow one another
+  const lines = parts.map((some) => {
+    const [{ index, label, class_name: name }] = some;
+    const chosen = some.every((image) => image.label === label) ? (name ?? null) : "all";
+    const options = given({ seed: used.seed, first: index || null, label: chosen, ...planOf(used) });
+    const said = options.map(([key, value]) => ` --${key} ${key === "label" ? plain(value) : value}`).join("");
+    return `jaxgen sample ${model} -n ${some.length}${said} -o ${follow ? "images" : `image-${index}`}.png\n`;
+  });
+  return `curl -o ${model} ${plain(file)}\n${lines.join("")}`;
 }
 
 /** api: the address of the server. */
