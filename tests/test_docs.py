@@ -183,7 +183,7 @@ def test_link_leads_to_what_is_in_the_repository(page):
 
 
 def test_index_of_the_docs_names_every_page():
-    assert set(DOCS) - {"README.md"} == set(re.findall(r"\]\((\w+\.md)\)", DOCS["README.md"]))
+    assert set(DOCS) - {"README.md"} == set(re.findall(r"\]\(([\w-]+\.md)\)", DOCS["README.md"]))
 
 
 def stops(page: str) -> list[tuple[str, str | None]]:

@@ -74,10 +74,11 @@ def test_gan_of_another_size_doubles_as_often_as_that_can_be_halved():
 
 
 @pytest.mark.parametrize("name", ["ddpm-digits", "ddpm-mnist", "vae-digits", "gan-digits", "gan-mnist"])
-def test_class_conditional_preset_differs_in_its_classes_alone(name):
+def test_class_conditional_preset_differs_in_what_takes_the_class_alone(name):
     changes = configs.differences(preset(name), preset(f"c{name}"))
-    encoder = {"model.encoder_label": (False, True)} if name.startswith("vae") else {}
-    assert changes == {"name": (name, f"c{name}"), "model.classes": (0, 10), **encoder}
+    more = {"model.encoder_label": (False, True)} if name.startswith("vae") else {}
+    more |= {"diffusion.guidance": (1.0, 1.5)} if name == "ddpm-mnist" else {}
+    assert changes == {"name": (name, f"c{name}"), "model.classes": (0, 10), **more}
 
 
 def test_encoder_of_a_conditional_vae_takes_the_class_but_in_the_blind_one():
