@@ -14,7 +14,7 @@ help:
 
 demo: $(VENV)/installed-export,serve
 	mkdir -p $(DEMO)
-	$(BIN)/jaxgen sample cvae-mnist -n 60 --label all -o $(DEMO)/shipped.png
+	$(BIN)/jaxgen sample cddpm-mnist -n 60 --label all -o $(DEMO)/shipped.png
 	$(BIN)/jaxgen train --model ddpm --out $(DEMO)/run
 	$(BIN)/jaxgen export $(DEMO)/run -o $(DEMO)/model.onnx
 	$(BIN)/jaxgen verify $(DEMO)/model.onnx

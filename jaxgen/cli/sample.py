@@ -100,7 +100,7 @@ def sample(
     on the palette before they are snapped goes to stderr.
 
     \b
-    jaxgen sample cvae-mnist --label all -n 60 -o digits.png
+    jaxgen sample cddpm-mnist --label all -n 60 -o digits.png
     jaxgen sample model.onnx -n 64 --seed random -o grid.png
     jaxgen sample runs/mine -n 16 --label 3,7 --columns 8
     jaxgen sample model.onnx --steps 8 --spacing karras
