@@ -20,7 +20,7 @@ DOCKERFILE, DEPLOY = (ROOT / "Dockerfile").read_text(), (ROOT / "docs/deploy.md"
 
 def test_dashboard_without_its_extra_names_it(refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "streamlit", None)
-    assert "pip install 'jaxgen[dashboard]'" in refused(4, "dashboard")
+    assert "pip install -c constraints.txt -e '.[dashboard]'" in refused(4, "dashboard")
 
 
 def test_dashboard_makes_no_folder_of_runs_in_a_file(refused, tmp_path):

@@ -47,7 +47,9 @@ def test_every_option_says_in_words_what_it_does(words):
     command, _ = ALL[words]
     for option in (param for param in command.params if isinstance(param, click.Option)):
         sentence = re.sub(r"\s*\[.*?\]", "", option.help or "").strip()
-        assert len(sentence.split()) >= 3 and re.match(r"[A-Z-]|[a-z]+:", sentence) and sentence[-1] in ".:}", option.opts
+        assert len(sentence.split()) >= 3 and re.match(r"[A-Z-]|[a-z]+:", sentence) and sentence[-1] in ".:}", (
+            option.opts
+        )
 
 
 def test_options_and_commands_stand_under_headings():

@@ -71,7 +71,9 @@ def test_lines_of_xla_stay_away_unless_they_are_asked_for(command, monkeypatch):
 
 
 @pytest.mark.parametrize("seed", ["-1", str(2**32), "1.5", "ten", "9" * 30])
-@pytest.mark.parametrize(("arguments", "is_random"), [(("sample", "cvae-digits"), True), (("tune", "cvae-digits"), False)])
+@pytest.mark.parametrize(
+    ("arguments", "is_random"), [(("sample", "cvae-digits"), True), (("tune", "cvae-digits"), False)]
+)
 def test_seed_that_is_none_is_said_in_words(refused, arguments, is_random, seed):
     line = refused(2, *arguments, "--seed", seed)
     assert f"{seed!r} is no whole number from 0 to 4294967295" in line and ("random" in line) is is_random

@@ -237,4 +237,4 @@ def test_base_install_does_all_but_clusters_and_scatter_plots(latent, family, un
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
         assert done.returncode == code, (arguments, done.stderr)
         if code == 4:
-            assert "pip install 'jaxgen[train]'" in done.stderr and done.stderr.count("\n") == 1
+            assert "pip install -c constraints.txt -e '.[train]'" in done.stderr and done.stderr.count("\n") == 1

@@ -115,7 +115,9 @@ def test_layout_that_cannot_be_is_refused_before_anything_is_written(refused, op
 # --- images of earlier versions, which say nothing of a layout
 
 
-@pytest.mark.parametrize("options", [("-n", 1, "--label", 3, "--scale", 1), ("-n", 12, "--label", "all", "--columns", 4)])
+@pytest.mark.parametrize(
+    "options", [("-n", 1, "--label", 3, "--scale", 1), ("-n", 12, "--label", "all", "--columns", 4)]
+)
 def test_image_of_an_earlier_version_is_replayed(sampled, command, options):
     sampled(*options, "-o", "a.png")
     record = read_provenance("a.png")
@@ -126,7 +128,9 @@ def test_image_of_an_earlier_version_is_replayed(sampled, command, options):
     assert replayed(command, "earlier.png") == "identical: every pixel\n"
 
 
-@pytest.mark.parametrize("layout", [{"scale": 0}, {"scale": "2"}, {"columns": 10**9}, {"columns": True}, {"scale": 257}])
+@pytest.mark.parametrize(
+    "layout", [{"scale": 0}, {"scale": "2"}, {"columns": 10**9}, {"columns": True}, {"scale": 257}]
+)
 def test_layout_that_no_sheet_has_is_one_line(sampled, refused, layout):
     sampled("-n", 2, "--label", 3, "-o", "a.png")
     save_png("b.png", pixels("a.png")[..., None], provenance_text(read_provenance("a.png") | layout))
@@ -236,4 +240,6 @@ def test_walk_takes_a_class_for_each_row_too_and_no_other_number(command, refuse
     walk = np.load("walk.npy").reshape(3, 3, 8, 8)
     command("sample", MODEL, "--first", 1, "-n", 1, "--seed", 5, "--label", 2, "-o", "end.npy")
     np.testing.assert_array_equal(walk[1, 0], np.load("end.npy")[0, ..., 0])
-    assert "takes 1 class, 2, one for each seed, or 3, one for each row: got 4" in refused(2, *arguments, "--label", "1,2,3,4")
+    assert "takes 1 class, 2, one for each seed, or 3, one for each row: got 4" in refused(
+        2, *arguments, "--label", "1,2,3,4"
+    )

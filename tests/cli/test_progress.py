@@ -120,7 +120,8 @@ def test_real_terminal_is_left_as_it_was():
     master, slave = pty.openpty()
     code = (
         "import time\nfrom jaxgen.cli import progress\nprogress.PATIENCE = 0\n"
-        "with progress.ProgressBar('working') as bar:\n    bar.count('sampling', 1, 2)\n    time.sleep(0.2)\nprint('end')"
+        "with progress.ProgressBar('working') as bar:\n    bar.count('sampling', 1, 2)\n    time.sleep(0.2)\n"
+        "print('end')"
     )
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
     with subprocess.Popen([sys.executable, "-c", code], stdout=slave, stderr=slave, env=environment) as process:

@@ -8,6 +8,7 @@ import pytest
 
 from jaxgen import config as configs
 from jaxgen.config.presets import preset
+from jaxgen.errors import install
 from jaxgen.runs.folder import RunFolder
 from jaxgen.training import trainer
 
@@ -126,7 +127,7 @@ def blocked(module: str, *arguments: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize("module", ["jax", "flax", "optax"])
 def test_missing_extra_is_one_line_that_names_it_and_exit_4(module):
     done = blocked(module, "train", "--model", "ddpm", "--out", "/nowhere")
-    want = f"jaxgen: this needs {module}, which is not installed; run: pip install 'jaxgen[train]'\n"
+    want = f"jaxgen: this needs {module}, which is not installed; {install('train')}\n"
     assert (done.returncode, done.stdout, done.stderr) == (4, "", want)
 
 
