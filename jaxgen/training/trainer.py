@@ -55,13 +55,14 @@ from jaxgen.training.train_step import (
 def train(
     config: Config, folder: Path, *, data_dir: Path | None = None, classifier: Path | None = None,
     teacher: Path | None = None, evaluation: EvaluationRequest | None = None, stop: StopSignal | None = None,
-    resume: bool = False,
+    resume: bool = False, prepared: Callable[[], None] = lambda: None,
 ) -> Path:  # fmt: skip
     """Train, or resume from the folder's newest whole checkpoint; returns the last checkpoint.
 
     resume: `config` may differ from the folder's, and replaces it. The folder's config is written after all checks, so
     that a command with a mistake leaves nothing behind. classifier: a classifier's run, to watch the classes of the
     samples; teacher: the run to learn from; evaluation: by which scores; a resumed run keeps all of them by default.
+    prepared: called when the run begins to show its own progress.
     Raises UsageError if the folder holds something else, Interrupted after saving on SIGINT or SIGTERM, JaxgenError
     on a loss that is not finite.
     """
@@ -81,6 +82,7 @@ def train(
         scored = agreed(evaluation or EvaluationRequest(), run, resume=resume)
         evaluate = partial(load_evaluator, config, scored, data_dir)
         trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, judge, teach, evaluate, stop))
+        prepared()
         with stop.deferred():
             if trainer is None:  # the signal came during the preparation
                 raise Interrupted("interrupted before there was anything to save", stop.signal or signal.SIGINT)

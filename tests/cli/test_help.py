@@ -3,10 +3,11 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
-from click.shell_completion import ShellComplete
+from click.shell_completion import ShellComplete, get_completion_class
 
 from jaxgen.cli import cli
 from jaxgen.cli.help import COMMAND_HEADINGS, HEADINGS
@@ -131,3 +132,12 @@ def test_shell_gets_its_script_and_its_answers(jaxgen):
     assert (script.returncode, script.stderr) == (0, "") and script.stdout.startswith("#compdef jaxgen")
     answer = jaxgen(_JAXGEN_COMPLETE="bash_complete", COMP_WORDS="jaxgen train --preset gan-", COMP_CWORD="3")
     assert answer.stdout.split() == ["plain,gan-digits", "plain,gan-mnist"]
+
+
+def test_docs_give_the_line_of_each_shell():
+    page = (Path(__file__).parents[2] / "docs/install.md").read_text()
+    shells = re.findall(r"_JAXGEN_COMPLETE=(\w+)_source jaxgen", page)
+    assert shells == ["bash", "zsh", "fish"]
+    for name in shells:
+        kind = get_completion_class(name)
+        assert f"_JAXGEN_COMPLETE={name}_complete" in kind(cli, {}, "jaxgen", "_JAXGEN_COMPLETE").source()

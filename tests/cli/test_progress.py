@@ -140,3 +140,18 @@ def test_real_terminal_is_left_as_it_was():
     text = seen.decode()
     assert "1/2" in words(text) and text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is there again
     assert words(text).endswith("end\r\n")
+
+
+def test_training_shows_that_it_loads_until_it_shows_its_own_progress(command, terminal, monkeypatch, capsys):
+    from jaxgen.training import trainer
+
+    def train(config, folder, *, prepared, **_):
+        assert "loading JAX, the data and the network" in words(capsys.readouterr().err)
+        prepared()
+        capsys.readouterr()
+        print("its own", file=sys.stderr)
+        return folder
+
+    monkeypatch.setattr(trainer, "train", train)
+    outcome = command("train", "--preset", "ddpm-digits")
+    assert (outcome.code, outcome.err) == (0, "its own\n")
