@@ -110,7 +110,8 @@ def test_sampler_says_whether_it_takes_eta_and_every_step(added):
     assert sampler_spec.choose(config, sampler="renoise") == SamplerSpec("renoise", 50)
     assert sampler_spec.choose(configs.DiffusionConfig(steps=60), sampler="constant").steps == 60
     text = shown("sample")
-    assert "ancestral, ddim, dpmpp-2m, renoise, constant; euler." in text and "Noise of ddim, constant" in text
+    assert "ancestral, ddim, dpmpp-2m, renoise or constant for diffusion, euler for a flow." in text
+    assert "fresh noise ddim or constant adds" in text
 
 
 def test_dataset_has_a_name_that_everything_knows(added):
@@ -158,7 +159,7 @@ def test_runtime_opens_a_file_under_its_certificate(added, unconditional):
     assert np.abs(usual.sample([0], [0])[0].astype(int) - other.sample([0], [0])[0]).max() <= 1
     with pytest.raises(UsageError, match="unknown runtime 'unoptimized'"):
         Model.open(unconditional.onnx, runtime="unoptimized")
-    assert "reference, unoptimised; all but the first" in shown("verify")
+    assert "reference or unoptimised. All but the first" in shown("verify")
 
 
 def test_family_trains_exports_and_samples(added, tmp_path):

@@ -33,7 +33,7 @@ from jaxgen.errors import Interrupted, JaxgenError, one_line
 
 @group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="jaxgen")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error, and XLA's own lines.")
 def cli(debug: bool) -> None:
     """Train small generative image models in JAX, export each as one ONNX file, and sample from it anywhere.
 

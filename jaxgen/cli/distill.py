@@ -8,6 +8,7 @@ import click
 
 from jaxgen.cli.help import command
 from jaxgen.cli.options import TableOption, data_dir_option
+from jaxgen.cli.progress import ProgressBar
 from jaxgen.cli.types import PATH, FloatRange, IntRange
 
 
@@ -45,13 +46,16 @@ def distill(
     source = RunFolder(teacher)
     config = student_of(source.config(), steps, method=method or DEFAULT, guidance=guidance, settings=settings)
     run = RunFolder(out or Path("runs") / config.name)
-    with extra("train"):
+    bar = ProgressBar("loading JAX, the data and the network")
+    with bar, extra("train"):
         from jaxgen.training import distributed
         from jaxgen.training.signals import StopSignal
         from jaxgen.training.trainer import train as run_training
     stop = StopSignal()
-    with stop.handled():
+    with stop.handled(), bar:
         distributed.start(config, run)
-        last = run_training(config, run.path, data_dir=data_dir or source.data_dir(), teacher=teacher, stop=stop)
+        last = run_training(
+            config, run.path, data_dir=data_dir or source.data_dir(), teacher=teacher, stop=stop, prepared=bar.stop
+        )  # fmt: skip
     click.echo(f"next: jaxgen export {shlex.quote(str(run.path))} -o model.onnx", err=True)
     click.echo(last)

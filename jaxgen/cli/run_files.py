@@ -25,14 +25,13 @@ def file_of(model: Path) -> Path:
     It is exported once, to the user's cache, under the checkpoint's hash. Raises UsageError for a run without a
     checkpoint; MissingExtra, with the command to run elsewhere, if exporting needs more than is installed.
     """
+    if not (model / "config.toml").is_file():  # as almost always, and then quickly
+        return model
     from jaxgen.files import cache_folder
     from jaxgen.runs.folder import RunFolder
     from jaxgen.runs.status import newest_checkpoint_hash
 
-    run = RunFolder(model)
-    if not run.exists():
-        return model
-    place = cache_folder() / "exports" / newest_checkpoint_hash(run)[:16]
+    place = cache_folder() / "exports" / newest_checkpoint_hash(RunFolder(model))[:16]
     file = place / f"{model.resolve().name}.onnx"
     if not file.is_file():
         _require_exporter(model)

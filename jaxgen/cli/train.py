@@ -9,6 +9,7 @@ import click
 
 from jaxgen.cli.help import command
 from jaxgen.cli.options import data_dir_option, dataset_names, family_names, json_option, preset_names, read_config
+from jaxgen.cli.progress import ProgressBar
 from jaxgen.cli.types import PATH, IntRange, completes
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ def train(
             "--resume takes the run's own config; it combines only with --set, --dataset, --data-dir, --accept-data, "
             "--classifier, --teacher, --eval-every, --eval-count and --extractor"
         )
-    with extra("train"):
+    bar = ProgressBar("loading JAX, the data and the network")
+    with bar, extra("train"):
         from jaxgen.runs import speed
         from jaxgen.runs.evaluation import EvaluationRequest
         from jaxgen.runs.folder import RunFolder
@@ -107,7 +109,7 @@ def train(
         from jaxgen.training.signals import StopSignal
         from jaxgen.training.trainer import train as run_training
     stop = StopSignal()
-    with stop.handled():
+    with stop.handled(), bar:
         if resume:
             run = RunFolder(resume)
             config = _resumed(run.config(), dataset, settings)
@@ -121,7 +123,7 @@ def train(
             last = run_training(
                 config, run.path, data_dir=data_dir, classifier=classifier, teacher=teacher,
                 evaluation=EvaluationRequest(eval_every, eval_count, extractor), stop=stop, resume=resume is not None,
-                accept_data=accept_data,
+                accept_data=accept_data, prepared=bar.stop,
             )  # fmt: skip
         finally:
             speed.remember(config, run)

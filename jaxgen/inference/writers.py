@@ -113,8 +113,8 @@ def _sheet(model: Model, request: Request, batch_size: int) -> np.ndarray:
 
 def _write_sheet(model: Model, request: Request, batch_size: int, output: str | BinaryIO) -> None:
     request = request.on_a_sheet(model)
-    text = provenance_text(request.provenance(model, request.first, request.count).record())
-    save_png(output, _sheet(model, request, batch_size), text)
+    image = _sheet(model, request, batch_size)
+    save_png(output, image, provenance_text(request.provenance(model, request.first, request.count).record()))
 
 
 def _write_jpeg(model: Model, request: Request, batch_size: int, output: str) -> None:

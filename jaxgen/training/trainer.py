@@ -59,7 +59,7 @@ from jaxgen.training.train_step import (
 def train(
     config: Config, folder: Path, *, data_dir: Path | None = None, classifier: Path | None = None,
     teacher: Path | None = None, evaluation: EvaluationRequest | None = None, stop: StopSignal | None = None,
-    resume: bool = False, accept_data: bool = False,
+    resume: bool = False, accept_data: bool = False, prepared: Callable[[], None] = lambda: None,
 ) -> Path:  # fmt: skip
     """Train, or resume from the folder's newest whole checkpoint; returns the last checkpoint.
 
@@ -67,8 +67,9 @@ def train(
     that a command with a mistake leaves nothing behind, and only if steps follow. accept_data: a run that goes on may
     do so with other data than before, by the class names that were trained. classifier: a classifier's run, to watch
     the classes of the samples; teacher: the run to learn from; evaluation: by which scores; a resumed run keeps all of
-    them by default. Raises UsageError if the folder holds something else or was trained on other data, Interrupted
-    after saving on SIGINT or SIGTERM, JaxgenError on a loss that is not finite.
+    them by default; prepared: called when the run begins to show its own progress.
+    Raises UsageError if the folder holds something else or was trained on other data, Interrupted after saving on
+    SIGINT or SIGTERM, JaxgenError on a loss that is not finite.
     """
     stop = stop or StopSignal()
     run = RunFolder(folder)
@@ -88,6 +89,7 @@ def train(
         evaluate = partial(load_evaluator, config, scored, data_dir)
         past = Past.of(run, accept=accept_data)
         trainer = stop.side_work(lambda: Trainer.prepare(config, run, data_dir, judge, teach, evaluate, stop, past))
+        prepared()
         with stop.deferred():
             if trainer is None:  # the signal came during the preparation
                 raise Interrupted("interrupted before there was anything to save", stop.signal or signal.SIGINT)

@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from jaxgen.errors import install
 from jaxgen.inference import model_file
 from jaxgen.inference.model import Model
 
@@ -127,8 +128,7 @@ def test_missing_extra_exits_4_and_is_named(arguments, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    advice = "run in the folder of jaxgen: pip install -c constraints.txt -e '.[export]'"
-    want = f"jaxgen: this needs onnx, which is not installed; {advice}\n"
+    want = f"jaxgen: this needs onnx, which is not installed; {install('export')}\n"
     assert (done.returncode, done.stdout, done.stderr) == (4, "", want)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jaxgen import data, shipped
+from jaxgen.errors import install
 from jaxgen.images import png_text, read_png, save_png
 from jaxgen.inference.model import Model
 from jaxgen.inference.predictor import Predictor
@@ -264,8 +265,7 @@ def test_fitting_without_its_extras_says_what_to_install(plain, tmp_path):
         [sys.executable, "-c", code, "eval", "mine.npy", "--dataset", plain, "--fit-extractor"],
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
-    advice = "run in the folder of jaxgen: pip install -c constraints.txt -e '.[export]'"
-    want = f"jaxgen: this needs torch, which is not installed; {advice}\n"
+    want = f"jaxgen: this needs torch, which is not installed; {install('export')}\n"
     assert (done.returncode, done.stdout, done.stderr) == (4, "", want)
 
 

@@ -16,6 +16,7 @@ from tiny import random_weights
 from jaxgen import config as configs
 from jaxgen.cli import main
 from jaxgen.config import VAE, Classifier, ClassifierConfig, Config, VAEConfig
+from jaxgen.errors import install
 from jaxgen.inference import model_file
 from jaxgen.inference.predictor import Predictor
 from jaxgen.inference.required_inputs import with_required_inputs
@@ -314,8 +315,7 @@ def test_missing_extra_exits_4_and_is_named(run, missing, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code, "export", str(run)], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    advice = "run in the folder of jaxgen: pip install -c constraints.txt -e '.[export]'"
-    want = f"jaxgen: this needs {missing}, which is not installed; {advice}\n"
+    want = f"jaxgen: this needs {missing}, which is not installed; {install('export')}\n"
     assert (done.returncode, done.stdout, done.stderr) == (4, "", want)
     assert not list(tmp_path.iterdir())
 

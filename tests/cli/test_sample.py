@@ -68,11 +68,6 @@ def test_default_is_a_sheet_of_64_in_grid_png(sample):
     np.testing.assert_array_equal(pixels("grid.png"), grid(np.load("a.npy")))
 
 
-def test_single_image_is_not_magnified(sample, model):
-    sample("-n", 1, "-o", "one.png")
-    assert pixels("one.png").shape == (8, 8, model.config.data.channels)
-
-
 @pytest.mark.parametrize(("steps", "frames"), [(5, 6), (50, 40)])
 def test_gif_moves_from_noise_to_the_sheet(command, unconditional, steps, frames):
     options = ("-n", 4, "--steps", steps, "--seed", 1)

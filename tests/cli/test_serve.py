@@ -57,7 +57,7 @@ def test_missing_extra_explains_itself(command, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
     outcome = command("serve")
     assert outcome.code == 4 and outcome.err.count("\n") == 1
-    assert "run: pip install -c constraints.txt -e '.[serve]'" in outcome.err
+    assert "pip install -c constraints.txt -e '.[serve]'" in outcome.err
 
 
 def test_model_is_served_by_its_name_and_ctrl_c_ends_it_cleanly(unconditional, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from jaxgen import config as configs
 from jaxgen.config.presets import preset
+from jaxgen.errors import install
 from jaxgen.runs.folder import RunFolder
 from jaxgen.training import trainer
 
@@ -126,8 +127,7 @@ def blocked(module: str, *arguments: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize("module", ["jax", "flax", "optax"])
 def test_missing_extra_is_one_line_that_names_it_and_exit_4(module):
     done = blocked(module, "train", "--model", "ddpm", "--out", "/nowhere")
-    advice = "run in the folder of jaxgen: pip install -c constraints.txt -e '.[train]'"
-    want = f"jaxgen: this needs {module}, which is not installed; {advice}\n"
+    want = f"jaxgen: this needs {module}, which is not installed; {install('train')}\n"
     assert (done.returncode, done.stdout, done.stderr) == (4, "", want)
 
 

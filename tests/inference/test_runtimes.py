@@ -195,7 +195,7 @@ def test_graph_with_an_unknown_operator_is_refused_in_a_line(runtime):
 )
 def test_runtime_that_is_not_installed_names_its_extra(runtime, module, name, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtra, match=rf"this needs {module}, .* pip install .*-e '\.\[{name}\]'"):
+    with pytest.raises(MissingExtra, match=rf"this needs {module}, .* -e '\.\[{name}\]'"):
         Predictor.open(file("classifier"), runtime=runtime)
 
 

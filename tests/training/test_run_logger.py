@@ -120,6 +120,28 @@ def test_terminal_says_that_it_compiles_in_its_bar(run, clock, capsys, monkeypat
     assert "compiling" in capsys.readouterr().err
 
 
+def test_terminal_sees_how_long_it_has_compiled(run, clock, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with report(run) as to:
+        to.compiling(0)
+        clock[0] += 17
+    assert "compiling 17 s" in capsys.readouterr().err
+
+
+def test_terminal_is_told_once_how_long_the_run_takes_by_the_speed_of_its_first_steps(run, clock, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with report(run, every=10) as to:
+        clock[0] += 0.5  # too short to tell
+        tell(to, 1, 1)
+        clock[0] += 9.5
+        tell(to, 2, 1)  # two steps of 8 images in 10 s; 18 steps are left
+        tell(to, 3, 1)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("about 90 s to go, at 2 images/s") == 1 or said.count("about 2 min to go, at 2 images/s") == 1
+
+
 def test_tensorboard_does_not_load_pytorch(tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\nfrom importlib.util import find_spec\n"
