@@ -80,9 +80,16 @@ class IdxSet:
             if self._belongs_to_another(contents):
                 continue
             for stem, path in files.items():
-                idx.check(str(path), contents[stem], self.sha256[stem])
+                self._check(path, contents[stem], self.sha256[stem])
             return idx.to_splits(contents)
         return None
+
+    @staticmethod
+    def _check(path: Path, content: bytes, sha256: str) -> None:
+        try:
+            idx.check(str(path), content, sha256)
+        except JaxgenError as err:
+            raise JaxgenError(f"{err}; if it is a set of your own: --dataset idx:{path.parent}") from err
 
     def _belongs_to_another(self, contents: Mapping[str, bytes]) -> bool:
         """Whether these files are another dataset's under the same names, such as MNIST's for Fashion-MNIST."""
