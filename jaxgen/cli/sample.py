@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @click.option(
     "--label",
     metavar="CLASS",
-    help="A class by number or name, or 'all' in turn.  [default: none, or all if the model requires a class]",
+    help="A class by name or number (#2 where 2 is a name, too), or 'all' in turn.  "
+    "[default: none, or all if the model requires a class]",
 )
 @click.option("--guidance", type=click.FloatRange(0, 100), help="Pull towards the label.  [default: the model's]")
 @click.option("--sampler", cls=TableOption, metavar="NAME", help="{samplers}.  [default: the model's]")
