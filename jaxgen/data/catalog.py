@@ -63,7 +63,7 @@ def load(
 
 
 def batches(
-    data: str | Dataset,
+    data: str | Dataset | Images,
     batch_size: int,
     *,
     seed: int,
@@ -76,7 +76,7 @@ def batches(
     memory_limit: int = MEMORY_LIMIT,
     labelled: bool = False,
 ) -> Batches:
-    """Batches of a dataset, by name or loaded: batches(...)[step] gives uint8 images and int32 labels.
+    """Batches of a dataset, by name, loaded or opened: batches(...)[step] gives uint8 images and int32 labels.
 
     batch_size: over all processes; this one gets the process_index-th slice of each batch. seed: in [0, 2^32).
     Datasets of more than memory_limit bytes are read on demand. labelled: every image must have a class, if the dataset
