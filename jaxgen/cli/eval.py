@@ -48,7 +48,7 @@ class Numbers(click.ParamType):
 @click.argument(
     "target", metavar=f"{MODEL}|RUN|IMAGES.npy|FOLDER", required=False, type=ModelPath(path_type=Path)
 )  # fmt: skip
-@click.option("--dataset", metavar="NAME", required=True, help="The real images: digits, mnist, ..., folder:PATH.")
+@click.option("--dataset", metavar="NAME", required=True, help="The real images: digits, mnist, ..., or a path.")
 @click.option(
     "--extractor", type=click.Path(path_type=Path), metavar="FILE.onnx",
     help="A classifier or a VAE's encoder, whose features are compared.  [default: the dataset's own]",
@@ -102,6 +102,7 @@ def eval_(
     """
     from jaxgen.cli import eval_targets
     from jaxgen.cli.eval_output import check_places
+    from jaxgen.data.catalog import absolute
     from jaxgen.evaluation.features import Extractor
 
     def say(line: str) -> None:
@@ -113,6 +114,7 @@ def eval_(
         raise UsageError("--fit-extractor makes an extractor, and --extractor names one: give one of them")
     check_places(options["sheet"], options["plot"])
     _check(options)
+    dataset = absolute(dataset)  # by which its extractor is known
     subject = eval_targets.opened(target, how, say) if target else None
     file = extractor or eval_targets.extractor(dataset, subject, fit_extractor, data_dir, say)
     if subject is None:

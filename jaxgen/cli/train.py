@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 @click.option("--preset", metavar="NAME", help="A named configuration; see 'jaxgen presets'.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file that overrides the preset.")
-@click.option("--dataset", metavar="NAME", help="digits, mnist, ..., folder:PATH; see 'jaxgen data list'.")
+@click.option("--dataset", metavar="NAME", help="digits, mnist, ..., or the path of your own; see 'jaxgen data list'.")
 @data_dir_option
 @click.option(
     "--classifier",
@@ -119,6 +119,7 @@ def _chosen(
 
     from jaxgen import config as configs
     from jaxgen.config import presets
+    from jaxgen.data.catalog import absolute
     from jaxgen.errors import UsageError
 
     if model_name and preset:
@@ -126,17 +127,15 @@ def _chosen(
     if preset:
         config = presets.preset(preset)
     elif model_name:
-        config = _for_dataset(model_name, dataset or _first_dataset(model_name), data_dir)
+        config = _for_dataset(model_name, dataset or _first_dataset(model_name), data_dir, settings)
     elif config_file:
         config = configs.load(config_file)
     else:
         raise UsageError("give --model, --preset or --config; 'jaxgen presets' lists the presets")
     if config_file and (preset or model_name):
         config = configs.load(config_file, config)
-    if dataset and dataset.startswith("folder:"):  # absolute, so that the run can be resumed from anywhere
-        dataset = f"folder:{Path(dataset.removeprefix('folder:')).expanduser().absolute()}"
-    if dataset:
-        config = replace(config, data=replace(config.data, dataset=dataset))
+    if dataset:  # absolute, so that the run can be resumed from anywhere
+        config = replace(config, data=replace(config.data, dataset=absolute(dataset)))
     return configs.override(config, settings)
 
 
@@ -148,17 +147,14 @@ def _first_dataset(model_name: str) -> str:
     return own[0] if own and f"{model_name}-digits" not in PRESETS else "digits"
 
 
-def _for_dataset(model_name: str, dataset: str, data_dir: Path | None) -> Config:
-    """The model's preset for a dataset, or one adapted to the dataset's size, channels and classes."""
-    from jaxgen import data
+def _for_dataset(model_name: str, dataset: str, data_dir: Path | None, settings: tuple[str, ...]) -> Config:
+    """The model's preset for a dataset, or one adapted to the dataset, which stderr then says."""
+    from jaxgen.cli.own_data import adapted
     from jaxgen.config import presets
 
     if f"{model_name}-{dataset}" in presets.PRESETS or model_name not in presets.model_names():
         return presets.for_dataset(model_name, dataset)
-    info = data.info(dataset, data_dir=data_dir)
-    height, _, channels = info.shape or (None, None, None)
-    size, count = height or 32, len(info.classes)
-    return presets.for_dataset(model_name, dataset, size=size, channels=channels or 3, class_count=count)
+    return adapted(model_name, dataset, data_dir, settings)
 
 
 def _resumed(config: Config, settings: tuple[str, ...]) -> Config:
