@@ -12,6 +12,7 @@ from jaxgen.data.cryptopunks import CryptoPunks
 from jaxgen.data.dataset import Dataset, DatasetInfo, Images, Shape, Source
 from jaxgen.data.digits import Digits
 from jaxgen.data.mnist import FASHION_MNIST, MNIST
+from jaxgen.data.mnist_family import FAMILY
 from jaxgen.data.tfds import TfdsByName
 from jaxgen.data.transforms import fit, grow
 from jaxgen.errors import UsageError
@@ -21,7 +22,9 @@ SOURCES: dict[str, Source] = {
     "mnist": MNIST,
     "fashion_mnist": FASHION_MNIST,
     "cryptopunks": CryptoPunks(),
+    **FAMILY,
 }
+ALIASES = {"emnist": "emnist/byclass"}  # as TFDS has it
 DEFAULT_SIZE = 32  # of images that differ in size
 LARGEST = 64  # pixels a side of images on demand, where no size is named: photographs would fill the memory
 MEMORY_LIMIT = 2 * 10**9  # bytes of decoded images; larger datasets are read on demand
@@ -105,6 +108,10 @@ def absolute(name: str, folder: Path | None = None) -> str:
 
 def source(name: str) -> Source:
     """The source of a dataset: built in, people's own, or TFDS, which raises later if it does not know the name."""
+    unversioned = name.partition(":")[0]
+    family = FAMILY.get(ALIASES.get(unversioned, unversioned))
+    if family:
+        return family  # TFDS's own is not upright
     base, query, _ = name.partition("?")
     if query and base in SOURCES:
         raise UsageError(f"{base} takes no options: it is known; they are for data of your own, as FORM:PATH?key=value")
