@@ -36,7 +36,7 @@ ROOMS = {
     },
     "jaxgen/data": {
         "jaxgen.errors", "jaxgen.files", "jaxgen.images", "jaxgen.palettes", "PIL", "sklearn", "grain",
-        "tensorflow_datasets", "google",
+        "tensorflow_datasets", "google", "pyarrow",
     },
     "jaxgen/latent": {
         "jaxgen.inference", "jaxgen.sampling", "jaxgen.data", "jaxgen.errors", "jaxgen.images", "jaxgen.plots",

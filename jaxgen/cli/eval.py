@@ -108,6 +108,7 @@ def eval_(
     """
     from jaxgen.cli import eval_targets
     from jaxgen.cli.eval_output import check_places
+    from jaxgen.data.catalog import absolute
     from jaxgen.evaluation.features import Extractor
 
     def say(line: str) -> None:
@@ -119,6 +120,7 @@ def eval_(
         raise UsageError("--fit-extractor makes an extractor, and --extractor names one: give one of them")
     check_places(options["sheet"], options["plot"])
     _check(options)
+    dataset = absolute(dataset)  # by which its extractor is known
     subject = eval_targets.opened(target, how, say) if target else None
     file = extractor or eval_targets.extractor(dataset, subject, fit_extractor, data_dir, say)
     if subject is None:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @click.option(
     "--label",
     metavar="CLASS[,...]",
-    help="Sample this class, by number or name; several, such as 3,7, or 'all' take turns.  "
+    help="Sample this class, by name or number (#2 where 2 is a name, too); several, as 3,7, or 'all' take turns.  "
     "[default: none, or all if the model requires a class]",
 )
 @click.option("--guidance", type=FloatRange(0, 100), help="Pull images towards their class.  [default: the model's]")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--config", "config_file", type=PATH, help="A TOML file that overrides the preset.")
 @click.option(
     "--dataset", metavar="NAME", shell_complete=completes(dataset_names),
-    help="The images to learn: digits, mnist, ..., folder:PATH; 'jaxgen data list' lists them.",
+    help="The images to learn: digits, mnist, ..., or the path of your own; 'jaxgen data list' lists them.",
 )  # fmt: skip
 @data_dir_option
 @click.option(
@@ -167,7 +167,7 @@ def _chosen(
     if preset:
         config = presets.preset(preset)
     elif model_name:
-        config = _for_dataset(model_name, dataset or _first_dataset(model_name), data_dir)
+        config = _for_dataset(model_name, dataset or _first_dataset(model_name), data_dir, settings)
     elif config_file:
         config = read_config(config_file)
     else:
@@ -188,17 +188,14 @@ def _first_dataset(model_name: str) -> str:
     return own[0] if own and f"{model_name}-digits" not in PRESETS else "digits"
 
 
-def _for_dataset(model_name: str, dataset: str, data_dir: Path | None) -> Config:
-    """The model's preset for a dataset, or one adapted to the dataset's size, channels and classes."""
-    from jaxgen import data
+def _for_dataset(model_name: str, dataset: str, data_dir: Path | None, settings: tuple[str, ...]) -> Config:
+    """The model's preset for a dataset, or one adapted to the dataset, which stderr then says."""
+    from jaxgen.cli.own_data import adapted
     from jaxgen.config import presets
 
     if f"{model_name}-{dataset}" in presets.PRESETS or model_name not in presets.model_names():
         return presets.for_dataset(model_name, dataset)
-    info = data.info(dataset, data_dir=data_dir)
-    height, _, channels = info.shape or (None, None, None)
-    size, count = height or 32, len(info.classes)
-    return presets.for_dataset(model_name, dataset, size=size, channels=channels or 3, class_count=count)
+    return adapted(model_name, dataset, data_dir, settings)
 
 
 def _resumed(config: Config, dataset: str | None, settings: tuple[str, ...]) -> Config:
@@ -223,13 +220,15 @@ def _moved(run: RunFolder, config: Config, data_dir: Path | None) -> Path | None
     """The folder of datasets of a run that goes on; raises UsageError if it is named for data that do not lie there."""
     from click.core import ParameterSource
 
+    from jaxgen.data.forms import FORMS
     from jaxgen.errors import UsageError
 
     named = click.get_current_context().get_parameter_source("data_dir") is ParameterSource.COMMANDLINE
-    if named and config.data.dataset.startswith("folder:"):
+    form = config.data.dataset.partition(":")[0]
+    if named and form in FORMS:
         raise UsageError(
             f"--data-dir is for datasets by name, and {run.path} was trained on {config.data.dataset}: "
-            "if that was moved, name it by --dataset folder:PATH"
+            f"if that was moved, name it by --dataset {form}:PATH"
         )
     return data_dir or run.data_dir()
 

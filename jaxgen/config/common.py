@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlencode
 
 from jaxgen.config.schema import require
 
@@ -13,10 +15,23 @@ RESUMABLE = {"resumable": True}  # metadata of a single key that a resumed run m
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    dataset: str = field(default="digits", metadata=RESUMABLE)  # a name of `jaxgen data list`, or folder:PATH
+    dataset: str = field(default="digits", metadata=RESUMABLE)  # a name of `jaxgen data list`, a path, or FORM:PATH
+    images: str = ""  # the key or column of the images, where your own data have several
+    labels: str = ""  # the key, column or file of the labels; none: without
+    transpose: bool = False  # swap rows and columns of each image
+    white: float = 0.0  # the value of a white pixel, where it is not 255; 0: by the file
+    loose: Literal["refuse", "ignore"] = "refuse"  # what to do with images beside the folders of classes
     size: int = 8  # pixels per side; images are resized to it on loading
     channels: Literal[1, 3] = 1
     without: tuple[int, ...] = ()  # numbers of classes to leave out, for anomaly detection
+
+    @property
+    def source(self) -> str:
+        """The dataset with all that is said of it, as `jaxgen.data` takes it: PATH?labels=KEY."""
+        said = {"images": self.images, "labels": self.labels, "white": f"{self.white:g}" if self.white else ""}
+        said |= {"transpose": "true" if self.transpose else "", "loose": "" if self.loose == "refuse" else self.loose}
+        query = urlencode({key: value for key, value in said.items() if value})
+        return f"{self.dataset}{'&' if '?' in self.dataset else '?'}{query}" if query else self.dataset
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -25,6 +40,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         require(all(label >= 0 for label in self.without), "data.without", "numbers of classes", self.without)
+        require(0 <= self.white < math.inf, "data.white", "a number from 0 on", self.white)
         require(1 <= self.size <= 1024, "data.size", "from 1 to 1024", self.size)
 
 

@@ -6,7 +6,11 @@
 """
 
 from jaxgen.data.batches import Batches
-from jaxgen.data.catalog import batches, get, info, load, names
+from jaxgen.data.catalog import absolute, batches, get, info, load, measures, names, source
 from jaxgen.data.dataset import Dataset, DatasetInfo
+from jaxgen.data.forms import FORMS, OwnData
 
-__all__ = ["Batches", "Dataset", "DatasetInfo", "batches", "get", "info", "load", "names"]
+__all__ = [
+    "FORMS", "Batches", "Dataset", "DatasetInfo", "OwnData", "absolute", "batches", "get", "info", "load", "measures",
+    "names", "source",
+]  # fmt: skip

@@ -12,7 +12,7 @@ from jaxgen import palettes
 from jaxgen.data.dataset import Dataset, Images
 from jaxgen.data.identity import Identity
 from jaxgen.data.transforms import fit
-from jaxgen.errors import UsageError, extra
+from jaxgen.errors import JaxgenError, UsageError, extra
 
 Batch = tuple[np.ndarray, np.ndarray]  # images uint8 [B, H, W, C], labels int32 [B]
 
@@ -71,7 +71,9 @@ class Share:
     def steps(self, count: int) -> int:
         """The number of whole batches in an epoch of `count` images. Raises UsageError if it is 0."""
         if self.batch_size > count:
-            raise UsageError(f"batch_size {self.batch_size} is larger than the dataset, which has {count} images")
+            fits = self.process_count * fitting(count // self.process_count)
+            hint = f"; --set training.batch_size={fits}" if fits else ""
+            raise UsageError(f"batch_size {self.batch_size} is larger than the dataset, which has {count} images{hint}")
         return count // self.batch_size
 
     def rows(self, step_in_epoch: int) -> slice:
@@ -79,10 +81,27 @@ class Share:
         return slice(start, start + self.local_size)
 
 
+def fitting(count: int) -> int:
+    """The largest batch of a power of 2, which divides over devices, for `count` images; 0 for none."""
+    return 1 << (count.bit_length() - 1) if count > 0 else 0
+
+
+def require_labels(labels: np.ndarray, classes: Sequence[str]) -> None:
+    """Raise JaxgenError for images of no class, or of one outside the classes, if there are classes."""
+    outside = int(np.count_nonzero((labels < 0) | (labels >= len(classes)))) if classes else 0
+    if outside:
+        raise JaxgenError(
+            f"{outside:,} of {len(labels):,} images have no class (of {len(classes)}), and a conditional network needs "
+            "one for each: give them one, leave them out, or train without classes"
+        )
+
+
 class ArrayBatches:
     """Batches of images in memory."""
 
-    def __init__(self, data: Dataset, share: Share, *, seed: int) -> None:
+    def __init__(self, data: Dataset, share: Share, *, seed: int, labelled: bool = False) -> None:
+        if labelled:
+            require_labels(data.labels, data.classes)
         self._data = data
         self._share = share
         self._seed = seed
@@ -119,9 +138,14 @@ class StreamedBatches:
 
     palette: tuple[str, ...] = ()  # not known without reading all of them
 
-    def __init__(self, images: Images, share: Share, *, seed: int, size: int, channels: int) -> None:
+    def __init__(
+        self, images: Images, share: Share, *, seed: int, size: int, channels: int, labelled: bool = False
+    ) -> None:  # fmt: skip
         with extra("train"):
             import grain
+        self._labelled = labelled
+        if labelled and images.labels is not None:
+            require_labels(images.labels, images.classes)
         self._images = images
         self._share = share
         self.steps_per_epoch = share.steps(len(images))
@@ -143,7 +167,10 @@ class StreamedBatches:
 
     def _read(self, rows: np.ndarray) -> Batch:
         size, _, channels = self.shape
-        return read_all(self._images, rows.tolist(), size, channels)
+        images, labels = read_all(self._images, rows.tolist(), size, channels)
+        if self._labelled:
+            require_labels(labels, self.classes)
+        return images, labels
 
 
 class RenamedBatches:

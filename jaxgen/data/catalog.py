@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxgen.data import forms
 from jaxgen.data.batches import ArrayBatches, Batches, Share, StreamedBatches, read_all
 from jaxgen.data.cryptopunks import CryptoPunks
-from jaxgen.data.dataset import Dataset, DatasetInfo, Images, Source
+from jaxgen.data.dataset import Dataset, DatasetInfo, Images, Shape, Source
 from jaxgen.data.digits import Digits
-from jaxgen.data.image_folder import ImageFolder
 from jaxgen.data.mnist import FASHION_MNIST, MNIST
+from jaxgen.data.mnist_family import FAMILY
 from jaxgen.data.tfds import TfdsByName
 from jaxgen.data.transforms import fit, grow
 from jaxgen.errors import UsageError
@@ -21,13 +22,16 @@ SOURCES: dict[str, Source] = {
     "mnist": MNIST,
     "fashion_mnist": FASHION_MNIST,
     "cryptopunks": CryptoPunks(),
+    **FAMILY,
 }
+ALIASES = {"emnist": "emnist/byclass"}  # as TFDS has it
 DEFAULT_SIZE = 32  # of images that differ in size
+LARGEST = 64  # pixels a side of images on demand, where no size is named: photographs would fill the memory
 MEMORY_LIMIT = 2 * 10**9  # bytes of decoded images; larger datasets are read on demand
 
 
 def names() -> list[str]:
-    """The names of the built-in datasets; 'folder:PATH' and the names of TFDS are accepted, too."""
+    """The names of the built-in datasets; paths, FORM:PATH and the names of TFDS are accepted, too."""
     return list(SOURCES)
 
 
@@ -62,7 +66,7 @@ def load(
 
 
 def batches(
-    data: str | Dataset,
+    data: str | Dataset | Images,
     batch_size: int,
     *,
     seed: int,
@@ -73,11 +77,13 @@ def batches(
     process_index: int = 0,
     process_count: int = 1,
     memory_limit: int = MEMORY_LIMIT,
+    labelled: bool = False,
 ) -> Batches:
-    """Batches of a dataset, by name or loaded: batches(...)[step] gives uint8 images and int32 labels.
+    """Batches of a dataset, by name, loaded or opened: batches(...)[step] gives uint8 images and int32 labels.
 
     batch_size: over all processes; this one gets the process_index-th slice of each batch. seed: in [0, 2^32).
-    Datasets of more than memory_limit bytes are read on demand.
+    Datasets of more than memory_limit bytes are read on demand. labelled: every image must have a class, if the dataset
+    has classes: JaxgenError for one without.
     Raises UsageError if batch_size is larger than the dataset or no multiple of process_count.
     """
     if not 0 <= seed < 2**32:
@@ -86,35 +92,36 @@ def batches(
     share = Share(batch_size, process_index, process_count)
     opened = source(data).open(split, data_dir) if isinstance(data, str) else data
     if not isinstance(opened, Dataset):
-        side, depth = measures(opened, size, channels)
+        side, depth = measures(opened.shape, size, channels)
         if len(opened) * side * side * depth > memory_limit:
-            return StreamedBatches(opened, share, seed=seed, size=side, channels=depth)
-    return ArrayBatches(_in_memory(opened, size, channels), share, seed=seed)
+            return StreamedBatches(opened, share, seed=seed, size=side, channels=depth, labelled=labelled)
+    return ArrayBatches(_in_memory(opened, size, channels), share, seed=seed, labelled=labelled)
 
 
 def absolute(name: str, folder: Path | None = None) -> str:
-    """The name of a dataset, with the path of a 'folder:PATH' made absolute, so that it is the same from anywhere.
+    """The name of a dataset that is the same from anywhere: built in, TFDS's, or FORM:PATH with an absolute path.
 
     folder: what a relative path is relative to, None: the present folder.
     """
-    kind, colon, path = name.partition(":")
-    if kind != "folder" or not colon:
-        return name
-    return f"folder:{(folder or Path()).absolute() / Path(path).expanduser()}"
+    return name if name in SOURCES else forms.absolute(name, folder)
 
 
 def source(name: str) -> Source:
-    """The source of a dataset: built in, a folder, or TFDS, which raises later if it does not know the name."""
-    kind, colon, path = name.partition(":")
-    if kind == "folder" and colon:
-        return ImageFolder(path)
-    return SOURCES.get(name) or TfdsByName(name, names())
+    """The source of a dataset: built in, people's own, or TFDS, which raises later if it does not know the name."""
+    unversioned = name.partition(":")[0]
+    family = FAMILY.get(ALIASES.get(unversioned, unversioned))
+    if family:
+        return family  # TFDS's own is not upright
+    base, query, _ = name.partition("?")
+    if query and base in SOURCES:
+        raise UsageError(f"{base} takes no options: it is known; they are for data of your own, as FORM:PATH?key=value")
+    return SOURCES.get(name) or forms.found(name) or TfdsByName(name, names())
 
 
-def measures(images: Images, size: int | None, channels: int | None) -> tuple[int, int]:
-    """The size and channels of the resized `images`."""
-    height, width, depth = images.shape
-    native = min(height, width) if height and width else DEFAULT_SIZE
+def measures(shape: Shape, size: int | None = None, channels: int | None = None) -> tuple[int, int]:
+    """The size and channels of images of this shape: those that are named, else their own, up to LARGEST."""
+    height, width, depth = shape
+    native = min(height, width, LARGEST) if height and width else DEFAULT_SIZE
     return size or native, channels or (1 if depth == 1 else 3)
 
 
@@ -122,7 +129,7 @@ def _in_memory(data: Dataset | Images, size: int | None, channels: int | None) -
     if isinstance(data, Dataset):
         images = data.images if data.border is None else grow(data.images, size, data.border)
         return Dataset(np.ascontiguousarray(fit(images, size, channels)), data.labels, data.classes)
-    images, labels = read_all(data, range(len(data)), *measures(data, size, channels))
+    images, labels = read_all(data, range(len(data)), *measures(data.shape, size, channels))
     return Dataset(images, labels, data.classes)
 
 

@@ -12,6 +12,7 @@ from jaxgen.data import idx
 from jaxgen.data.cache import find_prepared, user_folder, writable_root
 from jaxgen.data.dataset import Dataset, DatasetInfo, found_here
 from jaxgen.data.decode import decode
+from jaxgen.data.forms.tile_sheet import cut
 from jaxgen.data.tfds import TfdsImages
 from jaxgen.data.tfds_writer import Examples, png, prepare
 from jaxgen.data.transforms import compose
@@ -55,7 +56,7 @@ class CryptoPunks:
             )
         root = writable_root("cryptopunks", data_dir)
         print(f"preparing cryptopunks in {root} (once)", file=sys.stderr)
-        tiles = cut_sheet(decode(content, SHEET))
+        tiles = cut(decode(content, SHEET), TILE, TILE)
         return prepare(_builder_class(), {split: _examples(tiles, split) for split in SPLITS}, root)
 
     def _find(self, data_dir: Path | None) -> tuple[bytes | None, Path | None]:
@@ -70,12 +71,6 @@ class CryptoPunks:
         order = np.argsort(images.column("id"))  # TFDS stores records shuffled
         tiles = np.stack([image for image, _ in images.read(order.tolist())])
         return Dataset(compose(tiles, BACKGROUND), np.full(len(tiles), -1, np.int32), border=BACKGROUND)
-
-
-def cut_sheet(sheet: np.ndarray) -> np.ndarray:
-    """The tiles of a sheet, row by row: [24 R, 24 C, 4] -> [R C, 24, 24, 4]."""
-    rows, columns = sheet.shape[0] // TILE, sheet.shape[1] // TILE
-    return sheet.reshape(rows, TILE, columns, TILE, 4).swapaxes(1, 2).reshape(rows * columns, TILE, TILE, 4)
 
 
 def _find_sheet(data_dir: Path | None) -> Path | None:

@@ -51,6 +51,11 @@ class Images(Protocol):
     @property
     def shape(self) -> Shape: ...
 
+    @property
+    def labels(self) -> np.ndarray | None:
+        """int32 [N], -1 for none; None if they are known only when the images are read."""
+        ...
+
     def __len__(self) -> int: ...
 
     def read(self, rows: Sequence[int]) -> list[tuple[np.ndarray, int]]:

@@ -1,6 +1,7 @@
 """IDX files, the original format of MNIST: four files, each checked by the SHA-256 of its decompressed content.
 
-Format: two zero bytes, 0x08 for unsigned bytes, the number of axes, each axis as a big-endian uint32, the bytes.
+Format: two zero bytes, the type (0x08: unsigned bytes), the number of axes, each axis as a big-endian uint32, the
+values.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import functools
 import gzip
 import hashlib
 import io
+import math
 import struct
 import zlib
 from collections.abc import Mapping
@@ -25,6 +27,7 @@ FILES = {
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
 STEMS = tuple(stem for pair in FILES.values() for stem in pair)
+TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 MAX_BYTES = 1 << 28  # of one file, decompressed; MNIST's largest has 47 million
 
 
@@ -82,13 +85,14 @@ def check_digest(name: str, digest: str, expected: str) -> None:
 
 
 def parse(content: bytes, name: str) -> np.ndarray:
-    """The array in an IDX file: uint8, read-only. Raises JaxgenError if the header and the length disagree."""
-    axes = content[3] if len(content) >= 4 and content[:3] == b"\0\0\x08" else 0
+    """The array in an IDX file, read-only. Raises JaxgenError if the header and the length disagree."""
+    known = len(content) >= 4 and content[:2] == b"\0\0" and content[2] in TYPES
+    axes, dtype = (content[3], np.dtype(TYPES[content[2]])) if known else (0, np.dtype(np.uint8))
     start = 4 + 4 * axes
     shape = struct.unpack(f">{axes}I", content[4:start]) if 0 < axes < 5 and len(content) >= start else ()
-    if not shape or len(content) != start + int(np.prod(shape, dtype=np.int64)):
-        raise JaxgenError(f"{name}: not a whole IDX file of bytes; replace it")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    if not shape or len(content) != start + dtype.itemsize * math.prod(shape):
+        raise JaxgenError(f"{name}: not a whole IDX file; replace it")
+    return np.frombuffer(content, dtype, offset=start).reshape(shape)
 
 
 def serialize(array: np.ndarray) -> bytes:

@@ -1,20 +1,23 @@
-"""Reading image files, folders and arrays from a command line, at one common size.
-
-Transparent pixels become black behind a light drawing and white behind a dark one, so that both stay visible.
-"""
+"""Reading image files, folders and arrays from a command line, at one common size."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
+from PIL import Image
 
 from jaxgen.data.decode import decode
-from jaxgen.data.transforms import compose, fit, to_channels
+from jaxgen.data.transforms import fit, flatten, to_channels
 from jaxgen.errors import JaxgenError, UsageError, one_line
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
+# The endings of images. Pillow reads all of them, if it was built with the libraries for AVIF and JPEG 2000.
+ENDINGS = frozenset(
+    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".gif", ".tif", ".tiff", ".avif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga", ".qoi"}
+)
 LARGEST = 256  # pixels per side by default
 
 
@@ -56,14 +59,45 @@ def with_channels(images: np.ndarray, channels: int) -> np.ndarray | None:
     return images[..., :1] if images.shape[-1] > channels else to_channels(images, channels)
 
 
+@functools.cache
+def endings() -> frozenset[str]:
+    """Those of ENDINGS that Pillow can read here."""
+    return ENDINGS & {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+
+
+def is_shown(path: PurePath) -> bool:
+    """Whether a relative path is not one of the system's: .git, ._x.png, __MACOSX, Thumbs.db."""
+    return path.name not in ("Thumbs.db", "desktop.ini") and not any(
+        part.startswith((".", "__MACOSX")) for part in path.parts
+    )
+
+
 def below(folder: Path, pattern: str) -> list[Path]:
     """The images of a folder that match `pattern` ("*", or "**/*" with subfolders), relative to it, in a fixed order.
 
-    System files are left out: .git, ._x.png, __MACOSX.
+    System files are left out.
     """
-    relative = (path.relative_to(folder) for path in folder.glob(pattern) if path.suffix.lower() in ENDINGS)
-    shown = (path for path in relative if not any(part.startswith((".", "__MACOSX")) for part in path.parts))
-    return sorted((path for path in shown if (folder / path).is_file()), key=lambda path: path.parts)
+    return [path for path in _files(folder, pattern) if path.suffix.lower() in endings()]
+
+
+def others(folder: Path) -> dict[str, str]:
+    """The files below a folder that are read as no images, by name, with the reason; without the system's."""
+    paths = [path for path in _files(folder, "**/*") if path.suffix.lower() not in endings()]
+    return {str(folder / path): not_read(path) for path in paths}
+
+
+def not_read(path: PurePath) -> str:
+    """Why a file is not read as an image."""
+    ending = path.suffix.lower()
+    known = ending in ENDINGS | {".heic", ".heif"}
+    return f"Pillow cannot read {ending} here" if known else f"no image by its ending {ending!r}"
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    relative = (path.relative_to(folder) for path in folder.glob(pattern))
+    return sorted(
+        (path for path in relative if is_shown(path) and (folder / path).is_file()), key=lambda path: path.parts
+    )
 
 
 def named(path: Path) -> list[Path]:
@@ -74,16 +108,7 @@ def named(path: Path) -> list[Path]:
         return [path / name for name in names]
     if below(path, "**/*"):
         raise UsageError(f"{path}: its images lie in subfolders; to read these as classes: --dataset folder:{path}")
-    raise UsageError(f"{path}: no images in this folder (looked for {', '.join(sorted(ENDINGS))})")
-
-
-def flatten(images: np.ndarray) -> np.ndarray:
-    """Compose images with alpha on black or white, whichever contrasts with their opaque part: uint8 [N, H, W, C]."""
-    if images.shape[-1] not in (2, 4):
-        return images
-    grey, alpha = to_channels(images[..., :-1], 1)[..., 0], images[..., -1].astype(np.float64)
-    light = (grey * alpha).sum((1, 2)) > 127.5 * alpha.sum((1, 2))
-    return np.stack([compose(image, (0 if on_black else 255,)) for image, on_black in zip(images, light, strict=True)])
+    raise UsageError(f"{path}: no images in this folder (looked for {', '.join(sorted(endings()))})")
 
 
 def _read(path: Path) -> np.ndarray:

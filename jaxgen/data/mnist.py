@@ -97,9 +97,16 @@ class IdxSet:
             if self._belongs_to_another(digests):
                 continue
             for stem, path in files.items():
-                idx.check_digest(str(path), digests[stem], self.sha256[stem])
+                self._check(path, digests[stem], self.sha256[stem])
             return files
         return None
+
+    @staticmethod
+    def _check(path: Path, digest: str, sha256: str) -> None:
+        try:
+            idx.check_digest(str(path), digest, sha256)
+        except JaxgenError as err:
+            raise JaxgenError(f"{err}; if it is a set of your own: --dataset idx:{path.parent}") from err
 
     def _belongs_to_another(self, digests: Mapping[str, str]) -> bool:
         """Whether these files are another dataset's under the same names, such as MNIST's for Fashion-MNIST."""

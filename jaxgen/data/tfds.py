@@ -22,6 +22,8 @@ from jaxgen.errors import JaxgenError, UsageError, extra, nearest
 class TfdsImages:
     """One split of a prepared array_record dataset; Pillow decodes images when they are read."""
 
+    labels: np.ndarray | None = None  # known when they are read
+
     def __init__(self, folder: Path, split: str) -> None:
         with extra("train"):
             import tensorflow_datasets as tfds

@@ -9,13 +9,12 @@ from jaxgen.errors import JaxgenError
 
 CHUNK = 4096  # images resized at a time: bounds the memory of the copies
 TINY = 32  # images up to this size grow by repeating pixels, for whole-number factors
-BACKGROUND = 255  # behind transparent pixels
 
 
 def fit(images: np.ndarray, size: int | None = None, channels: int | None = None) -> np.ndarray:
     """Centre-crop to squares, resize and convert: uint8 [N, H, W, C] -> [N, size, size, channels].
 
-    None keeps the size or the channels; channels: 1 or 3. Alpha is composed on white.
+    None keeps the size or the channels; channels: 1 or 3. Alpha is composed by `flatten`.
     """
     if channels is not None:
         images = to_channels(images, channels)
@@ -41,15 +40,15 @@ def grow(images: np.ndarray, size: int | None, border: tuple[int, ...]) -> np.nd
 
 
 def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
-    """Grey (1) or RGB (3) from any of grey, grey + alpha, RGB and RGBA; uint8 [..., C] -> [..., channels].
+    """Grey (1) or RGB (3) from any of grey, grey + alpha, RGB and RGBA; uint8 [N, H, W, C] -> [N, H, W, channels].
 
-    Grey is ITU-R 601 luma in the fixed-point arithmetic of Pillow's convert("L").
+    Alpha is composed by `flatten`. Grey is ITU-R 601 luma in the fixed-point arithmetic of Pillow's convert("L").
     """
     have = images.shape[-1]
     if channels not in (1, 3) or have not in (1, 2, 3, 4):
         raise JaxgenError(f"images must have 1 or 3 channels, got {channels} wanted of {have}")
     if have in (2, 4):
-        return to_channels(compose(images, (BACKGROUND,) * (have - 1)), channels)
+        return to_channels(flatten(images), channels)
     if have == channels:
         return images
     if channels == 3:
@@ -58,10 +57,33 @@ def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
     return luma[..., None].astype(np.uint8)
 
 
+def flatten(images: np.ndarray) -> np.ndarray:
+    """Compose images with alpha on black or white, whichever contrasts with their opaque part: uint8 [N, H, W, C].
+
+    The one rule for transparent pixels: a light drawing stays visible, and so does a dark one.
+    """
+    if images.shape[-1] not in (2, 4):
+        return images
+    grey, alpha = to_channels(images[..., :-1], 1)[..., 0], images[..., -1:].astype(np.float64)
+    light = (grey[..., None] * alpha).sum((1, 2, 3)) > 127.5 * alpha.sum((1, 2, 3))
+    ground = np.where(light, 0, 255)[:, None, None, None]
+    return _mixed(images, ground)
+
+
+def is_grey(image: np.ndarray) -> bool:
+    """Whether an image uint8 [..., C] shows no colour: its channels besides alpha are equal."""
+    color = image[..., :-1] if image.shape[-1] in (2, 4) else image
+    return bool((color == color[..., :1]).all())
+
+
 def compose(images: np.ndarray, background: tuple[int, ...]) -> np.ndarray:
     """Compose images, whose last channel is alpha, on one colour: uint8 [..., C + 1] -> [..., C], rounded."""
+    return _mixed(images, np.array(background))
+
+
+def _mixed(images: np.ndarray, ground: np.ndarray) -> np.ndarray:
     color, alpha = images[..., :-1].astype(np.uint32), images[..., -1:].astype(np.uint32)
-    mixed = color * alpha + np.array(background, np.uint32) * (255 - alpha)
+    mixed = color * alpha + ground.astype(np.uint32) * (255 - alpha)
     return ((mixed + 127) // 255).astype(np.uint8)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from jaxgen.errors import UsageError, nearest
+from jaxgen.inference.classes import class_number
 from jaxgen.inference.own_plan import own_table
 from jaxgen.inference.sampler_graph import Inputs as Inputs, SamplerGraph
 from jaxgen.sampling import sampler_spec
@@ -61,21 +62,19 @@ class Model(SamplerGraph):
             return own
 
     def label(self, text: str | int | None) -> int:
-        """A class's number from its name or its number; None and the number -1 mean no class.
+        """A class's number from its name, or from its number as an integer or as text; None and -1 mean no class.
 
-        A text that is a name of one class and the number of another is read as the name.
-
-        Raises UsageError if the model has no such class.
+        '#2' is always number 2. Raises UsageError if the model has no such class, and for a text that is the name of
+        one class and the number of another.
         """
         if self.least_label == -1 and (text is None or text == -1):
             return -1
         if not self.classes:
             raise self.unconditional("label")
-        if isinstance(text, str) and text in self.classes:
-            return self.classes.index(text)
         name = str(text)
-        if name.isdecimal() and len(name) <= 9 and int(name) < len(self.classes):
-            return int(name)
+        number = class_number(name, self.classes) if isinstance(text, str) else text
+        if number is not None and 0 <= number < len(self.classes):
+            return number
         more = ", ..." if len(self.classes) > NAMED else ""
         known = f"0 to {len(self.classes) - 1}: {', '.join(self.classes[:NAMED])}{more}"
         raise UsageError(f"label must be a class ({known}), got {name[:60]!r}{nearest(name[:60], self.classes)}")
@@ -86,7 +85,7 @@ class Model(SamplerGraph):
         *,
         seed: int = 0,
         first: int = 0,
-        label: Label = -1,
+        label: Label | str = -1,
         guidance: float | None = None,
         plan: np.ndarray | None = None,
         batch_size: int = 64,
@@ -129,8 +128,13 @@ class Model(SamplerGraph):
             )
             yield images
 
-    def labels(self, label: Label, index: np.ndarray) -> np.ndarray | None:
-        """[N] labels of images `index`; None for an unconditional model, which accepts only the label -1."""
+    def labels(self, label: Label | str, index: np.ndarray) -> np.ndarray | None:
+        """[N] labels of images `index`; None for an unconditional model, which accepts only the label -1.
+
+        label: a number, a text as `self.label` takes it, or 'all'.
+        """
+        if isinstance(label, str) and label != "all":
+            label = self.label(label)
         if not self.classes:
             if label not in (-1, None):
                 raise self.unconditional("label")

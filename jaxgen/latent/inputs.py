@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from jaxgen.errors import UsageError
+from jaxgen.inference.classes import class_number
 
 Shape = tuple[int, int, int]
 
@@ -79,10 +80,9 @@ class Images:
 
     def number(self, name: str) -> int:
         """A class's number from its name or its number. Raises UsageError if these images have no such class."""
-        if name in self.classes:
-            return self.classes.index(name)
-        if name.isdecimal() and int(name) < len(self.classes):
-            return int(name)
+        number = class_number(name, self.classes)
+        if number is not None:
+            return number
         raise UsageError(f"expected a class of the dataset ({', '.join(self.classes) or 'it has none'}), got {name!r}")
 
     def called(self, label: int) -> str:

@@ -36,9 +36,9 @@ def open_data(
 
 
 def _opened(config: Config, data_dir: Path | None) -> tuple[data.Batches, Batch | None]:
-    name = config.data.dataset
+    name = config.data.source
     size, channels = config.data.size, config.data.channels
-    load = partial(data.batches, data_dir=data_dir, size=size, channels=channels)
+    load = partial(data.batches, data_dir=data_dir, size=size, channels=channels, labelled=config.class_count > 0)
     batches = load(
         _source(config, "train", data_dir), config.training.batch_size, seed=config.training.seed,
         process_index=jax.process_index(), process_count=jax.process_count(),
@@ -64,12 +64,12 @@ def _class_mismatch(config: Config, found: int) -> UsageError:
 
 def _source(config: Config, split: str, data_dir: Path | None) -> str | data.Dataset:
     """The source of batches: a dataset's name, or a dataset in memory if classes are left out."""
-    return load_split(config, split, data_dir) if config.data.without else config.data.dataset
+    return load_split(config, split, data_dir) if config.data.without else config.data.source
 
 
 def load_split(config: Config, split: str, data_dir: Path | None) -> data.Dataset:
     """One split in memory, without the classes that are left out. Raises UsageError for one of these that it lacks."""
-    name, without = config.data.dataset, config.data.without
+    name, without = config.data.source, config.data.without
     whole = data.load(name, split, data_dir=data_dir, size=config.data.size, channels=config.data.channels)
     if not without:
         return whole

@@ -109,7 +109,7 @@ def load_evaluator(config: Config, settings: Evaluation | None, data_dir: Path |
         raise UsageError(f"--eval-count: scores by {need - 1} features need at least {need} images, got {few}")
     labelled = config.class_count > 0 and not extractor.why_no_labels(train.classes)
     floor, floor_n = Scores(), 0
-    if "test" in data.info(config.data.dataset, data_dir=data_dir).splits:
+    if "test" in data.info(config.data.source, data_dir=data_dir).splits:
         test = load_split(config, "test", data_dir)
         rows = sampled(len(test.images), settings.count, 0)
         if len(rows) >= need:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxgen.config import Config, differences
-from jaxgen.data import Batches
+from jaxgen.data import FORMS, Batches
 from jaxgen.data.batches import Batch, RenamedBatches, renumbered
 from jaxgen.data.identity import Identity, listed
 from jaxgen.errors import UsageError
@@ -47,11 +47,12 @@ class Past:
         )  # fmt: skip
 
     def require_place(self, dataset: str) -> None:
-        """Raise UsageError, which says what to do, for a folder of images that is gone."""
-        kind, _, path = dataset.partition(":")
-        if kind == "folder" and not Path(path).is_dir():
-            command = f"jaxgen train --resume {shlex.quote(str(self.run.path))} --dataset folder:PATH"
-            raise UsageError(f"{dataset}: there is no such folder any more; name where it lies now: {command}")
+        """Raise UsageError, which says what to do, for data of one's own that are gone."""
+        kind, _, rest = dataset.partition(":")
+        if kind in FORMS and not any(Path(path).exists() for path in (rest, rest.rpartition("?")[0] or rest)):
+            command = f"jaxgen train --resume {shlex.quote(str(self.run.path))} --dataset {kind}:PATH"
+            what = "folder" if kind == "folder" else "data"
+            raise UsageError(f"{dataset}: there is no such {what} any more; name where it lies now: {command}")
 
     def same_data(self, batches: Batches, config: Config) -> np.ndarray | None:
         """The trained number of each class that the data have now, -1 for none; None if they are as they were.
@@ -92,7 +93,8 @@ class Past:
 
         total, steps_per_epoch: as they are now; count: training images.
         """
-        changed = {key: pair for key, pair in differences(self.config, config).items() if key in PACE}
+        found = differences(self.config, config)
+        changed = {key: found[key] for key in PACE if key in found}
         if not changed:
             return None
         told = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())

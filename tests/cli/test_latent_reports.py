@@ -19,9 +19,9 @@ def test_image_holds_the_request_and_what_it_came_to(latent, family):
     latent("map", vae, *DIGITS, "--first", 2, "--count", 9)
     want = {"model": model, "command": "map", **OF_DIGITS, "first": 2, "count": 9, "method": "pca"}
     assert read_provenance("map.png") == want
-    latent("interpolate", vae, "one.png", "two.png", "--label", "2,bee", "--frames", 3)
+    latent("interpolate", vae, "one.png", "two.png", "--label", "#1,bee", "--frames", 3)
     assert read_provenance("interpolation.png") == {
-        "model": model, "command": "interpolate", "images": ["one.png", "two.png"], "label": "2,bee", "frames": 3,
+        "model": model, "command": "interpolate", "images": ["one.png", "two.png"], "label": "#1,bee", "frames": 3,
         "path": "spherical",
     }  # fmt: skip
 

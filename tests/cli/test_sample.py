@@ -131,7 +131,7 @@ def test_image_does_not_depend_on_batch_size_or_threads(sample, batch_size, thre
 def test_options_change_the_images(command, conditional):
     seen = set()
     for number, options in enumerate(
-        [(), ("--seed", 1), ("--first", 1), ("--label", "ant"), ("--label", "2"), ("--label", "all"),
+        [(), ("--seed", 1), ("--first", 1), ("--label", "ant"), ("--label", "#1"), ("--label", "all"),
          ("--label", 0, "--guidance", 4), ("--steps", 5), ("--eta", 0), ("--sampler", "ancestral")]
     ):  # fmt: skip
         assert command("sample", conditional.onnx, "-n", 3, *options, "-o", f"{number}.npy").code == 0
@@ -140,10 +140,12 @@ def test_options_change_the_images(command, conditional):
 
 
 def test_class_by_name_and_by_number_are_the_same(command, conditional):
-    for name, label in (("a", "bee"), ("b", 2), ("c", "2"), ("d", 1)):  # class 1 is called "2"; class 2 has no "1"
+    for name, label in (("a", "bee"), ("b", "#2"), ("c", 1), ("d", "#1")):  # class 1 is called "2"
         command("sample", conditional.onnx, "-n", 2, "--label", label, "-o", f"{name}.npy")
     a, b, c, d = (Path(f"{name}.npy").read_bytes() for name in "abcd")
-    assert b == c == d != a
+    assert a == b != c == d
+    outcome = command("sample", conditional.onnx, "-n", 2, "--label", 2)
+    assert outcome.code == 2 and "number 1 is called '2', and number 2 is called 'bee'" in outcome.line
 
 
 # --- palettes

@@ -4,7 +4,7 @@ from PIL import Image
 
 from jaxgen import data
 from jaxgen.data.batches import StreamedBatches, permutation
-from jaxgen.errors import UsageError
+from jaxgen.errors import JaxgenError, UsageError
 
 COUNT, BATCH = 23, 4  # 5 whole batches, 3 images left over
 
@@ -96,7 +96,8 @@ def test_small_folder_is_read_into_memory_and_gives_the_same_images(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"batch_size": COUNT + 1}, "larger than the dataset, which has 23"),
+        ({"batch_size": COUNT + 1}, r"larger than the dataset, which has 23 images; --set training\.batch_size=16$"),
+        ({"batch_size": 30, "process_count": 3}, r"which has 23 images; --set training\.batch_size=12$"),
         ({"batch_size": 0}, ">= 1"),
         ({"process_count": 3}, "multiple of the 3 processes"),
         ({"process_index": 2, "process_count": 2}, "process_index"),
@@ -107,6 +108,30 @@ def test_small_folder_is_read_into_memory_and_gives_the_same_images(tmp_path):
 def test_batches_that_cannot_be_are_usage_errors(make, options, says):
     with pytest.raises(UsageError, match=says):
         make(**options)
+
+
+@pytest.mark.parametrize("limit", [{}, {"memory_limit": 0}], ids=["memory", "streamed"])
+@pytest.mark.parametrize("known", [True, False], ids=["labels known", "labels read"])
+def test_image_without_a_class_reaches_no_batch_that_must_have_them(limit, known):
+    class Odd:
+        """Images 0 to 9 of three classes, of which one has none."""
+
+        classes, shape = ("a", "b", "c"), (2, 2, 1)
+        labels = np.array([0, 1, 2, 0, 1, 2, -1, 0, 1, 2], np.int32) if known else None
+
+        def __len__(self):
+            return 10
+
+        def read(self, rows):
+            return [(np.full((2, 2, 1), row, np.uint8), -1 if row == 6 else row % 3) for row in rows]
+
+    def all_batches(labelled):
+        batches = data.batches(Odd(), 5, seed=0, labelled=labelled, **limit)
+        return [batches[step] for step in range(batches.steps_per_epoch)]
+
+    assert sum((labels == -1).sum() for _, labels in all_batches(False)) == 1
+    with pytest.raises(JaxgenError, match=r"1 of (5|10) images have no class \(of 3\)"):
+        all_batches(True)
 
 
 def test_negative_step_raises(make):

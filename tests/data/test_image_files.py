@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.data.image_files import flatten, read_images, read_unchanged, with_channels
+from jaxgen.data.image_files import read_images, read_unchanged, with_channels
+from jaxgen.data.transforms import flatten
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.images import save_png
 

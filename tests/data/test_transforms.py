@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxgen import data
+from jaxgen.data.image_files import read_images
 from jaxgen.data.transforms import CHUNK, center_crop, compose, fit, resize, to_channels
 from jaxgen.errors import JaxgenError
 
@@ -77,3 +79,16 @@ def test_fit_of_wide_rgba_gives_the_requested_shape():
 def test_two_channels_wanted_raises():
     with pytest.raises(JaxgenError, match="1 or 3"):
         to_channels(np.zeros((1, 1, 1, 3), np.uint8), 2)
+
+
+def test_drawing_on_nothing_stands_out_in_training_as_everywhere(tmp_path):
+    """One rule for transparent pixels: white behind a dark drawing, black behind a light one."""
+    for name, stroke in (("dark", 9), ("light", 250)):
+        image = Image.new("RGBA", (4, 4), (stroke, stroke, stroke, 0))
+        image.paste((stroke, stroke, stroke, 255), (1, 0, 2, 4))
+        (tmp_path / name).mkdir()
+        image.save(tmp_path / name / "a.png")
+        ground = 255 if stroke == 9 else 0
+        want = [[ground, stroke, ground, ground]] * 4
+        batch, _ = data.batches(f"folder:{tmp_path / name}", 1, seed=0, size=4, channels=1)[0]
+        assert batch[0, ..., 0].tolist() == read_images([tmp_path / name], 4, 1)[0, ..., 0].tolist() == want

@@ -103,7 +103,7 @@ def test_recipe_is_a_classifier_for_classes_and_a_convolutional_vae_for_none(fol
     assert isinstance(classes, Classifier) and classes.class_count == 2 and classes.data.shape == (12, 12, 1)
     plain = recipe(f"folder:{folder}/plain")
     assert isinstance(plain, VAE) and plain.model.convolutions and plain.class_count == 0
-    assert plain.data.shape == (32, 32, 3) and plain.training.batch_size == 18  # nine tenths of 20 images
+    assert plain.data.shape == (12, 12, 3) and plain.training.batch_size == 18  # nine tenths of 20 images
     assert plain.training.steps == classes.training.steps >= 1000
 
 

@@ -154,13 +154,22 @@ def test_diverging_plan_is_an_error_and_no_image(plain):
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("ant", 0), ("2", 1), ("bee", 2), ("0", 0), ("1", 1), (0, 0), (1, 1), (2, 2), (-1, -1), (None, -1)],
+    [("ant", 0), ("bee", 2), ("0", 0), ("1", 1), (0, 0), (1, 1), (2, 2), ("#0", 0), ("#2", 2), (-1, -1), (None, -1)],
 )
-def test_class_is_named_by_name_or_number(classy, text, number):
-    assert classy.label(text) == number  # the class called "2" is number 1
+def test_class_is_named_by_name_or_number_alike(classy, text, number):
+    assert classy.label(text) == number
+    if number >= 0:
+        assert classy.labels(text, np.arange(2)).tolist() == [number] * 2
 
 
-@pytest.mark.parametrize("text", ["3", "cat", "", "-2", "1.0", "0x1", "9" * 5000, -2, 3])
+def test_text_that_is_a_name_and_the_number_of_another_class_is_refused_by_both(classy):
+    """The class called "2" is number 1, and number 2 is called bee."""
+    for ask in (classy.label, lambda text: next(classy.stream(1, label=text))):
+        with pytest.raises(UsageError, match="number 1 is called '2', and number 2 is called 'bee'; say #1 or #2"):
+            ask("2")
+
+
+@pytest.mark.parametrize("text", ["3", "cat", "", "-2", "1.0", "0x1", "9" * 5000, -2, 3, "#3", "#", "##1"])
 def test_unknown_class_is_refused_in_one_short_line(classy, text):
     with pytest.raises(UsageError) as caught:
         classy.label(text)

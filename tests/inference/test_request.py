@@ -17,7 +17,7 @@ def test_request_fills_in_the_models_choice(plain, classy):
     assert ask(plain) == Request(recipe=SamplerSpec("ddim", 10), count=4)
     assert ask(classy) == Request(recipe=SamplerSpec("ddim", 8, 0.5), count=4, guidance=1.5)
     assert ask(classy, sampler="ancestral") == Request(recipe=SamplerSpec("ancestral", 50), count=4, guidance=1.5)
-    assert ask(classy, label="2", eta=0.25, guidance=0) == Request(
+    assert ask(classy, label="#1", eta=0.25, guidance=0) == Request(
         recipe=SamplerSpec("ddim", 8, 0.25), count=4, guidance=0, label=1
     )
 
@@ -50,7 +50,7 @@ def test_guidance_outside_its_range_is_refused(classy, guidance):
 
 @pytest.mark.parametrize(
     "wishes",
-    [{}, {"label": "all"}, {"label": "2"}, {"label": "ant", "guidance": 0.0}, {"label": -1},
+    [{}, {"label": "all"}, {"label": "#1"}, {"label": "ant", "guidance": 0.0}, {"label": -1},
      {"first": 7, "seed": 2**32 - 1}, {"sampler": "dpmpp-2m", "steps": 3}, {"sampler": "ancestral"},
      {"sampler": "ddim", "eta": 1.0}, {"palette": ["#638596", "#000000"]}],
     ids=str,

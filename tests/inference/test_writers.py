@@ -163,7 +163,7 @@ def drawn(classy, conditional, tmp_path):
 
 @pytest.mark.parametrize(
     "wishes",
-    [{}, {"count": 1}, {"label": "2", "count": 1}, {"label": "all"}, {"sampler": "dpmpp-2m", "steps": 4, "seed": 7},
+    [{}, {"count": 1}, {"label": "#1", "count": 1}, {"label": "all"}, {"sampler": "dpmpp-2m", "steps": 4, "seed": 7},
      {"guidance": 3.5, "label": "ant", "first": 100}, {"eta": 1.0}],
     ids=str,
 )  # fmt: skip

@@ -50,7 +50,7 @@ def test_dataset_brings_labels_and_classes():
     paper = Images.from_dataset("digits", SHAPE, split="test", first=3, count=4, data_dir=None, invert=True)
     np.testing.assert_array_equal(paper.images, 255 - found.images)
     assert found.names[0] == "test[3]"
-    assert (found.number("8"), found.called(8), found.called(-1)) == (8, "8", "-")
+    assert found.number("#3") == 3 and (found.number("8"), found.called(8), found.called(-1)) == (8, "8", "-")
     with pytest.raises(UsageError, match="expected a class of the dataset"):
         found.number("eight")
     with pytest.raises(UsageError, match="none from 300"):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from jaxgen import config as configs, data
 from jaxgen.config import VAE, Config, DataConfig, TrainingConfig, VAEConfig
+from jaxgen.data.identity import Identity
 from jaxgen.errors import UsageError
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.sessions import Progress
@@ -231,4 +232,4 @@ def test_path_of_the_data_is_stored_absolute(pets, tmp_path, monkeypatch):
     train(configs.override(relative, ["training.steps=1", "training.sample_count=1"]), tmp_path / "run")
     assert RunFolder(tmp_path / "run").config().data.dataset == f"folder:{pets}"
     record = RunFolder(tmp_path / "run").data_record()
-    assert record == open_data(config, None)[0].identity.to_dict()
+    assert Identity.from_dict(record) == open_data(config, None)[0].identity

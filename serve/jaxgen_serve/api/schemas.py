@@ -26,7 +26,9 @@ SHA256 = Annotated[
     StringConstraints(pattern="^[0-9a-f]{64}$"),
     Field(description="SHA-256 of the model's file, from /models; if it has changed, the answer is 409. Default: any."),
 ]
-Label = Annotated[int | Name, Field(description="A class by its number or name; 'all': the classes in turn.")]
+Label = Annotated[
+    int | Name, Field(description="A class by its number or name, or '#' and its number; 'all': each image's in turn.")
+]
 
 
 class Strict(BaseModel):
@@ -85,7 +87,9 @@ class StreamQuery(SampleSettings):
     """The query of /stream: a `SampleRequest` and the number of images."""
 
     num_images: Count = 1
-    label: Name | None = Field(default=None, description="A class by its number or name, or 'all'.")
+    label: Name | None = Field(
+        default=None, description="A class by its number or name, or '#' and its number, or 'all'."
+    )
 
     def body(self) -> SampleRequest:
         return SampleRequest(**self.model_dump(exclude={"num_images"}))

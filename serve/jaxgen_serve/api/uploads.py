@@ -11,8 +11,7 @@ from fastapi import UploadFile
 from PIL import Image
 
 from jaxgen.data.decode import decode
-from jaxgen.data.image_files import flatten
-from jaxgen.data.transforms import fit
+from jaxgen.data.transforms import fit, flatten
 from jaxgen.errors import JaxgenError, UsageError
 from jaxgen.files import write_atomically
 from jaxgen.images import open_header

@@ -22,17 +22,15 @@ function walkBody({ ends, ...request }) {
 
 export function serverBackend(base, logIn) {
   const api = connect(base, logIn);
-  let served = []; // the models
 
-  /** A class for queries and forms, by its name: a class name may be a number, and names take precedence. */
-  function named(name, label) {
-    const model = served.find((one) => one.name === name);
-    return label === null || label === undefined || label === "" ? null : (model?.classes[label] ?? label);
+  /** A class for queries and forms, by '#' and its number: a bare number may be the name of another class. */
+  function numbered(label) {
+    return label === null || label === undefined || label === "" ? null : `#${label}`;
   }
 
   function filled(fields) {
     const form = new FormData();
-    for (const [key, value] of Object.entries({ ...fields, label: named(fields.model, fields.label) })) {
+    for (const [key, value] of Object.entries({ ...fields, label: numbered(fields.label) })) {
       if (value !== null && value !== undefined) form.append(key, value);
     }
     return form;
@@ -51,7 +49,7 @@ export function serverBackend(base, logIn) {
       if (name === "frame") onFrame?.(data.row, data.rows, data.images.map(png));
       if (name === "done") done = data;
     };
-    const query = { ...request, label: named(request.model, request.label), num_images: count };
+    const query = { ...request, label: numbered(request.label), num_images: count };
     await api.events("stream", query, onEvent, signal);
     const { images, ...used } = done;
     return { images: images.map(image), used, milliseconds: used.milliseconds ?? performance.now() - start };
@@ -63,7 +61,7 @@ export function serverBackend(base, logIn) {
     async models() {
       const { models, ...rest } = await api.json("models");
       const file = ({ name: model }, query = {}) => api.url("model-file", { model, ...query });
-      served = models.map((model) => ({
+      const served = models.map((model) => ({
         ...model,
         url: file(model, { inputs: "required" }),
         download: file(model),
@@ -126,7 +124,7 @@ export function serverBackend(base, logIn) {
     },
 
     async map(model, label) {
-      const query = { model: model.name, size: 21, label: named(model.name, label) };
+      const query = { model: model.name, size: 21, label: numbered(label) };
       const response = await api.ask("latent-map", { query, accept: "image/png" });
       return { src: URL.createObjectURL(await whole(response.blob())) };
     },

@@ -50,6 +50,17 @@ def test_generate_gives_the_image_that_the_model_samples(client, loaded, body, p
     assert answer["label"] == (options["label"][0] if "label" in body else None)
 
 
+def test_class_is_the_same_by_number_as_an_integer_and_as_text_and_a_doubtful_text_is_refused(client):
+    """The class called "2" is number 1, and number 2 is called bee."""
+    body = {"model": "vae", "seed": 5}
+    images = [client.post("/generate", json={**body, "label": label}).json()["image"] for label in (2, "#2", "bee")]
+    assert images[0] == images[1] == images[2]
+    refused = client.post("/generate", json={**body, "label": "2"})
+    assert refused.status_code == 400
+    assert "number 1 is called '2', and number 2 is called 'bee'; say #1 or #2" in refused.json()["detail"]
+    assert client.post("/generate", json={**body, "label": 1}).json()["class_name"] == "2"
+
+
 def test_image_without_a_seed_can_be_sampled_again_from_what_was_used(client):
     first, second = (client.post("/generate").json() for _ in range(2))
     assert first["seed"] != second["seed"]
