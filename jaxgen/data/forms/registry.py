@@ -48,6 +48,8 @@ def found(name: str) -> OwnData | None:
     Raises UsageError for what can only be a path and is of no form or not there, and for options that its form does not
     take.
     """
+    if not name:
+        return None
     kind, colon, rest = name.partition(":")
     prefixed = bool(colon) and kind in FORMS
     path, query = _divided(rest if prefixed else name)
