@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
@@ -39,6 +41,41 @@ class Interrupted(JaxgenError):
 def one_line(err: BaseException, limit: int = 200) -> str:
     """The message of a foreign exception as one line of at most `limit` characters; its type if it has none."""
     return " ".join(str(err).split())[:limit] or type(err).__name__
+
+
+def explain(err: BaseException) -> tuple[str, int]:
+    """The message of a failure in one line, and its exit code."""
+    if isinstance(err, JaxgenError):
+        return str(err), err.exit_code
+    if fault := disk_fault(err):
+        return fault, 3
+    if isinstance(err, OSError):
+        return f"{err.filename or ''}: {err.strerror or one_line(err)}".lstrip(": "), 3
+    if isinstance(err, MemoryError) or "RESOURCE_EXHAUSTED" in str(err):  # XLA's status
+        return "out of memory; use smaller batches", 3
+    return f"internal error: {type(err).__name__}: {one_line(err)}; 'jaxgen --debug ...' shows where", 1
+
+
+# What a disk says that is full, broken, over its quota, read-only or gone.
+_DISK_FAULTS = (errno.ENOSPC, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EROFS)
+
+
+def disk_fault(err: BaseException) -> str | None:
+    """'FILE: No space left on device' if an error, or one that led to it, is the disk's; None for others.
+
+    Libraries hand on the system's words without its number or file, so their messages are searched for them.
+    """
+    chain: list[BaseException] = []
+    following: BaseException | None = err
+    while following is not None and following not in chain:
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    for each in reversed(chain):
+        gone = each is err and isinstance(each, FileNotFoundError)  # as on a mount that vanished
+        if isinstance(each, OSError) and each.strerror and (gone or each.errno in _DISK_FAULTS):
+            return f"{each.filename}: {each.strerror}" if each.filename else each.strerror
+    words = [os.strerror(number) for number in _DISK_FAULTS]
+    return next((word for each in chain for word in words if word in str(each)), None)
 
 
 def lookup(table: Mapping[str, T], name: str, what: str) -> T:

@@ -28,7 +28,7 @@ from jaxgen.cli.serve import serve
 from jaxgen.cli.shipped import models
 from jaxgen.cli.train import presets, train
 from jaxgen.cli.tune import tune
-from jaxgen.errors import Interrupted, JaxgenError, one_line
+from jaxgen.errors import Interrupted, explain
 
 
 @group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -81,14 +81,8 @@ def main() -> NoReturn:
 
 def _in_one_line(err: BaseException) -> tuple[str, int]:
     """The message and the exit code of a failure."""
-    if isinstance(err, JaxgenError):
-        return str(err), err.exit_code
     if isinstance(err, click.ClickException):
         return " ".join(err.format_message().split()), err.exit_code
     if isinstance(err, KeyboardInterrupt | click.Abort):
         return "interrupted", 130
-    if isinstance(err, OSError):
-        return f"{err.filename or ''}: {err.strerror or err}".lstrip(": "), 3
-    if isinstance(err, MemoryError) or "RESOURCE_EXHAUSTED" in str(err):  # XLA's status
-        return "out of memory; use smaller batches", 3
-    return f"internal error: {type(err).__name__}: {one_line(err)}; 'jaxgen --debug ...' shows where", 1
+    return explain(err)

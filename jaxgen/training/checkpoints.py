@@ -8,23 +8,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
+import os
 import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from jaxgen.errors import JaxgenError, one_line
+from jaxgen.errors import JaxgenError, disk_fault, one_line
 from jaxgen.files import sync
 from jaxgen.runs.folder import SEAL
 from jaxgen.training.train_step import TrainState
+
+
+class SaveError(JaxgenError):
+    """A checkpoint that could not be written; those before it are whole."""
 
 
 @dataclass(frozen=True)
@@ -45,31 +55,39 @@ class Checkpoints:
     def save(self, state: TrainState, score: float | None = None, *, fid: float | None = None) -> Path:
         """Write the state of its step; score: its test loss; fid: of its samples; None if they were not measured.
 
-        Raises JaxgenError if it cannot be written; existing checkpoints stay as they are.
+        Raises SaveError if it cannot be written, or not be read back; existing checkpoints stay as they are.
         """
-        step = int(state.step)
-        final = self.path(step)
+        final = self.path(int(state.step))
         aside = final.with_suffix(".tmp")
-        if jax.process_index() == 0:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with _quiet():
+                self._write(aside, final, state, score, fid)
+        except (OSError, ValueError, KeyError, RuntimeError) as err:  # a full disk raises any of these
+            if jax.process_index() == 0:
+                shutil.rmtree(aside, ignore_errors=True)
+            reason = disk_fault(err) or one_line(err)
+            raise SaveError(f"{final}: cannot be saved: {reason}") from err
+        return final
+
+    def _write(self, aside: Path, final: Path, state: TrainState, score: float | None, fid: float | None) -> None:
+        main = jax.process_index() == 0
+        if main:
+            self.folder.mkdir(exist_ok=True)  # not its parents: below a mount that vanished is another disk
             for leftover in (*self.folder.glob("*.tmp"), *self.folder.glob("*.trash")):
                 shutil.rmtree(leftover)
         multihost_utils.sync_global_devices("jaxgen:checkpoint:clean")
-        try:
-            with ocp.StandardCheckpointer() as writer:
-                writer.save(aside.absolute() / "state", state)
-                writer.wait_until_finished()
-        except (OSError, ValueError, RuntimeError) as err:  # a full disk raises any of these
-            raise JaxgenError(f"{final}: cannot be saved: {one_line(err)}") from err
-        if jax.process_index() == 0:
-            _seal(aside, step, score, fid)
+        with _plain(aside) as folder, ocp.StandardCheckpointer() as writer:
+            writer.save(folder / "state", state)
+            writer.wait_until_finished()
+        _read_back(aside, state)
+        if main:
+            _seal(aside, int(state.step), score, fid)
             if final.exists():
                 _discard(final)
             aside.rename(final)
             sync(self.folder)
             self._retire()
         multihost_utils.sync_global_devices("jaxgen:checkpoint:done")
-        return final
 
     def restore(self, like: Any, *, step: int | None = None, say: Callable[[str], None] | None = None) -> Any:
         """The newest whole checkpoint (or that of `step`), with the structure and shardings of `like`; None if none.
@@ -115,6 +133,11 @@ class Checkpoints:
         """The test loss that a checkpoint was saved with, None if it had none or cannot be read."""
         return self._sealed(step, "score")
 
+    def measured(self, step: int) -> str:
+        """The score that `best` compares, in words."""
+        fid = self._sealed(step, "fid")
+        return f"test loss {self.score(step):.4g}" if fid is None else f"FID {fid:.4g}"
+
     def _sealed(self, step: int, name: str) -> float | None:
         try:
             score = json.loads((self.path(step) / SEAL).read_text())[name]
@@ -129,11 +152,27 @@ class Checkpoints:
                 _discard(self.path(step))
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Orbax's logs and its threads' tracebacks: what fails is raised, and said in one line."""
+    loggers = [logging.getLogger(name) for name in ("absl", "orbax", "asyncio")]
+    before = [(logger, logger.level) for logger in loggers]
+    hook, threading.excepthook = threading.excepthook, lambda _: None
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
+        for logger, level in before:
+            logger.setLevel(level)
+
+
 def _read(path: Path, like: Any) -> Any:
     try:
-        with ocp.StandardCheckpointer() as reader:
-            _require_dtypes(path, reader.metadata(path.absolute() / "state").item_metadata.tree, like)
-            return reader.restore(path.absolute() / "state", like)
+        with _plain(path) as folder, ocp.StandardCheckpointer() as reader:
+            _require_dtypes(path, reader.metadata(folder / "state").item_metadata.tree, like)
+            return reader.restore(folder / "state", like)
     except (ValueError, KeyError, TypeError) as err:  # the bytes match their hashes, so the shapes differ
         raise JaxgenError(f"{path}: does not fit this config's network and optimiser: {one_line(err)}") from err
 
@@ -155,6 +194,49 @@ def _dtypes(tree: Any) -> dict[str, str]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     name = partial(jax.tree_util.keystr, simple=True, separator=".")
     return {name(place): str(leaf.dtype) for place, leaf in leaves if hasattr(leaf, "dtype")}
+
+
+@contextmanager
+def _plain(path: Path) -> Iterator[Path]:
+    """An absolute path to a checkpoint that Orbax may be given: a link, if the path has characters that it mistakes.
+
+    Orbax takes a folder's name for a glob pattern, and TensorStore a backslash for a slash (docs/known-limits.md).
+    """
+    whole = path.absolute()
+    if os.name != "posix" or not set(str(whole)) & set("[]*?\\"):
+        yield whole
+        return
+    with tempfile.TemporaryDirectory(prefix="jaxgen-") as place:
+        link = Path(place) / "checkpoints"
+        link.symlink_to(whole.parent)
+        yield link / path.name
+
+
+def _read_back(path: Path, state: TrainState) -> None:
+    """Open an unsealed checkpoint again: the shapes and dtypes of all leaves, and the values of one.
+
+    Raises ValueError or KeyError if they are not those of `state`, or what Orbax raises if it finds nothing.
+    """
+    name = min(state.ema)
+    leaf = state.ema[name]
+    with _plain(path) as folder, ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        described = reader.metadata(folder / "state").item_metadata
+        if described is None:  # Orbax logs the reason only
+            raise ValueError("read back, there is no list of its arrays")
+        found, wanted = (sorted(map(_kind, jax.tree.leaves(tree))) for tree in (described.tree, state))
+        if found != wanted:
+            raise ValueError(f"read back, it has {len(found)} arrays that are not the {len(wanted)} written")
+        part = {"ema": {name: leaf}}
+        arguments = ocp.args.PyTreeRestore(
+            item=part, restore_args=ocp.checkpoint_utils.construct_restore_args(part), partial_restore=True
+        )
+        same = reader.restore(folder / "state", args=arguments)["ema"][name]
+    if not np.array_equal(same.addressable_data(0), leaf.addressable_data(0), equal_nan=True):
+        raise ValueError(f"read back, {name} has other values than those written")
+
+
+def _kind(leaf: Any) -> tuple[tuple[int, ...], str]:
+    return tuple(leaf.shape), str(leaf.dtype)
 
 
 def _hashes(path: Path) -> dict[str, str]:
@@ -193,6 +275,8 @@ def _damage(path: Path) -> str | None:
             return f"{name} is missing"
         if recorded.get(name) != hashes[name]:
             return f"{name} does not match its hash"
+    if not (path / "state" / "manifest.ocdbt").is_file():
+        return "Orbax lost its arrays: the name of a folder has [ ] or a backslash"  # in an older jaxgen
     return None
 
 

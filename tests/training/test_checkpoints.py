@@ -1,21 +1,25 @@
+import errno
 import json
+import logging
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from jaxgen.errors import JaxgenError
 from jaxgen.training import checkpoints as checkpoints_module
-from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.checkpoints import Checkpoints, SaveError
 from jaxgen.training.train_step import TrainState
 
 
@@ -59,6 +63,48 @@ def test_arrays_of_another_dtype_are_refused_and_not_cast(three, dtype):
     params = LIKE.params | {"a": jax.ShapeDtypeStruct((300,), dtype, sharding=LIKE.params["a"].sharding)}
     with pytest.raises(JaxgenError, match=r"00000003: does not fit .*: params\.a was saved as float32, and is "):
         three.restore(LIKE._replace(params=params))
+
+
+@pytest.mark.parametrize("name", ["a[1]b", "back\\slash", "[!x]*?", "50% {name} ümlaut #1"])
+def test_any_name_of_a_folder_keeps_what_is_saved(tmp_path, name):
+    (tmp_path / name).mkdir()
+    checkpoints = Checkpoints(tmp_path / name / "checkpoints")
+    checkpoints.save(state_of(1), 0.5)
+    assert [path.name for path in tmp_path.iterdir()] == [name]  # nothing went elsewhere
+    assert_same(checkpoints.restore(LIKE, say=lambda line: pytest.fail(line)), state_of(1))
+
+
+def test_checkpoint_that_an_older_jaxgen_lost_says_why(tmp_path):
+    path = tmp_path / "a[1]" / "00000007"
+    with ocp.StandardCheckpointer() as writer:  # as it did: Orbax finds nothing to merge, and says nothing
+        writer.save(path / "state", state_of(7))
+    checkpoints_module._seal(path, 7, None, None)
+    said: list[str] = []
+    with pytest.raises(JaxgenError, match="no whole checkpoint"):
+        Checkpoints(path.parent).restore(LIKE, say=said.append)
+    assert "Orbax lost its arrays" in said[0]
+
+
+def lose_the_arrays(state: Path) -> None:
+    (state / "manifest.ocdbt").unlink()
+
+
+def list_nothing(state: Path) -> None:
+    (state / "_METADATA").unlink()
+
+
+@pytest.mark.parametrize("spoil", [lose_the_arrays, list_nothing])
+def test_what_cannot_be_read_back_is_not_sealed_and_costs_no_other(three, monkeypatch, spoil):
+    finished = ocp.StandardCheckpointer.wait_until_finished
+
+    def spoiled(writer):
+        finished(writer)
+        spoil(three.path(4).with_suffix(".tmp") / "state")
+
+    monkeypatch.setattr(ocp.StandardCheckpointer, "wait_until_finished", spoiled)
+    with pytest.raises(JaxgenError, match="00000004: cannot be saved") as refused:
+        three.save(state_of(4))
+    assert "\n" not in str(refused.value) and three.steps() == [1, 2, 3]
 
 
 def test_no_checkpoints_restore_to_nothing(tmp_path):
@@ -199,9 +245,31 @@ def test_a_damaged_newer_one_does_not_push_out_what_is_saved_after_it(tmp_path):
     assert_same(checkpoints.restore(LIKE, say=lambda line: pytest.fail(line)), state_of(2))
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS])
+def test_fault_of_the_disk_is_one_line_and_leaves_what_was_saved(three, monkeypatch, capfd, number):
+    def fail(writer):
+        logging.getLogger("absl").error("a foreign traceback")
+        threading.Thread(target=lambda: 1 / 0).start()
+        raise ValueError(f"INTERNAL: Error writing\n{three.folder}: [{os.strerror(number)}]")
+
+    monkeypatch.setattr(ocp.StandardCheckpointer, "wait_until_finished", fail)
+    with pytest.raises(SaveError) as refused:
+        three.save(state_of(4))
+    assert str(refused.value) == f"{three.path(4)}: cannot be saved: {os.strerror(number)}"
+    assert three.steps() == [1, 2, 3] and not list(three.folder.glob("*.tmp"))
+    assert capfd.readouterr().err == ""
+
+
+def test_vanished_folder_is_not_made_anew(tmp_path):
+    run = tmp_path / "mount" / "run"
+    with pytest.raises(SaveError, match="checkpoints: No such file or directory"):
+        Checkpoints(run / "checkpoints").save(state_of(1))
+    assert not run.parent.exists()
+
+
 def test_unwritable_place_is_one_line(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises((JaxgenError, OSError)) as refused:
+    with pytest.raises(JaxgenError) as refused:
         Checkpoints(tmp_path / "file" / "checkpoints").save(state_of(1))
     assert str(tmp_path) in str(refused.value) and "\n" not in str(refused.value)
 
