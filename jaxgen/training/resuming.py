@@ -92,7 +92,8 @@ class Past:
 
         total, steps_per_epoch: as they are now; count: training images.
         """
-        changed = {key: pair for key, pair in differences(self.config, config).items() if key in PACE}
+        pairs = differences(self.config, config)
+        changed = {key: pairs[key] for key in PACE if key in pairs}
         if not changed:
             return None
         told = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
