@@ -46,7 +46,7 @@ class Identity:
 
     def to_dict(self) -> dict[str, Any]:
         """The identity as JSON."""
-        return asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: object) -> Self | None:

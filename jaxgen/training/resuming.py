@@ -93,8 +93,8 @@ class Past:
 
         total, steps_per_epoch: as they are now; count: training images.
         """
-        found = differences(self.config, config)
-        changed = {key: found[key] for key in PACE if key in found}
+        pairs = differences(self.config, config)
+        changed = {key: pairs[key] for key in PACE if key in pairs}
         if not changed:
             return None
         told = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
