@@ -61,9 +61,14 @@ def test_answers_are_as_the_document_says(document, session, route, mode):
     def hold(case):
         answer = case.call(session=session, timeout=60)
         refused = answer.status_code == 413  # which schemathesis does not count as that
+        unsaid = any(
+            value in ([], {}) for value in (case.query or {}).values()
+        )  # in an address they are nothing at all
         case.validate_response(
             answer,
-            checks=[check for name, check in checks.items() if not (refused and name == "negative_data_rejection")],
+            checks=[
+                check for name, check in checks.items() if name != "negative_data_rejection" or not (refused or unsaid)
+            ],
         )
         assert answer.status_code < 500 or answer.status_code == 503, answer.text
         if answer.status_code == 503:
