@@ -1,10 +1,11 @@
+import errno
 import os
 import stat
 
 import pytest
 
 from jaxgen import files
-from jaxgen.errors import JaxgenError
+from jaxgen.errors import JaxgenError, disk_fault, explain
 from jaxgen.files import read_bytes, write_atomically
 
 
@@ -90,3 +91,22 @@ def test_read_of_what_is_no_file_is_refused_at_once(tmp_path):
         with pytest.raises(JaxgenError) as refusal:
             read_bytes(tmp_path / name, 10)
         assert str(refusal.value).startswith(str(tmp_path))
+
+
+def test_fault_of_the_disk_is_found_behind_a_library_s_error():
+    full = OSError(errno.ENOSPC, "No space left on device", "run/state")
+    try:
+        try:
+            raise full
+        except OSError as err:
+            raise ValueError("INTERNAL") from err
+    except ValueError as err:
+        behind = err
+    assert disk_fault(behind) == explain(behind)[0] == "run/state: No space left on device"
+    # XLA's status for memory is also TensorStore's for a disk.
+    told = RuntimeError("RESOURCE_EXHAUSTED: Error writing: [OS error 28: No space left on device]")
+    assert explain(told) == ("No space left on device", 3)
+    assert (
+        disk_fault(FileNotFoundError(errno.ENOENT, "No such file or directory", "x")) == "x: No such file or directory"
+    )
+    assert disk_fault(PermissionError(errno.EACCES, "Permission denied", "x")) is None

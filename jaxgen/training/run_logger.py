@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from jaxgen.errors import extra
+from jaxgen.errors import JaxgenError, explain, extra
 from jaxgen.images import save_png
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.status import Status, duration, write_status
@@ -31,6 +32,7 @@ class RunLogger:
         self._console = Console(stderr=True, quiet=not main)
         self._board = SummaryWriter(str(run.tensorboard), purge_step=start + 1) if main else None
         self._log = run.metrics_file.open("a") if main else None
+        self._board_error: OSError | None = None
         self._clock = time.perf_counter()
         self._clock_step = self._step = start
         self._foretold = False  # how long it takes
@@ -45,16 +47,44 @@ class RunLogger:
         self._task = self._bar.add_task("training", total=total, completed=start, loss="-", speed="", since=None)
 
     def __enter__(self) -> Self:
+        self._before, threading.excepthook = threading.excepthook, self._thread_failed
         self._bar.start()
         self._write_status("finished" if self._step >= self._total else "starting")
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.stop()
-        self._write_status("finished" if self._step >= self._total else "stopped")
-        if self._board and self._log:
-            self._board.close()
+        state = "finished" if self._step >= self._total else "stopped"
+        for close in (lambda: self._write_status(state), self._close_log, self._close_board):
+            try:
+                close()
+            except (OSError, JaxgenError) as failure:  # the checkpoints matter more
+                if error is None:
+                    self.say(f"warning: {explain(failure)[0]}")
+        threading.excepthook = self._before
+
+    def _close_log(self) -> None:
+        if self._log:
             self._log.close()
+
+    def _close_board(self) -> None:
+        if self._board and self._board_error is None:
+            self._board.close()
+        elif self._board:  # its thread is dead: neither closing nor the end of Python may wait for its queue
+            self._board.file_writer.event_writer._event_queue.cancel_join_thread()
+
+    def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
+        """Keep the error of the thread that writes TensorBoard's file (it prints its traceback, and no more is
+        written), for `_check_board`."""
+        if isinstance(failure.exc_value, OSError):
+            self._board_error = failure.exc_value
+        else:
+            self._before(failure)
+
+    def _check_board(self) -> None:
+        """Raise JaxgenError once TensorBoard's file cannot be written: its full queue would wait for ever."""
+        if self._board_error is not None:
+            raise JaxgenError(f"{self._run.tensorboard}: cannot be written: {self._board_error.strerror}")
 
     def say(self, line: str) -> None:
         """Print one line on the console."""
@@ -124,14 +154,19 @@ class RunLogger:
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write the scalars of a step to metrics.jsonl and TensorBoard."""
         if self._board and self._log:
-            self._log.write(json.dumps({"step": step, **values}, allow_nan=False) + "\n")
-            self._log.flush()
+            try:
+                self._log.write(json.dumps({"step": step, **values}, allow_nan=False) + "\n")
+                self._log.flush()
+            except OSError as err:
+                raise JaxgenError(f"{self._run.metrics_file}: cannot be written: {err.strerror}") from err
+            self._check_board()
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
 
     def images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
         """Write grids [H, W, C] uint8 to samples/ and TensorBoard; the file of 'samples' is named by its step alone."""
         if self._board:
+            self._check_board()
             for name, image in images.items():
                 ending = "" if name == "samples" else f"-{name}"
                 save_png(self._run.samples / f"{step:08d}{ending}.png", image, {})

@@ -20,7 +20,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxgen import data
 from jaxgen.config import Config
 from jaxgen.data.catalog import absolute
-from jaxgen.errors import Interrupted, UsageError
+from jaxgen.errors import Interrupted, JaxgenError, UsageError, disk_fault, explain
 from jaxgen.models import network as networks
 from jaxgen.models.network import Params
 from jaxgen.models.numerics import root_key
@@ -28,10 +28,10 @@ from jaxgen.runs.evaluation import EvaluationRequest, agreed, write_evaluation
 from jaxgen.runs.folder import RunFolder
 from jaxgen.runs.sessions import Progress
 from jaxgen.training import distributed
-from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.checkpoints import Checkpoints, SaveError
 from jaxgen.training.data_loading import open_data
 from jaxgen.training.distillation import load_teacher
-from jaxgen.training.divergence import DivergenceCheck, not_finite
+from jaxgen.training.divergence import Diverged, DivergenceCheck, not_finite
 from jaxgen.training.environment import changes, describe_environment
 from jaxgen.training.evaluation import Evaluator, load_evaluator
 from jaxgen.training.families import learner
@@ -69,7 +69,7 @@ def train(
     the classes of the samples; teacher: the run to learn from; evaluation: by which scores; a resumed run keeps all of
     them by default; prepared: called when the run begins to show its own progress.
     Raises UsageError if the folder holds something else or was trained on other data, Interrupted after saving on
-    SIGINT or SIGTERM, JaxgenError on a loss that is not finite.
+    SIGINT or SIGTERM, Diverged on a loss that is not finite, JaxgenError after saving on any other exception.
     """
     stop = stop or StopSignal()
     run = RunFolder(folder)
@@ -125,6 +125,7 @@ class Trainer:
     checkpoints: Checkpoints
     make_call: jax.stages.Wrapped  # compiled into `calls`
     saved: int  # step of the newest checkpoint, the same in all processes
+    finite: int  # the last step whose metrics were seen to be finite: `state` is worth saving only there
     rows: NamedSharding
     check: DivergenceCheck
     offset: int  # from a step to the number of its batch; not 0 if the batch was of another size before
@@ -175,7 +176,7 @@ class Trainer:
             sample_every=training.sample_every or batches.steps_per_epoch,
             checkpoint_every=training.checkpoint_every or training.checkpoint_epochs * batches.steps_per_epoch,
             scan=scan_steps(config, batches.steps_per_epoch),
-            checkpoints=checkpoints, saved=start,
+            checkpoints=checkpoints, saved=start, finite=start,
             make_call=make_steps(algorithm.update, mesh),
             rows=NamedSharding(mesh, PartitionSpec(None, "data")),
             check=DivergenceCheck(run, checkpoints, min(training.log_every, LONGEST_SCAN)),
@@ -203,18 +204,23 @@ class Trainer:
                 logger.say(self.evaluator.headline())
             step, periods = self.start, (self.checkpoint_every, self.sample_every)
             length = partial(chunk_length, total=self.total, scan=self.scan, periods=periods)
-            ready = step < self.total and complete_pairs(self.batches, logger.say, self.stop)
-            upcoming = loader.submit(self._load, step, length(step)) if ready else None
-            while upcoming:
-                images, labels = upcoming.result()
-                call = self._compiled(logger, step, images, labels)
-                if self._signal() or call is None:
-                    break
-                self.state, metrics = call(self.state, images, labels, self._key())
-                done, step = step, step + len(images)
-                upcoming = loader.submit(self._load, step, length(step)) if step < self.total else None
-                self._check_and_log(logger, done + 1, jax.device_get(metrics))
-                self._events(logger, done, step)
+            try:
+                ready = step < self.total and complete_pairs(self.batches, logger.say, self.stop)
+                upcoming = loader.submit(self._load, step, length(step)) if ready else None
+                while upcoming:
+                    images, labels = upcoming.result()
+                    call = self._compiled(logger, step, images, labels)
+                    if self._signal() or call is None:
+                        break
+                    self.state, metrics = call(self.state, images, labels, self._key())
+                    done, step = step, step + len(images)
+                    upcoming = loader.submit(self._load, step, length(step)) if step < self.total else None
+                    self._check_and_log(logger, done + 1, jax.device_get(metrics))
+                    self._events(logger, done, step)
+            except (Interrupted, Diverged):
+                raise
+            except Exception as err:
+                raise self._saved_first(err, step) from err
         return self._finish(logger, step)
 
     def _headline(self) -> str:
@@ -256,6 +262,8 @@ class Trainer:
     def _check_and_log(self, logger: RunLogger, first: int, metrics: dict[str, np.ndarray]) -> None:
         """Log the steps of a call, from `first` on; raise JaxgenError at a non-finite step, before it is saved."""
         good = self.check.finite_steps(metrics)
+        if good == len(metrics["loss"]):
+            self.finite = first + good - 1
         if good:
             logger.steps(first, {name: values[:good] for name, values in metrics.items()})
         if good < len(metrics["loss"]):
@@ -289,6 +297,31 @@ class Trainer:
     def _save(self, step: int, score: float | None = None, fid: float | None = None) -> None:
         self.checkpoints.save(self.state, score, fid=fid)
         self.saved = step
+
+    def _saved_first(self, err: Exception, step: int) -> JaxgenError:
+        """The error for an exception in the loop, in one line with what is safe and how to go on, after saving.
+
+        Nothing is saved if the exception was of saving itself, if the state of `step` was lost in a call (its buffers
+        are donated), or in one of several processes: saving waits for all of them.
+        """
+        reason, code = explain(err)
+        whole = step == self.finite and not any(leaf.is_deleted() for leaf in jax.tree.leaves(self.state))
+        if step != self.saved and whole and jax.process_count() == 1 and not isinstance(err, SaveError):
+            try:
+                self._save(step)
+            except JaxgenError as failure:
+                reason = f"{reason}; {failure}"
+        if not self.saved:
+            safe = "nothing was saved yet"
+        elif self.saved == step:
+            safe = f"saved at step {step}"
+        else:
+            safe = f"the checkpoint of step {self.saved} is safe"
+        mended = "make room or mend the disk, then " if disk_fault(err) else ""
+        line = f"{reason}; {safe}; {mended}go on with: jaxgen train --resume {shlex.quote(str(self.run.path))}"
+        error = JaxgenError(line)
+        error.exit_code = code
+        return error
 
     def _local_weights(self) -> Params:
         """The averaged weights on one device of this process, so that processes can use them independently."""

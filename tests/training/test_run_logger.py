@@ -1,12 +1,17 @@
+import errno
 import json
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 
+from jaxgen.errors import JaxgenError
 from jaxgen.runs.folder import RunFolder
 from jaxgen.training import run_logger as reports
 from jaxgen.training.run_logger import RunLogger
@@ -58,6 +63,37 @@ def test_metrics_are_written_at_every_nth_step_and_the_last(run, clock):
             tell(to, step, 1)
     assert [line["step"] for line in logged(run)] == [8, 16, 20]
     assert logged(run)[0] == {"step": 8, "loss": 0.8, "grad_norm": 16.0, "lr": 0.008, "images_per_second": 16.0}
+
+
+@pytest.mark.parametrize("name", ["a[1]", "back\\slash"])
+def test_any_name_of_a_folder_keeps_both_logs(tmp_path, name):
+    run = RunFolder(tmp_path / name)
+    run.samples.mkdir(parents=True)
+    with report(run) as to:
+        tell(to, 1, 1)
+    assert len(logged(run)) == 1 and {event.step for event in events(run)} >= {1}
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_full_disk_under_the_metrics_is_one_line(run):
+    run.metrics_file.symlink_to("/dev/full")
+    with pytest.raises(JaxgenError) as stopped, report(run) as to:
+        tell(to, 1, 1)
+    assert str(stopped.value) == f"{run.metrics_file}: cannot be written: No space left on device"
+
+
+def test_full_disk_under_tensorboard_is_one_line_and_waits_for_nothing(run, monkeypatch, capfd):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(JaxgenError) as stopped, report(run) as to:
+        monkeypatch.setattr(EventsWriter, "write_event", full)
+        for step in range(1, 10):
+            tell(to, step, 1)
+            time.sleep(0.05)  # for its thread
+    assert str(stopped.value) == f"{run.tensorboard}: cannot be written: No space left on device"
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_steps_of_one_call_have_one_speed(run, clock):

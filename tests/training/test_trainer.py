@@ -1,5 +1,7 @@
+import errno
 import json
 import math
+import os
 import shutil
 
 import jax
@@ -14,7 +16,9 @@ from jaxgen.errors import Interrupted, JaxgenError, UsageError
 from jaxgen.images import save_png
 from jaxgen.runs.folder import RunFolder
 from jaxgen.training import distributed
+from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.data_loading import open_data
+from jaxgen.training.divergence import DivergenceCheck
 from jaxgen.training.families import FAMILIES, Family
 from jaxgen.training.monitor import Monitor
 from jaxgen.training.trainer import Trainer, train
@@ -127,6 +131,62 @@ def test_diverging_run_stops_and_keeps_what_was_finite(small, tmp_path, metrics_
     assert folders(run) == ["00000003"] and last["step"] > 3
     assert all(np.array_equal(before[name], leaf) for name, leaf in state_in(run, 3).items())
     assert all(math.isfinite(value) for line in lines for value in line.values())
+
+
+def test_divergence_names_the_best_checkpoint_if_newer_ones_may_be_wrecked(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    for step, score in [(3, 0.125), (6, 0.5), (9, None)]:
+        checkpoints.path(step).mkdir(parents=True)
+        (checkpoints.path(step) / "jaxgen.json").write_text(json.dumps({"score": score}))
+    check = DivergenceCheck(RunFolder(tmp_path), checkpoints, 1)
+    later = f"first delete {checkpoints.path(6)} {checkpoints.path(9)}"
+    assert f"step 3 (test loss 0.125): to go on from there, {later}" in str(check.error(10, {"loss": math.nan}))
+    (checkpoints.path(9) / "jaxgen.json").write_text('{"score": 0.0625}')
+    assert "best" not in str(check.error(10, {"loss": math.nan}))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "code"),
+    [
+        (JaxgenError("7.png: is no image"), "7.png: is no image", 3),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of\nmemory"), "out of memory; use smaller batches", 3),
+    ],
+)
+def test_exception_in_the_loop_saves_first(straight, eventful, tmp_path, monkeypatch, assert_same_state, metrics_of,
+                                           error, reason, code):  # fmt: skip
+    run, load = tmp_path / "a run", Trainer._load
+
+    def broken(self, step, count):
+        if step >= 4:
+            raise error
+        return load(self, step, count)
+
+    with monkeypatch.context() as patch, pytest.raises(JaxgenError) as stopped:
+        patch.setattr(Trainer, "_load", broken)
+        train(eventful, run)
+    assert str(stopped.value) == f"{reason}; saved at step 4; go on with: jaxgen train --resume '{run}'"
+    assert stopped.value.exit_code == code and folders(run) == ["00000003", "00000004"]
+    if isinstance(error, JaxgenError):  # once is enough
+        train(eventful, run)
+        assert_same_state(straight, run, 6)
+        assert metrics_of(run) == metrics_of(straight)
+
+
+def test_full_disk_says_what_is_safe_and_how_to_go_on(small, tmp_path, monkeypatch):
+    run, write = tmp_path / "run", Checkpoints._write
+
+    def full(self, aside, final, *rest):
+        if final.name != "00000003":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{aside}/state")
+        write(self, aside, final, *rest)
+
+    monkeypatch.setattr(Checkpoints, "_write", full)
+    with pytest.raises(JaxgenError) as stopped:
+        train(small, run)
+    assert str(stopped.value) == (
+        f"{run}/checkpoints/00000006: cannot be saved: {run}/checkpoints/00000006.tmp/state: No space left on device; "
+        f"the checkpoint of step 3 is safe; make room or mend the disk, then go on with: jaxgen train --resume {run}"
+    )
 
 
 def test_loss_that_is_never_finite_saves_nothing(small, tmp_path, monkeypatch):
