@@ -115,7 +115,7 @@ class Request:
                 steps=_typed(plan, "steps", int) if has_plan else None,
                 eta=_typed(plan, "eta", float, int) if has_plan else None,
                 palette=_typed(provenance, "palette", list) if "palette" in provenance else (),
-                layout=Layout(*(_typed({key: provenance.get(key)}, key, int, NONE) for key in Layout._fields)),
+                layout=Layout(*(_typed({key: provenance.get(key)}, key, int, NONE) for key in ("columns", "scale"))),
             )
         except KeyError as err:
             raise JaxgenError(f"it has no {err}") from err

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -77,3 +79,26 @@ def test_lines_of_xla_stay_away_unless_they_are_asked_for(command, monkeypatch):
 def test_seed_that_is_none_is_said_in_words(refused, arguments, is_random, seed):
     line = refused(2, *arguments, "--seed", seed)
     assert f"{seed!r} is no whole number from 0 to 4294967295" in line and ("random" in line) is is_random
+
+
+FOLDED = """
+import sys
+from jaxgen.cli import main
+sys.argv = ["jaxgen", "presets", "ddpm-mnist"]
+try:
+    {first}()
+except SystemExit:
+    pass
+import jax, jax.numpy as jnp
+jax.jit(lambda: jax.lax.reduce_window(jnp.arange(8000.), 0., jax.lax.add, (8000,), (1,), "SAME"))()
+"""  # a constant that takes XLA more than a second to fold, of which it writes ten lines on stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "lines"), [("main", False), ("sys.exit", True)])
+def test_what_xla_writes_about_a_slow_compilation_is_not_seen(first, lines):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TF_CPP", "JAX_COMP"))}
+    done = subprocess.run(
+        [sys.executable, "-c", FOLDED.format(first=first)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ("slow_operation_alarm" in done.stderr) is lines, done.stderr
