@@ -62,4 +62,11 @@ def watch_nothing(subject: Subject, params: Params, metrics: Mapping[str, float]
 
 def watch_samples(subject: Subject, params: Params, metrics: Mapping[str, float]) -> DiagnosticReport:
     """A grid of the first images of seed 0."""
-    return DiagnosticReport(images={"samples": grid(subject.sample(params))})
+    return DiagnosticReport(images={"samples": samples_sheet(subject, subject.sample(params))})
+
+
+def samples_sheet(subject: Subject, samples: np.ndarray) -> np.ndarray:
+    """Samples uint8 [N, H, W, C] as a sheet, with a column for each class if there are enough of them."""
+    labels = subject.labels(len(samples))
+    classes = 0 if labels is None else len(np.unique(labels))
+    return grid(samples, columns=classes if 1 < classes < len(samples) else None)

@@ -9,9 +9,8 @@ import numpy as np
 
 from jaxgen.config import GAN
 from jaxgen.evaluation.metrics import spread
-from jaxgen.images import grid
 from jaxgen.models.network import Params
-from jaxgen.training.diagnostics import DiagnosticReport, Subject
+from jaxgen.training.diagnostics import DiagnosticReport, Subject, samples_sheet
 from jaxgen.training.gan import GAMES
 
 JUDGED = 500  # samples to classify: with 64, one of ten equal classes may be missing by chance
@@ -22,7 +21,7 @@ def watch_gan(subject: Subject, params: Params, metrics: Mapping[str, float]) ->
     config: Any = subject.config
     count = config.training.sample_count
     samples = subject.sample(params, max(count, JUDGED) if subject.judge else count)
-    report = DiagnosticReport(images={"samples": grid(samples[:count])})
+    report = DiagnosticReport(images={"samples": samples_sheet(subject, samples[:count])})
     labels = subject.labels(len(samples))
     if GAMES[config.gan.loss].beliefs:
         report.warnings.update(imbalance(metrics, config))

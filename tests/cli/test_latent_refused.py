@@ -53,7 +53,7 @@ def test_encoder_that_takes_the_class_must_be_told_it(arguments, refused, family
     assert line.endswith("must be told the images' class (0 to 2: ant, 2, bee): give --label")
 
 
-@pytest.mark.parametrize(("label", "words"), [("9", "must be a class (0 to 2"), ("0,1,2", "expected 1 class, or 2")])
+@pytest.mark.parametrize(("label", "words"), [("9", "must be a class (0 to 2"), ("0,1,0", "expected 1 class, or 2")])
 def test_class_that_an_encoder_does_not_know_is_refused(label, words, refused, family):
     assert words in refused(2, "latent", "encode", family("vae-label").onnx, "one.png", "two.png", "--label", label)
 

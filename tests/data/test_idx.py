@@ -27,7 +27,8 @@ def test_serialize_writes_the_format():
         b"\0\0\x08\x01\0\0",  # half an axis
         b"\0\0\x08\x01\0\0\0\x03ab",  # a byte too few
         b"\0\0\x08\x01\0\0\0\x01ab",  # a byte too many
-        b"\0\0\x07\x01\0\0\0\0",  # of a type that there is not
+        b"\0\0\x07\x01\0\0\0\0",  # of no known type
+        b"\0\0\x0d\x01\0\0\0\x01abc",  # three bytes of a float
         b"\0\0\x08\xff" + bytes(2000),
         b"\0\0\x08\x02\xff\xff\xff\xff\xff\xff\xff\xff",
     ],

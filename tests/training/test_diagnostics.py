@@ -83,6 +83,8 @@ def test_good_generator_warns_of_nothing(config, judged):
     assert seen.warnings == {} and 0.9 < seen.scalars["diversity"] < 1.1
     assert ("label_accuracy" in seen.scalars) == (judged and config.class_count > 0)
     assert list(seen.images) == ["samples"]
+    columns = 10 if config.class_count else 8  # one for each class, of 64 samples
+    assert seen.images["samples"].shape[1] == columns * (7 * 8 + 2) + 2
 
 
 @pytest.mark.parametrize("sample", [grey, one_image])

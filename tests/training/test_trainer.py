@@ -12,6 +12,8 @@ from PIL import Image
 
 from jaxgen import config as configs, data
 from jaxgen.config import VAE, Classifier
+from jaxgen.config.presets import preset
+from jaxgen.data import catalog
 from jaxgen.errors import Interrupted, JaxgenError, UsageError
 from jaxgen.images import save_png
 from jaxgen.runs.folder import RunFolder
@@ -306,6 +308,30 @@ def test_message_on_a_flat_folder_without_classes_names_what_to_do(config, words
     assert f"{words} subfolder a class" in str(refused.value)
     with pytest.raises(UsageError, match=r"data.without names class 1, but .* has no classes"):
         open_data(configs.override(config, [*settings, "data.without=[1]"]), None)
+
+
+@pytest.mark.parametrize("family", ["cddpm-digits", "cvae-digits", "cgan-digits", "classifier-digits"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_image_of_no_class_reaches_no_loss_of_a_conditional_network(family, split, monkeypatch):
+    class Odd:
+        """Two classes, and one image of neither in one split."""
+
+        info = staticmethod(lambda data_dir: data.DatasetInfo(
+            name="odd", title="", source="", shape=(8, 8, 1), classes=("a", "b"), splits={"train": 9, "test": 9},
+            ready=True,
+        ))  # fmt: skip
+
+        def open(self, opened, data_dir):
+            labels = np.arange(9, dtype=np.int32) % 2
+            labels[4] = -1 if opened == split else 0
+            return data.Dataset(np.zeros((9, 8, 8, 1), np.uint8), labels, ("a", "b"))
+
+    monkeypatch.setitem(catalog.SOURCES, "odd", Odd())
+    settings = ["data.dataset=odd", "model.classes=2", "training.batch_size=4"]
+    with pytest.raises(JaxgenError, match=r"1 of 9 images have no class \(of 2\)"):
+        open_data(configs.override(preset(family), settings), None)
+    plain = configs.override(preset("vae-digits"), ["data.dataset=odd", "training.batch_size=4"])
+    assert open_data(plain, None)[0].steps_per_epoch == 2
 
 
 def test_set_without_a_test_split_is_trained_without_a_score(small, tmp_path, monkeypatch):

@@ -54,7 +54,7 @@ def found(name: str) -> OwnData | None:
     prefixed = bool(colon) and kind in FORMS
     path, query = _divided(rest if prefixed else name)
     if not prefixed:
-        form = recognised(path) if path.exists() else None
+        form = recognised(path) if _exists(path) else None
         if form is None:
             _require_no_path(name, path)
             return None
@@ -73,7 +73,7 @@ def absolute(name: str, folder: Path | None = None) -> str:
     prefixed = bool(colon) and kind in FORMS
     base = (folder or Path()).absolute()
     path, query = _divided(rest if prefixed else name, base)
-    form = kind if prefixed else recognised(path) if path.exists() else None
+    form = kind if prefixed else recognised(path) if _exists(path) else None
     return f"{form}:{path}{'?' * bool(query)}{query}" if form else name
 
 
@@ -82,19 +82,29 @@ def _divided(text: str, base: Path | None = None) -> tuple[Path, str]:
     base = base or Path()
     whole = base / Path(text).expanduser()
     match = QUERY.fullmatch(text)
-    if match is None or whole.exists():
+    if match is None or _exists(whole):
         return whole, ""
     return base / Path(match[1]).expanduser(), match[2]
 
 
 def _require_no_path(name: str, path: Path) -> None:
     """Raise UsageError for a name that can only be meant as a path."""
+    if not _exists(path):
+        if name.startswith(STARTS):
+            raise UsageError(f"{path}: there is no such file or folder")
+        return
     if path.is_file() and path.suffix.lower() in endings():
         raise UsageError(f"{path}: one image; of many tiles it is sheet:{path}?tile=WIDTHxHEIGHT")
-    if path.is_file() or (path.exists() and name.startswith(STARTS)):
+    if path.is_file() or name.startswith(STARTS):
         raise UsageError(f"{path}: its content is of no form that is known; name it: {', '.join(FORMS)}, as FORM:PATH")
-    if name.startswith(STARTS):
-        raise UsageError(f"{path}: there is no such file or folder")
+
+
+def _exists(path: Path) -> bool:
+    """Whether a path is there; False for one that cannot be, such as one that is too long."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def recognised(path: Path) -> str | None:
