@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -31,7 +32,8 @@ def decode(source: Path | bytes, name: str, *, white: float = 0) -> np.ndarray:
         if width * height > MAX_PIXELS:
             raise JaxgenError(f"{name}: {width} x {height} pixels are too many; the limit is {MAX_PIXELS:,}")
         _require_told(image, name)
-        raw_mode = str(image.tile[0][3]) if image.format == "PNG" and image.tile else ""
+        tiles = getattr(image, "tile", None)
+        raw_mode = str(tiles[0][3]) if image.format == "PNG" and tiles else ""
         ImageOps.exif_transpose(image, in_place=True)
         if image.mode.startswith("I") or image.mode == "F":
             return _of_many_bits(image, name, white)
@@ -60,7 +62,7 @@ def _opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
 
 def _tag(image: Image.Image, number: int) -> int | None:
     """The first value of a TIFF's tag; None if it is no TIFF or has no such tag."""
-    value = getattr(image, "tag_v2", {}).get(number)
+    value: Any = getattr(image, "tag_v2", {}).get(number)
     return value[0] if isinstance(value, tuple) and value else value
 
 

@@ -6,6 +6,7 @@ read by `jaxgen.data.forms.pickled`, which runs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ class Version(NamedTuple):
     """files: of each split; names: the file of class names; key, key_of_names: of labels and names in the pickles;
     labels: the bytes of labels before each image, of which the last is its class."""
 
-    files: dict[str, tuple[str, ...]]
+    files: Mapping[str, tuple[str, ...]]
     names: str
     ending: str = ""
     key: str = "labels"

@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -75,10 +75,10 @@ class Table(NamedTuple):
         """The texts in a column, [N]; of the first `most` rows."""
         return np.char.strip(self._load(np.str_, [column], 1, most), " \"'")
 
-    def _load(self, dtype: type, columns: Sequence[int], axes: int, most: int | None = None) -> np.ndarray:
+    def _load(self, dtype: type, columns: Sequence[int], axes: Literal[1, 2], most: int | None = None) -> np.ndarray:
         return np.loadtxt(
-            self.path, dtype, delimiter=self.mark, skiprows=self.skip, usecols=columns, ndmin=axes, max_rows=most,
-            comments=None, encoding="utf-8-sig",
+            self.path, np.dtype(dtype), delimiter=self.mark, skiprows=self.skip, usecols=columns, ndmin=axes,
+            max_rows=most, comments=None, encoding="utf-8-sig",
         )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class EncodedImages:
     from several threads at once; white: as in `decode`."""
 
     def __init__(
-        self, names: Sequence[str], labels: Sequence[int], classes: tuple[str, ...],
+        self, names: Sequence[str], labels: Sequence[int] | np.ndarray, classes: tuple[str, ...],
         fetch: Callable[[int], Path | bytes], *, white: float = 0,
     ) -> None:  # fmt: skip
         self.names = names
@@ -95,9 +95,14 @@ def opened(
         for divided, chosen in rows.items():
             made[divided] = EncodedImages(
                 [part.names[row] for row in chosen], numbers[list(chosen)], known,
-                lambda row, part=part, chosen=chosen: part.fetch(chosen[row]), white=options.white,
+                partial(_fetched, part.fetch, chosen), white=options.white,
             )  # fmt: skip
     return Opened(splits=splits.completed(made), classes=known, passed_over={**(passed_over or {}), **left_out})
+
+
+def _fetched(fetch: Callable[[int], Path | bytes], chosen: Sequence[int], row: int) -> Path | bytes:
+    """The path or the bytes of a row among some that were chosen."""
+    return fetch(chosen[row])
 
 
 def of_tree(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from jaxgen.data.dataset import Dataset, Images
 from jaxgen.errors import UsageError, nearest
@@ -72,7 +72,7 @@ def _tile(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-PARSERS: dict[str, Callable[[str], object]] = {
+PARSERS: dict[str, Callable[[str], Any]] = {
     "images": str, "labels": str, "transpose": _boolean, "white": _white, "loose": _loose, "tile": _tile,
 }  # fmt: skip
 assert set(PARSERS) == {each.name for each in fields(Options)}

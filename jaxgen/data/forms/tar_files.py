@@ -10,6 +10,7 @@ import json
 import tarfile
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
@@ -104,10 +105,15 @@ def _examples(path: Path, shards: dict[str, list[Shard]], options: Options) -> O
         known = [label for label in labels if label is not None]
         parts[split] = Encoded(
             [f"{shard.path}/{name}" for shard, name in places],
-            lambda row, places=places: places[row][0].read(places[row][1]),
+            partial(_read, places),
             np.array(known) if known else None,
         )
     return encoded.opened(parts, str(path), options, passed_over=passed_over)
+
+
+def _read(places: Sequence[tuple[Shard, PurePosixPath]], row: int) -> bytes:
+    shard, name = places[row]
+    return shard.read(name)
 
 
 def _grouped(shard: Shard) -> dict[str, dict[str, PurePosixPath]]:
