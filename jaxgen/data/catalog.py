@@ -92,7 +92,7 @@ def batches(
     share = Share(batch_size, process_index, process_count)
     opened = source(data).open(split, data_dir) if isinstance(data, str) else data
     if not isinstance(opened, Dataset):
-        side, depth = measures(opened.shape, size, channels)
+        side, depth = _measured(opened, size, channels)
         if len(opened) * side * side * depth > memory_limit:
             return StreamedBatches(opened, share, seed=seed, size=side, channels=depth, labelled=labelled)
     return ArrayBatches(_in_memory(opened, size, channels), share, seed=seed, labelled=labelled)
@@ -129,8 +129,13 @@ def _in_memory(data: Dataset | Images, size: int | None, channels: int | None) -
     if isinstance(data, Dataset):
         images = data.images if data.border is None else grow(data.images, size, data.border)
         return Dataset(np.ascontiguousarray(fit(images, size, channels)), data.labels, data.classes)
-    images, labels = read_all(data, range(len(data)), *measures(data.shape, size, channels))
+    images, labels = read_all(data, range(len(data)), *_measured(data, size, channels))
     return Dataset(images, labels, data.classes)
+
+
+def _measured(images: Images, size: int | None, channels: int | None) -> tuple[int, int]:
+    """As `measures`; nothing is looked at if both are named."""
+    return (size, channels) if size and channels else measures(images.shape, size, channels)
 
 
 def _check_measures(size: int | None, channels: int | None) -> None:

@@ -32,7 +32,8 @@ def decode(source: Path | bytes, name: str, *, white: float = 0) -> np.ndarray:
         if width * height > MAX_PIXELS:
             raise JaxgenError(f"{name}: {width} x {height} pixels are too many; the limit is {MAX_PIXELS:,}")
         _require_told(image, name)
-        raw_mode = str(tiles[0][3]) if image.format == "PNG" and (tiles := getattr(image, "tile", ())) else ""
+        tiles = getattr(image, "tile", None)
+        raw_mode = str(tiles[0][3]) if image.format == "PNG" and tiles else ""
         ImageOps.exif_transpose(image, in_place=True)
         if image.mode.startswith("I") or image.mode == "F":
             return _of_many_bits(image, name, white)

@@ -135,16 +135,15 @@ def test_an_encoder_is_given_no_class(arguments, latent, family):
     latent(name, family("vae").onnx, "one.png", "two.png", "two.png", *rest)
 
 
-def test_cluster_that_is_empty_has_no_class(latent, family, command, monkeypatch):
+def test_latents_that_make_fewer_clusters_are_refused(family, command, monkeypatch):
     from jaxgen.latent.inputs import Images
 
     found = Images(images=np.zeros((3, 8, 8, 1), np.uint8), labels=np.zeros(3, int), names=list("abc"), classes=("no",))
     monkeypatch.setattr(Images, "from_dataset", lambda *arguments, **options: found)
     arguments = ("cluster", family("vae").onnx, *DIGITS, "--clusters", 2)
-    with pytest.warns(match="distinct clusters"):
-        said = latent(*arguments)
-        assert (said["sizes"], said["classes"], said["purity"]) == ([3, 0], ["no", "-"], 1)
-        assert command("latent", *arguments).out.splitlines()[2].split() == ["1", "0", "-", "-"]
+    outcome = command("latent", *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "k-means with 2 clusters needs 2 or more different latents: all 3 are equal" in outcome.err
 
 
 def test_classify_is_a_discriminant_analysis_of_the_encoders_means(latent, family):

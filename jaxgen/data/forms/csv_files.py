@@ -77,8 +77,8 @@ class Table(NamedTuple):
 
     def _load(self, dtype: type, columns: Sequence[int], axes: Literal[1, 2], most: int | None = None) -> np.ndarray:
         return np.loadtxt(
-            self.path, dtype, delimiter=self.mark, skiprows=self.skip, usecols=columns, ndmin=axes, max_rows=most,
-            comments=None, encoding="utf-8-sig",
+            self.path, np.dtype(dtype), delimiter=self.mark, skiprows=self.skip, usecols=columns, ndmin=axes,
+            max_rows=most, comments=None, encoding="utf-8-sig",
         )  # fmt: skip
 
 

@@ -80,10 +80,6 @@ class Encoded(NamedTuple):
     labels: np.ndarray | None
 
 
-def _fetched(part: Encoded, chosen: Sequence[int], row: int) -> Path | bytes:
-    return part.fetch(chosen[row])
-
-
 def opened(
     parts: Mapping[str, Encoded], name: str, options: Options, classes: Sequence[str] | None = None,
     passed_over: Mapping[str, str] | None = None,
@@ -99,9 +95,14 @@ def opened(
         for divided, chosen in rows.items():
             made[divided] = EncodedImages(
                 [part.names[row] for row in chosen], numbers[list(chosen)], known,
-                partial(_fetched, part, chosen), white=options.white,
+                partial(_fetched, part.fetch, chosen), white=options.white,
             )  # fmt: skip
     return Opened(splits=splits.completed(made), classes=known, passed_over={**(passed_over or {}), **left_out})
+
+
+def _fetched(fetch: Callable[[int], Path | bytes], chosen: Sequence[int], row: int) -> Path | bytes:
+    """The path or the bytes of a row among some that were chosen."""
+    return fetch(chosen[row])
 
 
 def of_tree(

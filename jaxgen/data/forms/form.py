@@ -37,8 +37,7 @@ class Options:
                 choices = ", ".join(sorted(known)) or "none"
                 raise UsageError(f"{name}: unknown option {key!r}{nearest(key, known)}; it takes {choices}")
         try:
-            values: dict[str, Any] = {key: PARSERS[key](value) for key, value in query.items()}
-            return cls(**values)
+            return cls(**{key: PARSERS[key](value) for key, value in query.items()})
         except ValueError as err:
             raise UsageError(f"{name}: {err}") from err
 
@@ -73,7 +72,7 @@ def _tile(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-PARSERS: dict[str, Callable[[str], object]] = {
+PARSERS: dict[str, Callable[[str], Any]] = {
     "images": str, "labels": str, "transpose": _boolean, "white": _white, "loose": _loose, "tile": _tile,
 }  # fmt: skip
 assert set(PARSERS) == {each.name for each in fields(Options)}

@@ -59,11 +59,6 @@ class Shard:
             raise JaxgenError(f"{self.path}/{name}: cannot be read ({one_line(err)})") from err
 
 
-def _read(places: Sequence[tuple[Shard, PurePosixPath]], row: int) -> bytes:
-    shard, name = places[row]
-    return shard.read(name)
-
-
 def opened(path: Path, options: Options) -> Opened:
     if not path.exists():
         raise UsageError(f"tar:{path}: there is no such file or folder")
@@ -114,6 +109,11 @@ def _examples(path: Path, shards: dict[str, list[Shard]], options: Options) -> O
             np.array(known) if known else None,
         )
     return encoded.opened(parts, str(path), options, passed_over=passed_over)
+
+
+def _read(places: Sequence[tuple[Shard, PurePosixPath]], row: int) -> bytes:
+    shard, name = places[row]
+    return shard.read(name)
 
 
 def _grouped(shard: Shard) -> dict[str, dict[str, PurePosixPath]]:

@@ -369,7 +369,7 @@ def test_drawing_is_put_where_the_models_digits_are(visit, client):
             assert inked() == rows, dataset
             assert inked() == rows  # nothing is put right twice
             assert page.evaluate(corner) == drawn  # the drawing stays where it is, and that is said
-            expect(page.get_by_text(WORDS["en"]["hand.centred"])).to_have_count(dataset != "punks")
+            expect(page.get_by_text(WORDS["en"]["hand.centred"])).to_have_count(int(dataset != "punks"))
 
 
 def test_map_decodes_the_point_that_the_keys_move(visit, client):
@@ -427,7 +427,7 @@ def test_drawing_is_read_while_it_is_drawn_and_its_class_chosen(visit, client):
         page.keyboard.up(" ")
         expect(page.locator(".reads")).to_have_text("Reads as 2 (75%)")
         expect(page.locator("#hand-class")).to_have_value("1")
-        page.select_option("#hand-class", "2")
+        page.select_option("#hand-class", value="2")
         page.keyboard.press("Escape")
         page.locator("#paper").focus()
         with page.expect_response("**/classify"):
