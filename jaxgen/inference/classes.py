@@ -23,3 +23,11 @@ def class_number(text: str, classes: Sequence[str]) -> int | None:
             f"{classes[counted]!r}; say #{named} or #{counted}"
         )
     return named
+
+
+def class_text(number: int, classes: Sequence[str]) -> str:
+    """The text that means this class alone: its name, or '#' and its number where another class could be meant, too."""
+    try:
+        return classes[number] if class_number(classes[number], classes) == number else f"#{number}"
+    except UsageError:
+        return f"#{number}"

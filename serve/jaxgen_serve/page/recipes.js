@@ -9,8 +9,8 @@ export function commandOf(used, images, file) {
   const follow = images.every(({ index }, i) => index === images[0].index + i);
   const parts = follow ? [images] : images.map((image) => [image]); // a command takes images that follow one another
   const lines = parts.map((some) => {
-    const [{ index, label, class_name: name }] = some;
-    const chosen = some.every((image) => image.label === label) ? (name ?? null) : "all";
+    const [{ index, label }] = some;
+    const chosen = some.every((image) => image.label === label) ? classOf(some[0]) : "all";
     const options = given({ seed: used.seed, first: index || null, label: chosen, ...planOf(used) });
     const said = options.map(([key, value]) => ` --${key} ${key === "label" ? plain(value) : value}`).join("");
     return `jaxgen sample ${model} -n ${some.length}${said} -o ${follow ? "images" : `image-${index}`}.png\n`;
@@ -22,8 +22,8 @@ export function commandOf(used, images, file) {
 export function curlOf(used, images, api) {
   const { model, sha256, seed } = used;
   if (images.length === 1) {
-    const [{ index, class_name: label }] = images;
-    const query = new URLSearchParams(given({ label, ...planOf(used), sha256 }));
+    const [{ index }] = images;
+    const query = new URLSearchParams(given({ label: classOf(images[0]), ...planOf(used), sha256 }));
     const address = new URL(`images/${encodeURIComponent(model)}/${seed}/${index}.png?${query}`, api);
     return `curl -o ${plain(`${model}.png`)} ${plain(address)}\n`;
   }
@@ -52,5 +52,7 @@ images, _ = model.sample([${used.seed}] * ${images.length}, ${index}${labels}${p
 `;
 }
 
+// A name that is a number may be the number of another class.
+const classOf = ({ label, class_name: name }) => (/^\d+$/.test(name) && Number(name) !== label ? `#${label}` : (name ?? null));
 const planOf = ({ sampler, steps, eta, guidance }) => ({ sampler, steps, eta, guidance });
 const given = (values) => Object.entries(values).filter(([, value]) => value !== null && value !== undefined);

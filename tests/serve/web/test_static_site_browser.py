@@ -244,7 +244,7 @@ def test_map_of_a_site_opens_whatever_comes_last(browser, plane_site):
         for name in LATE:
             with visiting(browser, f"{url}site.json", service_workers="block") as page:
                 held = []
-                page.route(f"**/{name}", lambda route, held=held: held.append(route))
+                page.route(f"**/{name}", held.append)
                 page.goto(f"{url}#map")
                 page.wait_for_timeout(400)
                 page.unroute(f"**/{name}")

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import streamlit as st
 
 from jaxgen.errors import JaxgenError, MissingExtra, UsageError, install
+from jaxgen.inference.classes import class_text
 from jaxgen_serve.dashboard import background_jobs, loading
 from jaxgen_serve.dashboard.commands import Command, answer
 from jaxgen_serve.dashboard.models import LoadedModel
@@ -108,7 +109,7 @@ def _label(loaded: LoadedModel, key: str, *, needed: bool = False) -> tuple[str,
         return ()
     default = "each image's own" if needed else "all in turn" if loaded.model.least_label == 0 else "none"
     chosen = st.selectbox("Class", [default, *names], key=f"{key} class {loaded.model.artifact.sha256}")
-    return () if chosen == default else ("--label", chosen)
+    return () if chosen == default else ("--label", class_text(names.index(chosen), names))
 
 
 def _dataset(loaded: LoadedModel, *others: str) -> str:

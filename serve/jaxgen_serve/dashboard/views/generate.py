@@ -12,6 +12,7 @@ import streamlit as st
 
 from jaxgen.files import zipped
 from jaxgen.images import png_bytes_text, png_pixels
+from jaxgen.inference.classes import class_text
 from jaxgen.inference.model import Model
 from jaxgen.inference.provenance import PROVENANCE_KEY, Provenance, parse_provenance
 from jaxgen.sampling import sampler_spec
@@ -83,8 +84,7 @@ def _form(loaded: LoadedModel) -> Generation | None:
     if not pressed:
         return None
     seed = int(st.session_state.get("seed", seed))
-    # A class by its name, since a number may be another one's name.
-    chosen = () if label is None else ("--label", label if label == "all" else model.classes[int(label)])
+    chosen = () if label is None else ("--label", label if label == "all" else class_text(int(label), model.classes))
     words = ("-n", str(count), "--seed", str(seed), *chosen, *how)
     return Generation(
         sha256=model.artifact.sha256, command=Command(verb=("sample",), words=words), seed=seed,
