@@ -62,7 +62,7 @@ def test_page_of_a_server_without_models_says_so_and_finds_the_one_that_comes(br
             expect(page.locator(".card")).to_have_count(1)
             for panel in ("generate", "blend", "hand", "map"):
                 page.click(f"#tab-{panel}")
-                expect(page.locator("#no-models")).to_have_text(WORDS["en"]["models.none"])
+                expect(page.locator("#no-models p")).to_have_text(WORDS["en"]["models.none"])
                 expect(page.locator(f"#panel-{panel}")).to_be_hidden()
                 for key in "d2ark ":
                     page.keyboard.press(key)
