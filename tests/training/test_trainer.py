@@ -144,7 +144,7 @@ def test_divergence_names_the_best_checkpoint_if_newer_ones_may_be_wrecked(tmp_p
     later = f"first delete {checkpoints.path(6)} {checkpoints.path(9)}"
     assert f"step 3 (test loss 0.125): to go on from there, {later}" in str(check.error(10, {"loss": math.nan}))
     (checkpoints.path(9) / "jaxgen.json").write_text('{"score": 0.0625}')
-    assert "best" not in str(check.error(10, {"loss": math.nan}))
+    assert "best checkpoint" not in str(check.error(10, {"loss": math.nan}))
 
 
 @pytest.mark.parametrize(
