@@ -172,6 +172,10 @@ def test_pipe_gets_a_line_for_each_stage(capsys):
     assert capsys.readouterr() == ("", "sampling ...\nscores ...\n")
 
 
+# ---- an earlier report
+
+
+@pytest.fixture
 def earlier(command, digits, reader, tmp_path):
     outcome = command("eval", digits, "--dataset", "digits", "--extractor", reader, "--metrics", "kid,recall", "--json")
     path = tmp_path / "earlier.json"
