@@ -238,13 +238,18 @@ LATE = ("strings.json", "site.json", "wasm-runtime.js", "wasm-worker.js", "noise
         "model.onnx", "model-map.png")  # fmt: skip
 
 
+def kept_in(held: list):
+    """A handler of requests that holds them back."""
+    return lambda route: held.append(route)
+
+
 def test_map_of_a_site_opens_whatever_comes_last(browser, plane_site):
     """Each of the files that the page asks for once it runs is held back in turn, until all the others are there."""
     with served(plane_site) as (url, _):
         for name in LATE:
             with visiting(browser, f"{url}site.json", service_workers="block") as page:
                 held = []
-                page.route(f"**/{name}", held.append)
+                page.route(f"**/{name}", kept_in(held))
                 page.goto(f"{url}#map")
                 page.wait_for_timeout(400)
                 page.unroute(f"**/{name}")
