@@ -234,32 +234,6 @@ def test_page_of_a_site_shows_images_and_their_time(browser, plane_site):
                 assert np.array_equal(np.asarray(moving.convert("L"))[..., None], grid(want[None]))  # grey is exact
 
 
-LATE = ("strings.json", "site.json", "wasm-runtime.js", "wasm-worker.js", "noise.js", "ort/files.json", "ort/ort.js",
-        "model.onnx", "model-map.png")  # fmt: skip
-
-
-def kept_in(held: list):
-    """A handler of requests that holds them back."""
-    return lambda route: held.append(route)
-
-
-def test_map_of_a_site_opens_whatever_comes_last(browser, plane_site):
-    """Each of the files that the page asks for once it runs is held back in turn, until all the others are there."""
-    with served(plane_site) as (url, _):
-        for name in LATE:
-            with visiting(browser, f"{url}site.json", service_workers="block") as page:
-                held = []
-                page.route(f"**/{name}", kept_in(held))
-                page.goto(f"{url}#map")
-                page.wait_for_timeout(400)
-                page.unroute(f"**/{name}")
-                for route in held:
-                    route.continue_()
-                expect(page.locator("#panel-map")).to_be_visible(timeout=SLOW)
-                page.wait_for_function("() => decoded.naturalWidth === 8", timeout=SLOW)
-                expect(page.locator("#problem")).to_be_hidden()
-
-
 def test_site_reads_a_drawing_by_hand_and_changes_its_model(browser, tmp_path):
     mnist = shipped.model("cvae-mnist")
     write_site({"cvae-mnist": mnist, "cvae-digits": shipped.model("cvae-digits")}, tmp_path / "site")
